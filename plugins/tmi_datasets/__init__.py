@@ -1,0 +1,12 @@
+"""Built-in data sets: the two of the paper's section 6."""
+
+import tmi
+
+
+@tmi.hookimpl
+def tmi_dataset_generators():  # type: ignore[no-untyped-def]
+    """Name the generators; each lives in the module of its name."""
+    return {
+        "squares": "tmi_datasets.squares:squares",
+        "fashion": "tmi_datasets.fashion:fashion",
+    }

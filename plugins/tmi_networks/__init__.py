@@ -1,0 +1,12 @@
+"""Built-in networks: constructed from the theorem, and trained."""
+
+import tmi
+
+
+@tmi.hookimpl
+def tmi_network_builders():  # type: ignore[no-untyped-def]
+    """Name the builders; each lives in the module of its name."""
+    return {
+        "theorem1": "tmi_networks.theorem1:theorem1",
+        "cnn": "tmi_networks.cnn:cnn",
+    }

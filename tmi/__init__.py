@@ -1,0 +1,110 @@
+"""tmi, template-matching interpretability: networks whose every neuron is understood, beside trained ones.
+
+The names below are loaded when first used, so that ``import tmi`` costs no torch: a plug-in's hooks, ``tmi list``
+and a warm run stay quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .dataset import Dataset, Scenes
+    from .errors import (
+        DamagedFileError,
+        DataFileError,
+        InputError,
+        PluginError,
+        StoreError,
+        SuiteError,
+        TmiError,
+        UnknownNameError,
+    )
+    from .hookspecs import hookimpl
+    from .keys import external
+    from .matching import Matches, match
+    from .network import Network
+    from .progress import track
+    from .registry import build, describe, generate, names, probe
+    from .result import LabelledArray, MetricInfo, ProbeResult
+    from .results import Results
+    from .runner import run
+    from .store import Store
+    from .suite import load_suite
+    from .tiles import FeatureTile, TemplateTask, TileClass
+
+_HOME = {
+    "errors": (
+        "TmiError",
+        "InputError",
+        "UnknownNameError",
+        "PluginError",
+        "DataFileError",
+        "StoreError",
+        "DamagedFileError",
+        "SuiteError",
+    ),
+    "tiles": ("FeatureTile", "TileClass", "TemplateTask"),
+    "matching": ("match", "Matches"),
+    "dataset": ("Scenes", "Dataset"),
+    "network": ("Network",),
+    "result": ("ProbeResult", "LabelledArray", "MetricInfo"),
+    "hookspecs": ("hookimpl",),
+    "keys": ("external",),
+    "progress": ("track",),
+    "registry": ("names", "describe", "generate", "build", "probe"),
+    "store": ("Store",),
+    "suite": ("load_suite",),
+    "runner": ("run",),
+    "results": ("Results",),
+}
+_MODULE_OF = {name: module for module, names_ in _HOME.items() for name in names_}
+
+__all__ = [
+    "DamagedFileError",
+    "DataFileError",
+    "Dataset",
+    "FeatureTile",
+    "InputError",
+    "LabelledArray",
+    "Matches",
+    "MetricInfo",
+    "Network",
+    "PluginError",
+    "ProbeResult",
+    "Results",
+    "Scenes",
+    "Store",
+    "StoreError",
+    "SuiteError",
+    "TemplateTask",
+    "TileClass",
+    "TmiError",
+    "UnknownNameError",
+    "build",
+    "describe",
+    "external",
+    "generate",
+    "hookimpl",
+    "load_suite",
+    "match",
+    "names",
+    "probe",
+    "run",
+    "track",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'tmi' has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

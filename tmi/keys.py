@@ -1,0 +1,260 @@
+"""Cache keys: canonical JSON hashed with SHA-256, and the fingerprint of the code that made a number.
+
+A key says everything that a number depends on: names, parameters with their defaults, the seed, the code, and the versions of
+the libraries. The code is fingerprinted without running it: the plug-in's source file and the files of its own that it
+imports, as syntax trees without comments and docstrings, so that a changed helper changes the key and a changed comment does
+not.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import json
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .errors import PluginError
+
+FORMAT = 1
+"""Raised when the meaning of stored numbers changes, so that old files are not taken for new ones."""
+
+LIBRARIES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "captum")
+"""The libraries whose version may change a number; part of every key."""
+
+# The modules of the core that make numbers; the rest (command, report, runner, …) may change without making results stale.
+_CORE = ("tiles", "matching", "dataset", "network", "images", "result", "seeds")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def canonical(value: Any) -> str:
+    """Write a value as JSON in one way only: sorted keys, no spaces, shortest exact floats.
+
+    Raises
+    ------
+    ValueError
+        For NaN and infinities, which JSON does not have.
+    TypeError
+        For what is not JSON.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of `canonical` ``(value)``, 64 hexadecimal digits."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def external(identify: Callable[..., Any]) -> Callable[[F], F]:
+    """Mark a plug-in function whose result depends on something outside its code and parameters.
+
+    Parameters
+    ----------
+    identify : callable
+        Called with the settings (``**params``) before anything runs; returns JSON that names what will be used, for example
+        which data files. It becomes part of the key, so it must be quick and import nothing heavy.
+
+    Examples
+    --------
+    >>> @external(lambda *, folder: {"folder": folder})
+    ... def from_folder(*, seed: int, folder: str): ...
+    """
+
+    def mark(function: F) -> F:
+        function.tmi_external = identify  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """The versions that change numbers, read from installed metadata without importing anything."""
+    found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+@functools.cache
+def core_fingerprint() -> str:
+    """Fingerprint of the core modules that make numbers."""
+    here = Path(__file__).parent
+    files = sorted(
+        file
+        for name in _CORE
+        for file in ([here / f"{name}.py"] if (here / f"{name}.py").exists() else (here / name).glob("*.py"))
+    )
+    return digest([[str(file.relative_to(here)), _tree_digest(file)] for file in files])
+
+
+def fingerprint(module: str, file: Path | None = None) -> str:
+    """Fingerprint the code of a module and of everything of its own that it imports.
+
+    Parameters
+    ----------
+    module : str
+        Dotted name, as in ``"module:function"``.
+    file : Path, optional
+        Its source, where it was loaded from a file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    PluginError
+        If there is no source to fingerprint.
+
+    Notes
+    -----
+    "Its own" is every module whose source lies outside the standard library and the installed packages, and those of the
+    module's own top-level package wherever that lies. Other installed packages count by their version. Imports that are
+    computed at run time are not seen.
+    """
+    return digest(_fingerprint(module, file or _source(module)))
+
+
+@functools.cache
+def _fingerprint(module: str, file: Path) -> dict[str, Any]:
+    top = module.partition(".")[0]
+    seen: dict[str, str] = {}
+    packages: dict[str, str] = {}
+    waiting = [(module, file)]
+    while waiting:
+        name, path = waiting.pop()
+        if name in seen:
+            continue
+        seen[name] = _tree_digest(path)
+        for imported in _imports(path, name):
+            found = _locate(imported, top, path.parent)
+            if isinstance(found, Path):
+                waiting.append((imported, found))
+            elif found:
+                packages[imported.partition(".")[0]] = found
+    return {"modules": seen, "packages": packages}
+
+
+def _source(module: str) -> Path:
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError) as error:
+        raise PluginError(f"module {module!r} cannot be found ({error})") from error
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        raise PluginError(f"module {module!r} has no Python source to fingerprint")
+    return Path(spec.origin)
+
+
+@functools.cache
+def _tree_digest(file: Path) -> str:
+    """Hash a source file's syntax tree: comments, docstrings and layout do not count."""
+    tree = ast.parse(file.read_bytes(), filename=str(file))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+            node, clean=False
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _imports(file: Path, module: str) -> Iterator[str]:
+    """Yield the dotted names that a source file imports, wherever in it."""
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")
+                base = ".".join(parents[: len(parents) - node.level + 1] + ([base] if base else []))
+            if base:
+                yield base
+                yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+@functools.cache
+def _installed_folders() -> tuple[Path, ...]:
+    return tuple({Path(sysconfig.get_paths()[key]).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+def _locate(imported: str, own: str, folder: Path) -> Path | str | None:
+    """Return the source of a module that counts by content, the version of one that counts by version, or None."""
+    top, _, rest = imported.partition(".")
+    if top in sys.builtin_module_names or top in sys.stdlib_module_names or top == "tmi":
+        return None  # the core has a fingerprint of its own, in every key
+    try:
+        spec = find_spec(top)
+    except (ImportError, ValueError):
+        spec = None
+    origin = spec.origin if spec else None
+    if origin is None and (folder / f"{top}.py").exists():
+        origin = str(folder / f"{top}.py")
+    if not origin or not origin.endswith(".py"):
+        return _version(top)
+    root = Path(origin)
+    if top != own and any(root.resolve().is_relative_to(installed) for installed in _installed_folders()):
+        return _version(top)
+    if not rest:
+        return root
+    inside = root.parent.joinpath(*rest.split("."))
+    for candidate in (inside.with_suffix(".py"), inside / "__init__.py"):
+        if candidate.exists():
+            return candidate
+    return None  # a name inside a module, not a module
+
+
+@functools.cache
+def _version(top: str) -> str | None:
+    try:
+        return metadata.version(top)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def dataset_key(name: str, code: str, params: Mapping[str, Any], seed: int, outside: Any = None) -> str:
+    """Key of a data set: its name, code, settings, seed, what it reads from outside, and the versions."""
+    return _key("dataset", name, code, params, seed, outside)
+
+
+def network_key(name: str, code: str, params: Mapping[str, Any], seed: int, dataset: str, outside: Any = None) -> str:
+    """Key of a network: as `dataset_key`, and the key of the data set that it was built for."""
+    return _key("network", name, code, params, seed, outside, dataset=dataset)
+
+
+def result_key(
+    name: str, code: str, params: Mapping[str, Any], seed: int, dataset: str, network: str, outside: Any = None
+) -> str:
+    """Key of a result: as `network_key`, and the key of the network that was probed."""
+    return _key("result", name, code, params, seed, outside, dataset=dataset, network=network)
+
+
+def _key(
+    kind: str, name: str, code: str, params: Mapping[str, Any], seed: int, outside: Any, **upstream: str
+) -> str:
+    return digest(
+        {
+            "format": FORMAT,
+            "kind": kind,
+            "name": name,
+            "code": code,
+            "core": core_fingerprint(),
+            "versions": versions(),
+            "params": dict(params),
+            "seed": seed,
+            "outside": outside,
+            **upstream,
+        }
+    )

@@ -1,0 +1,209 @@
+"""A function's signature is its schema: parameters, their types, defaults and meanings, and checked values.
+
+A plug-in function takes its settings as keyword-only parameters with annotations and defaults. From them come the keys
+that a suite may use, the check of every value, the text of ``tmi describe`` and the cache key; there is no second place
+to keep in step.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+
+from .errors import InputError, PluginError, did_you_mean
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+"""A whole number of at least 1."""
+Index = Annotated[int, msgspec.Meta(ge=0)]
+"""A whole number of at least 0."""
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+"""A finite number above 0."""
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+"""A finite number of at least 0."""
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+"""A share, from 0 to 1."""
+
+REQUIRED: Any = inspect.Parameter.empty
+
+# Not settings: the runner hands them over.
+_GIVEN = ("seed",)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One setting of a plug-in function.
+
+    Attributes
+    ----------
+    name : str
+    type : object
+        The annotation, as `msgspec.convert` understands it.
+    default : object
+        ``REQUIRED`` where there is none.
+    text : str
+        Its lines of the docstring's "Parameters" section.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    text: str = ""
+
+    @property
+    def required(self) -> bool:
+        """Whether a value must be given."""
+        return self.default is REQUIRED
+
+    @property
+    def type_text(self) -> str:
+        """The type as a reader would write it, its range included."""
+        return _type_text(self.type)
+
+
+def parameters(function: Callable[..., Any]) -> dict[str, Parameter]:
+    """Read a plug-in function's settings from its signature.
+
+    Parameters
+    ----------
+    function : callable
+        Its keyword-only parameters, except ``seed``, are the settings.
+
+    Returns
+    -------
+    dict of str to Parameter
+        In the order of the signature.
+
+    Raises
+    ------
+    PluginError
+        If a setting has neither annotation nor default, or an annotation cannot be resolved.
+    """
+    found = [
+        p
+        for p in inspect.signature(function).parameters.values()
+        if p.kind is p.KEYWORD_ONLY and p.name not in _GIVEN
+    ]
+    where = f"{function.__module__}.{function.__qualname__}"
+    try:
+        # Only the settings' annotations are resolved: the others may name types imported for type checkers alone.
+        holder = types.SimpleNamespace(
+            __annotations__={p.name: p.annotation for p in found if p.annotation is not p.empty}
+        )
+        hints = typing.get_type_hints(holder, globalns=getattr(function, "__globals__", {}), include_extras=True)
+    except Exception as error:
+        raise PluginError(f"{where}: the annotation of a parameter cannot be resolved ({error})") from error
+    texts = _documented(inspect.getdoc(function) or "")
+    result = {}
+    for p in found:
+        if p.name in hints:
+            kind = hints[p.name]
+        elif p.default is not p.empty and p.default is not None:
+            kind = type(p.default)
+        else:
+            raise PluginError(f"{where}: parameter {p.name!r} needs an annotation, for its values are checked by it")
+        result[p.name] = Parameter(p.name, kind, p.default, texts.get(p.name, ""))
+    return result
+
+
+def takes_seed(function: Callable[..., Any]) -> bool:
+    """Whether the function asks for a ``seed``."""
+    return "seed" in inspect.signature(function).parameters
+
+
+def check_value(parameter: Parameter, value: Any) -> Any:
+    """Convert one value to its parameter's type, strictly: ``"2"`` is no int, ``True`` is no int, NaN is no number.
+
+    Raises
+    ------
+    InputError
+        If the value does not fit; the message says what was expected and what was given.
+    """
+    try:
+        result = msgspec.convert(value, parameter.type, strict=True)
+    except msgspec.ValidationError as error:
+        what = re.sub(r" - at `\$.*", "", str(error)).replace("`", "")
+        shown = f" (given: {value!r})" if repr(value) not in what else ""
+        raise InputError(f"{what}{shown}") from None
+    if isinstance(result, float) and not math.isfinite(result):
+        raise InputError(f"Expected a finite number, got {value!r}")
+    return result
+
+
+def check(function: Callable[..., Any], given: Mapping[str, Any], name: str = "") -> tuple[dict[str, Any], list[str]]:
+    """Check settings against a function's schema, and fill in the defaults.
+
+    Parameters
+    ----------
+    function : callable
+    given : mapping
+        Setting names to values.
+    name : str
+        What to call the function in messages.
+
+    Returns
+    -------
+    values : dict
+        Every setting, defaults filled in, in the order of the signature.
+    problems : list of str
+        One line for each thing that is wrong; empty if all is well.
+    """
+    schema = parameters(function)
+    owner = f"{name!r}" if name else function.__name__
+    problems = [
+        f"{key}: {owner} has no such parameter{did_you_mean(key, schema)}" for key in given if key not in schema
+    ]
+    values = {}
+    for key, parameter in schema.items():
+        if key in given:
+            try:
+                values[key] = check_value(parameter, given[key])
+            except InputError as error:
+                problems.append(f"{key}: {error}")
+        elif parameter.required:
+            problems.append(f"{key}: {owner} needs this parameter ({parameter.type_text})")
+        else:
+            values[key] = parameter.default
+    return values, problems
+
+
+def _documented(docstring: str) -> dict[str, str]:
+    """Read the descriptions in a NumPy-style "Parameters" section."""
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-{3,}|\Z)", docstring, re.M | re.S)
+    if not section:
+        return {}
+    texts = {}
+    for names, body in re.findall(r"^(\S[^\n:]*?)(?: *:[^\n]*)?\n((?:[ \t]+[^\n]*\n?|\n)*)", section[1] + "\n", re.M):
+        for name in names.split(","):
+            texts[name.strip()] = " ".join(body.split())
+    return texts
+
+
+def _type_text(kind: Any) -> str:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "min_length": "length ≥", "max_length": "length ≤"}
+        limits = [
+            f"{sign} {getattr(meta, key)}"
+            for meta in arguments[1:]
+            if isinstance(meta, msgspec.Meta)
+            for key, sign in signs.items()
+            if getattr(meta, key) is not None
+        ]
+        return " ".join([_type_text(arguments[0]), ", ".join(limits)]).strip()
+    if origin is typing.Literal:
+        return " | ".join(repr(a).replace("'", '"') for a in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(_type_text(a) for a in arguments)
+    if kind is type(None):
+        return "none"
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join(_type_text(a) for a in arguments if a is not ...)}]"
+    return getattr(kind, "__name__", str(kind))

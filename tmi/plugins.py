@@ -1,0 +1,289 @@
+"""Finds plug-ins and lets each in by itself, so that a broken one is reported and hurts nobody."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from . import hookspecs, keys
+from .errors import PluginError
+
+KINDS = {
+    "dataset": "tmi_dataset_generators",
+    "network": "tmi_network_builders",
+    "probe": "tmi_probes",
+    "suite": "tmi_suites",
+    "report": "tmi_reports",
+}
+"""What can be registered, and the hook that registers it."""
+
+OWN = "tmi-interp"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A module that implements hooks, and where it came from.
+
+    Attributes
+    ----------
+    name : str
+    origin : str
+        Distribution and version, or the file's path; for people.
+    module : module
+    file : Path or None
+        Where it was loaded from a file.
+    """
+
+    name: str
+    origin: str
+    module: Any
+    file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A plug-in, or a part of one, that was refused, and why."""
+
+    plugin: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"plug-in {self.plugin}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Component:
+    """A registered name: a data set, network, probe, suite or report.
+
+    Attributes
+    ----------
+    kind, name : str
+    target : str or callable
+        ``"module:function"`` (``"package:file.toml"`` for a suite), or the function.
+    plugin : Plugin
+        Its owner.
+    """
+
+    kind: str
+    name: str
+    target: str | Callable[..., Any]
+    plugin: Plugin
+
+    @property
+    def _parts(self) -> tuple[str, str]:
+        if isinstance(self.target, str):
+            module, _, attribute = self.target.partition(":")
+            # A plug-in file may name itself by its stem.
+            if self.plugin.file is not None and module == self.plugin.file.stem:
+                module = self.plugin.module.__name__
+            return module, attribute
+        return self.target.__module__, self.target.__qualname__
+
+    @cached_property
+    def function(self) -> Callable[..., Any]:
+        """The function, imported when first asked for.
+
+        Raises
+        ------
+        PluginError
+            If its module cannot be imported, or has no such function; the message names the plug-in.
+        """
+        if callable(self.target):
+            return self.target
+        module, attribute = self._parts
+        where = f"{self.kind} {self.name!r} of plug-in {self.plugin.name}"
+        try:
+            found = getattr(importlib.import_module(module), attribute)
+        except AttributeError:
+            raise PluginError(f"{where}: module {module!r} has no {attribute!r}") from None
+        except Exception as error:
+            raise PluginError(f"{where}: cannot import {module!r} ({type(error).__name__}: {error})") from error
+        if not callable(found):
+            raise PluginError(f"{where}: {self.target!r} is not a function")
+        result: Callable[..., Any] = found
+        return result
+
+    @cached_property
+    def source_file(self) -> Path | None:
+        """The Python file that holds the function, found without importing it; None where there is none."""
+        module, _ = self._parts
+        if self.plugin.file is not None and module == self.plugin.module.__name__:
+            return self.plugin.file
+        try:
+            return keys._source(module)
+        except PluginError:
+            return None
+
+    def fingerprint(self) -> str | None:
+        """Fingerprint of the code (see `tmi.keys.fingerprint`), or None where there is no source, as in an interactive session."""
+        module, _ = self._parts
+        if self.source_file is None or module == "__main__" or "<" in self._parts[1]:
+            return None
+        return keys.fingerprint(module, self.source_file)
+
+    def summary(self) -> str:
+        """The first line of the function's docstring, read without importing it."""
+        import ast
+
+        if self.source_file is None:
+            return ""
+        for node in ast.parse(self.source_file.read_bytes()).body:
+            if isinstance(node, ast.FunctionDef) and node.name == self._parts[1]:
+                return (ast.get_docstring(node) or "").partition("\n")[0]
+        return ""
+
+
+class PluginHost:
+    """Holds plug-ins and what they registered; nothing is global, so a test can build an empty one.
+
+    Attributes
+    ----------
+    components : dict of (kind, name) to Component
+    faults : list of Fault
+        What was refused, and why.
+
+    Notes
+    -----
+    First come, first served: a name that is taken is refused to the later plug-in, with both owners named. tmi's own plug-ins come
+    first, then distributions by name, then files in the order given.
+    """
+
+    def __init__(self) -> None:
+        self.components: dict[tuple[str, str], Component] = {}
+        self.faults: list[Fault] = []
+        self._plugins: dict[str, Plugin] = {}
+        self._manager = pluggy.PluginManager("tmi")
+        self._manager.add_hookspecs(hookspecs)
+
+    def load_installed(self) -> None:
+        """Let in every module that an installed distribution names in the entry-point group ``tmi``."""
+        for entry, origin in _entry_points(self.faults):
+            try:
+                module = importlib.import_module(entry.value)
+            except Exception as error:
+                self.faults.append(Fault(entry.name, f"cannot import {entry.value!r} ({type(error).__name__}: {error}) [{origin}]"))
+                continue
+            self.add(Plugin(entry.name, origin, module))
+
+    def load_file(self, file: str | Path) -> None:
+        """Let in a plug-in from a Python file.
+
+        Raises
+        ------
+        PluginError
+            If the file is missing or cannot be imported: it was asked for by name, so going on without it would surprise.
+        """
+        path = Path(file).resolve()
+        if any(plugin.file == path for plugin in self._plugins.values()):
+            return
+        if not path.is_file():
+            raise PluginError(f"plug-in file {file}: there is no such file")
+        # A name of its own in sys.modules, so that it shadows nothing; its folder last on the path, for its helpers.
+        name = f"tmi_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+        if str(path.parent) not in sys.path:
+            sys.path.append(str(path.parent))
+        try:
+            module = sys.modules.get(name) or _import_file(name, path)
+        except Exception as error:
+            raise PluginError(f"plug-in file {file}: cannot be imported ({type(error).__name__}: {error})") from error
+        self.add(Plugin(path.stem, str(path), module, path))
+
+    def add(self, plugin: Plugin) -> None:
+        """Let in one plug-in; what is wrong with it goes to ``faults``."""
+        if plugin.name in self._plugins:
+            other = self._plugins[plugin.name].origin
+            self.faults.append(Fault(plugin.name, f"a plug-in of this name is there already [{plugin.origin}; {other}]"))
+            return
+        try:
+            self._manager.register(plugin.module, plugin.name)
+            self._manager.check_pending()
+        except Exception as error:  # a misspelt hook, or arguments that the hook does not have
+            self._manager.unregister(name=plugin.name)
+            self.faults.append(Fault(plugin.name, f"{' '.join(str(error).split())} [{plugin.origin}]"))
+            return
+        self._plugins[plugin.name] = plugin
+        hooks = 0
+        for kind, hook in KINDS.items():
+            for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+                if implementation.plugin_name == plugin.name:
+                    hooks += 1
+                    self._register(kind, plugin, implementation.function)
+        if not hooks:
+            self.faults.append(Fault(plugin.name, f"implements no hook; mark one with @tmi.hookimpl [{plugin.origin}]"))
+
+    def _register(self, kind: str, plugin: Plugin, implementation: Callable[[], Any]) -> None:
+        try:
+            targets = dict(implementation())
+        except Exception as error:
+            self.faults.append(Fault(plugin.name, f"{KINDS[kind]} failed ({type(error).__name__}: {error}) [{plugin.origin}]"))
+            return
+        for name, target in targets.items():
+            problem = _problem(name, target)
+            taken = self.components.get((kind, name)) if isinstance(name, str) else None
+            if taken is not None:
+                problem = f"the name is taken by plug-in {taken.plugin.name} [{taken.plugin.origin}]"
+            if problem:
+                self.faults.append(Fault(plugin.name, f"{kind} {name!r} refused: {problem} [{plugin.origin}]"))
+            else:
+                self.components[kind, name] = Component(kind, name, target, plugin)
+
+
+def _problem(name: Any, target: Any) -> str:
+    if not isinstance(name, str) or not name or any(c in name for c in "/\\[]*? \t\n"):
+        return "a name is a word without spaces, slashes, brackets and wildcards"
+    if callable(target):
+        return ""
+    if not isinstance(target, str) or target.count(":") != 1 or not all(target.split(":")):
+        return f'expected "module:function" or a function, got {target!r}'
+    return ""
+
+
+def _entry_points(faults: list[Fault]) -> Iterator[tuple[metadata.EntryPoint, str]]:
+    """Yield entry points in a fixed order; of two distributions with one name the second is a fault, not dropped in silence."""
+    found: dict[str, tuple[metadata.EntryPoint, str]] = {}
+
+    def order(entry: metadata.EntryPoint) -> tuple[bool, str, str]:
+        owner = entry.dist.name if entry.dist else ""
+        return owner != OWN, owner.lower(), entry.name
+
+    for entry in sorted(metadata.entry_points(group=hookspecs.GROUP), key=order):
+        origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown distribution"
+        if entry.name not in found:
+            found[entry.name] = entry, origin
+        elif found[entry.name][0].value != entry.value or found[entry.name][1] != origin:
+            faults.append(Fault(entry.name, f"a plug-in of this name is there already [{origin}; {found[entry.name][1]}]"))
+    yield from found.values()
+
+
+def _import_file(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError("is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def load(files: Iterable[str | Path] = ()) -> PluginHost:
+    """Return a host with every installed plug-in and the given files."""
+    host = PluginHost()
+    host.load_installed()
+    for file in files:
+        host.load_file(file)
+    return host

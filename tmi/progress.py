@@ -1,0 +1,54 @@
+"""Progress that a plug-in reports without knowing who shows it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+T = TypeVar("T")
+
+Display = Callable[[Iterable[T], str, int | None], Iterator[T]]
+
+_display: ContextVar[Display | None] = ContextVar("tmi_progress", default=None)
+
+
+def track(steps: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """Go through steps and show how far one is.
+
+    Parameters
+    ----------
+    steps : iterable
+    description : str
+        What is being done, such as ``"training"``.
+    total : int, optional
+        How many steps there are, where ``len(steps)`` does not say.
+
+    Yields
+    ------
+    object
+        The steps, unchanged. Inside `tmi.run` the suite's display shows them as a second bar; in an interactive terminal a bar of
+        their own; elsewhere nothing.
+    """
+    display = _display.get()
+    if display is not None:
+        yield from display(steps, description, total)
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import track as rich_track
+
+        yield from rich_track(steps, description, total=total, transient=True, console=Console(stderr=True))
+    else:
+        yield from steps
+
+
+@contextmanager
+def shown_by(display: Display) -> Iterator[None]:
+    """Let ``display(steps, description, total)`` show every `track` inside the block."""
+    token = _display.set(display)
+    try:
+        yield
+    finally:
+        _display.reset(token)

@@ -1,0 +1,287 @@
+"""Names to functions: `generate`, `build` and `probe`, and what there is to choose from."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import params as parameters
+from .errors import InputError, PluginError, UnknownNameError, did_you_mean
+from .plugins import KINDS, Component, Fault, PluginHost, load
+
+if TYPE_CHECKING:
+    from .dataset import Dataset
+    from .network import Network
+    from .result import ProbeResult
+    from .tiles import TemplateTask
+
+
+class Registry:
+    """What the plug-ins of a host registered, looked up by kind and name.
+
+    Parameters
+    ----------
+    host : PluginHost
+    """
+
+    def __init__(self, host: PluginHost) -> None:
+        self._host = host
+
+    @property
+    def faults(self) -> list[Fault]:
+        """What was refused, and why."""
+        return self._host.faults
+
+    def names(self, kind: str) -> list[str]:
+        """The registered names of a kind, sorted.
+
+        Raises
+        ------
+        UnknownNameError
+            For another kind than dataset, network, probe, suite and report.
+        """
+        if kind not in KINDS:
+            raise UnknownNameError(f"kind {kind!r} is unknown{did_you_mean(kind, KINDS)}")
+        return sorted(name for k, name in self._host.components if k == kind)
+
+    def find(self, kind: str, name: str) -> Component:
+        """Look a name up.
+
+        Raises
+        ------
+        UnknownNameError
+            If nothing carries it; the message offers the nearest name.
+        """
+        known = self.names(kind)
+        if name not in known:
+            raise UnknownNameError(f"{kind} {name!r} is unknown{did_you_mean(name, known)}")
+        return self._host.components[kind, name]
+
+    def check(self, kind: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Check settings and fill in defaults.
+
+        Raises
+        ------
+        InputError
+            With every problem, joined by semicolons.
+        """
+        component = self.find(kind, name)
+        values, problems = parameters.check(component.function, given, name)
+        if problems:
+            raise InputError(f"{kind} {name!r}: " + "; ".join(problems))
+        return values
+
+    def generate(self, name: str, *, seed: int = 0, **params: Any) -> Dataset:
+        """See `tmi.generate`."""
+        from .dataset import Dataset
+        from .seeds import fixed_seed
+
+        values = self.check("dataset", name, params)
+        component = self.find("dataset", name)
+        with fixed_seed(_seed(seed)):
+            data = component.function(**_with_seed(component, seed), **values)
+        _expect(component, data, Dataset)
+        result: Dataset = replace(data, name=name, seed=seed, params=values)
+        return result
+
+    def build(self, name: str, data: Dataset | TemplateTask, *, seed: int = 0, **params: Any) -> Network:
+        """See `tmi.build`."""
+        from .dataset import Dataset
+        from .network import Network
+        from .seeds import fixed_seed
+        from .tiles import TemplateTask
+
+        values = self.check("network", name, params)
+        component = self.find("network", name)
+        if not isinstance(data, Dataset | TemplateTask):
+            raise InputError(f"network {name!r}: expected a Dataset or TemplateTask, got {type(data).__name__}")
+        with fixed_seed(_seed(seed)):
+            network = component.function(data, **_with_seed(component, seed), **values)
+        _expect(component, network, Network)
+        network.name, network.seed, network.params = name, seed, values
+        result: Network = network
+        return result
+
+    def probe(self, name: str, network: Network, data: Dataset, *, seed: int = 0, **params: Any) -> ProbeResult:
+        """See `tmi.probe`."""
+        from .dataset import Dataset
+        from .network import Network
+        from .result import ProbeResult
+        from .seeds import fixed_seed
+
+        values = self.check("probe", name, params)
+        component = self.find("probe", name)
+        if not isinstance(network, Network):
+            raise InputError(f"probe {name!r}: expected a Network, got {type(network).__name__}")
+        if not isinstance(data, Dataset):
+            raise InputError(f"probe {name!r}: expected a Dataset, got {type(data).__name__}")
+        with fixed_seed(_seed(seed)):
+            result = component.function(network, data, **_with_seed(component, seed), **values)
+        _expect(component, result, ProbeResult)
+        checked: ProbeResult = result
+        return checked
+
+    def describe(self, kind: str, name: str) -> str:
+        """See `tmi.describe`."""
+        import inspect
+
+        component = self.find(kind, name)
+        lines = [f"{kind} {name}", f"  from plug-in {component.plugin.name} [{component.plugin.origin}]"]
+        if kind == "suite":
+            return "\n".join([*lines, f"  {component.target}"])
+        text = (inspect.getdoc(component.function) or "no description").partition("\nParameters\n")[0].strip()
+        lines += ["", *text.splitlines(), ""]
+        schema = parameters.parameters(component.function)
+        lines.append("Parameters:" if schema else "No parameters.")
+        for p in schema.values():
+            default = "required" if p.required else f"default {_toml(p.default)}"
+            lines += [f"  {p.name}: {p.type_text}, {default}", *([f"      {p.text}"] if p.text else [])]
+        return "\n".join(lines)
+
+
+@functools.cache
+def installed() -> Registry:
+    """The registry of all installed plug-ins; a broken one is warned of, once."""
+    registry = Registry(load())
+    for fault in registry.faults:
+        warnings.warn(str(fault), stacklevel=3)
+    return registry
+
+
+def with_files(files: Iterable[str | Path] = ()) -> Registry:
+    """Return a registry of all installed plug-ins and the given plug-in files."""
+    files = list(files)
+    return Registry(load(files)) if files else installed()
+
+
+def names(kind: str) -> list[str]:
+    """What is registered.
+
+    Parameters
+    ----------
+    kind : {"dataset", "network", "probe", "suite", "report"}
+
+    Returns
+    -------
+    list of str
+        Sorted.
+    """
+    return installed().names(kind)
+
+
+def describe(kind: str, name: str) -> str:
+    """What a registered name does, and its parameters with types, defaults and meanings, as text.
+
+    Parameters
+    ----------
+    kind : {"dataset", "network", "probe", "suite", "report"}
+    name : str
+    """
+    return installed().describe(kind, name)
+
+
+def generate(name: str, *, seed: int = 0, **params: Any) -> Dataset:
+    """Generate a registered data set.
+
+    Parameters
+    ----------
+    name : str
+        See ``tmi.names("dataset")``.
+    seed : int
+        At least 0; the same seed and settings give the same data.
+    **params
+        The generator's settings; see ``tmi.describe("dataset", name)``.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        For an unknown name or setting, or a value that does not fit.
+    """
+    return installed().generate(name, seed=seed, **params)
+
+
+def build(name: str, data: Dataset | TemplateTask, *, seed: int = 0, **params: Any) -> Network:
+    """Build a registered network for a data set.
+
+    Parameters
+    ----------
+    name : str
+        See ``tmi.names("network")``.
+    data : Dataset or TemplateTask
+        Constructed networks need the task alone.
+    seed : int
+        At least 0.
+    **params
+        The builder's settings; see ``tmi.describe("network", name)``.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        For an unknown name or setting, or a value that does not fit.
+    """
+    return installed().build(name, data, seed=seed, **params)
+
+
+def probe(name: str, network: Network, data: Dataset, *, seed: int = 0, **params: Any) -> ProbeResult:
+    """Put a network under a registered probe.
+
+    Parameters
+    ----------
+    name : str
+        See ``tmi.names("probe")``.
+    network : Network
+    data : Dataset
+    seed : int
+        At least 0; for probes that draw.
+    **params
+        The probe's settings; see ``tmi.describe("probe", name)``.
+
+    Returns
+    -------
+    ProbeResult
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        For an unknown name or setting, or a value that does not fit.
+    """
+    return installed().probe(name, network, data, seed=seed, **params)
+
+
+def _seed(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"seed: expected a whole number of at least 0, got {seed!r}")
+    return seed
+
+
+def _with_seed(component: Component, seed: int) -> dict[str, int]:
+    return {"seed": seed} if parameters.takes_seed(component.function) else {}
+
+
+def _expect(component: Component, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise PluginError(
+            f"{component.kind} {component.name!r} of plug-in {component.plugin.name}: "
+            f"returned {type(value).__name__}, expected {kind.__name__}"
+        )
+
+
+def _toml(value: Any) -> str:
+    import json
+
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+__all__ = ["Registry", "build", "describe", "generate", "installed", "names", "probe", "with_files"]
