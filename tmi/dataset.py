@@ -6,6 +6,7 @@ background", "the same background with the tile moved" and "the tile taken away"
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,7 +32,10 @@ _ROUNDS = 200  # how often ambiguous images are redrawn before giving up
 
 
 class Scenes:
-    """N scenes of a task, immutable; images are rendered when first asked for.
+    """N scenes of a task; images are rendered when first asked for.
+
+    Scenes are never changed: every counterfactual is a new `Scenes`. Tensors are shared where they can be, so do not write into
+    those that you give or get.
 
     Parameters
     ----------
@@ -76,6 +80,8 @@ class Scenes:
         outside = (row < 0) | (col < 0) | (row >= limits[:, 0]) | (col >= limits[:, 1])
         if outside.any():
             i = int(outside.argmax())
+            if tile[i] == NO_TILE:
+                raise InputError(f"scene {i}: place ({row[i]}, {col[i]}) is not in the image")
             raise InputError(
                 f"scene {i}: tile {self.task.tile_name(int(tile[i]))} at ({row[i]}, {col[i]}) leaves the image; "
                 f"rows go to {limits[i, 0] - 1}, columns to {limits[i, 1] - 1}"
@@ -88,8 +94,12 @@ class Scenes:
         """Choose scenes by number, slice, mask or list of numbers; a single number gives one scene."""
         import torch
 
-        chosen = torch.arange(len(self))[torch.as_tensor(index) if not isinstance(index, int | slice) else index]
-        chosen = chosen.reshape(-1)
+        if isinstance(index, bool):
+            raise IndexError("scenes are chosen by number, slice, mask or list of numbers, not by one truth value")
+        if not isinstance(index, int | slice):
+            index = np.asarray(index)
+            index = index if index.size or index.dtype == bool else index.astype(np.int64)  # [] chooses none
+        chosen = torch.from_numpy(np.arange(len(self))[index].reshape(-1).copy())
         return self._with(
             backgrounds=self.backgrounds[chosen], tile=self.tile[chosen], row=self.row[chosen], col=self.col[chosen]
         )
@@ -130,8 +140,11 @@ class Scenes:
         return torch.from_numpy(masks[:, 0])
 
     def unambiguous(self) -> torch.Tensor:
-        """Which images belong to exactly the class of their pasted tile, bool (N,)."""
-        return self.task.labels(self.images) == self.labels
+        """Return which images belong to the class of their pasted tile and to no other, bool (N,); without a tile, to none."""
+        import torch
+
+        own = self.labels[:, None] == torch.arange(len(self.task.classes))
+        return (self.task.memberships(self.images) == own).all(1)
 
     def with_backgrounds(self, backgrounds: Any) -> Scenes:
         """Return the same tiles at the same places on other backgrounds.
@@ -152,11 +165,11 @@ class Scenes:
         """
         import torch
 
-        if isinstance(backgrounds, int | float):
+        if isinstance(backgrounds, numbers.Real):
             backgrounds = torch.full((1, 1, 1, 1), float(backgrounds), dtype=self.backgrounds.dtype)
-        backgrounds = torch.as_tensor(backgrounds)
-        if backgrounds.ndim == 3:
+        if getattr(backgrounds, "ndim", 4) == 3:
             backgrounds = backgrounds[None]
+        backgrounds = check_images(backgrounds, what="backgrounds")
         try:
             backgrounds = backgrounds.expand(len(self), *self.task.image_shape)
         except RuntimeError:
@@ -255,15 +268,15 @@ class Scenes:
         return Scenes(self.task, **(kept | changed), paste=self.paste)
 
     def _used_tiles(self) -> list[tuple[int, Any]]:
-        return [(int(i), self.task.tiles[int(i)]) for i in self.tile.unique() if i != NO_TILE]
+        return [(int(i), self.task.tiles[int(i)]) for i in np.unique(self.tile.numpy()) if i != NO_TILE]
 
     def _fill(self, target: NDArray[Any], index: int, covered: NDArray[np.bool_], values: NDArray[Any]) -> None:
         """Write a tile's values into the covered pixels of every scene that shows it."""
         scenes = np.flatnonzero(self.tile.numpy() == index)
         channel, row, col = np.nonzero(covered)
-        target[
-            scenes[:, None], channel, self.row.numpy()[scenes, None] + row, self.col.numpy()[scenes, None] + col
-        ] = values[covered]
+        target[scenes[:, None], channel, self.row.numpy()[scenes, None] + row, self.col.numpy()[scenes, None] + col] = values[
+            covered
+        ]
 
 
 @dataclass(frozen=True)
@@ -309,7 +322,10 @@ def _uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.flo
 
 def _whole(value: Any, name: str, count: int) -> NDArray[np.int64]:
     """Return whole numbers of shape (count,), a single one repeated."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise InputError(f"{name}: expected one whole number, or {count} of them") from None
     if array.dtype.kind not in "iu" and array.size:
         raise InputError(f"{name}: expected whole numbers, got {array.dtype}")
     if array.ndim > 1 or (array.ndim == 1 and len(array) != count):

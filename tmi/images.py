@@ -32,8 +32,11 @@ def check_images(images: Any, image_shape: tuple[int, int, int] | None = None, w
     InputError
         For another number of dimensions, shape or dtype, for NaN and infinities, and for values outside [0, 1].
     """
+    import numpy as np
     import torch
 
+    if isinstance(images, np.ndarray) and (not images.flags.writeable or min(images.strides, default=0) < 0):
+        images = images.copy()  # torch can share neither
     try:
         tensor = torch.as_tensor(images)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -48,7 +51,7 @@ def check_images(images: Any, image_shape: tuple[int, int, int] | None = None, w
         raise InputError(f"{what}: expected float32 or float64, got {str(tensor.dtype).removeprefix('torch.')}{hint}")
     if tensor.numel():
         low, high = (float(v) for v in torch.aminmax(tensor.detach()))
-        if not (0 <= low and high <= 1):  # NaN fails this too: aminmax propagates it
+        if not (low >= 0 and high <= 1):  # NaN fails this too: aminmax propagates it
             bad = ~((tensor >= 0) & (tensor <= 1))
             first = tuple(int(i) for i in bad.nonzero()[0])
             raise InputError(

@@ -76,7 +76,7 @@ def external(identify: Callable[..., Any]) -> Callable[[F], F]:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """The versions that change numbers, read from installed metadata without importing anything."""
+    """Return the versions that change numbers, read from installed metadata without importing anything."""
     found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     for name in LIBRARIES:
         try:
@@ -150,7 +150,7 @@ def _fingerprint(module: str, file: Path) -> dict[str, Any]:
 def _source(module: str) -> Path:
     try:
         spec = find_spec(module)
-    except (ImportError, ValueError) as error:
+    except Exception as error:  # finding a submodule runs its package, and that may raise anything
         raise PluginError(f"module {module!r} cannot be found ({error})") from error
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
         raise PluginError(f"module {module!r} has no Python source to fingerprint")
@@ -160,7 +160,7 @@ def _source(module: str) -> Path:
 @functools.cache
 def _tree_digest(file: Path) -> str:
     """Hash a source file's syntax tree: comments, docstrings and layout do not count."""
-    tree = ast.parse(file.read_bytes(), filename=str(file))
+    tree = _parse(file)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
             node, clean=False
@@ -169,12 +169,21 @@ def _tree_digest(file: Path) -> str:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
+def _parse(file: Path) -> ast.Module:
+    try:
+        return ast.parse(file.read_bytes(), filename=str(file))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise PluginError(f"{file}: cannot be read as Python ({error})") from None
+
+
 def _imports(file: Path, module: str) -> Iterator[str]:
     """Yield the dotted names that a source file imports, wherever in it."""
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(file.read_bytes())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+    for node in ast.walk(_parse(file)):
+        if isinstance(node, ast.Import):  # `import a.b` runs a too, and gives access to it
+            yield from (
+                ".".join(parts[: i + 1]) for alias in node.names for parts in [alias.name.split(".")] for i in range(len(parts))
+            )
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
@@ -199,29 +208,42 @@ def _locate(imported: str, own: str, folder: Path) -> Path | str | None:
         spec = find_spec(top)
     except (ImportError, ValueError):
         spec = None
-    origin = spec.origin if spec else None
-    if origin is None and (folder / f"{top}.py").exists():
-        origin = str(folder / f"{top}.py")
-    if not origin or not origin.endswith(".py"):
-        return _version(top)
-    root = Path(origin)
-    if top != own and any(root.resolve().is_relative_to(installed) for installed in _installed_folders()):
+    if spec is None:
+        beside = (folder / f"{top}.py", folder / top / "__init__.py")
+        root = next((file for file in beside if file.exists()), None)
+    else:
+        root = Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+    # A package without __init__.py has folders and no source of its own.
+    places = [root.parent / top if root.name != "__init__.py" else root.parent] if root else []
+    places = places or [Path(place) for place in (spec.submodule_search_locations or [] if spec else [])]
+    if not places or (top != own and any(map(_is_installed, places))):
         return _version(top)
     if not rest:
         return root
-    inside = root.parent.joinpath(*rest.split("."))
-    for candidate in (inside.with_suffix(".py"), inside / "__init__.py"):
-        if candidate.exists():
-            return candidate
+    for place in places:
+        inside = place.joinpath(*rest.split("."))
+        for candidate in (inside.with_name(f"{inside.name}.py"), inside / "__init__.py"):
+            if candidate.exists():
+                return candidate
     return None  # a name inside a module, not a module
+
+
+def _is_installed(place: Path) -> bool:
+    # Debian's dist-packages and a user's own site-packages are not among the interpreter's folders.
+    if {"site-packages", "dist-packages"} & set(place.parts):
+        return True
+    return any(place.resolve().is_relative_to(installed) for installed in _installed_folders())
 
 
 @functools.cache
 def _version(top: str) -> str | None:
     try:
         return metadata.version(top)
-    except metadata.PackageNotFoundError:
-        return None
+    except metadata.PackageNotFoundError:  # imported by another name than the distribution's, as sklearn is
+        if top == "sklearn":
+            return versions()["scikit-learn"]
+        owners = metadata.packages_distributions().get(top, [])  # reads all metadata: slow, so not asked first
+        return ", ".join(sorted(f"{owner} {metadata.version(owner)}" for owner in set(owners))) or None
 
 
 def dataset_key(name: str, code: str, params: Mapping[str, Any], seed: int, outside: Any = None) -> str:
@@ -241,9 +263,7 @@ def result_key(
     return _key("result", name, code, params, seed, outside, dataset=dataset, network=network)
 
 
-def _key(
-    kind: str, name: str, code: str, params: Mapping[str, Any], seed: int, outside: Any, **upstream: str
-) -> str:
+def _key(kind: str, name: str, code: str, params: Mapping[str, Any], seed: int, outside: Any, **upstream: str) -> str:
     return digest(
         {
             "format": FORMAT,

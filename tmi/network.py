@@ -50,9 +50,9 @@ class Network:
     Raises
     ------
     InputError
-        If there is no layer, or the origin is unknown.
+        If there is no layer, the origin is unknown, or the columns of a layer's meanings differ in length.
     UnknownNameError
-        If the module has no submodule of a layer's name.
+        If the module has no submodule of a layer's name, or meanings are given for what is not a layer.
     """
 
     def __init__(
@@ -78,9 +78,15 @@ class Network:
         if not self.layers:
             raise InputError("layers: needs at least one; the last one gives the logits")
         known = dict(module.named_modules())
-        for layer in (*self.layers, *(meanings or {})):
+        for layer in self.layers:
             if layer not in known or not layer:
                 raise UnknownNameError(f"layer {layer!r}: the module has none{did_you_mean(layer, filter(None, known))}")
+        for layer, columns in (meanings or {}).items():
+            if layer not in self.layers:
+                raise UnknownNameError(f"meanings {layer!r}: not among the layers{did_you_mean(layer, self.layers)}")
+            if len({len(column) for column in columns.values()}) > 1:
+                lengths = ", ".join(f"{name} {len(column)}" for name, column in columns.items())
+                raise InputError(f"meanings {layer!r}: the columns differ in length: {lengths}")
         self.meanings = {layer: dict(columns) for layer, columns in (meanings or {}).items()}
         self.history = {name: np.asarray(values, float) for name, values in (history or {}).items()}
 
@@ -112,7 +118,7 @@ class Network:
         InputError
             For bad images, or a batch size below 1.
         """
-        wanted = self.layers if layers is None else (layers,) if isinstance(layers, str) else tuple(layers)
+        wanted = self.layers if layers is None else (layers,) if isinstance(layers, str) else tuple(dict.fromkeys(layers))
         for layer in wanted:
             self._check_layer(layer)
         parts: dict[str, list[torch.Tensor]] = {layer: [] for layer in wanted}
@@ -132,7 +138,7 @@ class Network:
             return torch.cat([self.module(batch).cpu() for batch in self._batches(images, batch_size)])
 
     def neurons(self, layer: str) -> pd.DataFrame | None:
-        """What each neuron of a layer means.
+        """Return what each neuron of a layer means.
 
         Parameters
         ----------
@@ -178,7 +184,8 @@ class Network:
         modules = dict(self.module.named_modules())
 
         def keep(layer: str) -> Any:
-            return lambda _module, _inputs, output: seen.__setitem__(layer, output.detach().cpu())
+            # A copy: a later in-place ReLU would write into what was seen.
+            return lambda _module, _inputs, output: seen.__setitem__(layer, output.detach().to("cpu", copy=True))
 
         handles = [modules[layer].register_forward_hook(keep(layer)) for layer in layers]
         try:
@@ -187,11 +194,14 @@ class Network:
         finally:
             for handle in handles:
                 handle.remove()
+        for layer in layers:
+            if layer not in seen:
+                raise InputError(f"layer {layer!r}: the module did not use it on these images")
         return seen
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
-        """Evaluation mode inside the block; every submodule's own mode is put back after it."""
+        """Hold evaluation mode inside the block; every submodule's own mode is put back after it."""
         modes = [(module, module.training) for module in self.module.modules()]
         self.module.eval()
         try:
@@ -203,4 +213,4 @@ class Network:
 
 def flat(activations: torch.Tensor) -> NDArray[Any]:
     """Return activations (N, …) as an array (N, neurons)."""
-    return activations.reshape(len(activations), -1).numpy()
+    return activations.reshape(len(activations), activations.shape[1:].numel()).numpy()

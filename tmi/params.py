@@ -7,13 +7,15 @@ to keep in step.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import msgspec
@@ -84,20 +86,19 @@ def parameters(function: Callable[..., Any]) -> dict[str, Parameter]:
     Raises
     ------
     PluginError
-        If a setting has neither annotation nor default, or an annotation cannot be resolved.
+        If a setting has neither annotation nor default, an annotation cannot be resolved, or a default is not of its own type.
     """
-    found = [
-        p
-        for p in inspect.signature(function).parameters.values()
-        if p.kind is p.KEYWORD_ONLY and p.name not in _GIVEN
-    ]
-    where = f"{function.__module__}.{function.__qualname__}"
+    found = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name not in _GIVEN]
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = inspect.unwrap(function)
+    where = f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"
     try:
         # Only the settings' annotations are resolved: the others may name types imported for type checkers alone.
-        holder = types.SimpleNamespace(
-            __annotations__={p.name: p.annotation for p in found if p.annotation is not p.empty}
+        holder = types.SimpleNamespace(__annotations__={p.name: p.annotation for p in found if p.annotation is not p.empty})
+        hints = typing.get_type_hints(
+            holder, globalns=getattr(function, "__globals__", vars(sys.modules[function.__module__])), include_extras=True
         )
-        hints = typing.get_type_hints(holder, globalns=getattr(function, "__globals__", {}), include_extras=True)
     except Exception as error:
         raise PluginError(f"{where}: the annotation of a parameter cannot be resolved ({error})") from error
     texts = _documented(inspect.getdoc(function) or "")
@@ -109,7 +110,13 @@ def parameters(function: Callable[..., Any]) -> dict[str, Parameter]:
             kind = type(p.default)
         else:
             raise PluginError(f"{where}: parameter {p.name!r} needs an annotation, for its values are checked by it")
-        result[p.name] = Parameter(p.name, kind, p.default, texts.get(p.name, ""))
+        parameter = Parameter(p.name, kind, p.default, texts.get(p.name, ""))
+        if not parameter.required:
+            try:  # converted like a given value: a default of 5 and a given 5 are both 5.0 in the key of a float
+                parameter = replace(parameter, default=check_value(parameter, p.default))
+            except InputError as error:
+                raise PluginError(f"{where}: the default of parameter {p.name!r} is not of its type ({error})") from None
+        result[p.name] = parameter
     return result
 
 
@@ -132,9 +139,19 @@ def check_value(parameter: Parameter, value: Any) -> Any:
         what = re.sub(r" - at `\$.*", "", str(error)).replace("`", "")
         shown = f" (given: {value!r})" if repr(value) not in what else ""
         raise InputError(f"{what}{shown}") from None
-    if isinstance(result, float) and not math.isfinite(result):
-        raise InputError(f"Expected a finite number, got {value!r}")
+    except TypeError as error:
+        raise PluginError(f"parameter {parameter.name!r}: its type {parameter.type_text} cannot be checked ({error})") from None
+    if not _finite(result):
+        raise InputError(f"Expected finite numbers, got {value!r}")
     return result
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_finite, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def check(function: Callable[..., Any], given: Mapping[str, Any], name: str = "") -> tuple[dict[str, Any], list[str]]:
@@ -156,10 +173,8 @@ def check(function: Callable[..., Any], given: Mapping[str, Any], name: str = ""
         One line for each thing that is wrong; empty if all is well.
     """
     schema = parameters(function)
-    owner = f"{name!r}" if name else function.__name__
-    problems = [
-        f"{key}: {owner} has no such parameter{did_you_mean(key, schema)}" for key in given if key not in schema
-    ]
+    owner = repr(name) if name else getattr(function, "__name__", "the function")
+    problems = [f"{key}: {owner} has no such parameter{did_you_mean(key, schema)}" for key in given if key not in schema]
     values = {}
     for key, parameter in schema.items():
         if key in given:

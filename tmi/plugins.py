@@ -88,7 +88,7 @@ class Component:
             if self.plugin.file is not None and module == self.plugin.file.stem:
                 module = self.plugin.module.__name__
             return module, attribute
-        return self.target.__module__, self.target.__qualname__
+        return self.target.__module__, getattr(self.target, "__qualname__", "<object>")  # no source of its own to be found
 
     @cached_property
     def function(self) -> Callable[..., Any]:
@@ -104,11 +104,12 @@ class Component:
         module, attribute = self._parts
         where = f"{self.kind} {self.name!r} of plug-in {self.plugin.name}"
         try:
-            found = getattr(importlib.import_module(module), attribute)
-        except AttributeError:
-            raise PluginError(f"{where}: module {module!r} has no {attribute!r}") from None
-        except Exception as error:
+            home = importlib.import_module(module)
+        except (Exception, SystemExit) as error:
             raise PluginError(f"{where}: cannot import {module!r} ({type(error).__name__}: {error})") from error
+        found = getattr(home, attribute, None)
+        if found is None:
+            raise PluginError(f"{where}: module {module!r} has no {attribute!r}")
         if not callable(found):
             raise PluginError(f"{where}: {self.target!r} is not a function")
         result: Callable[..., Any] = found
@@ -126,19 +127,23 @@ class Component:
             return None
 
     def fingerprint(self) -> str | None:
-        """Fingerprint of the code (see `tmi.keys.fingerprint`), or None where there is no source, as in an interactive session."""
+        """Fingerprint of the code (see `tmi.keys.fingerprint`), or None where there is no source, as at a prompt."""
         module, _ = self._parts
         if self.source_file is None or module == "__main__" or "<" in self._parts[1]:
             return None
         return keys.fingerprint(module, self.source_file)
 
     def summary(self) -> str:
-        """The first line of the function's docstring, read without importing it."""
+        """Return the first line of the function's docstring, read without importing it."""
         import ast
 
         if self.source_file is None:
             return ""
-        for node in ast.parse(self.source_file.read_bytes()).body:
+        try:
+            tree = ast.parse(self.source_file.read_bytes())
+        except (OSError, SyntaxError, ValueError):
+            return ""
+        for node in tree.body:
             if isinstance(node, ast.FunctionDef) and node.name == self._parts[1]:
                 return (ast.get_docstring(node) or "").partition("\n")[0]
         return ""
@@ -155,8 +160,8 @@ class PluginHost:
 
     Notes
     -----
-    First come, first served: a name that is taken is refused to the later plug-in, with both owners named. tmi's own plug-ins come
-    first, then distributions by name, then files in the order given.
+    First come, first served: a name that is taken is refused to the later plug-in, with both owners named. tmi's own plug-ins
+    come first, then distributions by name, then files in the order given.
     """
 
     def __init__(self) -> None:
@@ -170,9 +175,11 @@ class PluginHost:
         """Let in every module that an installed distribution names in the entry-point group ``tmi``."""
         for entry, origin in _entry_points(self.faults):
             try:
-                module = importlib.import_module(entry.value)
-            except Exception as error:
-                self.faults.append(Fault(entry.name, f"cannot import {entry.value!r} ({type(error).__name__}: {error}) [{origin}]"))
+                module = entry.load()
+            except (Exception, SystemExit) as error:  # a script without a main guard may leave
+                self.faults.append(
+                    Fault(entry.name, f"cannot import {entry.value!r} ({type(error).__name__}: {error}) [{origin}]")
+                )
                 continue
             self.add(Plugin(entry.name, origin, module))
 
@@ -195,7 +202,7 @@ class PluginHost:
             sys.path.append(str(path.parent))
         try:
             module = sys.modules.get(name) or _import_file(name, path)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(f"plug-in file {file}: cannot be imported ({type(error).__name__}: {error})") from error
         self.add(Plugin(path.stem, str(path), module, path))
 
@@ -229,7 +236,7 @@ class PluginHost:
             self.faults.append(Fault(plugin.name, f"{KINDS[kind]} failed ({type(error).__name__}: {error}) [{plugin.origin}]"))
             return
         for name, target in targets.items():
-            problem = _problem(name, target)
+            problem = _problem(kind, name, target)
             taken = self.components.get((kind, name)) if isinstance(name, str) else None
             if taken is not None:
                 problem = f"the name is taken by plug-in {taken.plugin.name} [{taken.plugin.origin}]"
@@ -239,13 +246,14 @@ class PluginHost:
                 self.components[kind, name] = Component(kind, name, target, plugin)
 
 
-def _problem(name: Any, target: Any) -> str:
+def _problem(kind: str, name: Any, target: Any) -> str:
     if not isinstance(name, str) or not name or any(c in name for c in "/\\[]*? \t\n"):
         return "a name is a word without spaces, slashes, brackets and wildcards"
-    if callable(target):
+    if callable(target) and kind != "suite":
         return ""
     if not isinstance(target, str) or target.count(":") != 1 or not all(target.split(":")):
-        return f'expected "module:function" or a function, got {target!r}'
+        wanted = '"package:file.toml"' if kind == "suite" else '"module:function" or a function'
+        return f"expected {wanted}, got {target!r}"
     return ""
 
 

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-Display = Callable[[Iterable[T], str, int | None], Iterator[T]]
+Display = Callable[[Iterable[Any], str, int | None], Iterator[Any]]
 
 _display: ContextVar[Display | None] = ContextVar("tmi_progress", default=None)
 

@@ -37,7 +37,7 @@ class Registry:
         return self._host.faults
 
     def names(self, kind: str) -> list[str]:
-        """The registered names of a kind, sorted.
+        """Return the registered names of a kind, sorted.
 
         Raises
         ------
@@ -145,7 +145,7 @@ class Registry:
 
 @functools.cache
 def installed() -> Registry:
-    """The registry of all installed plug-ins; a broken one is warned of, once."""
+    """Return the registry of all installed plug-ins; a broken one is warned of, once."""
     registry = Registry(load())
     for fault in registry.faults:
         warnings.warn(str(fault), stacklevel=3)
@@ -159,7 +159,7 @@ def with_files(files: Iterable[str | Path] = ()) -> Registry:
 
 
 def names(kind: str) -> list[str]:
-    """What is registered.
+    """List what is registered.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def names(kind: str) -> list[str]:
 
 
 def describe(kind: str, name: str) -> str:
-    """What a registered name does, and its parameters with types, defaults and meanings, as text.
+    """Return what a registered name does, and its parameters with types, defaults and meanings, as text.
 
     Parameters
     ----------
@@ -261,8 +261,8 @@ def probe(name: str, network: Network, data: Dataset, *, seed: int = 0, **params
 
 
 def _seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InputError(f"seed: expected a whole number of at least 0, got {seed!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise InputError(f"seed: expected a whole number from 0 to 2**63 - 1, got {seed!r}")
     return seed
 
 

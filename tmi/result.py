@@ -72,8 +72,8 @@ class ProbeResult:
     Parameters
     ----------
     metrics : mapping of str to float
-        Finite numbers. A metric that has no value on this network is left out, and a note says why. Dots separate the measure from
-        what it is measured on: ``"active_per_image.hidden"``.
+        Finite numbers. A metric that has no value on this network is left out, and a note says why. Dots separate the measure
+        from what it is measured on: ``"active_per_image.hidden"``.
     arrays : mapping of str to (dims, array), optional
         As xarray has it: names of the axes, and the values. An axis has the same length wherever it appears.
     coords : mapping of str to sequence, optional
@@ -109,8 +109,9 @@ class ProbeResult:
                 raise InputError(f"info {name!r}: describes no metric{did_you_mean(name, bases)}")
 
     def _check_axes(self) -> None:
-        for name in (*self.metrics, *self.arrays, *self.coords):
-            if not name or "/" in name or name.startswith(".") or name in RESERVED:
+        dims = [dim for array in self.arrays.values() for dim in array.dims]
+        for name in (*self.metrics, *self.arrays, *self.coords, *dims):
+            if not isinstance(name, str) or not name or "/" in name or name.startswith(".") or name in RESERVED:
                 raise InputError(f"name {name!r} cannot be stored: not empty, no '/', no leading '.', none of {RESERVED}")
         lengths: dict[str, int] = {}
         for name, array in self.arrays.items():
@@ -131,7 +132,7 @@ class ProbeResult:
         return f"ProbeResult({shown}{more}; arrays: {', '.join(self.arrays) or 'none'})"
 
     def describe(self, metric: str) -> MetricInfo | None:
-        """What a metric means, or None where its probe does not say."""
+        """Return what a metric means, or None where its probe does not say."""
         return self.info.get(metric.partition(".")[0])
 
     def to_xarray(self) -> xarray.Dataset:
@@ -152,13 +153,17 @@ class ProbeResult:
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, np.ndarray) and value.ndim == 0 or type(value).__module__ == "torch":
+    if getattr(value, "ndim", None) == 0:  # of NumPy or torch
         value = value.item()
     if not isinstance(value, numbers.Real):
         raise InputError(f"metric {name!r}: expected a number, got {type(value).__name__}")
-    if not math.isfinite(value):
-        raise InputError(f"metric {name!r}: is {float(value)}; leave out a metric that has no value, and say why in a note")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise InputError(f"metric {name!r}: is {number}; leave out a metric that has no value, and say why in a note")
+    return number
 
 
 def _labelled(name: str, value: Any) -> LabelledArray:
@@ -170,7 +175,7 @@ def _labelled(name: str, value: Any) -> LabelledArray:
         except (TypeError, ValueError):
             raise InputError(f"array {name!r}: expected (names of the axes, values), got {type(value).__name__}") from None
     dims = (dims,) if isinstance(dims, str) else tuple(dims)
-    if type(values).__module__ == "torch":
+    if hasattr(values, "detach"):  # a tensor
         values = values.detach().cpu().numpy()
     values = _plain(name, np.asarray(values))
     if len(dims) != values.ndim or len(set(dims)) != len(dims):

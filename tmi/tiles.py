@@ -6,6 +6,7 @@ use; `tmi.matching.reference` is the slow twin that judges it.
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -72,14 +73,15 @@ class FeatureTile:
         InputError
             For another shape, NaN, or values outside [0, 1].
         """
-        x = np.asarray(patch)
+        x = np.asarray(patch.detach().cpu() if hasattr(patch, "detach") else patch)
         if x.shape == self.shape[1:] and self.shape[0] == 1:
             x = x[None]
         if x.shape != self.shape:
             raise InputError(f"patch: expected shape {self.shape}, got {x.shape}")
         _check_range(x, "patch")
         t = self.values.astype(np.float32) if x.dtype == np.float32 else self.values
-        return float(np.abs(x.astype(np.float64) - t.astype(np.float64))[self.support].sum())
+        # One after another, as every back end of `tmi.match` does: the same patch has the same distance to the last bit.
+        return float(np.abs(x.astype(np.float64) - t.astype(np.float64))[self.support].cumsum()[-1])
 
     def __repr__(self) -> str:
         size = "×".join(map(str, self.shape))
@@ -144,7 +146,7 @@ class TemplateTask:
     """
 
     def __init__(self, classes: Iterable[TileClass], image_shape: Sequence[int]) -> None:
-        self.classes = tuple(classes)
+        self.classes = (classes,) if isinstance(classes, TileClass) else tuple(classes)
         self.image_shape = _image_shape(image_shape)
         if not self.classes:
             raise InputError("task: needs at least one class")
@@ -176,7 +178,7 @@ class TemplateTask:
         return f"{self.class_names[label]}/{tile - int(np.searchsorted(self.tile_class, label))}"
 
     def memberships(self, images: Any) -> torch.Tensor:
-        """Which classes have a tile in each image (Definitions 3.4 and 3.5, with t < ε).
+        """Return which classes have a tile in each image (Definitions 3.4 and 3.5, with t < ε).
 
         Parameters
         ----------
@@ -189,7 +191,7 @@ class TemplateTask:
         return self.phi(images) > 0
 
     def labels(self, images: Any) -> torch.Tensor:
-        """The class of each image that belongs to exactly one, else −1 (Definition 3.6, third remark).
+        """Return the class of each image that belongs to exactly one, else −1 (Definition 3.6, third remark).
 
         Parameters
         ----------
@@ -227,17 +229,15 @@ class TemplateTask:
         images = check_images(images, self.image_shape)
         found = match(images, self.tiles)
         total = torch.zeros(len(images) * len(self.classes), dtype=torch.float64)
-        label = torch.from_numpy(self.tile_class)[found.tile]
-        total.index_add_(0, found.image * len(self.classes) + label, found.slack.double())
-        return total.view(len(images), len(self.classes)).to(images.dtype)
+        label = torch.from_numpy(self.tile_class)[found.tile.cpu()]
+        total.index_add_(0, found.image.cpu() * len(self.classes) + label, found.slack.cpu().double())
+        return total.view(len(images), len(self.classes)).to(images.device, images.dtype)
 
     def _check_fit(self) -> None:
         channels, m, n = self.image_shape
         for index, tile in enumerate(self.tiles):
             if tile.shape[0] != channels:
-                raise InputError(
-                    f"tile {self.tile_name(index)}: has {tile.shape[0]} channels, the images of the task {channels}"
-                )
+                raise InputError(f"tile {self.tile_name(index)}: has {tile.shape[0]} channels, the images of the task {channels}")
             if tile.shape[1] > m or tile.shape[2] > n:
                 raise InputError(
                     f"tile {self.tile_name(index)}: {tile.shape[1]}×{tile.shape[2]} is larger than the image, {m}×{n}"
@@ -263,8 +263,8 @@ class TemplateTask:
                     names = self.tile_name(group[worst]), self.tile_name(one)
                     raise InputError(
                         f"classes cannot be told apart: tile {names[0]} contains tile {names[1]} of another class "
-                        f"(distance {distances[worst]:.4g} < epsilon {tile.epsilon:.4g}); "
-                        f"use an epsilon of at most {distances[worst]:.4g}, or other tiles"
+                        f"(distance {distances[worst]:.4g} < epsilon {tile.epsilon:.4g}); use "
+                        + (f"an epsilon of at most {distances[worst]:.4g}, or other tiles" if distances[worst] else "other tiles")
                     )
 
 
@@ -277,9 +277,12 @@ def _window_distances(windows: NDArray[np.float64], tile: FeatureTile) -> NDArra
 
 def _template(values: ArrayLike) -> NDArray[np.float64]:
     try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        given = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+    except ValueError as error:
         raise InputError(f"tile values: expected numbers ({error})") from None
+    if given.dtype.kind not in "fiub":
+        raise InputError(f"tile values: expected numbers, got {given.dtype}")
+    array = np.array(given, dtype=np.float64)
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or 0 in array.shape:
@@ -289,19 +292,26 @@ def _template(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def _tolerance(epsilon: float) -> float:
-    if isinstance(epsilon, bool | str) or not np.isscalar(epsilon):
+    if isinstance(epsilon, bool) or not isinstance(epsilon, numbers.Real):
         raise InputError(f"epsilon: expected a number above 0, got {epsilon!r}")
-    value = float(epsilon)  # type: ignore[arg-type]
+    try:
+        value = float(epsilon)
+    except OverflowError:
+        value = float("inf")
     if not (np.isfinite(value) and value > 0):
         raise InputError(f"epsilon: expected a finite number above 0, got {value!r}")
     return value
 
 
 def _support(support: ArrayLike | None, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    array: NDArray[np.bool_]
     if support is None:
         array = values != 0
     else:
-        array = np.array(support)
+        try:
+            array = np.array(support)
+        except ValueError as error:
+            raise InputError(f"support: expected booleans ({error})") from None
         if array.dtype != bool:
             raise InputError(f"support: expected booleans, got {array.dtype}")
         if array.shape not in (values.shape, values.shape[1:]):
@@ -318,7 +328,7 @@ def _support(support: ArrayLike | None, values: NDArray[np.float64]) -> NDArray[
 def _image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     try:
         sizes = tuple(int(side) for side in shape)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"image_shape: expected (C, m, n), got {shape!r}") from None
     if len(sizes) != 3 or min(sizes) < 1 or any(a != b for a, b in zip(sizes, shape, strict=True)):
         raise InputError(f"image_shape: expected (C, m, n), whole numbers of at least 1, got {tuple(shape)!r}")

@@ -1,7 +1,8 @@
 """Exact, sparse L1 template matching: every window of every image in which a tile is contained.
 
 One function, `match`, stands before the back ends: `reference` is the plain formula, `cpu` the fast version that leaves a window
-as soon as its partial sum shows that it cannot match. Both return the same windows and the same slack.
+as soon as its partial sum shows that it cannot match. Both sum a window's differences in float64, row by row, so that they return
+the same windows and the same slack to the last bit.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Matches:
         Index of the image and of the tile; the window's top left corner.
     slack : Tensor, shape (M,)
         ε − t > 0, in the images' dtype, from a distance summed in float64. It is the activation of Theorem 1's hidden neuron.
+        A slack too small for the dtype becomes its smallest normal number, not 0.
     """
 
     image: torch.Tensor
@@ -69,7 +71,7 @@ def match(images: Any, tiles: Sequence[FeatureTile], *, backend: str = "auto") -
     import torch
 
     images = check_images(images)
-    tiles = list(tiles)
+    tiles = [tiles] if isinstance(tiles, FeatureTile) else list(tiles)
     _, channels, m, n = images.shape
     for index, tile in enumerate(tiles):
         if not isinstance(tile, FeatureTile):
@@ -89,7 +91,7 @@ def match(images: Any, tiles: Sequence[FeatureTile], *, backend: str = "auto") -
     else:
         places, slack = match_arrays(images.detach().cpu().numpy(), tiles)
     order = np.lexsort(places.T[::-1])
-    image, tile_index, row, col = (
-        torch.from_numpy(np.ascontiguousarray(places[order, i])).to(images.device) for i in range(4)
-    )
-    return Matches(image, tile_index, row, col, torch.from_numpy(slack[order]).to(images.device, images.dtype))
+    image, tile_index, row, col = (torch.from_numpy(np.ascontiguousarray(places[order, i])).to(images.device) for i in range(4))
+    rounded = torch.from_numpy(slack[order]).to(images.device, images.dtype)
+    # float32 has no number for a slack of 1e-50; "contained" and "slack above 0" must stay the same thing.
+    return Matches(image, tile_index, row, col, rounded.clamp_min(torch.finfo(images.dtype).tiny))

@@ -9,7 +9,7 @@ out is what the plain formula gives.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,9 +23,7 @@ LANES = 32  # images side by side: two AVX-512 registers of float32
 STEP = 8  # support pixels between two looks at the bound
 
 
-def match_arrays(
-    images: NDArray[Any], tiles: Sequence[FeatureTile]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def match_arrays(images: NDArray[Any], tiles: Sequence[FeatureTile]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the windows with t < ε as rows (image, tile, row, col), and their slack ε − t.
 
     Parameters
@@ -45,7 +43,7 @@ def match_arrays(
     blocks = range(0, len(images), LANES)
 
     def work(start: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        block = images[start : start + LANES]
+        block = np.ascontiguousarray(images[start : start + LANES])
         # Images last, and empty lanes filled with the first image: they are dropped below.
         lanes = np.repeat(block[:1], LANES, axis=0)
         lanes[: len(block)] = block
@@ -70,21 +68,22 @@ def _threads() -> int:
 
 
 class _Packed:
-    """All tiles' support pixels, one after another: offset into the flat image and value."""
+    """All tiles' support pixels, row by row: offset into the flat image and value; and the order in which they tell most."""
 
     def __init__(self, tiles: Sequence[FeatureTile], images: NDArray[Any]) -> None:
         _, _, m, n = images.shape
-        offsets, values, starts = [], [], [0]
+        offsets, values, orders, starts = [], [], [], [0]
         for tile in tiles:
             channel, row, col = np.nonzero(tile.support)
             value = tile.values[tile.support].astype(images.dtype)
             # Over a background of any brightness a pixel near 0 or 1 differs most: look there first.
-            order = np.argsort(-np.abs(value - 0.5), kind="stable")
-            offsets.append(((channel * m + row) * n + col)[order])
-            values.append(value[order])
+            orders.append(starts[-1] + np.argsort(-np.abs(value - 0.5), kind="stable"))
+            offsets.append((channel * m + row) * n + col)
+            values.append(value)
             starts.append(starts[-1] + len(value))
         self.offset = np.concatenate(offsets).astype(np.int64)
         self.value = np.concatenate(values)
+        self.telling = np.concatenate(orders)
         self.start = np.array(starts, np.int64)
         self.epsilon = np.array([tile.epsilon for tile in tiles])
         self.size = np.array([tile.shape[1:] for tile in tiles], np.int64)
@@ -92,18 +91,31 @@ class _Packed:
         # |x − t| errs by at most 2^-24 through rounding x and t to float32 and 2^-24 relative through the subtraction; each of
         # at most `count` additions adds 2^-24 relative. Twice that is a safe bound.
         slop = (count + 2) * 2.0**-23
-        self.bound = np.nextafter((self.epsilon * (1 + slop) + slop).astype(np.float32), np.float32(np.inf))
+        bound = np.minimum(self.epsilon * (1 + slop) + slop, 1e38)  # more than any sum, and a float32
+        self.bound = np.nextafter(bound.astype(np.float32), np.float32(np.inf))
 
     @property
     def eliminate(self) -> tuple[NDArray[Any], ...]:
-        return self.offset, self.value.astype(np.float32), self.start, self.bound, self.size
+        return self.offset[self.telling], self.value[self.telling].astype(np.float32), self.start, self.bound, self.size
 
     @property
     def exact(self) -> tuple[NDArray[Any], ...]:
         return self.offset, self.value, self.start, self.epsilon
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "arcp"})
+def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function with numba and keep the machine code where a folder can be written, else for this process alone."""
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        try:
+            return numba.njit(cache=True, **options)(function)
+        except RuntimeError:  # neither the package's folder nor the user's can be written
+            return numba.njit(**options)(function)
+
+    return compiled
+
+
+@_compiled(nogil=True, fastmath={"contract", "nsz", "arcp"})
 def _eliminate(lanes, used, m, n, offset, value, start, bound, size):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Return rows (lane, tile, row, col) of every window whose float32 sum stays below the bound."""
     found = np.empty((256, 4), np.int64)
@@ -146,9 +158,9 @@ def _eliminate(lanes, used, m, n, offset, value, start, bound, size):  # type: i
     return found[:count].copy()
 
 
-@numba.njit(nogil=True, cache=True)
+@_compiled(nogil=True)
 def _exact(images, places, n, offset, value, start, epsilon):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Return ε − t for each place, summed in float64."""
+    """Return ε − t for each place, summed in float64, row by row as the reference does."""
     slack = np.empty(len(places))
     for i in range(len(places)):
         lane, tile, row, col = places[i]

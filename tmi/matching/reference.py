@@ -17,13 +17,12 @@ def distances(images: NDArray[Any], tile: FeatureTile) -> NDArray[np.float64]:
     windows = np.lib.stride_tricks.sliding_window_view(images, tile.shape, axis=(1, 2, 3))[:, 0]
     result = np.empty(windows.shape[:3])
     for place in np.ndindex(result.shape):
-        result[place] = np.abs(windows[place].astype(np.float64) - template)[tile.support].sum()
+        # cumsum adds one after another, as the fast versions do; sum would add in pairs and round otherwise.
+        result[place] = np.abs(windows[place].astype(np.float64) - template)[tile.support].cumsum()[-1]
     return result
 
 
-def match_arrays(
-    images: NDArray[Any], tiles: Sequence[FeatureTile]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def match_arrays(images: NDArray[Any], tiles: Sequence[FeatureTile]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the windows with t < ε as rows (image, tile, row, col), and their slack ε − t."""
     places, slacks = [np.empty((0, 4), np.int64)], [np.empty(0)]
     for index, tile in enumerate(tiles):

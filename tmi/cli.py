@@ -1,0 +1,238 @@
+"""The command ``tmi``. Exit code 0: all well; 1: some cells failed, the others are kept; 2: the suite or the call is wrong.
+
+Help, lists and completion import nothing heavy; each command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import __version__
+from .errors import InputError, SuiteError, TmiError, UnknownNameError
+
+if TYPE_CHECKING:
+    from .registry import Registry
+    from .results import Results
+
+KINDS = ("dataset", "network", "probe", "suite", "report")
+
+
+class _Group(click.Group):
+    """Turns a user's mistake into one line and exit code 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except SuiteError as error:
+            _complain(error.problems)
+        except TmiError as error:
+            _complain([str(error)])
+        except OSError as error:
+            _complain([f"{error.filename or 'file'}: {error.strerror or error}"])
+        sys.exit(2)
+
+    def resolve_command(self, context: click.Context, args: list[str]) -> Any:
+        from .errors import did_you_mean
+
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError:
+            context.fail(f"no such command {args[0]!r}{did_you_mean(args[0], self.commands)}")
+
+
+def _complain(lines: Sequence[str]) -> None:
+    for line in lines:
+        click.echo(f"{click.style('error:', fg='red')} {line}", err=True)
+
+
+_plugin = click.option(
+    "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE", help="A Python file with plug-ins; repeatable."
+)
+_store = click.option(
+    "--store", type=click.Path(), metavar="DIR", help="Folder of results [default: $TMI_STORE or tmi-store]."
+)
+_only = click.option(
+    "--only", multiple=True, metavar="PATTERN", help="Only the cells whose name, dataset/network/probe, fits; repeatable."
+)
+_json = click.option("--json", "json_file", type=click.Path(), metavar="FILE", help="Write all rows as a JSON list.")
+_report = click.option("--report", "report_dir", type=click.Path(), metavar="DIR", help="Write an HTML report into DIR.")
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tmi")
+def main() -> None:
+    """Probe networks whose every neuron is understood beside trained ones."""
+
+
+@main.command()
+@click.argument("suite")
+@_store
+@_plugin
+@_only
+@_json
+@_report
+@click.option("--dry-run", is_flag=True, help="Say what would be computed and what is in the store; compute nothing.")
+def run(
+    suite: str,
+    store: str | None,
+    plugins: tuple[str, ...],
+    only: tuple[str, ...],
+    json_file: str | None,
+    report_dir: str | None,
+    dry_run: bool,
+) -> None:
+    """Run SUITE, a registered name or a TOML file; what is in the store is not computed again."""
+    import time
+
+    from .display import Lines
+    from .runner import collect
+    from .runner import run as run_suite
+    from .suite import load_suite
+
+    begun = time.perf_counter()
+    registry = _registry(plugins)
+    loaded = load_suite(suite, plugins=plugins, registry=registry)
+    if dry_run:
+        results = collect(loaded, store, only=only)
+        for entry in results:
+            click.echo(f"{'cached ' if entry.status == 'ok' else 'compute'}  {entry}")
+        missing = len(results.failed)
+        click.echo(f"{len(results)} cells: {missing} to compute, {len(results) - missing} in the store")
+        return
+    try:
+        results = run_suite(loaded, store, only=only, watcher=None if sys.stderr.isatty() else Lines())
+    except KeyboardInterrupt:
+        click.echo("stopped; what was finished is kept, and the same command goes on from there", err=True)
+        sys.exit(130)
+    _deliver(results, json_file, report_dir)
+    cached = sum(entry.cached for entry in results)
+    failed = len(results.failed)
+    click.echo(
+        f"{results.name}: {len(results)} cells, {cached} from the store, {failed} failed, {time.perf_counter() - begun:.1f} s"
+    )
+    for entry in results.failed:
+        click.echo(f"  failed: {entry}: {entry.message}", err=True)
+    sys.exit(1 if failed else 0)
+
+
+@main.command("list")
+@click.argument("kind", required=False, type=click.Choice(KINDS))
+@_plugin
+def list_(kind: str | None, plugins: tuple[str, ...]) -> None:
+    """List what is registered: data sets, networks, probes, suites and reports, or one KIND of them."""
+    registry = _registry(plugins)
+    for one in [kind] if kind else KINDS:
+        found = [registry.find(one, name) for name in registry.names(one)]
+        if not kind:
+            click.secho(f"{one}s", bold=True)
+        width = max((len(c.name) for c in found), default=0)
+        for c in found:
+            owner = "" if c.plugin.origin.startswith("tmi-interp ") else f" [{c.plugin.origin}]"
+            click.echo(f"  {c.name:<{width}}  {c.summary()}{owner}".rstrip())
+
+
+@main.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("name")
+@_plugin
+def describe(kind: str, name: str, plugins: tuple[str, ...]) -> None:
+    """Say what the KIND called NAME does, with its parameters, their types, defaults and meanings."""
+    click.echo(_registry(plugins).describe(kind, name))
+
+
+@main.command()
+@click.argument("what", metavar="SUITE|PLUGIN")
+@_plugin
+def check(what: str, plugins: tuple[str, ...]) -> None:
+    """Check a suite, or a plug-in file (.py), without running it; everything wrong is said at once."""
+    from .plan import make_plan
+    from .suite import load_suite
+    from .testing import check_plugin
+
+    if what.endswith(".py"):
+        problems, names = check_plugin(what)
+        if problems:
+            raise SuiteError(problems)
+        click.echo(f"{what}: ok, registers {', '.join(names)}")
+        return
+    suite = load_suite(what, plugins=plugins, registry=_registry(plugins))
+    plan = make_plan(suite)
+    click.echo(f"{what}: ok, {len(plan)} cells")
+
+
+@main.command()
+@click.argument("suite")
+@_store
+@_plugin
+@_only
+@_json
+@click.option("--metric", multiple=True, metavar="NAME", help="Only these metrics; repeatable.")
+def results(
+    suite: str,
+    store: str | None,
+    plugins: tuple[str, ...],
+    only: tuple[str, ...],
+    json_file: str | None,
+    metric: tuple[str, ...],
+) -> None:
+    """Show what the store has of SUITE: mean and spread over the seeds; nothing is computed."""
+    from .errors import did_you_mean
+    from .runner import collect
+    from .summary import lines
+
+    _registry(plugins)
+    found = collect(suite, store, only=only, plugins=plugins)
+    known = {name for entry in found for name in entry.metrics}
+    for name in metric:
+        if known and name not in known:
+            raise UnknownNameError(f"metric {name!r} is unknown{did_you_mean(name, known)}")
+    _deliver(found, json_file, None)
+    for line in lines(found, metric):
+        click.echo(line)
+    if found.failed:
+        click.echo(f"{len(found.failed)} of {len(found)} cells are not in the store; tmi run {suite} computes them", err=True)
+
+
+@main.command()
+@click.argument("suite")
+@_store
+@_plugin
+@click.option("--report", "report_dir", type=click.Path(), metavar="DIR", default="report", show_default=True, help="Folder.")
+def report(suite: str, store: str | None, plugins: tuple[str, ...], report_dir: str) -> None:
+    """Write the HTML report of SUITE from what the store has; nothing is computed."""
+    from .runner import collect
+
+    _registry(plugins)
+    found = collect(suite, store, plugins=plugins)
+    if len(found.failed) == len(found):
+        raise InputError(f"report: the store has nothing of suite {suite!r}; tmi run {suite} --report {report_dir}")
+    _deliver(found, None, report_dir)
+
+
+def _registry(plugins: Sequence[str]) -> Registry:
+    from .plugins import load
+    from .registry import Registry
+
+    registry = Registry(load(plugins))
+    for fault in registry.faults:
+        click.echo(f"{click.style('warning:', fg='yellow')} {fault}", err=True)
+    return registry
+
+
+def _deliver(results: Results, json_file: str | None, report_dir: str | None) -> None:
+    if json_file:
+        results.to_json(json_file)
+    if report_dir:
+        from .report import write
+
+        path = write(results, Path(report_dir))
+        click.echo(f"report: {path}")
+
+
+if __name__ == "__main__":
+    main()

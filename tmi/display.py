@@ -1,0 +1,117 @@
+"""How a run shows itself: live bars in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from .engines import Outcome
+from .progress import shown_by
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from .runner import Watcher
+
+T = TypeVar("T")
+
+_EVERY = 15.0  # seconds between two lines where there is no terminal
+
+
+@contextmanager
+def watching(watcher: Watcher | None) -> Iterator[Watcher]:
+    """Yield the given watcher, or the display that suits standard error."""
+    if watcher is not None:
+        yield watcher
+    elif sys.stderr.isatty():
+        with _bars() as bars, shown_by(bars.track):
+            yield bars
+    else:
+        with shown_by(_unseen):
+            yield _Silent()
+
+
+class Lines:
+    """A line every so often: for logs."""
+
+    def start(self, todo: int, cached: int) -> None:
+        """Say how much there is to do."""
+        self._todo, self._done, self._failed = todo, 0, 0
+        self._begun = self._said = time.monotonic()
+        print(f"{todo} cells to compute, {cached} in the store", file=sys.stderr, flush=True)
+
+    def done(self, outcome: Outcome) -> None:
+        """Say how far the run is, if enough time has passed or it is the last cell."""
+        self._done += 1
+        if outcome.result is None:
+            self._failed += 1
+            print(f"  failed: {outcome.planned.cell}: {outcome.message}", file=sys.stderr, flush=True)
+        now = time.monotonic()
+        if now - self._said >= _EVERY or self._done == self._todo:
+            self._said = now
+            failed = f", {self._failed} failed" if self._failed else ""
+            print(
+                f"  {self._done}/{self._todo} cells{failed}, {now - self._begun:.0f} s, last: {outcome.planned.cell}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+class _Silent:
+    def start(self, todo: int, cached: int) -> None:
+        pass
+
+    def done(self, outcome: Outcome) -> None:
+        pass
+
+
+class _Bars:
+    """One bar over the cells, and one below it for what a plug-in is doing."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def start(self, todo: int, cached: int) -> None:
+        self._failed = 0
+        self._cached = cached
+        self._task = self._progress.add_task("cells", total=todo, note=f"{cached} in the store")
+
+    def done(self, outcome: Outcome) -> None:
+        if outcome.result is None:
+            self._failed += 1
+            self._progress.console.print(f"[red]failed[/] {outcome.planned.cell}: {outcome.message}", highlight=False)
+        failed = f" · [red]{self._failed} failed[/]" if self._failed else ""
+        # The label may hold square brackets, which rich would take for markup.
+        name = str(outcome.planned.cell).replace("[", "\\[")
+        self._progress.update(self._task, advance=1, note=f"{self._cached} in the store{failed} · {name}")
+
+    def track(self, steps: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+        task = self._progress.add_task(description, total=total, note="")
+        try:
+            yield from self._progress.track(steps, task_id=task, total=total)
+        finally:
+            self._progress.remove_task(task)
+
+
+@contextmanager
+def _bars() -> Iterator[_Bars]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:>10}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield _Bars(progress)
+
+
+def _unseen(steps: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+    yield from steps

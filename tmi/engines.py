@@ -1,0 +1,144 @@
+"""Engines: how the cells of a plan that are not in the store are computed.
+
+An engine is a function from planned cells to outcomes, one each, in whatever order they are done. The serial one is here.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .errors import TmiError
+from .plan import Planned
+
+if TYPE_CHECKING:
+    from .dataset import Dataset
+    from .network import Network
+    from .result import ProbeResult
+
+
+@dataclass
+class Outcome:
+    """What became of a cell.
+
+    Attributes
+    ----------
+    planned : Planned
+    result : ProbeResult or None
+        None if it failed.
+    message : str
+        Why it failed, in one line.
+    traceback : str
+    seconds : dict of str to float
+        Time spent on this cell's data set, network and probe; 0 for what was at hand already.
+    warnings : list of str
+        Warnings raised meanwhile.
+    notes : dict
+        The notes of the data set.
+    """
+
+    planned: Planned
+    result: ProbeResult | None = None
+    message: str = ""
+    traceback: str = ""
+    seconds: dict[str, float] = field(default_factory=lambda: {"dataset": 0.0, "network": 0.0, "probe": 0.0})
+    warnings: list[str] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+Engine = Callable[[Sequence[Planned]], Iterator[Outcome]]
+
+
+def serial(plan: Sequence[Planned]) -> Iterator[Outcome]:
+    """Compute cells one after another in this process.
+
+    One data set and one network are held at a time; a suite's cells come in the order that makes this enough. A data set or network
+    that cannot be made fails every cell that needs it, without being tried again.
+
+    Parameters
+    ----------
+    plan : sequence of Planned
+
+    Yields
+    ------
+    Outcome
+        One for each cell, in order.
+    """
+    bench = _Bench()
+    for planned in plan:
+        yield bench.compute(planned)
+
+
+class _Failed(Exception):
+    """A data set or network that could not be made; its message and traceback serve every cell that needs it."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(_message(error))
+        self.traceback = "".join(traceback.format_exception(error))
+
+
+class _Bench:
+    """The data set and the network at hand."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[Any, Any]] = {}
+
+    def compute(self, planned: Planned) -> Outcome:
+        outcome = Outcome(planned)
+        cell = planned.cell
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                data: Dataset = self._hold("dataset", (id(cell.dataset), cell.seed), outcome, lambda: _generate(planned))
+                network: Network = self._hold(
+                    "network", (id(cell.dataset), id(cell.network), cell.seed), outcome, lambda: _build(planned, data)
+                )
+                start = time.perf_counter()
+                outcome.result = _probe(planned, network, data)
+                outcome.seconds["probe"] = time.perf_counter() - start
+            outcome.notes = dict(data.notes)
+        except _Failed as failed:
+            outcome.message, outcome.traceback = str(failed), failed.traceback
+        except (Exception, SystemExit) as error:
+            outcome.message, outcome.traceback = _message(error), traceback.format_exc()
+        outcome.warnings = list(dict.fromkeys(str(w.message) for w in caught))
+        return outcome
+
+    def _hold(self, kind: str, wanted: Any, outcome: Outcome, make: Callable[[], Any]) -> Any:
+        if self._held.get(kind, (None, None))[0] != wanted:
+            self._held.pop(kind, None)  # let go of the old one before the new one is made
+            start = time.perf_counter()
+            try:
+                made: Any = make()
+            except (Exception, SystemExit) as error:
+                made = _Failed(error)
+            outcome.seconds[kind] = time.perf_counter() - start
+            self._held[kind] = wanted, made
+        value = self._held[kind][1]
+        if isinstance(value, _Failed):
+            raise value
+        return value
+
+
+def _generate(planned: Planned) -> Dataset:
+    choice = planned.cell.dataset
+    return planned.registry.generate(choice.component.name, seed=planned.cell.seed, **choice.params)
+
+
+def _build(planned: Planned, data: Dataset) -> Network:
+    choice = planned.cell.network
+    return planned.registry.build(choice.component.name, data, seed=planned.cell.seed, **choice.params)
+
+
+def _probe(planned: Planned, network: Network, data: Dataset) -> ProbeResult:
+    choice = planned.cell.probe
+    return planned.registry.probe(choice.component.name, network, data, seed=planned.cell.seed, **choice.params)
+
+
+def _message(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, TmiError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,101 @@
+"""A plan: the cells of a suite with the keys of their results, made without importing torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from . import keys
+from .errors import SuiteError, TmiError
+from .registry import Registry
+from .suite import Cell, Choice, Suite
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell and the keys of its data set, network and result.
+
+    Attributes
+    ----------
+    cell : Cell
+    registry : Registry
+        Where its plug-ins are found.
+    dataset_key, network_key, key : str or None
+        None where the code, or what it reads from outside, cannot be fingerprinted: then the result is computed and not kept.
+    """
+
+    cell: Cell
+    registry: Registry
+    dataset_key: str | None
+    network_key: str | None
+    key: str | None
+
+
+def make_plan(suite: Suite, only: Iterable[str] = ()) -> list[Planned]:
+    """Return the cells of a suite with their keys.
+
+    Parameters
+    ----------
+    suite : Suite
+    only : iterable of str
+        Patterns over the cells' names, such as ``"fashion*/constructed/*"``; a cell that fits one of them stays. A pattern without
+        wildcards fits wherever it occurs in the name.
+
+    Raises
+    ------
+    SuiteError
+        If the patterns leave nothing, or what a data set reads from outside cannot be named.
+    """
+    patterns = list(only)
+    cells = [cell for cell in suite.cells if not patterns or any(_fits(str(cell), p) for p in patterns)]
+    if not cells:
+        names = sorted({"/".join(choice.label for choice in cell.choices) for cell in suite.cells})
+        raise SuiteError([f"--only {', '.join(patterns)}: fits no cell; there are: {', '.join(names)}"])
+    makers = _Keys()
+    return [Planned(cell, suite.registry, *makers.of(cell)) for cell in cells]
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) if any(c in pattern for c in "*?") else pattern in name
+
+
+class _Keys:
+    """Keys of cells; those of data sets and networks are computed once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int, str | None, str | None], str | None] = {}
+        self._outside: dict[int, object] = {}
+        self._code: dict[str, str | None] = {}
+
+    def of(self, cell: Cell) -> tuple[str | None, str | None, str | None]:
+        dataset = self._key(cell.dataset, cell.seed, ())
+        network = self._key(cell.network, cell.seed, (dataset,))
+        return dataset, network, self._key(cell.probe, cell.seed, (dataset, network))
+
+    def _key(self, choice: Choice, seed: int, upstream: tuple[str | None, ...]) -> str | None:
+        known = (id(choice), seed, *(*upstream, None, None)[:2])
+        if known not in self._known:
+            self._known[known] = self._make(choice, seed, upstream)
+        return self._known[known]
+
+    def _make(self, choice: Choice, seed: int, upstream: tuple[str | None, ...]) -> str | None:
+        label = f"{choice.kind} {choice.component.name}"
+        if label not in self._code:
+            self._code[label] = choice.component.fingerprint()
+        code = self._code[label]
+        if code is None or None in upstream:
+            return None
+        make = {"dataset": keys.dataset_key, "network": keys.network_key, "probe": keys.result_key}[choice.kind]
+        given: tuple[str | None, ...] = (code, choice.params, seed, *upstream)  # type: ignore[assignment]
+        return make(choice.component.name, *given, outside=self._read(choice))  # type: ignore[operator,no-any-return]
+
+    def _read(self, choice: Choice) -> object:
+        """What the function says it reads from outside (see `tmi.external`)."""
+        if id(choice) not in self._outside:
+            identify = getattr(choice.component.function, "tmi_external", None)
+            try:
+                self._outside[id(choice)] = identify(**choice.params) if identify else None
+            except TmiError as error:
+                raise SuiteError([f"{choice.kind} {choice}: {error}"]) from error
+        return self._outside[id(choice)]

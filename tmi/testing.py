@@ -1,0 +1,83 @@
+"""Checks that a plug-in's author can run on their own plug-in, also as ``tmi check FILE``."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+from . import params as parameters
+from .errors import TmiError
+from .plugins import Component, PluginHost
+
+_GIVEN = {"dataset": (), "network": ("data",), "probe": ("network", "data"), "report": ("results",)}
+
+
+def check_plugin(file: str | Path) -> tuple[list[str], list[str]]:
+    """Check a plug-in file: its hooks, imports, signatures, settings and docstrings. Nothing of it is run but the hooks.
+
+    Parameters
+    ----------
+    file : str or Path
+
+    Returns
+    -------
+    problems : list of str
+        One line each; empty if all is well.
+    names : list of str
+        What it registers, as ``"probe mean-margin"``.
+
+    Raises
+    ------
+    PluginError
+        If the file cannot be imported.
+    """
+    host = PluginHost()
+    host.load_file(file)
+    problems = [str(fault) for fault in host.faults]
+    for component in host.components.values():
+        problems += [f"{component.kind} {component.name}: {problem}" for problem in check_component(component)]
+    return problems, [f"{kind} {name}" for kind, name in host.components]
+
+
+def check_component(component: Component) -> list[str]:
+    """Check one registered function.
+
+    Parameters
+    ----------
+    component : Component
+
+    Returns
+    -------
+    list of str
+        What is wrong, one line each.
+    """
+    if component.kind == "suite":
+        from .suite import suite_file
+
+        try:
+            suite_file(component)
+        except TmiError as error:
+            return [str(error)]
+        return []
+    try:
+        function = component.function
+        schema = parameters.parameters(function)
+    except TmiError as error:
+        return [str(error)]
+    problems = []
+    places = [p.name for p in inspect.signature(function).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    given = _GIVEN[component.kind]
+    if len(places) != len(given):
+        wanted = f"takes {', '.join(given)} by place" if given else "takes nothing by place"
+        problems.append(f"expected a function that {wanted} and settings by keyword (after *), got ({', '.join(places)})")
+    for parameter in schema.values():
+        if not parameter.required and parameter.default is not None:
+            try:
+                parameters.check_value(parameter, parameter.default)
+            except TmiError as error:
+                problems.append(f"the default of {parameter.name} does not fit its own type: {error}")
+    if component.kind == "dataset" and not parameters.takes_seed(function):
+        problems.append("a data set must take seed, so that it can be made again")
+    if not inspect.getdoc(function):
+        problems.append("has no docstring: the first line is what tmi list shows")
+    return problems
