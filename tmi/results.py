@@ -13,6 +13,7 @@ from .errors import UnknownNameError, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .registry import Registry
     from .result import ProbeResult
     from .store import Store
 
@@ -76,10 +77,12 @@ class Results:
         Where the arrays are.
     name, description : str
         Of the suite.
-    columns : iterable of str
-        The swept settings, in order.
+    columns : mapping of str to str
+        The swept settings as columns, and whose they are: dataset, network or probe.
     report : str or None
         The registered report of the suite.
+    registry : Registry, optional
+        Where the suite's plug-ins are found.
     """
 
     def __init__(
@@ -89,13 +92,15 @@ class Results:
         *,
         name: str = "",
         description: str = "",
-        columns: Iterable[str] = (),
+        columns: Mapping[str, str] | None = None,
         report: str | None = None,
+        registry: Registry | None = None,
     ) -> None:
         self.entries = list(entries)
         self.store = store
         self.name, self.description, self.report = name, description, report
-        self.columns = list(columns)
+        self.columns = dict(columns or {})
+        self.registry = registry
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -134,6 +139,7 @@ class Results:
             description=self.description,
             columns=self.columns,
             report=self.report,
+            registry=self.registry,
         )
 
     def values(self, metric: str) -> list[float]:
@@ -173,11 +179,17 @@ class Results:
         return rows
 
     def to_frame(self) -> pd.DataFrame:
-        """Return `rows` as a `pandas.DataFrame`."""
+        """Return `rows` as a `pandas.DataFrame`; whole numbers stay whole where a column has gaps."""
         import pandas as pd
 
         columns = ["dataset", "network", "probe", "seed", *self.columns, "metric", "value", "status", "key", "message"]
-        return pd.DataFrame(self.rows(), columns=columns)
+        frame = pd.DataFrame(self.rows(), columns=columns)
+        return frame.astype({column: "object" for column in self.columns}).astype(
+            {column: "Int64" for column in self.columns if all(isinstance(v, int | None) for v in self._swept(column))}
+        )
+
+    def _swept(self, column: str) -> list[Any]:
+        return [entry.swept.get(column) for entry in self.entries]
 
     def to_json(self, path: str | Path) -> None:
         """Write `rows` as a JSON list of objects."""

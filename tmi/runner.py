@@ -120,7 +120,13 @@ def collect(
 
 def _results(suite: Suite, entries: list[Entry], store: Store) -> Results:
     return Results(
-        entries, store, name=suite.name, description=suite.description, columns=suite.columns, report=suite.report
+        entries,
+        store,
+        name=suite.name,
+        description=suite.description,
+        columns={column: kind for column, (kind, _) in suite.columns.items()},
+        report=suite.report,
+        registry=suite.registry,
     )
 
 

@@ -1,0 +1,221 @@
+"""Background and translation robustness (Figure 4): what the logits do when only the background, or only the place, changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import tmi
+from tmi.errors import InputError
+from tmi.params import Count
+
+from .common import finite, labelled, logits_of, of_label, of_others, predictions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+INFO = {
+    "logit_std": tmi.MetricInfo(
+        "Standard deviation of a logit over the variants, mean over tiles and logits", "lower", 0, None, "logit"
+    ),
+    "logit_std_max": tmi.MetricInfo(
+        "Largest standard deviation of a logit over the variants of a tile", "lower", 0, None, "logit"
+    ),
+    "logit_variance": tmi.MetricInfo(
+        "Variance of a logit over the variants, mean over tiles and logits", "lower", 0, None, "logit²"
+    ),
+    "label_logit_std": tmi.MetricInfo("Standard deviation of the label's logit, mean over tiles", "lower", 0, None, "logit"),
+    "margin_std": tmi.MetricInfo(
+        "Standard deviation of label's logit less the largest other, mean over tiles", "lower", 0, None, "logit"
+    ),
+    "margin_min": tmi.MetricInfo("Smallest label's logit less the largest other, over all variants", "higher", unit="logit"),
+    "unchanged": tmi.MetricInfo("Share of variants that are predicted as the original image is", "higher", 0, 1),
+    "correct": tmi.MetricInfo("Share of variants that are predicted right", "higher", 0, 1),
+    "kept": tmi.MetricInfo(
+        "Share of variants that still belong to exactly the tile's class; the others are left out", None, 0, 1
+    ),
+}
+
+
+def background_robustness(
+    network: tmi.Network, data: tmi.Dataset, *, seed: int, tiles: Count = 3, backgrounds: Count = 100
+) -> tmi.ProbeResult:
+    """Logits of a tile at one place under many backgrounds (Figure 4).
+
+    Parameters
+    ----------
+    tiles : int
+        How many test scenes to vary; of distinct classes and tiles as far as there are any.
+    backgrounds : int
+        How many backgrounds, taken from other test scenes; fewer if the test set is smaller.
+
+    Returns
+    -------
+    ProbeResult
+        See ``translation-robustness``.
+
+    Raises
+    ------
+    InputError
+        If no test scene shows a tile, or there is one test scene only.
+    """
+    if len(data.test) < 2:
+        raise InputError("data: there is one test scene only, so that there is no other background")
+    rng = np.random.default_rng(seed)
+    originals, notes = _originals(data, tiles, rng)
+    variants = []
+    for index in originals:
+        others = np.delete(np.arange(len(data.test)), index)
+        taken = rng.permutation(others)[:backgrounds]
+        variants.append(data.test[[index]].repeated(len(taken)).with_backgrounds(data.test.backgrounds[taken]))
+    if len(data.test) - 1 < backgrounds:
+        notes.append(f"{len(data.test) - 1} backgrounds instead of {backgrounds}: the test set has no more")
+    return _compare(network, data.test[originals], variants, notes)
+
+
+def translation_robustness(
+    network: tmi.Network, data: tmi.Dataset, *, seed: int, tiles: Count = 3, places: Count = 100
+) -> tmi.ProbeResult:
+    """Logits of a tile on one background at many places (Figure 4).
+
+    Parameters
+    ----------
+    tiles : int
+        How many test scenes to vary; of distinct classes and tiles as far as there are any.
+    places : int
+        How many places; all legal ones where there are no more, else so many of them drawn without replacement.
+
+    Returns
+    -------
+    ProbeResult
+        Metrics ``logit_std``, ``logit_std_max``, ``logit_variance``, ``label_logit_std``, ``margin_std``, ``margin_min``,
+        ``unchanged``, ``correct`` and ``kept``; arrays ``logits`` (tile, variant, class), ``kept_variant``, and of each variant
+        its place. A variant that shows no class or several is left out of the metrics, and counted.
+
+    Raises
+    ------
+    InputError
+        If no test scene shows a tile.
+    """
+    rng = np.random.default_rng(seed)
+    originals, notes = _originals(data, tiles, rng)
+    variants = []
+    for index in originals:
+        scene = data.test[[index]]
+        rows, cols = data.task.windows[int(scene.tile)]
+        taken = np.sort(rng.permutation(rows * cols)[:places])
+        variants.append(scene.repeated(len(taken)).moved(taken // cols, taken % cols))
+    return _compare(network, data.test[originals], variants, notes)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How the logits of one scene vary over its variants; see `INFO` for what each number means."""
+
+    logit_std: NDArray[np.float64]
+    label_logit_std: float
+    margin_std: float
+    margin_min: float
+
+
+def spread(logits: NDArray[np.float64], label: int) -> Spread:
+    """Measure how logits vary.
+
+    Parameters
+    ----------
+    logits : ndarray of float64, shape (variants, L)
+    label : int
+        The class that all variants show.
+
+    Returns
+    -------
+    Spread
+        Standard deviations (over the number of variants) that are exactly 0 where all values are equal; the margin's are NaN
+        where there is one class only.
+    """
+    labels = np.full(len(logits), label)
+    own = of_label(logits, labels)
+    if logits.shape[1] == 1:
+        return Spread(_std(logits), float(_std(own)), np.nan, np.nan)
+    margin = own - of_others(logits, labels).max(1)
+    return Spread(_std(logits), float(_std(own)), float(_std(margin)), float(margin.min()))
+
+
+def _std(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    # The mean of equal numbers can differ from them by rounding; the mean of zeros cannot.
+    result: NDArray[np.float64] = np.std(values - values[0], axis=0)
+    return result
+
+
+def _originals(data: tmi.Dataset, tiles: int, rng: np.random.Generator) -> tuple[list[int], list[str]]:
+    """Draw test scenes: of classes not yet seen first, then of tiles not yet seen, then any."""
+    labelled(data.test, 1)
+    order = rng.permutation(np.flatnonzero(data.test.labels.numpy() >= 0)).tolist()
+    label, tile = data.test.labels.tolist(), data.test.tile.tolist()
+    chosen: list[int] = []
+    for identity in (label, tile, list(range(len(data.test)))):
+        seen = {identity[i] for i in chosen}
+        for i in order:
+            if identity[i] not in seen and len(chosen) < tiles:
+                seen.add(identity[i])
+                chosen.append(i)
+    notes = [] if len(chosen) == tiles else [f"{len(chosen)} tiles instead of {tiles}: the test set has no more scenes"]
+    return chosen, notes
+
+
+def _compare(network: tmi.Network, originals: tmi.Scenes, variants: list[tmi.Scenes], notes: list[str]) -> tmi.ProbeResult:
+    """Compare the logits of each scene's variants; the k-th entry of ``variants`` belongs to the k-th original."""
+    labels = originals.labels.numpy()
+    before = logits_of(network, originals)
+    predicted = predictions(before)
+    shape = (len(variants), max(map(len, variants)))
+    # Tiles of different sizes have differently many places: what is short of the longest is not kept.
+    logits = np.full((*shape, before.shape[1]), np.nan)
+    kept = np.zeros(shape, bool)
+    row, col = np.full(shape, -1), np.full(shape, -1)
+    spreads, right, same = [], [], []
+    for k, scenes in enumerate(variants):
+        n = len(scenes)
+        logits[k, :n], kept[k, :n] = logits_of(network, scenes), scenes.unambiguous().numpy()
+        row[k, :n], col[k, :n] = scenes.row, scenes.col
+        chosen = logits[k, kept[k]]
+        if not len(chosen):
+            notes.append(f"tile {originals.task.tile_name(int(originals.tile[k]))}: left out, for every variant is ambiguous")
+            continue
+        spreads.append(spread(chosen, int(labels[k])))
+        after = predictions(chosen)
+        right.extend(after == labels[k])
+        same.extend(after == predicted[k])
+    metrics = {"kept": kept.sum() / sum(map(len, variants))}
+    if spreads:
+        std = np.stack([s.logit_std for s in spreads])
+        metrics |= {
+            "logit_std": std.mean(),
+            "logit_std_max": std.max(),
+            "logit_variance": np.square(std).mean(),
+            "label_logit_std": np.mean([s.label_logit_std for s in spreads]),
+            "margin_std": np.mean([s.margin_std for s in spreads]),
+            "margin_min": np.min([s.margin_min for s in spreads]),
+            "unchanged": np.mean(same),
+            "correct": np.mean(right),
+        }
+    metrics = finite(metrics, notes)
+    arrays: dict[str, Any] = {
+        "logits": (("tile", "variant", "class"), logits),
+        "kept_variant": (("tile", "variant"), kept),
+        "variant_row": (("tile", "variant"), row),
+        "variant_col": (("tile", "variant"), col),
+        "original_logits": (("tile", "class"), before),
+        "original_row": (("tile",), originals.row),
+        "original_col": (("tile",), originals.col),
+        "tile_index": (("tile",), originals.tile),
+        "label": (("tile",), labels),
+    }
+    coords: dict[str, Any] = {
+        "tile": [originals.task.tile_name(int(tile)) for tile in originals.tile],
+        "class": originals.task.class_names,
+    }
+    info = {name: info for name, info in INFO.items() if name in metrics}
+    return tmi.ProbeResult(metrics, arrays, coords, info, tuple(notes))
