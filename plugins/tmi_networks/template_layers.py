@@ -1,0 +1,163 @@
+"""The layers of Theorem 1 as torch modules: template matching in one piece, and the 0/1 layer that sums it up to logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+
+import tmi
+from tmi.images import check_images
+
+# Support pixels looked at together in the backward pass: bounds its memory to some hundred megabytes.
+_PIXELS_AT_ONCE = 2**22
+
+
+class TemplateMatch(nn.Module):
+    """The hidden layer of Theorem 1, σ(ε − t(window)) for every tile and window, computed by `tmi.match`.
+
+    Its gradient is that of the network of Theorem 1 as layers, at the kinks too, where |x − t| has no derivative of its own.
+
+    Parameters
+    ----------
+    task : TemplateTask
+
+    Attributes
+    ----------
+    out_features : int
+        H, the number of neurons: all windows of all tiles, in the order (tile, row, col).
+    """
+
+    def __init__(self, task: tmi.TemplateTask) -> None:
+        super().__init__()
+        self.task = task
+        windows = np.array(task.windows)
+        neurons = windows.prod(1)
+        self.out_features = int(neurons.sum())
+        _, m, n = task.image_shape
+        pixels = [np.nonzero(tile.support) for tile in task.tiles]
+        count = np.array([len(channel) for channel, _, _ in pixels])
+        # Not buffers: they follow from the task, and a module made float32 must not round the values.
+        # Where each tile's neurons and support pixels begin in the flat lists of all tiles.
+        self._first = torch.from_numpy(np.cumsum(neurons) - neurons)
+        self._cols = torch.from_numpy(windows[:, 1])
+        self._start = torch.from_numpy(np.cumsum(count) - count)
+        self._count = torch.from_numpy(count)
+        # A support pixel's place in the flat image, seen from the window's top left corner, and its value.
+        self._offset = torch.from_numpy(np.concatenate([(channel * m + row) * n + col for channel, row, col in pixels]))
+        self._value = torch.from_numpy(np.concatenate([tile.values[tile.support] for tile in task.tiles]))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the activations, shape (N, H), in the images' dtype.
+
+        Parameters
+        ----------
+        images : Tensor, float32 or float64, shape (N, C, m, n), in [0, 1]
+
+        Raises
+        ------
+        InputError
+            For images that are not those of the task, NaN, or values outside [0, 1].
+        """
+        images = check_images(images, self.task.image_shape)
+        result: torch.Tensor = _Match.apply(images, self)  # type: ignore[no-untyped-call]
+        return result
+
+    def extra_repr(self) -> str:
+        """Say which task, and how many neurons."""
+        return f"{self.task!r}, out_features={self.out_features}"
+
+    def input_gradient(
+        self, images: torch.Tensor, gradient: torch.Tensor, image: torch.Tensor, tile: torch.Tensor, corner: torch.Tensor
+    ) -> torch.Tensor:
+        """Pull the gradient of active neurons back to the images.
+
+        Parameters
+        ----------
+        images : Tensor, shape (N, C, m, n)
+        gradient : Tensor, shape (M,)
+            With respect to each active neuron.
+        image, tile, corner : Tensor of int64, shape (M,)
+            Its image, its tile, and the place of its window's top left pixel in the flat plane.
+
+        Returns
+        -------
+        Tensor, shape (N, C, m, n)
+            Σ gradient · (1[y > 0] − 2·1[y > c]) over the neurons whose support covers the pixel of value y with the value c.
+        """
+        device = images.device
+        start, count, offset = (part.to(device) for part in (self._start, self._count, self._offset))
+        value = self._value.to(device, images.dtype)
+        flat = images.reshape(-1)
+        result = torch.zeros_like(flat)
+        corner = corner + image * images[0].numel() if len(images) else corner
+        step = max(1, _PIXELS_AT_ONCE // int(count.max()))
+        for g, t, at in zip(gradient.split(step), tile.split(step), corner.split(step), strict=True):  # type: ignore[no-untyped-call]
+            pixels = count[t]
+            # Neuron by neuron its support pixels, one after another: a list of lists of different lengths, laid flat.
+            neuron = torch.arange(len(t), device=device).repeat_interleave(pixels)
+            pixel = torch.arange(len(neuron), device=device) + (start[t] - pixels.cumsum(0) + pixels)[neuron]
+            place = at[neuron] + offset[pixel]
+            y = flat[place]
+            slope = (y > 0).to(y.dtype) - 2 * (y > value[pixel]).to(y.dtype)
+            result.index_add_(0, place, g[neuron] * slope)
+        return result.view_as(images)
+
+
+class _Match(torch.autograd.Function):
+    """`tmi.match` as a dense layer, with the gradient of the layers that Theorem 1 builds."""
+
+    @staticmethod
+    def forward(ctx: Any, images: torch.Tensor, layer: TemplateMatch) -> torch.Tensor:
+        found = tmi.match(images, layer.task.tiles)
+        first, cols = layer._first.to(images.device), layer._cols.to(images.device)
+        neuron = first[found.tile] + found.row * cols[found.tile] + found.col
+        result = images.new_zeros(len(images), layer.out_features)
+        result[found.image, neuron] = found.slack
+        ctx.layer = layer
+        ctx.save_for_backward(images, found.image, found.tile, found.row * images.shape[3] + found.col, neuron)
+        return result
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        images, image, tile, corner, neuron = ctx.saved_tensors
+        active = gradient[image, neuron]
+        asked = active != 0  # one logit's gradient concerns one class's neurons alone
+        return ctx.layer.input_gradient(images, active[asked], image[asked], tile[asked], corner[asked]), None
+
+
+class ClassSum(nn.Module):
+    """The layer ``logits`` of Theorem 1: weights 0 or 1, no bias; each class sums the hidden neurons of its tiles.
+
+    The neurons of a class lie side by side, so that no weight need be multiplied. Sums are taken in float64 and returned in the
+    inputs' dtype: they are those of φ whatever the dtype and the batch.
+
+    Parameters
+    ----------
+    task : TemplateTask
+    """
+
+    def __init__(self, task: tmi.TemplateTask) -> None:
+        super().__init__()
+        neurons = np.bincount(task.tile_class, np.array(task.windows).prod(1)).astype(int)
+        self.neurons = tuple(neurons.tolist())
+        self.in_features, self.out_features = sum(self.neurons), len(self.neurons)
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The weights that the sums amount to, 0 or 1, float32, shape (L, H)."""
+        label = torch.arange(self.out_features).repeat_interleave(torch.tensor(self.neurons))
+        return (label == torch.arange(self.out_features)[:, None]).float()
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the logits, shape (N, L), in the dtype of the hidden activations (N, H)."""
+        parts = hidden.split(self.neurons, 1)  # type: ignore[no-untyped-call]
+        return torch.stack([part.sum(1, dtype=torch.float64) for part in parts], 1).to(hidden.dtype)
+
+    def extra_repr(self) -> str:
+        """Say how large the layer is."""
+        return f"in_features={self.in_features}, out_features={self.out_features}"

@@ -1,0 +1,256 @@
+"""The figures of the paper's report: samples, training runs, Figure 4, sparsity, selectivity and attribution maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tmi.report.style import CONSTRUCTED, PALETTE, TRAINED
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    import tmi
+
+
+def samples(result: tmi.ProbeResult, rows: int) -> Figure:
+    """Draw test images with the outline of their tile: the paper's Figures 2 and 3.
+
+    Parameters
+    ----------
+    result : ProbeResult
+        Of probe ``examples``.
+    rows : int
+        Over how many rows the images are spread.
+    """
+    import matplotlib.pyplot as plt
+
+    images, masks = result.arrays["images"].values, result.arrays["masks"].values
+    names = result.coords["class"]
+    labels = result.arrays["label"].values
+    cols = -(-len(images) // rows)
+    # Column by column, so that the images of a class stand below each other.
+    figure, axes = plt.subplots(rows, cols, figsize=(0.98 * cols, 1.12 * rows), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for i, image in enumerate(images):
+        axis = axes[i % rows, i // rows]
+        axis.imshow(image[0], vmin=0, vmax=1)
+        outline(axis, masks[i], PALETTE[4])
+        if i % rows == 0:
+            axis.set_title(str(names[labels[i]]), fontsize=8)
+    return figure
+
+
+def outline(axis: Axes, mask: NDArray[np.bool_], color: str) -> None:
+    """Draw the border of a mask, along the edges of its pixels."""
+    from matplotlib.collections import LineCollection
+
+    padded = np.pad(mask, 1)
+    row, col = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
+    lines = [((c - 0.5, r - 0.5), (c + 0.5, r - 0.5)) for r, c in zip(row, col, strict=True)]
+    row, col = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])
+    lines += [((c - 0.5, r - 0.5), (c - 0.5, r + 0.5)) for r, c in zip(row, col, strict=True)]
+    axis.add_collection(LineCollection(lines, colors=color, linewidths=1.0))
+
+
+def runs(accuracies: Mapping[str, Sequence[float]], dead: Mapping[str, Sequence[bool]], chance: float) -> Figure:
+    """Draw the test accuracy of every run, the dead ones marked.
+
+    Parameters
+    ----------
+    accuracies : mapping of str to sequence of float
+        One a seed, by network.
+    dead : mapping of str to sequence of bool
+    chance : float
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(7, 2.6))
+    for place, (name, values) in enumerate(accuracies.items()):
+        heights = np.asarray(values)
+        gone = np.asarray(dead[name], bool)
+        # Side by side in order of seed: nothing random in a figure.
+        across = place + np.linspace(-0.3, 0.3, len(heights)) if len(heights) > 1 else np.array([place])
+        color = CONSTRUCTED if name.startswith("constructed") else TRAINED
+        axis.scatter(across[~gone], heights[~gone], s=18, color=color, label=None)
+        axis.scatter(across[gone], heights[gone], s=26, color="black", marker="x", linewidths=1.2)
+    axis.axhline(chance, color="0.5", linewidth=0.8, linestyle="--")
+    axis.text(len(accuracies) - 0.45, chance, "chance", va="center", ha="left", color="0.35", fontsize=8)
+    axis.scatter([], [], s=26, color="black", marker="x", linewidths=1.2, label="dead: no filter answers to any test image")
+    axis.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+    axis.set_xticks(range(len(accuracies)), list(accuracies))
+    axis.set_xlim(-0.6, len(accuracies) - 0.1)
+    axis.set_ylim(0.4, 1.03)
+    axis.set_ylabel("test accuracy")
+    return figure
+
+
+def logit_spread(columns: Mapping[str, tmi.ProbeResult]) -> Figure:
+    """Draw how the logits of three tiles are distributed over backgrounds and over places: the paper's Figure 4.
+
+    Parameters
+    ----------
+    columns : mapping of str to ProbeResult
+        Results of the robustness probes on the same tiles, by the heading of their column.
+    """
+    import matplotlib.pyplot as plt
+
+    first = next(iter(columns.values()))
+    tiles = len(first.coords["tile"])
+    names = [str(name) for name in first.coords["class"]]
+    figure, axes = plt.subplots(
+        tiles, len(columns), figsize=(2.55 * len(columns), 1.45 * tiles + 0.9), squeeze=False, sharex=True, sharey="col"
+    )
+    for col, (heading, result) in enumerate(columns.items()):
+        color = CONSTRUCTED if heading.startswith("constructed") else TRAINED
+        logits, kept = result.arrays["logits"].values, result.arrays["kept_variant"].values
+        labels = result.arrays["label"].values
+        for row in range(tiles):
+            axis = axes[row, col]
+            drawn = axis.boxplot(
+                logits[row][kept[row]], positions=range(len(names)), widths=0.65, whis=(0, 100), patch_artist=True
+            )
+            for part in drawn["boxes"]:
+                part.set(facecolor="white", edgecolor="0.45", linewidth=0.8)
+            for kind in ("whiskers", "caps", "medians"):
+                for part in drawn[kind]:
+                    part.set(color="0.45", linewidth=0.8)
+            drawn["boxes"][labels[row]].set(facecolor=color, edgecolor=color)
+            drawn["medians"][labels[row]].set(color="black", linewidth=1.4)
+            axis.axhline(0, color="0.85", linewidth=0.6, zorder=0)
+            axis.margins(y=0.12)
+            axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+            axis.tick_params(axis="y", labelsize=7)
+            if row == 0:
+                axis.set_title(heading)
+            if col == 0:
+                axis.set_ylabel(f"{names[labels[row]]}\nlogit")
+    return figure
+
+
+def active_neurons(shares: Mapping[str, Mapping[str, Sequence[float]]], totals: Mapping[str, Mapping[str, int]]) -> Figure:
+    """Draw the share of neurons that an image activates, by layer, on a logarithmic axis.
+
+    Parameters
+    ----------
+    shares : mapping of network to mapping of layer to sequence of float
+        One a seed.
+    totals : mapping of network to mapping of layer to int
+        How many neurons the layer has.
+    """
+    import matplotlib.pyplot as plt
+
+    bars = [(network, layer) for network, layers in shares.items() for layer in layers]
+    figure, axis = plt.subplots(figsize=(7, 0.42 * len(bars) + 0.8))
+    for place, (network, layer) in enumerate(bars):
+        values = np.asarray(shares[network][layer])
+        color = CONSTRUCTED if network.startswith("constructed") else TRAINED
+        axis.barh(place, values.mean(), color=color, height=0.6, left=0)
+        active, total = values.mean() * totals[network][layer], totals[network][layer]
+        axis.text(values.mean() * 1.15, place, f"{active:,.4g} of {total:,}", va="center", fontsize=8)
+    axis.set_xscale("log")
+    axis.set_xlim(min(np.mean(shares[n][layer]) for n, layer in bars) / 3, 6)
+    axis.set_xticks([t for t in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1) if t >= axis.get_xlim()[0]])
+    axis.set_yticks(range(len(bars)), [f"{network}: {layer}" for network, layer in bars])
+    axis.invert_yaxis()
+    axis.set_xlabel("share of the layer's neurons that are not 0 on an image")
+    return figure
+
+
+def classes_per_neuron(counts: Mapping[str, NDArray[Any]], classes: int) -> Figure:
+    """Draw for how many classes neurons fire.
+
+    Parameters
+    ----------
+    counts : mapping of str to ndarray
+        Classes of each live neuron, by network and layer.
+    classes : int
+        How many classes there are.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(counts), figsize=(2.6 * len(counts), 2.3), squeeze=False, sharey=True)
+    for axis, (name, values) in zip(axes[0], counts.items(), strict=True):
+        height = np.bincount(values.astype(int), minlength=classes + 1) / max(len(values), 1)
+        axis.bar(range(classes + 1), height, color=CONSTRUCTED if name.startswith("constructed") else TRAINED, width=0.8)
+        axis.set_title(f"{name}\n{len(values):,} live neurons")
+        axis.set_xlabel("classes a neuron fires for")
+        axis.set_xticks(range(0, classes + 1, 2 if classes > 5 else 1))
+        axis.set_ylim(0, 1)
+    axes[0, 0].set_ylabel("share of live neurons")
+    return figure
+
+
+def attribution_maps(results: Mapping[str, tmi.ProbeResult], methods: Sequence[str]) -> Figure:
+    """Draw the maps of attribution methods on the same images, network beside network.
+
+    Parameters
+    ----------
+    results : mapping of str to ProbeResult
+        Of probe ``attribution``, by network; their kept images must be the same.
+    methods : sequence of str
+        Columns; where a network has no map of a method its place stays empty.
+    """
+    import matplotlib.pyplot as plt
+
+    first = next(iter(results.values()))
+    images, masks = first.arrays["images"].values, first.arrays["masks"].values
+    shown = min(2, len(images))
+    rows = [(network, i) for i in range(shown) for network in results]
+    figure, axes = plt.subplots(len(rows), len(methods) + 1, figsize=(1.15 * (len(methods) + 1), 1.22 * len(rows)), squeeze=False)
+    for row, (network, i) in enumerate(rows):
+        maps = dict(zip(results[network].coords["method"].tolist(), results[network].arrays["maps"].values, strict=True))
+        for col, name in enumerate(["image", *methods]):
+            axis = axes[row, col]
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+            if name == "image":
+                axis.imshow(images[i, 0], vmin=0, vmax=1)
+                axis.set_ylabel(network.replace(" ", "\n", 1), fontsize=8)
+                outline(axis, masks[i], PALETTE[4])
+            elif name in maps:
+                axis.imshow(maps[name][i], vmin=0, vmax=maps[name][i].max() or 1, cmap="magma")
+                if not maps[name][i].any():
+                    axis.text(0.5, 0.5, "all 0", ha="center", va="center", color="white", transform=axis.transAxes, fontsize=8)
+            else:
+                axis.text(0.5, 0.5, "refused", ha="center", va="center", color="0.45", transform=axis.transAxes, fontsize=8)
+            if row == 0:
+                axis.set_title(name.replace("-", "\n", 1) if len(name) > 11 else name, fontsize=8)
+    return figure
+
+
+def attribution_scores(scores: Mapping[str, Mapping[str, float]], chance: float) -> Figure:
+    """Draw the share of the strongest pixels that lie in the tile's support, by method and network.
+
+    Parameters
+    ----------
+    scores : mapping of network to mapping of method to float
+        Mean over images and seeds.
+    chance : float
+        What a constant map is expected to score.
+    """
+    import matplotlib.pyplot as plt
+
+    methods = list(dict.fromkeys(method for of in scores.values() for method in of))
+    figure, axis = plt.subplots(figsize=(7, 0.5 * len(methods) + 1.1))
+    height = 0.8 / len(scores)
+    colors = (CONSTRUCTED, PALETTE[5], TRAINED, PALETTE[3])
+    for k, (network, of) in enumerate(scores.items()):
+        places = [i + (k - (len(scores) - 1) / 2) * height for i, method in enumerate(methods) if method in of]
+        values = [of[method] for method in methods if method in of]
+        axis.barh(places, values, height=height * 0.9, color=colors[k % len(colors)], label=network)
+        for place, value in zip(places, values, strict=True):
+            axis.text(value + 0.008, place, f"{value:.2f}", va="center", fontsize=7)
+    axis.axvline(chance, color="0.35", linewidth=0.9, linestyle="--", label=f"chance {chance:.2f}")
+    axis.set_yticks(range(len(methods)), methods)
+    axis.invert_yaxis()
+    axis.set_xlim(0, 1.06)
+    axis.set_xlabel("share of the |G| strongest pixels that lie in the tile's support G")
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import tmi
+from tmi_networks.cnn import cnn
+
+
+def squares(samples=400, test_samples=200, seed=0):
+    """A white or a black square of 2×2 on 4×4 grey noise: section 6.1."""
+    full = np.ones((2, 2), bool)
+    classes = [tmi.TileClass(name, [tmi.FeatureTile(np.full((2, 2), v), 0.5, full)]) for name, v in (("white", 1), ("black", 0))]
+    task = tmi.TemplateTask(classes, (1, 4, 4))
+    train, test = (tmi.Scenes.draw(task, n, rng=np.random.default_rng(seed + i)) for i, n in enumerate((samples, test_samples)))
+    return tmi.Dataset(task, train, test)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return squares()
+
+
+SHORT = {"filters": 3, "kernel": 2, "hidden": 5, "epochs": 2, "batch_size": 30}
+
+
+def weights(network):
+    return torch.cat([p.detach().flatten() for p in network.module.parameters()])
+
+
+def test_the_same_seed_gives_the_same_network_bit_for_bit(data):
+    one = cnn(data, seed=3, **SHORT)
+    torch.rand(7)  # what happened before must not matter
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2 if threads == 1 else 1)
+    try:
+        two = tmi.build("cnn", data, seed=3, **SHORT)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(weights(one), weights(two))
+    assert np.array_equal(one.history["loss"], two.history["loss"])
+    assert not torch.equal(weights(one), weights(cnn(data, seed=4, **SHORT)))
+
+
+def test_nothing_global_is_left_changed(data):
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    settings = torch.get_num_threads(), torch.backends.mkldnn.enabled
+    cnn(data, seed=0, **SHORT)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+    assert (torch.get_num_threads(), torch.backends.mkldnn.enabled) == settings
+    with pytest.raises(tmi.InputError):
+        cnn(data, seed=0, lr=1e30, **SHORT)
+    assert (torch.get_num_threads(), torch.backends.mkldnn.enabled) == settings
+
+
+def test_layers_are_those_of_theorem1_each_with_its_own_relu(data):
+    network = cnn(data, seed=0, **SHORT)
+    assert network.layers == ("conv", "hidden", "logits")
+    assert network.origin == "trained"
+    relus = [module for module in network.module.modules() if isinstance(module, nn.ReLU)]
+    assert len(set(map(id, relus))) == 2
+    assert not any(relu.inplace for relu in relus)
+    seen = network.activations(data.test.images)
+    assert {layer: tuple(a.shape[1:]) for layer, a in seen.items()} == {"conv": (3, 3, 3), "hidden": (5,), "logits": (2,)}
+    assert (seen["conv"] >= 0).all()
+    assert (seen["hidden"] >= 0).all()
+    assert torch.equal(network.logits(data.test.images), seen["logits"])
+    assert network.neurons("hidden") is None
+    assert not network.module.training
+
+
+def test_without_a_hidden_layer(data):
+    network = cnn(data, seed=0, filters=2, kernel=3, hidden=0, epochs=1)
+    assert network.layers == ("conv", "logits")
+    assert network.module.logits.in_features == 2 * 2 * 2
+
+
+def test_training_is_plain_gradient_descent(data):
+    """One epoch written with torch.optim.SGD gives the same weights and the same history."""
+    from torch.nn.functional import cross_entropy
+
+    from tmi.seeds import fixed_seed
+
+    network = cnn(data, seed=1, filters=3, kernel=2, hidden=5, epochs=1, lr=0.2, batch_size=150)
+    with fixed_seed(1):
+        module = nn.Sequential(nn.Conv2d(1, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(27, 5), nn.ReLU(), nn.Linear(5, 2))
+    descent = torch.optim.SGD(module.parameters(), lr=0.2)
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(1))
+    total, right = 0.0, 0
+    for batch in (order[:150], order[150:300], order[300:]):  # the last one is smaller
+        logits, labels = module(data.train.images[batch]), data.train.labels[batch]
+        descent.zero_grad()
+        loss = cross_entropy(logits, labels)
+        loss.backward()
+        descent.step()
+        total += float(loss.detach()) * len(batch)
+        right += int((logits.argmax(1) == labels).sum())
+    expected = torch.cat([p.detach().flatten() for p in module.parameters()])
+    torch.testing.assert_close(weights(network), expected, atol=1e-6, rtol=0)
+    assert network.history["loss"] == pytest.approx([total / 400], abs=1e-6)
+    assert network.history["accuracy"] == pytest.approx([right / 400])
+
+
+def test_learns_the_squares(data):
+    network = cnn(data, seed=0, filters=4, kernel=2, hidden=0, lr=0.05, epochs=60, batch_size=10)
+    right = network.logits(data.test.images).argmax(1) == data.test.labels
+    assert right.double().mean() >= 0.9
+    loss, accuracy = network.history["loss"], network.history["accuracy"]
+    assert len(loss) == len(accuracy) == 60
+    assert loss[-5:].mean() < loss[:5].mean() / 2
+    assert accuracy[-5:].mean() >= 0.9
+
+
+def test_colour_and_float64_images():
+    rng = np.random.default_rng(0)
+    classes = [tmi.TileClass(f"{i}", [tmi.FeatureTile(rng.random((3, 2, 2)), 0.5)]) for i in range(3)]
+    task = tmi.TemplateTask(classes, (3, 5, 4))
+    scenes = tmi.Scenes.draw(task, 20, rng=rng)
+    wide = tmi.Scenes(task, scenes.backgrounds.double(), scenes.tile, scenes.row, scenes.col)
+    network = cnn(tmi.Dataset(task, wide, wide), seed=0, **SHORT)
+    assert network.logits(wide.images).shape == (20, 3)
+    assert weights(network).dtype == torch.float32
+
+
+def test_errors_say_what_is_wrong(data):
+    with pytest.raises(tmi.InputError, match="Dataset with training images, got TemplateTask"):
+        tmi.build("cnn", data.task)
+    with pytest.raises(tmi.InputError, match="5×5 is larger than the images, 4×4"):
+        tmi.build("cnn", data)
+    with pytest.raises(tmi.InputError, match=r"epoch 1 of 2: use a smaller lr than 1e\+30"):
+        tmi.build("cnn", data, lr=1e30, **SHORT)
+    bare = tmi.Dataset(data.task, data.train.without_tiles(), data.test)
+    with pytest.raises(tmi.InputError, match="400 of 400 training scenes have no tile"):
+        tmi.build("cnn", bare, kernel=2)
+    none = tmi.Dataset(data.task, data.train[:0], data.test)
+    with pytest.raises(tmi.InputError, match="no training images"):
+        tmi.build("cnn", none, kernel=2)
+    with pytest.raises(tmi.InputError, match="epochs"):
+        tmi.build("cnn", data, epochs=0, kernel=2)
