@@ -53,9 +53,7 @@ def _complain(lines: Sequence[str]) -> None:
 _plugin = click.option(
     "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE", help="A Python file with plug-ins; repeatable."
 )
-_store = click.option(
-    "--store", type=click.Path(), metavar="DIR", help="Folder of results [default: $TMI_STORE or tmi-store]."
-)
+_store = click.option("--store", type=click.Path(), metavar="DIR", help="Folder of results [default: $TMI_STORE or tmi-store].")
 _only = click.option(
     "--only", multiple=True, metavar="PATTERN", help="Only the cells whose name, dataset/network/probe, fits; repeatable."
 )

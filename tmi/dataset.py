@@ -232,7 +232,8 @@ class Scenes:
         Returns
         -------
         Scenes
-            The class of each is drawn uniformly, then one of its tiles, then its place.
+            The class of each is drawn uniformly, then one of its tiles, then its place. A scene that is drawn again gets all of
+            them anew, so that a class that is ambiguous more often is shown less often.
 
         Raises
         ------

@@ -56,8 +56,8 @@ Engine = Callable[[Sequence[Planned]], Iterator[Outcome]]
 def serial(plan: Sequence[Planned]) -> Iterator[Outcome]:
     """Compute cells one after another in this process.
 
-    One data set and one network are held at a time; a suite's cells come in the order that makes this enough. A data set or network
-    that cannot be made fails every cell that needs it, without being tried again.
+    One data set and one network are held at a time; a suite's cells come in the order that makes this enough. A data set or
+    network that cannot be made fails every cell that needs it, without being tried again.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from . import keys
 from .errors import SuiteError, TmiError
@@ -39,8 +40,8 @@ def make_plan(suite: Suite, only: Iterable[str] = ()) -> list[Planned]:
     ----------
     suite : Suite
     only : iterable of str
-        Patterns over the cells' names, such as ``"fashion*/constructed/*"``; a cell that fits one of them stays. A pattern without
-        wildcards fits wherever it occurs in the name.
+        Patterns over the cells' names, such as ``"fashion*/constructed/*"``; a cell that fits one of them stays. A pattern
+        without wildcards fits wherever it occurs in the name.
 
     Raises
     ------
@@ -64,7 +65,7 @@ class _Keys:
     """Keys of cells; those of data sets and networks are computed once."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, int, str | None, str | None], str | None] = {}
+        self._known: dict[tuple[object, ...], str | None] = {}
         self._outside: dict[int, object] = {}
         self._code: dict[str, str | None] = {}
 
@@ -74,7 +75,7 @@ class _Keys:
         return dataset, network, self._key(cell.probe, cell.seed, (dataset, network))
 
     def _key(self, choice: Choice, seed: int, upstream: tuple[str | None, ...]) -> str | None:
-        known = (id(choice), seed, *(*upstream, None, None)[:2])
+        known = (id(choice), seed, *upstream)
         if known not in self._known:
             self._known[known] = self._make(choice, seed, upstream)
         return self._known[known]
@@ -86,9 +87,13 @@ class _Keys:
         code = self._code[label]
         if code is None or None in upstream:
             return None
-        make = {"dataset": keys.dataset_key, "network": keys.network_key, "probe": keys.result_key}[choice.kind]
-        given: tuple[str | None, ...] = (code, choice.params, seed, *upstream)  # type: ignore[assignment]
-        return make(choice.component.name, *given, outside=self._read(choice))  # type: ignore[operator,no-any-return]
+        make: Any = {
+            "dataset": keys.dataset_key,
+            "network": keys.network_key,
+            "probe": keys.result_key,
+        }[choice.kind]
+        made: str = make(choice.component.name, code, choice.params, seed, *upstream, outside=self._read(choice))
+        return made
 
     def _read(self, choice: Choice) -> object:
         """What the function says it reads from outside (see `tmi.external`)."""

@@ -30,6 +30,8 @@ KINDS = {
 
 OWN = "tmi-interp"
 
+_folders: set[Path] = set()  # of plug-in files; as sys.path, one for the process
+
 
 @dataclass(frozen=True)
 class Plugin:
@@ -189,7 +191,8 @@ class PluginHost:
         Raises
         ------
         PluginError
-            If the file is missing or cannot be imported: it was asked for by name, so going on without it would surprise.
+            If the file is missing, cannot be imported, or would get a helper of another plug-in file instead of its own: it was
+            asked for by name, so going on without it would surprise.
         """
         path = Path(file).resolve()
         if any(plugin.file == path for plugin in self._plugins.values()):
@@ -198,12 +201,14 @@ class PluginHost:
             raise PluginError(f"plug-in file {file}: there is no such file")
         # A name of its own in sys.modules, so that it shadows nothing; its folder last on the path, for its helpers.
         name = f"tmi_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+        _folders.add(path.parent)
         if str(path.parent) not in sys.path:
             sys.path.append(str(path.parent))
         try:
             module = sys.modules.get(name) or _import_file(name, path)
         except (Exception, SystemExit) as error:
             raise PluginError(f"plug-in file {file}: cannot be imported ({type(error).__name__}: {error})") from error
+        _check_helpers(path, name)
         self.add(Plugin(path.stem, str(path), module, path))
 
     def add(self, plugin: Plugin) -> None:
@@ -286,6 +291,18 @@ def _import_file(name: str, path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def _check_helpers(path: Path, name: str) -> None:
+    """Refuse a file that imports a helper beside it, if an import gives a module of that name from another plug-in's folder."""
+    for helper in sorted({imported.partition(".")[0] for imported in keys._imports(path, name)}):
+        beside = path.parent / f"{helper}.py"
+        spec = importlib.util.find_spec(helper) if beside.is_file() else None
+        found = Path(spec.origin).resolve() if spec and spec.has_location and spec.origin else beside
+        if found.parent in _folders and found.parent != path.parent:
+            raise PluginError(
+                f"plug-in file {path}: its import of {helper!r} gives {found}, not the file beside it; rename one of them"
+            )
 
 
 def load(files: Iterable[str | Path] = ()) -> PluginHost:

@@ -75,7 +75,7 @@ class Registry:
             raise InputError(f"{kind} {name!r}: " + "; ".join(problems))
         return values
 
-    def generate(self, name: str, *, seed: int = 0, **params: Any) -> Dataset:
+    def generate(self, name: str, /, *, seed: int = 0, **params: Any) -> Dataset:
         """See `tmi.generate`."""
         from .dataset import Dataset
         from .seeds import fixed_seed
@@ -88,7 +88,7 @@ class Registry:
         result: Dataset = replace(data, name=name, seed=seed, params=values)
         return result
 
-    def build(self, name: str, data: Dataset | TemplateTask, *, seed: int = 0, **params: Any) -> Network:
+    def build(self, name: str, data: Dataset | TemplateTask, /, *, seed: int = 0, **params: Any) -> Network:
         """See `tmi.build`."""
         from .dataset import Dataset
         from .network import Network
@@ -106,7 +106,7 @@ class Registry:
         result: Network = network
         return result
 
-    def probe(self, name: str, network: Network, data: Dataset, *, seed: int = 0, **params: Any) -> ProbeResult:
+    def probe(self, name: str, network: Network, data: Dataset, /, *, seed: int = 0, **params: Any) -> ProbeResult:
         """See `tmi.probe`."""
         from .dataset import Dataset
         from .network import Network
@@ -184,7 +184,7 @@ def describe(kind: str, name: str) -> str:
     return installed().describe(kind, name)
 
 
-def generate(name: str, *, seed: int = 0, **params: Any) -> Dataset:
+def generate(name: str, /, *, seed: int = 0, **params: Any) -> Dataset:
     """Generate a registered data set.
 
     Parameters
@@ -208,7 +208,7 @@ def generate(name: str, *, seed: int = 0, **params: Any) -> Dataset:
     return installed().generate(name, seed=seed, **params)
 
 
-def build(name: str, data: Dataset | TemplateTask, *, seed: int = 0, **params: Any) -> Network:
+def build(name: str, data: Dataset | TemplateTask, /, *, seed: int = 0, **params: Any) -> Network:
     """Build a registered network for a data set.
 
     Parameters
@@ -234,7 +234,7 @@ def build(name: str, data: Dataset | TemplateTask, *, seed: int = 0, **params: A
     return installed().build(name, data, seed=seed, **params)
 
 
-def probe(name: str, network: Network, data: Dataset, *, seed: int = 0, **params: Any) -> ProbeResult:
+def probe(name: str, network: Network, data: Dataset, /, *, seed: int = 0, **params: Any) -> ProbeResult:
     """Put a network under a registered probe.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +20,7 @@ RESERVED = ("header", "metrics", "metric")
 """Names that a stored file uses itself."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelledArray:
     """An array whose axes have names.
 
@@ -65,7 +65,7 @@ class MetricInfo:
     unit: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare by
 class ProbeResult:
     """Metrics and labelled arrays.
 
@@ -90,10 +90,11 @@ class ProbeResult:
     """
 
     metrics: Mapping[str, float]
-    arrays: Mapping[str, LabelledArray] = field(default_factory=dict)
-    coords: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    # Given as (dims, array) pairs and sequences, kept as LabelledArray and ndarray: Any serves both for a type checker.
+    arrays: Mapping[str, Any] = field(default_factory=dict)
+    coords: Mapping[str, Any] = field(default_factory=dict)
     info: Mapping[str, MetricInfo] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: Sequence[str] | str = ()
 
     def __post_init__(self) -> None:
         replace = object.__setattr__  # frozen: the checked values take the place of the given ones

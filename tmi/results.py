@@ -184,7 +184,7 @@ class Results:
 
         columns = ["dataset", "network", "probe", "seed", *self.columns, "metric", "value", "status", "key", "message"]
         frame = pd.DataFrame(self.rows(), columns=columns)
-        return frame.astype({column: "object" for column in self.columns}).astype(
+        return frame.astype(dict.fromkeys(self.columns, "object")).astype(
             {column: "Int64" for column in self.columns if all(isinstance(v, int | None) for v in self._swept(column))}
         )
 

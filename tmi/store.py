@@ -1,9 +1,9 @@
 """The store: one immutable HDF5 file a result, named by its key.
 
 A file is written under a temporary name in the same folder, closed, and put in place by one atomic rename: whatever kills the
-process, a file that is there is whole. Behind the HDF5 data, where HDF5 does not look, stands a SHA-256 of every byte before it, so that
-a flipped byte or a cut file is never believed. Arrays have labelled axes (dimension scales): xarray, h5dump and HDF5 viewers open the
-files. Nothing is ever unpickled: a file holds plain numbers, words and JSON.
+process, a file that is there is whole. Behind the HDF5 data, where HDF5 does not look, stands a SHA-256 of every byte before it,
+so that a flipped byte or a cut file is never believed. Arrays have labelled axes (dimension scales): xarray, h5dump and HDF5
+viewers open the files. Nothing is ever unpickled: a file holds plain numbers, words and JSON.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class Store:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _write_file(temporary, key, result, record)
-            os.replace(temporary, path)
+            temporary.replace(path)
         except OSError as error:
             raise StoreError(f"store {self.folder}: cannot keep a result ({error.strerror or error})") from error
         finally:
@@ -174,7 +174,7 @@ class Store:
         aside = self.folder / "damaged" / f"{path.name}.{int(time.time())}"
         try:
             aside.parent.mkdir(exist_ok=True)
-            os.replace(path, aside)
+            path.replace(aside)
             where = f"set aside as {aside}"
         except OSError as error:
             where = f"could not be set aside ({error.strerror})"

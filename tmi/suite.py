@@ -263,9 +263,7 @@ class _Reader:
             self.problem(where, f"use: {error}")
             return None
 
-    def choices(
-        self, kind: str, label: str, where: str, component: Component, settings: dict[str, Any]
-    ) -> Iterator[Choice]:
+    def choices(self, kind: str, label: str, where: str, component: Component, settings: dict[str, Any]) -> Iterator[Choice]:
         sweep = settings.pop("sweep", {})
         if not isinstance(sweep, dict):
             self.problem(where, f"sweep: expected lists of values by setting, as in sweep.x = [1, 2]; got {sweep!r}")

@@ -84,8 +84,7 @@ def groups(results: Results, metrics: Collection[str] = ()) -> list[Group]:
                 found.setdefault((*head, metric), []).append(value)
                 first.setdefault((*head, metric), entry)
     return [
-        Group(entry.dataset, entry.network, entry.probe, key[-1], entry.swept, tuple(found[key]))
-        for key, entry in first.items()
+        Group(entry.dataset, entry.network, entry.probe, key[-1], entry.swept, tuple(found[key])) for key, entry in first.items()
     ]
 
 

@@ -245,34 +245,24 @@ class TemplateTask:
 
     def _check_apart(self) -> None:
         """Refuse two classes if every image with the one's tile, pasted as a rectangle, has the other's too."""
-        for one, tile in enumerate(self.tiles):
-            others = [
-                j
-                for j, other in enumerate(self.tiles)
-                if self.tile_class[j] != self.tile_class[one]
-                and all(a >= b for a, b in zip(other.shape, tile.shape, strict=True))
-            ]
-            for shape in {self.tiles[j].shape for j in others}:
-                group = [j for j in others if self.tiles[j].shape == shape]
-                # (G, C, rows, cols, k, l): the windows of the larger tiles, at which this one is looked for
-                stack = np.stack([self.tiles[j].values for j in group])
-                windows = np.lib.stride_tricks.sliding_window_view(stack, tile.shape[1:], axis=(2, 3))
-                distances = _window_distances(windows, tile)
-                worst = int(distances.argmin())
-                if distances[worst] < tile.epsilon:
-                    names = self.tile_name(group[worst]), self.tile_name(one)
-                    raise InputError(
-                        f"classes cannot be told apart: tile {names[0]} contains tile {names[1]} of another class "
-                        f"(distance {distances[worst]:.4g} < epsilon {tile.epsilon:.4g}); use "
-                        + (f"an epsilon of at most {distances[worst]:.4g}, or other tiles" if distances[worst] else "other tiles")
-                    )
+        from .matching import match
 
-
-def _window_distances(windows: NDArray[np.float64], tile: FeatureTile) -> NDArray[np.float64]:
-    """Least distance of each stack entry's windows (G, C, rows, cols, k, l) to the tile: (G,)."""
-    difference = np.abs(windows - tile.values[:, None, None]) * tile.support[:, None, None]
-    least: NDArray[np.float64] = difference.sum(axis=(1, 4, 5)).min(axis=(1, 2))
-    return least
+        for shape in sorted({tile.shape for tile in self.tiles}):
+            holders = np.array([i for i, tile in enumerate(self.tiles) if tile.shape == shape])
+            inside = np.array([i for i, tile in enumerate(self.tiles) if np.less_equal(tile.shape, shape).all()])
+            # The tiles themselves are the images in which the others are looked for.
+            found = match(np.stack([self.tiles[i].values for i in holders]), [self.tiles[i] for i in inside])
+            holder, tile = holders[found.image.numpy()], inside[found.tile.numpy()]
+            distance = np.array([self.tiles[i].epsilon for i in tile]) - found.slack.numpy()
+            distance[self.tile_class[holder] == self.tile_class[tile]] = np.inf
+            if distance.min(initial=np.inf) < np.inf:
+                worst = int(distance.argmin())
+                least, epsilon = distance[worst], self.tiles[tile[worst]].epsilon
+                raise InputError(
+                    f"classes cannot be told apart: tile {self.tile_name(holder[worst])} contains tile "
+                    f"{self.tile_name(tile[worst])} of another class (distance {least:.4g} < epsilon {epsilon:.4g}); use "
+                    + (f"an epsilon of at most {least:.4g}, or other tiles" if least else "other tiles")
+                )
 
 
 def _template(values: ArrayLike) -> NDArray[np.float64]:

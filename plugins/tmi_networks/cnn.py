@@ -133,7 +133,7 @@ def _epoch(
         logits = module(x)
         seen.append(logits.detach())
         optimizer.zero_grad()
-        cross_entropy(logits, y).backward()
+        cross_entropy(logits, y).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return torch.cat(seen)
 

@@ -154,7 +154,7 @@ def active_neurons(shares: Mapping[str, Mapping[str, Sequence[float]]], totals: 
         active, total = values.mean() * totals[network][layer], totals[network][layer]
         axis.text(values.mean() * 1.15, place, f"{active:,.4g} of {total:,}", va="center", fontsize=8)
     axis.set_xscale("log")
-    axis.set_xlim(min(np.mean(shares[n][layer]) for n, layer in bars) / 3, 6)
+    axis.set_xlim(float(min(np.mean(shares[n][layer]) for n, layer in bars)) / 3, 6)
     axis.set_xticks([t for t in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1) if t >= axis.get_xlim()[0]])
     axis.set_yticks(range(len(bars)), [f"{network}: {layer}" for network, layer in bars])
     axis.invert_yaxis()

@@ -30,17 +30,17 @@ INFO = {
 def squares_heuristics(network: tmi.Network, data: tmi.Dataset) -> tmi.ProbeResult:
     """How often the four statements of section 6.1 about the trained network hold on the test images.
 
-    The neuron over a patch of mean ≥ 0.7 exceeds 1, and over one of mean ≤ 0.4 is 0; a layer mean above 0.5 gives a positive first
-    logit, and one below 0.3 a negative one. The paper describes a filter that answers to bright patches. Training finds as often one
-    that answers to dark patches: its statements are those of the inverted image, with the logit's sign turned.
+    The neuron over a patch of mean ≥ 0.7 exceeds 1, and over one of mean ≤ 0.4 is 0; a layer mean above 0.5 gives a positive
+    first logit, and one below 0.3 a negative one. The paper describes a filter that answers to bright patches. Training also
+    finds filters that answer to dark ones: their statements are those of the inverted image, with the logit's sign turned.
 
     Returns
     -------
     ProbeResult
-        Metrics ``bright_above_1``, ``dark_is_0`` over all filters; ``active_means_first`` and ``quiet_means_second`` where there is
-        one filter, for with several the layer mean is not what the paper speaks of; ``mirrored``. A statement about nothing is left
-        out, with a note. Arrays ``weights`` (filter, row, col), ``bias`` (filter), ``logit_weights`` (class, neuron) where the
-        logits are linear in the layer, as the paper prints them.
+        Metrics ``bright_above_1``, ``dark_is_0`` over all filters; ``active_means_first`` and ``quiet_means_second`` where there
+        is one filter, for with several the layer mean is not what the paper speaks of; ``mirrored``. A statement about nothing is
+        left out, with a note. Arrays ``weights`` (filter, row, col), ``bias`` (filter), ``logit_weights`` (class, neuron) where
+        the logits are linear in the layer, as the paper prints them.
 
     Raises
     ------

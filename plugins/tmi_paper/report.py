@@ -1,2 +1,310 @@
-def sections(results):
-    return []
+"""The report of suite ``paper``: the claims of section 6 beside what was measured, and the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tmi.report import Section
+from tmi.report.html import bullets, figure, paragraph, table
+from tmi.report.style import house_style
+
+from . import figures
+from .claims import claims, plain_summary
+from .remarks import REMARKS
+
+if TYPE_CHECKING:
+    import tmi
+    from tmi.results import Entry
+
+METHODS = ("saliency", "input-x-gradient", "integrated-gradients", "deeplift", "gradient-shap", "occlusion", "sobel")
+NETWORKS = {"constructed": "constructed", "literal": "constructed, as layers", "trained-fashion": "trained"}
+
+
+def sections(results: tmi.Results) -> list[Section]:
+    """Return the sections of the report; one whose results are missing is left out.
+
+    Parameters
+    ----------
+    results : Results
+        Of suite ``paper``, or of a part of it.
+
+    Returns
+    -------
+    list of Section
+        Summary, claims, data sets, training runs, Figure 4, sparsity, attributions, remarks.
+    """
+    parts: tuple[Callable[[tmi.Results], Section | None], ...] = (
+        _summary,
+        _claims,
+        _samples,
+        _squares,
+        _tiles_per_class,
+        _figure_4,
+        _neurons,
+        _attributions,
+        _remarks,
+    )
+    with house_style():
+        found = [part(results) for part in parts]
+    return [section for section in found if section is not None]
+
+
+def _summary(results: tmi.Results) -> Section:
+    return Section("", "".join(paragraph(text) for text in plain_summary(results)))
+
+
+def _claims(results: tmi.Results) -> Section | None:
+    rows = [(c.where, c.paper, c.here, c.verdict) for c in claims(results)]
+    if not rows:
+        return None
+    head = ("section", "the paper", "here", "holds")
+    text = "Each number is the mean over the seeds, ± the standard deviation, and the range from least to greatest."
+    return Section("The claims of section 6, and what was measured", paragraph(text) + table(head, rows))
+
+
+def _samples(results: tmi.Results) -> Section | None:
+    parts = []
+    for dataset, number, rows, what in (
+        ("squares", 2, 1, "4×4 images of section 6.1: one white or one black square, outlined, on random pixels."),
+        ("fashion", 3, 2, "40×40 images of section 6.2: one 28×28 tile from Fashion-MNIST on random pixels."),
+    ):
+        entry = _first(results, dataset=dataset, probe="examples", tiles_per_class=None if dataset == "squares" else 1)
+        if entry is None:
+            continue
+        result = results.load(entry)
+        drawn = figures.samples(result, rows)
+        caption = f"Figure {number} of the paper. {what} The outline is the tile's support: the pixels that decide."
+        parts.append(figure(drawn, f"Sample images of the data set {dataset}, with the outline of their tile", caption))
+    return Section("The images", "".join(parts)) if parts else None
+
+
+def _squares(results: tmi.Results) -> Section | None:
+    runs = results.select(dataset="squares", probe="accuracy")
+    accuracies: dict[str, list[float]] = {}
+    dead: dict[str, list[bool]] = {}
+    names: list[str] = []
+    for entry in runs:
+        if "accuracy" not in entry.metrics:
+            continue
+        name = _name(entry)
+        gone = _is_dead(results, entry)
+        accuracies.setdefault(name, []).append(entry.metrics["accuracy"])
+        dead.setdefault(name, []).append(gone)
+        if gone:
+            names.append(f"{name}, seed {entry.seed}: test accuracy {entry.metrics['accuracy']:.3f}")
+    if not accuracies:
+        return None
+    ordered = {name: accuracies[name] for name in sorted(accuracies, key=lambda n: (n != "constructed", _number(n)))}
+    chance = float(np.mean(runs.values("chance")))
+    drawn = figures.runs(ordered, dead, chance)
+    rows = [
+        (name, len(v), f"{np.mean(v):.3f}", f"{np.median(v):.3f}", f"{min(v):.3f}", f"{max(v):.3f}", sum(dead[name]))
+        for name, v in ordered.items()
+    ]
+    caption = "Test accuracy of every run, a mark a seed. Black crosses are dead runs: every filter is 0 on every test image."
+    return Section(
+        "Section 6.1: every run, the dead ones named",
+        paragraph(
+            "A filter that is 0 on every image has no gradient, so that training cannot bring it back. "
+            "With one filter the whole network is then dead; with several, some filter has always survived so far as seen here."
+            if names
+            else "No run died: in each some filter answers to the images."
+        )
+        + figure(drawn, "Test accuracy on the squares by number of filters, one mark a run", caption)
+        + table(("network", "runs", "mean", "median", "least", "greatest", "dead"), rows)
+        + (paragraph("Dead runs:") + bullets(names) if names else ""),
+    )
+
+
+def _tiles_per_class(results: tmi.Results) -> Section | None:
+    rows = []
+    for network in ("constructed", "trained-fashion"):
+        for k in _values(results, "tiles_per_class"):
+            chosen = results.select(dataset="fashion", network=network, probe="accuracy", tiles_per_class=k)
+            test, train = chosen.values("accuracy"), chosen.values("train_accuracy")
+            if test:
+                each = ", ".join(f"{value:.3f}" for value in test)
+                rows.append((NETWORKS[network], k, _spread(test), _spread(train), each))
+    if not rows:
+        return None
+    return Section(
+        "Section 6.2: how many tiles a class",
+        paragraph(
+            "The paper does not say how many tiles k a class has. For the constructed network it makes no difference. "
+            "For the trained one it is the difficulty of the task: with more tiles it fits its training images and fails on "
+            "new backgrounds and places."
+        )
+        + table(("network", "tiles a class, k", "test accuracy", "training accuracy", "test accuracy, seed by seed"), rows),
+    )
+
+
+def _figure_4(results: tmi.Results) -> Section | None:
+    columns = {}
+    for network in ("constructed", "trained-fashion"):
+        for probe, what in (("background-robustness", "100 backgrounds"), ("translation-robustness", "100 places")):
+            entry = _first(results, dataset="fashion", network=network, probe=probe, tiles_per_class=1)
+            if entry is not None:
+                columns[f"{NETWORKS[network]},\n{what}"] = results.load(entry)
+    if not columns:
+        return None
+    rows = []
+    for network in ("constructed", "trained-fashion"):
+        for k in _values(results, "tiles_per_class"):
+            at = {
+                probe: results.select(dataset="fashion", network=network, probe=probe, tiles_per_class=k)
+                for probe in ("background-robustness", "translation-robustness")
+            }
+            spread = [_spread(of.values("logit_std")) for of in at.values()]
+            right = [_spread(of.values("unchanged")) for of in at.values()]
+            if all(of.values("logit_std") for of in at.values()):
+                rows.append((NETWORKS[network], k, *spread, _ratio(*at.values()), *right))
+    caption = (
+        "Figure 4 of the paper, seed 0, k = 1. Each row is one tile, at one place under up to 100 backgrounds, or on one "
+        "background at up to 100 places. Boxes span the quartiles, whiskers the whole range; the filled box is the label's logit. "
+        "The constructed network's boxes are lines: its logits do not change at all."
+    )
+    head = (
+        "network",
+        "k",
+        "logit std, backgrounds",
+        "logit std, places",
+        "variance ratio places/backgrounds",
+        "same prediction, backgrounds",
+        "same prediction, places",
+    )
+    return Section(
+        "Figure 4: another background, another place",
+        figure(figures.logit_spread(columns), "Distributions of logits over backgrounds and places", caption)
+        + table(head, rows, "Mean over tiles, logits and seeds."),
+    )
+
+
+def _neurons(results: tmi.Results) -> Section | None:
+    shares: dict[str, dict[str, list[float]]] = {}
+    totals: dict[str, dict[str, int]] = {}
+    counts = {}
+    for network in ("constructed", "trained-fashion"):
+        chosen = results.select(dataset="fashion", network=network, probe="activation-sparsity", tiles_per_class=1)
+        for entry in chosen:
+            for metric, value in entry.metrics.items():
+                measure, _, layer = metric.partition(".")
+                if measure == "active_share" and layer != "logits":
+                    shares.setdefault(NETWORKS[network], {}).setdefault(layer, []).append(value)
+                    totals.setdefault(NETWORKS[network], {})[layer] = int(entry.metrics[f"neurons.{layer}"])
+        panel = _first(results, dataset="fashion", network=network, probe="selectivity", tiles_per_class=1)
+        for name, array in results.load(panel).arrays.items() if panel else ():
+            measure, _, layer = name.partition(".")
+            if measure == "classes_per_neuron":
+                counts[f"{NETWORKS[network]}: {layer}"] = array.values[np.isfinite(array.values)]
+    if not shares:
+        return None
+    body = figure(
+        figures.active_neurons(shares, totals),
+        "Share of active neurons an image, by layer, constructed and trained",
+        "Section 6.2, k = 1. How many neurons of a layer an image activates, mean over images and seeds. "
+        "Of the constructed network's hidden neurons exactly one is active: the one of this tile at this place.",
+    )
+    if counts:
+        body += figure(
+            figures.classes_per_neuron(counts, 10),
+            "For how many classes neurons fire, by layer",
+            "For how many of the ten classes a neuron fires, on more than 1 % of a class's images; seed 0, k = 1. "
+            "A monosemantic neuron fires for one.",
+        )
+    return Section("Monosemantic beside polysemantic neurons", body)
+
+
+def _attributions(results: tmi.Results) -> Section | None:
+    maps, scores = {}, {}
+    chances: list[float] = []
+    for network, name in NETWORKS.items():
+        probe = "attribution-as-layers" if network == "literal" else "attribution"
+        chosen = results.select(dataset="fashion", network=network, probe=probe, tiles_per_class=1)
+        entries = [entry for entry in chosen if entry.metrics]
+        if not entries:
+            continue
+        maps[name] = results.load(entries[0])
+        chances += chosen.values("precision.chance")
+        known = [m.partition(".")[2] for m in entries[0].metrics if m.startswith("precision.")]
+        scores[name] = {m: float(np.mean(chosen.values(f"precision.{m}"))) for m in known if m in METHODS}
+    if not maps:
+        return None
+    delta = [
+        (name, method, maps[name].metrics[f"completeness_relative.{method}"], maps[name].metrics.get(f"zero_map.{method}"))
+        for name in maps
+        for method in METHODS
+        if f"completeness_relative.{method}" in maps[name].metrics
+    ]
+    refused = [f"{name}: {note}" for name, result in maps.items() for note in result.notes if "refused" in note]
+    return Section(
+        "Where attribution methods look, and where they should",
+        paragraph(
+            "Captum's methods explain the label's logit of test images of section 6.2 (k = 1). The truth is known: only the "
+            "pixels in the outline can decide. Every map is scored by the share of its strongest pixels that lie there; a constant map "
+            "scores chance, the truth itself 1, and edges alone (Sobel) need no network at all."
+        )
+        + figure(
+            figures.attribution_maps(maps, METHODS),
+            "Attribution maps of all methods, network beside network",
+            "Absolute attributions on the same images, each map scaled to its own maximum (black is 0); seed 0. The outline is "
+            "the tile's support.",
+        )
+        + figure(
+            figures.attribution_scores(scores, float(np.mean(chances))),
+            "Precision of attribution methods, by network",
+            "Mean over images and seeds. The network as layers is scored on fewer images.",
+        )
+        + table(
+            ("network", "method", "error of completeness, relative", "maps that are 0 everywhere, share"),
+            delta,
+            "Attributions should add up to the logit's change from the baseline; seed 0. With ε = 5 the constructed network is "
+            "awake on the last stretch of the path from black alone, which 50 steps sample coarsely and random points often miss.",
+        )
+        + (bullets(refused) if refused else ""),
+    )
+
+
+def _remarks(results: tmi.Results) -> Section:
+    head = ("", "the paper", "here")
+    return Section("What the paper gets wrong or leaves open", table(head, REMARKS))
+
+
+def _first(results: tmi.Results, **wanted: object) -> Entry | None:
+    """Return the first entry with a result, or None."""
+    return next((entry for entry in results.select(**wanted) if entry.status == "ok"), None)
+
+
+def _is_dead(results: tmi.Results, run: Entry) -> bool:
+    """Whether every neuron of the convolution is 0 on every test image."""
+    for entry in results.select(dataset=run.dataset, network=run.network, probe="activation-sparsity", seed=run.seed):
+        if entry.swept == run.swept:
+            return entry.metrics.get("dead_share.conv") == 1
+    return False
+
+
+def _name(entry: Entry) -> str:
+    filters = entry.swept.get("filters")
+    return "constructed" if filters is None else f"{filters} filter{'s' if filters > 1 else ''}"
+
+
+def _number(name: str) -> int:
+    first = name.split()[0]
+    return int(first) if first.isdigit() else 0
+
+
+def _values(results: tmi.Results, column: str) -> list[int]:
+    return sorted({entry.swept[column] for entry in results if entry.swept.get(column) is not None})
+
+
+def _spread(values: list[float]) -> str:
+    from .claims import spread
+
+    return spread(values)
+
+
+def _ratio(backgrounds: tmi.Results, places: tmi.Results) -> str:
+    below = float(np.mean(backgrounds.values("logit_variance")))
+    return f"{float(np.mean(places.values('logit_variance'))) / below:.3g}" if below > 0 else "0/0"

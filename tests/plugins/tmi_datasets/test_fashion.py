@@ -143,7 +143,7 @@ def test_candidates_that_are_too_near_are_passed_over():
         ({"background": "gray"}, "background"),
         ({"paste": "mask"}, "paste"),
         ({"source": 3}, "source"),
-        ({"tiles": 3}, "did you mean"),
+        ({"tile_per_class": 3}, 'did you mean "tiles_per_class"'),
     ],
 )
 def test_bad_settings(given, what):

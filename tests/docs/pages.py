@@ -1,0 +1,178 @@
+"""The pages of the documentation as programs: their blocks, how they are run, and what they must print.
+
+A fenced block is read by its language and by the HTML comment above it:
+
+- ``python`` is run; all blocks of a page share one namespace. A ``text`` block that comes next holds what it prints.
+- ``console`` holds commands after ``$`` and what they print. Those that begin with ``tmi`` are run.
+- ``<!-- file: NAME -->`` above any block: it is written to the page's folder and not run.
+- ``<!-- about -->`` above what is printed: numbers may differ by 5 %, as those of trained networks do between machines.
+- ``<!-- exit: N -->`` above a console block: the exit code of its last command.
+
+``…`` in what is printed stands for anything. ``python -m tests.docs.pages FILE…`` writes what is really printed into the pages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+_FENCE = re.compile(
+    r"(?:^ *<!-- (?P<mark>[^\n]*?) -->\n)?^(?P<indent> *)(?P<fence>`{3,})(?P<language>[^\n`]*)\n(?P<body>.*?)^ *(?P=fence)$",
+    re.M | re.S,
+)
+_NUMBER = re.compile(r"[-−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+
+
+@dataclass
+class Block:
+    """A fenced block: its text, where it is, and what stands above it."""
+
+    language: str
+    body: str
+    mark: str
+    indent: str  # of a block in a list
+    line: int
+    start: int
+    end: int
+
+    @property
+    def file(self) -> str | None:
+        return self.mark.removeprefix("file: ") if self.mark.startswith("file: ") else None
+
+
+@dataclass
+class Printed:
+    """What a block printed, beside what its page says."""
+
+    where: str
+    expected: str
+    actual: str
+    about: bool
+    span: tuple[int, int]  # of the expected text in the page
+    indent: str = ""
+
+    @property
+    def right(self) -> bool:
+        return _same_numbers(self.expected, self.actual) if self.about else _same(self.expected, self.actual)
+
+
+def blocks(text: str) -> list[Block]:
+    return [
+        Block(
+            m["language"].strip(),
+            textwrap.dedent(m["body"]),
+            m["mark"] or "",
+            m["indent"],
+            text.count("\n", 0, m.start("body")),
+            *m.span("body"),
+        )
+        for m in _FENCE.finditer(text)
+    ]
+
+
+def run(page: Path, folder: Path) -> Iterator[Printed]:
+    """Run a page's blocks in order, inside a folder; yield everything of which the page says what it prints."""
+    text = page.read_text(encoding="utf-8")
+    namespace: dict[str, object] = {"__name__": page.stem}
+    found = blocks(text)
+    with contextlib.chdir(folder):
+        for block, below in zip(found, [*found[1:], None], strict=True):
+            where = f"{page.name}:{block.line}"
+            if block.file:
+                Path(block.file).parent.mkdir(parents=True, exist_ok=True)
+                Path(block.file).write_text(block.body, encoding="utf-8")
+            elif block.language == "python":
+                printed = _execute(block.body, where, namespace)
+                if below and below.language == "text":
+                    yield Printed(where, below.body, printed, below.mark == "about", (below.start, below.end), below.indent)
+            elif block.language == "console":
+                yield from _commands(block, where)
+
+
+def _execute(code: str, where: str, namespace: dict[str, object]) -> str:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(code, where, "exec"), namespace)
+    return out.getvalue()
+
+
+def _commands(block: Block, where: str) -> Iterator[Printed]:
+    position = block.start
+    commands: list[tuple[str, int, int]] = []  # the command, and where what it prints begins and ends
+    for line in block.body.splitlines(keepends=True):
+        position += len(line)
+        if line.startswith("$ "):
+            commands.append((line[2:].strip(), position, position))
+        elif commands:
+            commands[-1] = (*commands[-1][:2], position)
+    for number, (command, start, end) in enumerate(commands):
+        words = command.partition("  #")[0].split()
+        if words[0] != "tmi":
+            continue
+        code, output = _tmi(words[1:])
+        wanted = int(block.mark.removeprefix("exit: ")) if block.mark.startswith("exit: ") and number == len(commands) - 1 else 0
+        assert code == wanted, f"{where}: {command}: exit code {code}, expected {wanted}\n{output}"
+        if end > start:
+            expected = block.body[start - block.start : end - block.start]
+            yield Printed(f"{where}: {command}", expected, output, block.mark == "about", (start, end))
+
+
+def _tmi(arguments: list[str]) -> tuple[int, str]:
+    from click.testing import CliRunner
+
+    from tmi.cli import main
+
+    result = CliRunner().invoke(main, arguments)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def _tidy(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.strip("\n").splitlines())
+
+
+def _same(expected: str, actual: str) -> bool:
+    pattern = "[\\s\\S]*?".join(map(re.escape, _tidy(expected).split("…")))
+    return re.fullmatch(pattern, _tidy(actual)) is not None
+
+
+def _same_numbers(expected: str, actual: str) -> bool:
+    """Whether the words agree, and the numbers within 5 % (or 0.05)."""
+    words = [" ".join(_NUMBER.sub(" # ", text).split()) for text in (expected, actual)]
+    numbers = [[float(n.replace("−", "-")) for n in _NUMBER.findall(text)] for text in (expected, actual)]
+    if "…" in expected or len(numbers[0]) != len(numbers[1]):
+        return False
+    return words[0] == words[1] and all(abs(a - b) <= 0.05 * max(1, abs(a)) for a, b in zip(*numbers, strict=True))
+
+
+def write(page: Path) -> None:
+    """Write what the blocks of a page really print into it."""
+    text = page.read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        for printed in reversed(list(run(page, Path(folder)))):
+            if not printed.right:
+                start, end = printed.span
+                text = text[:start] + textwrap.indent(_tidy(printed.actual), printed.indent) + "\n" + text[end:]
+    page.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    import tmi_datasets.fashion_mnist
+
+    os.environ.pop("TMI_STORE", None)
+    os.environ.pop("TMI_FASHION_MNIST", None)
+    tmi_datasets.fashion_mnist.SYSTEM_FOLDERS = ()  # the pages show the numbers of the shipped sample
+    for name in sys.argv[1:]:
+        write(Path(name))
