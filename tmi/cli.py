@@ -5,6 +5,7 @@ Help, lists and completion import nothing heavy; each command imports what it ne
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,12 @@ class _Group(click.Group):
             _complain(error.problems)
         except TmiError as error:
             _complain([str(error)])
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            sys.exit(130)
         except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader has had enough, as in tmi list | head
+                raise
             _complain([f"{error.filename or 'file'}: {error.strerror or error}"])
         sys.exit(2)
 
@@ -47,7 +53,7 @@ class _Group(click.Group):
 
 def _complain(lines: Sequence[str]) -> None:
     for line in lines:
-        click.echo(f"{click.style('error:', fg='red')} {line}", err=True)
+        click.echo(f"{click.style('error:', fg='red')} {' '.join(line.split())}", err=True)
 
 
 _plugin = click.option(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 from .images import check_images
+from .keys import canonical
 from .tiles import TemplateTask
 
 if TYPE_CHECKING:
@@ -312,6 +313,10 @@ class Dataset:
                 raise InputError(f"{part}: expected Scenes, got {type(scenes).__name__}")
             if scenes.task is not self.task:
                 raise InputError(f"{part}: its scenes belong to another task")
+        try:
+            canonical(dict(self.notes))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"notes: they are kept as JSON, and cannot be ({error})") from None
 
     def __repr__(self) -> str:
         return f"Dataset({self.name or 'unnamed'}: {self.task!r}, {len(self.train)} train, {len(self.test)} test)"

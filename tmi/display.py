@@ -80,16 +80,20 @@ class _Bars:
         self._task = self._progress.add_task("cells", total=todo, note=f"{cached} in the store")
 
     def done(self, outcome: Outcome) -> None:
+        from rich.markup import escape  # labels and messages may hold square brackets
+
         if outcome.result is None:
             self._failed += 1
-            self._progress.console.print(f"[red]failed[/] {outcome.planned.cell}: {outcome.message}", highlight=False)
+            told = escape(f"{outcome.planned.cell}: {outcome.message}")
+            self._progress.console.print(f"[red]failed[/] {told}", highlight=False)
         failed = f" · [red]{self._failed} failed[/]" if self._failed else ""
-        # The label may hold square brackets, which rich would take for markup.
-        name = str(outcome.planned.cell).replace("[", "\\[")
-        self._progress.update(self._task, advance=1, note=f"{self._cached} in the store{failed} · {name}")
+        note = f"{self._cached} in the store{failed} · {escape(str(outcome.planned.cell))}"
+        self._progress.update(self._task, advance=1, note=note)
 
     def track(self, steps: Iterable[T], description: str, total: int | None) -> Iterator[T]:
-        task = self._progress.add_task(description, total=total, note="")
+        from rich.markup import escape
+
+        task = self._progress.add_task(escape(description), total=total, note="")
         try:
             yield from self._progress.track(steps, task_id=task, total=total)
         finally:

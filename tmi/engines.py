@@ -77,7 +77,7 @@ class _Failed(Exception):
     """A data set or network that could not be made; its message and traceback serve every cell that needs it."""
 
     def __init__(self, error: BaseException) -> None:
-        super().__init__(_message(error))
+        super().__init__(message_of(error))
         self.traceback = "".join(traceback.format_exception(error))
 
 
@@ -104,8 +104,8 @@ class _Bench:
         except _Failed as failed:
             outcome.message, outcome.traceback = str(failed), failed.traceback
         except (Exception, SystemExit) as error:
-            outcome.message, outcome.traceback = _message(error), traceback.format_exc()
-        outcome.warnings = list(dict.fromkeys(str(w.message) for w in caught))
+            outcome.message, outcome.traceback = message_of(error), traceback.format_exc()
+        outcome.warnings = list(dict.fromkeys(_text(w.message) for w in caught))
         return outcome
 
     def _hold(self, kind: str, wanted: Any, outcome: Outcome, make: Callable[[], Any]) -> Any:
@@ -139,6 +139,15 @@ def _probe(planned: Planned, network: Network, data: Dataset) -> ProbeResult:
     return planned.registry.probe(choice.component.name, network, data, seed=planned.cell.seed, **choice.params)
 
 
-def _message(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, TmiError) else f"{type(error).__name__}: {text}"
+def message_of(error: BaseException) -> str:
+    """Return what an exception says in one line, its type included unless it is one of tmi's."""
+    text = _text(error)
+    return text if isinstance(error, TmiError) and text else f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
+def _text(error: object) -> str:
+    try:
+        text = str(error)
+    except Exception:  # a plug-in's exception may have no words
+        text = "without a message"
+    return " ".join(text.encode(errors="backslashreplace").decode().split())  # a file's name may not be UTF-8

@@ -49,16 +49,20 @@ def make_plan(suite: Suite, only: Iterable[str] = ()) -> list[Planned]:
         If the patterns leave nothing, or what a data set reads from outside cannot be named.
     """
     patterns = list(only)
-    cells = [cell for cell in suite.cells if not patterns or any(_fits(str(cell), p) for p in patterns)]
+    cells = [cell for cell in suite.cells if not patterns or any(_fits(cell, p) for p in patterns)]
     if not cells:
-        names = sorted({"/".join(choice.label for choice in cell.choices) for cell in suite.cells})
+        names = sorted({cell.labels for cell in suite.cells})
         raise SuiteError([f"--only {', '.join(patterns)}: fits no cell; there are: {', '.join(names)}"])
     makers = _Keys()
     return [Planned(cell, suite.registry, *makers.of(cell)) for cell in cells]
 
 
-def _fits(name: str, pattern: str) -> bool:
-    return fnmatchcase(name, pattern) if any(c in pattern for c in "*?") else pattern in name
+def _fits(cell: Cell, pattern: str) -> bool:
+    if not any(c in pattern for c in "*?"):
+        return pattern in str(cell) or pattern in cell.labels
+    # A bracket is one of a swept setting; a name fits with its settings and seed, or without.
+    pattern = pattern.replace("[", "[[]")
+    return any(fnmatchcase(name, pattern) for name in (str(cell), str(cell).rpartition(" seed ")[0], cell.labels))
 
 
 class _Keys:
@@ -92,7 +96,10 @@ class _Keys:
             "network": keys.network_key,
             "probe": keys.result_key,
         }[choice.kind]
-        made: str = make(choice.component.name, code, choice.params, seed, *upstream, outside=self._read(choice))
+        try:
+            made: str = make(choice.component.name, code, choice.params, seed, *upstream, outside=self._read(choice))
+        except (TypeError, ValueError) as error:  # a date or a set, or what tmi.external returned
+            raise SuiteError([f"{choice.kind} {choice}: its settings, or what it reads, are no JSON ({error})"]) from error
         return made
 
     def _read(self, choice: Choice) -> object:
@@ -103,4 +110,7 @@ class _Keys:
                 self._outside[id(choice)] = identify(**choice.params) if identify else None
             except TmiError as error:
                 raise SuiteError([f"{choice.kind} {choice}: {error}"]) from error
+            except Exception as error:
+                what = f"what it reads from outside cannot be named ({type(error).__name__}: {error})"
+                raise SuiteError([f"{choice.kind} {choice}: {what}"]) from error
         return self._outside[id(choice)]

@@ -112,11 +112,11 @@ class ProbeResult:
     def _check_axes(self) -> None:
         dims = [dim for array in self.arrays.values() for dim in array.dims]
         for name in (*self.metrics, *self.arrays, *self.coords, *dims):
-            if not isinstance(name, str) or not name or "/" in name or name.startswith(".") or name in RESERVED:
-                raise InputError(f"name {name!r} cannot be stored: not empty, no '/', no leading '.', none of {RESERVED}")
+            if not isinstance(name, str) or not name or {"/", "\0"} & set(name) or name.startswith(".") or name in RESERVED:
+                raise InputError(f"name {name!r} cannot be stored: not empty, no '/', no NUL, no leading '.', none of {RESERVED}")
         lengths: dict[str, int] = {}
         for name, array in self.arrays.items():
-            if name in array.dims or name in self.coords:
+            if name in dims or name in self.coords:
                 raise InputError(f"array {name!r}: has the name of an axis")
             for dim, length in zip(array.dims, array.shape, strict=True):
                 if lengths.setdefault(dim, length) != length:

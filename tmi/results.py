@@ -185,7 +185,7 @@ class Results:
         columns = ["dataset", "network", "probe", "seed", *self.columns, "metric", "value", "status", "key", "message"]
         frame = pd.DataFrame(self.rows(), columns=columns)
         return frame.astype(dict.fromkeys(self.columns, "object")).astype(
-            {column: "Int64" for column in self.columns if all(isinstance(v, int | None) for v in self._swept(column))}
+            {c: "Int64" for c in self.columns if all(v is None or type(v) is int for v in self._swept(c))}
         )
 
     def _swept(self, column: str) -> list[Any]:

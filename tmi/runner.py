@@ -146,7 +146,11 @@ def _keep(store: Store, suite: Suite, outcome: Outcome) -> Entry:
     record = _record(outcome)
     more: dict[str, Any] = {"metrics": dict(result.metrics), "record": record, "notes": result.notes}
     if planned.key:
-        store.write(planned.key, result, record)
+        try:
+            store.write(planned.key, result, record)
+        except InputError as error:
+            outcome.result, outcome.message = None, str(error)
+            return _keep(store, suite, outcome)
         return _entry(suite, planned, "ok", **more)
     warnings.warn(
         f"{planned.cell}: its code cannot be fingerprinted, so the result is not kept; "

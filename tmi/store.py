@@ -1,16 +1,19 @@
 """The store: one immutable HDF5 file a result, named by its key.
 
-A file is written under a temporary name in the same folder, closed, and put in place by one atomic rename: whatever kills the
-process, a file that is there is whole. Behind the HDF5 data, where HDF5 does not look, stands a SHA-256 of every byte before it,
-so that a flipped byte or a cut file is never believed. Arrays have labelled axes (dimension scales): xarray, h5dump and HDF5
-viewers open the files. Nothing is ever unpickled: a file holds plain numbers, words and JSON.
+A file is put together in memory, written under a temporary name in the same folder, and put in place by one atomic rename:
+whatever kills the process, and wherever the disk ends, a file that is there is whole. Behind the HDF5 data, where HDF5 does not
+look, stands a SHA-256 of every byte before it, so that a flipped byte or a cut file is never believed. Arrays have labelled axes
+(dimension scales): xarray, h5dump and HDF5 viewers open the files. Nothing is ever unpickled: a file holds plain numbers, words
+and JSON.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import re
 import socket
 import time
 import uuid
@@ -21,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import DamagedFileError, StoreError
+from .errors import DamagedFileError, InputError, StoreError
 from .keys import canonical
 from .result import LabelledArray, MetricInfo, ProbeResult
 
@@ -33,6 +36,7 @@ DEFAULT = "tmi-store"
 
 _SEAL = b"tmi-sha256:"
 _SMALL = 4096  # bytes below which compression only costs
+_TEMPORARY = re.compile(r"\.[0-9a-z-]+\.(?P<host>.*)\.(?P<pid>[0-9]{1,9})\.[0-9a-f]{8}\.tmp")
 _ABANDONED = 24 * 3600.0  # seconds after which a temporary file of another machine counts as left behind
 
 
@@ -143,14 +147,23 @@ class Store:
 
         Raises
         ------
+        InputError
+            If it holds what a file cannot: words with a NUL character, a record that is not JSON.
         StoreError
             If it cannot be written: no permission, or no space. What was there before stays.
         """
         path = self.path(key)
         temporary = path.with_name(_temporary(key))
         try:
+            data = _file_of(key, result, record)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"the result cannot be kept: {error}") from error
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_file(temporary, key, result, record)
+            with temporary.open("xb") as file:
+                file.write(data + _SEAL + hashlib.sha256(data).digest())
+                file.flush()
+                os.fsync(file.fileno())
             temporary.replace(path)
         except OSError as error:
             raise StoreError(f"store {self.folder}: cannot keep a result ({error.strerror or error})") from error
@@ -171,7 +184,7 @@ class Store:
             return None
 
     def _set_aside(self, path: Path, why: str) -> None:
-        aside = self.folder / "damaged" / f"{path.name}.{int(time.time())}"
+        aside = self.folder / "damaged" / f"{path.name}.{time.time_ns()}"
         try:
             aside.parent.mkdir(exist_ok=True)
             path.replace(aside)
@@ -187,10 +200,12 @@ def _temporary(name: str) -> str:
 
 def _left_behind(path: Path) -> bool:
     """Whether the process that wrote a temporary file is gone."""
-    host, pid = path.name.removesuffix(".tmp").rsplit(".", 3)[-3:-1]
-    if host == socket.gethostname().rpartition(".")[2] and pid.isdigit():
+    made = _TEMPORARY.fullmatch(path.name)
+    if made is None or not path.is_file():
+        return False  # not a file of ours
+    if made["host"] == socket.gethostname():
         try:
-            os.kill(int(pid), 0)
+            os.kill(int(made["pid"]), 0)
         except ProcessLookupError:
             return True
         except PermissionError:
@@ -202,7 +217,8 @@ def _left_behind(path: Path) -> bool:
         return False
 
 
-def _write_file(path: Path, key: str, result: ProbeResult, record: Mapping[str, Any]) -> None:
+def _file_of(key: str, result: ProbeResult, record: Mapping[str, Any]) -> bytes:
+    """Return the HDF5 file of a result. It is made in memory, for on a full disk HDF5 itself may take the process down."""
     import h5py
     import numpy as np
 
@@ -224,8 +240,9 @@ def _write_file(path: Path, key: str, result: ProbeResult, record: Mapping[str, 
     lengths = {dim: length for a in contents.values() for dim, length in zip(a.dims, a.shape, strict=True)}
     for dim, length in lengths.items():  # an axis without labels: its places are numbered
         contents.setdefault(dim, LabelledArray((dim,), np.arange(length)))
+    made = io.BytesIO()
     # v110 halves small files; track_order keeps the arrays in the order in which the probe gave them.
-    with h5py.File(path, "x", libver=("v110", "v110"), track_order=True) as file:
+    with h5py.File(made, "w", libver=("v110", "v110"), track_order=True) as file:
         file.attrs["format"] = "tmi result"
         file["header"] = canonical(header)  # not an attribute: those end at 64 kB
         for name, array in contents.items():
@@ -236,11 +253,7 @@ def _write_file(path: Path, key: str, result: ProbeResult, record: Mapping[str, 
             if name not in lengths:
                 for axis, dim in enumerate(array.dims):
                     file[name].dims[axis].attach_scale(file[dim])
-    with path.open("r+b") as raw:
-        seal = hashlib.sha256(raw.read()).digest()
-        raw.write(_SEAL + seal)
-        raw.flush()
-        os.fsync(raw.fileno())
+    return made.getvalue()
 
 
 def _write_array(file: Any, name: str, array: LabelledArray) -> None:
@@ -259,23 +272,23 @@ def _write_array(file: Any, name: str, array: LabelledArray) -> None:
         kept.attrs["dtype"] = "bool"  # the netCDF convention, by which xarray reads booleans
 
 
-def _check_seal(path: Path) -> None:
-    """Refuse a file whose bytes are not those that were written, before HDF5 sees it: a flipped byte can make it hang."""
+def _unsealed(path: Path) -> bytes:
+    """Read a file, and refuse bytes that are not those that were written: a flipped one can make HDF5 hang."""
     data = path.read_bytes()
     mark = len(data) - len(_SEAL) - hashlib.sha256().digest_size
     if mark < 0 or data[mark : mark + len(_SEAL)] != _SEAL:
         raise DamagedFileError("it is cut short, or not a file of a store")
     if hashlib.sha256(data[:mark]).digest() != data[mark + len(_SEAL) :]:
         raise DamagedFileError("its bytes are not those that were written")
+    return data[:mark]
 
 
 def _read_file(path: Path, key: str, *, arrays: bool) -> tuple[Stored, ProbeResult | None]:
     import h5py
 
-    _check_seal(path)
+    data = io.BytesIO(_unsealed(path))
     try:
-        # The files never change, and some cluster file systems have no locks.
-        with h5py.File(path, "r", locking=False) as file:
+        with h5py.File(data, "r") as file:
             header = json.loads(file["header"].asstr()[()])
             if header["version"] > VERSION:
                 raise StoreError(f"{path}: was written by a newer tmi (layout {header['version']}, this one reads {VERSION})")
@@ -284,7 +297,7 @@ def _read_file(path: Path, key: str, *, arrays: bool) -> tuple[Stored, ProbeResu
             metrics = dict(zip(_read_array(file["metric"]).tolist(), file["metrics"][()].tolist(), strict=True))
             stored = Stored(key, metrics, header["record"], tuple(header["notes"]))
             return stored, _read_result(file, header, stored) if arrays else None
-    except (StoreError, OSError):
+    except (StoreError, MemoryError):
         raise
     except Exception as error:  # whatever a file of another making leads to
         raise DamagedFileError(f"{type(error).__name__}: {error}") from error

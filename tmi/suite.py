@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import tomllib
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -20,6 +21,9 @@ from .plugins import Component
 from .registry import Registry, with_files
 
 _TABLES = {"dataset": "datasets", "network": "networks", "probe": "probes"}
+COLUMNS = ("dataset", "network", "probe", "seed", "metric", "value", "status", "key", "message")
+"""Columns that every table of results has; between ``seed`` and ``metric`` stand the swept settings."""
+
 _KEYS = ("name", "description", "seeds", "plugins", "report", "only", "skip", *_TABLES.values())
 
 
@@ -64,6 +68,11 @@ class Cell:
         return f"{self.dataset}/{self.network}/{self.probe} seed {self.seed}"
 
     @property
+    def labels(self) -> str:
+        """Data set, network and probe without their settings: ``"fashion/constructed/accuracy"``."""
+        return "/".join(choice.label for choice in self.choices)
+
+    @property
     def choices(self) -> tuple[Choice, Choice, Choice]:
         """Data set, network and probe."""
         return self.dataset, self.network, self.probe
@@ -95,11 +104,13 @@ class Suite:
     def columns(self) -> dict[str, tuple[str, str]]:
         """The swept settings as columns of a table: column name to (kind, setting).
 
-        A column has the setting's name, or ``kind.setting`` where two kinds sweep settings of one name.
+        A column has the setting's name, or ``kind.setting`` where two kinds sweep settings of one name, or where a table of
+        results has such a column already.
         """
         swept = dict.fromkeys((c.kind, name) for cell in self.cells for c in cell.choices for name in c.swept)
         names = [name for _, name in swept]
-        return {name if names.count(name) == 1 else f"{kind}.{name}": (kind, name) for kind, name in swept}
+        plain = {name for name in names if names.count(name) == 1 and name not in COLUMNS}
+        return {name if name in plain else f"{kind}.{name}": (kind, name) for kind, name in swept}
 
 
 def load_suite(
@@ -134,7 +145,11 @@ def load_suite(
     if not _is_list_of(named, str):
         raise SuiteError([f"{source}: plugins: expected a list of file names, got {named!r}"])
     if named:
+        known = {str(fault) for fault in registry.faults}
         registry = with_files([*files, *(folder / name for name in named)])
+        for fault in registry.faults:
+            if str(fault) not in known:
+                warnings.warn(str(fault), stacklevel=3)
     return _Reader(content, source, registry).suite()
 
 
@@ -142,6 +157,8 @@ def _read(suite: str | Path | Mapping[str, Any], registry: Registry) -> tuple[di
     """Return what the suite holds, what to call it in messages, and the folder that its paths start from."""
     if isinstance(suite, Mapping):
         return dict(suite), "suite", Path()
+    if not isinstance(suite, str | Path):
+        raise SuiteError([f"suite: expected a name, a path or a mapping, got {type(suite).__name__}"])
     known = registry.names("suite")
     if isinstance(suite, str) and suite in known:
         path = suite_file(registry.find("suite", suite))
@@ -151,10 +168,10 @@ def _read(suite: str | Path | Mapping[str, Any], registry: Registry) -> tuple[di
             raise SuiteError([f"suite {str(suite)!r}: no file of this path, no registered suite{did_you_mean(suite, known)}"])
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")), path.name, path.parent
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise SuiteError([f"{path}: cannot be read ({error.strerror or error})"]) from None
+    except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8, numbers of thousands of digits
         raise SuiteError([f"{path.name}: is not TOML: {error}"]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError([f"{path}: cannot be read ({error})"]) from None
 
 
 def suite_file(component: Component) -> Path:
@@ -193,7 +210,7 @@ class _Reader:
         for key in self.content:
             if key not in _KEYS:
                 self.problem("", f"{key}: a suite has no such key{did_you_mean(key, _KEYS)}")
-        name = self.text("name", Path(self.source).stem)
+        name, description = self.text("name", Path(self.source).stem), self.text("description", "")
         seeds = self.seeds("", self.content.get("seeds", [0]))
         seeds_of: dict[str, list[int]] = {}
         choices = {kind: self.table(kind, table, seeds, seeds_of) for kind, table in _TABLES.items()}
@@ -213,7 +230,7 @@ class _Reader:
         ]
         if not cells:
             raise SuiteError([f"{self.source}: nothing is left to run: [[only]] and [[skip]] leave no cell"])
-        return Suite(name, tuple(cells), self.registry, self.text("description", ""), report, self.source)
+        return Suite(name, tuple(cells), self.registry, description, report, self.source)
 
     def problem(self, where: str, what: str) -> None:
         self.problems.append(f"{self.source}: {where + ' ' if where else ''}{what}")
@@ -225,8 +242,8 @@ class _Reader:
         return str(value)
 
     def seeds(self, where: str, value: Any) -> list[int]:
-        if not _is_list_of(value, int) or not value or min(value) < 0:
-            self.problem(where, f"seeds: expected a list of whole numbers of at least 0, got {value!r}")
+        if not _is_list_of(value, int) or not value or min(value) < 0 or max(value) >= 2**63:
+            self.problem(where, f"seeds: expected a list of whole numbers from 0 to 2**63 - 1, got {value!r}")
             return []
         if len(set(value)) < len(value):
             self.problem(where, "seeds: holds a number twice")
@@ -308,12 +325,21 @@ class _Reader:
         if not _is_list_of(found, dict):
             self.problem("", f"[[{key}]]: expected tables, got {found!r}")
             return []
-        labels = {kind: list(self.content.get(table) or {}) for kind, table in _TABLES.items()}
-        swept = {name for group in choices.values() for choice in group for name in choice.swept}
+        labels = {kind: list(_table(self.content.get(table))) for kind, table in _TABLES.items()}
+        swept: dict[str, list[Any]] = {}
+        for kind, table in _TABLES.items():
+            for settings in _table(self.content.get(table)).values():
+                for name, values in _table(_table(settings).get("sweep")).items():
+                    of_choices = [c.swept[name] for c in choices[kind] if name in c.swept]  # converted: 1 is 1.0 for a float
+                    swept.setdefault(name, []).extend([*of_choices, *(values if isinstance(values, list) else [])])
         rules = []
         for rule in found:
             rules.append({name: value if isinstance(value, list) else [value] for name, value in rule.items()})
+            if not rules[-1]:
+                self.problem(f"[[{key}]]", "is empty: it would fit every cell")
             for name, values in rules[-1].items():
+                if not values:
+                    self.problem(f"[[{key}]]", f"{name}: the list is empty: it would fit no cell")
                 if name in labels:
                     for value in values:
                         if not any(fnmatchcase(label, str(value)) for label in labels[name]):
@@ -321,6 +347,11 @@ class _Reader:
                             self.problem(f"[[{key}]]", f"{name}: no table of the suite is called {value!r}{hint}")
                 elif name not in swept:
                     self.problem(f"[[{key}]]", f"{name}: is no kind and no swept setting{did_you_mean(name, {*labels, *swept})}")
+                else:
+                    for value in values:
+                        if value not in swept[name]:
+                            hint = did_you_mean(value, map(str, swept[name]))
+                            self.problem(f"[[{key}]]", f"{name}: no table of the suite sweeps it over {value!r}{hint}")
         return rules
 
 
@@ -329,13 +360,16 @@ def _wanted(cell: Cell, only: list[dict[str, list[Any]]], skip: list[dict[str, l
 
 
 def _fits(cell: Cell, rule: Mapping[str, list[Any]]) -> bool:
-    swept = {name: value for choice in cell.choices for name, value in choice.swept.items()}
     return all(
         any(fnmatchcase(getattr(cell, name).label, str(value)) for value in values)
         if name in _TABLES
-        else name in swept and swept[name] in values
+        else any(name in choice.swept and choice.swept[name] in values for choice in cell.choices)
         for name, values in rule.items()
     )
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _is_list_of(value: Any, kind: type) -> bool:

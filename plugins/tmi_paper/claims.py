@@ -156,8 +156,8 @@ def _inside(results: tmi.Results) -> Iterator[Claim]:
 def plain_summary(results: tmi.Results) -> list[str]:
     """Say in plain words what was found, for someone who has not read the paper."""
     texts = [
-        "Two small worlds in which the right answer is known exactly: little images with a white or a black square, and larger ones "
-        "with a piece of clothing, hidden on noise. The same questions were put to two kinds of networks: one built by hand from "
+        "Two small worlds in which the right answer is known exactly: little images with a white or a black square, and larger "
+        "ones with a piece of clothing, on noise. The same questions were put to two kinds of networks: one built by hand from "
         "the theorem, whose every neuron is known to stand for one picture at one place, and one that learnt from examples."
     ]
     built = results.select(network="constructed", probe="accuracy")
@@ -179,8 +179,8 @@ def _learnt(results: tmi.Results) -> str:
     for k in _swept(results, "tiles_per_class"):
         chosen = results.select(dataset="fashion", network="trained-fashion", probe="accuracy", tiles_per_class=k)
         if chosen.values("accuracy"):
-            parts.append(f"{np.mean(chosen.values('accuracy')):.1%} with {k} picture{'s' if k > 1 else ''} a class")
-    text = f"The networks that learnt were right on {', '.join(parts)} of the clothing images. " if parts else ""
+            parts.append(f"{np.mean(chosen.values('accuracy')):.2%} with {k} picture{'s' if k > 1 else ''} a class")
+    text = f"On the clothing images the networks that learnt were right on {', '.join(parts)}. " if parts else ""
     if 1 in _swept(results, "filters"):
         values = results.select(dataset="squares", network="trained-squares", probe="accuracy", filters=1).values("accuracy")
         stuck = sum(value < 0.6 for value in values)

@@ -79,12 +79,12 @@ def runs(accuracies: Mapping[str, Sequence[float]], dead: Mapping[str, Sequence[
         color = CONSTRUCTED if name.startswith("constructed") else TRAINED
         axis.scatter(across[~gone], heights[~gone], s=18, color=color, label=None)
         axis.scatter(across[gone], heights[gone], s=26, color="black", marker="x", linewidths=1.2)
-    axis.axhline(chance, color="0.5", linewidth=0.8, linestyle="--")
-    axis.text(len(accuracies) - 0.45, chance, "chance", va="center", ha="left", color="0.35", fontsize=8)
-    axis.scatter([], [], s=26, color="black", marker="x", linewidths=1.2, label="dead: no filter answers to any test image")
+    axis.axhline(chance, color="0.5", linewidth=0.8, linestyle="--", zorder=0)
+    axis.text(len(accuracies) - 0.55, chance, " chance", va="center", ha="left", color="0.35", fontsize=8, clip_on=False)
+    axis.scatter([], [], s=26, color="black", marker="x", linewidths=1.2, label="dead: its filters answer to almost no image")
     axis.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
     axis.set_xticks(range(len(accuracies)), list(accuracies))
-    axis.set_xlim(-0.6, len(accuracies) - 0.1)
+    axis.set_xlim(-0.6, len(accuracies) - 0.55)
     axis.set_ylim(0.4, 1.03)
     axis.set_ylabel("test accuracy")
     return figure
@@ -120,8 +120,8 @@ def logit_spread(columns: Mapping[str, tmi.ProbeResult]) -> Figure:
             for kind in ("whiskers", "caps", "medians"):
                 for part in drawn[kind]:
                     part.set(color="0.45", linewidth=0.8)
-            drawn["boxes"][labels[row]].set(facecolor=color, edgecolor=color)
-            drawn["medians"][labels[row]].set(color="black", linewidth=1.4)
+            drawn["boxes"][labels[row]].set(facecolor=color, edgecolor=color, alpha=0.45)
+            drawn["medians"][labels[row]].set(color=color, linewidth=2.4)  # seen even where the box has no height
             axis.axhline(0, color="0.85", linewidth=0.6, zorder=0)
             axis.margins(y=0.12)
             axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
@@ -186,25 +186,25 @@ def classes_per_neuron(counts: Mapping[str, NDArray[Any]], classes: int) -> Figu
     return figure
 
 
-def attribution_maps(results: Mapping[str, tmi.ProbeResult], methods: Sequence[str]) -> Figure:
+def attribution_maps(
+    images: NDArray[Any], masks: NDArray[np.bool_], maps: Mapping[str, Mapping[str, NDArray[Any]]], methods: Sequence[str]
+) -> Figure:
     """Draw the maps of attribution methods on the same images, network beside network.
 
     Parameters
     ----------
-    results : mapping of str to ProbeResult
-        Of probe ``attribution``, by network; their kept images must be the same.
+    images : ndarray, shape (N, C, m, n)
+    masks : ndarray of bool, shape (N, m, n)
+    maps : mapping of network to mapping of method to ndarray, shape (N, m, n)
     methods : sequence of str
         Columns; where a network has no map of a method its place stays empty.
     """
     import matplotlib.pyplot as plt
 
-    first = next(iter(results.values()))
-    images, masks = first.arrays["images"].values, first.arrays["masks"].values
-    shown = min(2, len(images))
-    rows = [(network, i) for i in range(shown) for network in results]
+    rows = [(network, i) for i in range(len(images)) for network in maps]
     figure, axes = plt.subplots(len(rows), len(methods) + 1, figsize=(1.15 * (len(methods) + 1), 1.22 * len(rows)), squeeze=False)
     for row, (network, i) in enumerate(rows):
-        maps = dict(zip(results[network].coords["method"].tolist(), results[network].arrays["maps"].values, strict=True))
+        drawn = maps[network]
         for col, name in enumerate(["image", *methods]):
             axis = axes[row, col]
             axis.set_xticks([])
@@ -214,12 +214,12 @@ def attribution_maps(results: Mapping[str, tmi.ProbeResult], methods: Sequence[s
                 axis.imshow(images[i, 0], vmin=0, vmax=1)
                 axis.set_ylabel(network.replace(" ", "\n", 1), fontsize=8)
                 outline(axis, masks[i], PALETTE[4])
-            elif name in maps:
-                axis.imshow(maps[name][i], vmin=0, vmax=maps[name][i].max() or 1, cmap="magma")
-                if not maps[name][i].any():
+            elif name in drawn:
+                axis.imshow(drawn[name][i], vmin=0, vmax=drawn[name][i].max() or 1, cmap="magma")
+                if not drawn[name][i].any():
                     axis.text(0.5, 0.5, "all 0", ha="center", va="center", color="white", transform=axis.transAxes, fontsize=8)
             else:
-                axis.text(0.5, 0.5, "refused", ha="center", va="center", color="0.45", transform=axis.transAxes, fontsize=8)
+                axis.text(0.5, 0.5, "none", ha="center", va="center", color="0.45", transform=axis.transAxes, fontsize=8)
             if row == 0:
                 axis.set_title(name.replace("-", "\n", 1) if len(name) > 11 else name, fontsize=8)
     return figure
@@ -240,7 +240,7 @@ def attribution_scores(scores: Mapping[str, Mapping[str, float]], chance: float)
     methods = list(dict.fromkeys(method for of in scores.values() for method in of))
     figure, axis = plt.subplots(figsize=(7, 0.5 * len(methods) + 1.1))
     height = 0.8 / len(scores)
-    colors = (CONSTRUCTED, PALETTE[5], TRAINED, PALETTE[3])
+    colors = (CONSTRUCTED, TRAINED, *PALETTE[2:])
     for k, (network, of) in enumerate(scores.items()):
         places = [i + (k - (len(scores) - 1) / 2) * height for i, method in enumerate(methods) if method in of]
         values = [of[method] for method in methods if method in of]

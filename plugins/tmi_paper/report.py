@@ -16,11 +16,15 @@ from .claims import claims, plain_summary
 from .remarks import REMARKS
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     import tmi
     from tmi.results import Entry
 
 METHODS = ("saliency", "input-x-gradient", "integrated-gradients", "deeplift", "gradient-shap", "occlusion", "sobel")
-NETWORKS = {"constructed": "constructed", "literal": "constructed, as layers", "trained-fashion": "trained"}
+NETWORKS = {"constructed": "constructed", "trained-fashion": "trained"}
+DEAD = 0.01
+"""Active neurons an image below which a run counts as dead: its filters answer to fewer than one image in a hundred."""
 
 
 def sections(results: tmi.Results) -> list[Section]:
@@ -101,15 +105,20 @@ def _squares(results: tmi.Results) -> Section | None:
     chance = float(np.mean(runs.values("chance")))
     drawn = figures.runs(ordered, dead, chance)
     rows = [
-        (name, len(v), f"{np.mean(v):.3f}", f"{np.median(v):.3f}", f"{min(v):.3f}", f"{max(v):.3f}", sum(dead[name]))
+        (name, len(v), *(round(float(x), 3) for x in (np.mean(v), np.median(v), min(v), max(v))), sum(dead[name]))
         for name, v in ordered.items()
     ]
-    caption = "Test accuracy of every run, a mark a seed. Black crosses are dead runs: every filter is 0 on every test image."
+    caption = (
+        "Test accuracy of every run, a mark a seed. A black cross is a dead run: its filters answer to fewer than one test image "
+        "in a hundred."
+    )
+    several = sum(sum(gone) for name, gone in dead.items() if _number(name) > 1)
     return Section(
         "Section 6.1: every run, the dead ones named",
         paragraph(
-            "A filter that is 0 on every image has no gradient, so that training cannot bring it back. "
-            "With one filter the whole network is then dead; with several, some filter has always survived so far as seen here."
+            "A filter that is 0 on an image gets no gradient from it, so that training cannot bring back one that is 0 on all. "
+            "With one filter the whole network is then dead; "
+            + (f"with several this happened in {several} runs." if several else "with several filters no run died.")
             if names
             else "No run died: in each some filter answers to the images."
         )
@@ -134,8 +143,7 @@ def _tiles_per_class(results: tmi.Results) -> Section | None:
         "Section 6.2: how many tiles a class",
         paragraph(
             "The paper does not say how many tiles k a class has. For the constructed network it makes no difference. "
-            "For the trained one it is the difficulty of the task: with more tiles it fits its training images and fails on "
-            "new backgrounds and places."
+            "For the trained one it decides how hard the task is: compare its accuracy on the training images with that on new ones."
         )
         + table(("network", "tiles a class, k", "test accuracy", "training accuracy", "test accuracy, seed by seed"), rows),
     )
@@ -163,8 +171,8 @@ def _figure_4(results: tmi.Results) -> Section | None:
                 rows.append((NETWORKS[network], k, *spread, _ratio(*at.values()), *right))
     caption = (
         "Figure 4 of the paper, seed 0, k = 1. Each row is one tile, at one place under up to 100 backgrounds, or on one "
-        "background at up to 100 places. Boxes span the quartiles, whiskers the whole range; the filled box is the label's logit. "
-        "The constructed network's boxes are lines: its logits do not change at all."
+        "background at up to 100 places. Boxes span the quartiles, whiskers the whole range; the coloured box is the label's "
+        "logit. The constructed network's boxes are lines: its logits do not change at all."
     )
     head = (
         "network",
@@ -218,53 +226,78 @@ def _neurons(results: tmi.Results) -> Section | None:
 
 
 def _attributions(results: tmi.Results) -> Section | None:
-    maps, scores = {}, {}
-    chances: list[float] = []
-    for network, name in NETWORKS.items():
-        probe = "attribution-as-layers" if network == "literal" else "attribution"
-        chosen = results.select(dataset="fashion", network=network, probe=probe, tiles_per_class=1)
-        entries = [entry for entry in chosen if entry.metrics]
-        if not entries:
-            continue
-        maps[name] = results.load(entries[0])
-        chances += chosen.values("precision.chance")
-        known = [m.partition(".")[2] for m in entries[0].metrics if m.startswith("precision.")]
-        scores[name] = {m: float(np.mean(chosen.values(f"precision.{m}"))) for m in known if m in METHODS}
-    if not maps:
+    chosen = {
+        network: [e for e in results.select(dataset="fashion", network=network, probe=probe, tiles_per_class=1) if e.metrics]
+        for network, probe in (
+            ("constructed", "attribution"),
+            ("trained-fashion", "attribution"),
+            ("literal", "attribution-as-layers"),
+        )
+    }
+    layers = chosen.pop("literal")
+    chosen = {network: entries for network, entries in chosen.items() if entries}
+    if not chosen:
         return None
+    first = {NETWORKS[network]: results.load(entries[0]) for network, entries in chosen.items()}
+    maps = {name: _maps(result) for name, result in first.items()}
+    scores = {NETWORKS[network]: _precision(entries) for network, entries in chosen.items()}
+    kept = next(iter(first.values()))
+    remark = ""
+    if layers and "constructed" in maps:
+        # The same function as layers, with the same gradient: it lends the map that the fused one refuses.
+        same = results.load(layers[0])
+        if np.array_equal(same.arrays["images"].values[:2], kept.arrays["images"].values[:2]):
+            maps["constructed"]["deeplift"] = _maps(same)["deeplift"]
+            scores["constructed"]["deeplift"] = _precision(layers)["deeplift"]
+            remark = (
+                " DeepLift is refused on the fused constructed network, whose matching it cannot see through; shown is its map on "
+                "the same network as layers, scored on fewer images."
+            )
+        first["constructed, as layers"] = same
     delta = [
-        (name, method, maps[name].metrics[f"completeness_relative.{method}"], maps[name].metrics.get(f"zero_map.{method}"))
-        for name in maps
+        (name, method, result.metrics[f"completeness_relative.{method}"], result.metrics.get(f"zero_map.{method}"))
+        for name, result in first.items()
         for method in METHODS
-        if f"completeness_relative.{method}" in maps[name].metrics
+        if f"completeness_relative.{method}" in result.metrics
     ]
-    refused = [f"{name}: {note}" for name, result in maps.items() for note in result.notes if "refused" in note]
+    refused = [f"{name}: {note}" for name, result in first.items() for note in result.notes if "refused" in note]
+    chances = [entry.metrics["precision.chance"] for entries in chosen.values() for entry in entries]
     return Section(
         "Where attribution methods look, and where they should",
         paragraph(
             "Captum's methods explain the label's logit of test images of section 6.2 (k = 1). The truth is known: only the "
-            "pixels in the outline can decide. Every map is scored by the share of its strongest pixels that lie there; a constant map "
-            "scores chance, the truth itself 1, and edges alone (Sobel) need no network at all."
+            "pixels in the outline can decide. Every map is scored by the share of its strongest pixels that lie there; a "
+            "constant map scores chance, the truth itself 1, and edges alone (Sobel) need no network at all."
         )
         + figure(
-            figures.attribution_maps(maps, METHODS),
+            figures.attribution_maps(kept.arrays["images"].values[:2], kept.arrays["masks"].values[:2], maps, METHODS),
             "Attribution maps of all methods, network beside network",
             "Absolute attributions on the same images, each map scaled to its own maximum (black is 0); seed 0. The outline is "
-            "the tile's support.",
+            f"the tile's support.{remark}",
         )
         + figure(
             figures.attribution_scores(scores, float(np.mean(chances))),
             "Precision of attribution methods, by network",
-            "Mean over images and seeds. The network as layers is scored on fewer images.",
+            "Mean over images and seeds.",
         )
         + table(
-            ("network", "method", "error of completeness, relative", "maps that are 0 everywhere, share"),
+            ("network", "method", "error of completeness, relative", "share of maps that are 0 everywhere"),
             delta,
-            "Attributions should add up to the logit's change from the baseline; seed 0. With ε = 5 the constructed network is "
-            "awake on the last stretch of the path from black alone, which 50 steps sample coarsely and random points often miss.",
+            "Attributions should add up to the logit's change from the baseline; seed 0. With ε = 5 the constructed network "
+            "is awake on the last stretch of the path from black alone: 50 steps sample it coarsely, random points often miss it.",
         )
         + (bullets(refused) if refused else ""),
     )
+
+
+def _maps(result: tmi.ProbeResult) -> dict[str, NDArray[np.float32]]:
+    return dict(zip(result.coords["method"].tolist(), result.arrays["maps"].values[:, :2], strict=True))
+
+
+def _precision(entries: list[Entry]) -> dict[str, float]:
+    """Mean precision of each method over the entries."""
+    known = {metric.partition(".")[2]: metric for metric in entries[0].metrics if metric.startswith("precision.")}
+    return {m: float(np.mean([entry.metrics[known[m]] for entry in entries])) for m in METHODS if m in known}
 
 
 def _remarks(results: tmi.Results) -> Section:
@@ -278,10 +311,10 @@ def _first(results: tmi.Results, **wanted: object) -> Entry | None:
 
 
 def _is_dead(results: tmi.Results, run: Entry) -> bool:
-    """Whether every neuron of the convolution is 0 on every test image."""
+    """Whether the filters of a run answer to almost no test image."""
     for entry in results.select(dataset=run.dataset, network=run.network, probe="activation-sparsity", seed=run.seed):
         if entry.swept == run.swept:
-            return entry.metrics.get("dead_share.conv") == 1
+            return entry.metrics.get("active_per_image.conv", 1) < DEAD
     return False
 
 

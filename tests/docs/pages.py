@@ -17,6 +17,7 @@ import contextlib
 import io
 import os
 import re
+import shlex
 import sys
 import tempfile
 import textwrap
@@ -117,7 +118,7 @@ def _commands(block: Block, where: str) -> Iterator[Printed]:
         elif commands:
             commands[-1] = (*commands[-1][:2], position)
     for number, (command, start, end) in enumerate(commands):
-        words = command.partition("  #")[0].split()
+        words = shlex.split(command, comments=True)
         if words[0] != "tmi":
             continue
         code, output = _tmi(words[1:])

@@ -130,7 +130,8 @@ def test_every_kind_of_array(store, values):
 
 @given(
     values=hnp.arrays(
-        st.sampled_from([np.bool_, np.int32, np.int64, np.float32, np.float64]), hnp.array_shapes(min_dims=0, max_side=4, min_side=0)
+        st.sampled_from([np.bool_, np.int32, np.int64, np.float32, np.float64]),
+        hnp.array_shapes(min_dims=0, max_side=4, min_side=0),
     ),
     words=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5), max_size=4),
     metrics=st.dictionaries(
@@ -406,9 +407,9 @@ def test_no_space_leaves_what_was_there(kept, monkeypatch, code):
     def refuse(*_arguments):
         raise OSError(code, os.strerror(code))
 
-    for name in ("replace", "fsync"):
+    for owner, name in ((Path, "replace"), (os, "fsync")):
         with monkeypatch.context() as patch:
-            patch.setattr(os, name, refuse)
+            patch.setattr(owner, name, refuse)
             with pytest.raises(StoreError, match=rf"cannot keep a result \({os.strerror(code)}\)"):
                 kept.write(KEY, ProbeResult({"new": 1}), {})
     same(RESULT, kept.load(KEY))
@@ -426,6 +427,52 @@ def test_a_file_that_cannot_be_read_is_not_damaged(kept, monkeypatch):
     assert kept.read(KEY) is not None
 
 
+FULL = """
+import resource, tmi
+import numpy as np
+store = tmi.Store("store")
+store.prepare()
+data = np.random.default_rng(0).random(3000)
+for limit in (0, 10, 100, 1000, 4000, 8000, 20000, 10**6):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    try:
+        store.write("a" * 64, tmi.ProbeResult({"a": 1}, {"x": ("i", data)}), {})
+    except tmi.StoreError as error:
+        assert str(error) == "store store: cannot keep a result (File too large)", error
+        assert store.load("a" * 64) is None
+        assert limit < 10**6
+assert store.load("a" * 64).metrics == {"a": 1}
+"""
+
+
+def test_where_the_disk_ends_the_process_lives(tmp_path):
+    """HDF5 writing to a full disk may crash the process; the store does not let it."""
+    done = toys.python("-c", FULL, folder=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.rglob("*.tmp")) == []
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        ProbeResult({}, {"words": ("x", ["a\0b", "c"])}),
+        ProbeResult({}, {"words": ("x", ["\udc80", "c"])}),
+    ],
+)
+def test_words_that_hdf5_does_not_have(kept, result):
+    with pytest.raises(tmi.InputError, match="the result cannot be kept"):
+        kept.write(KEY, result, {})
+    same(RESULT, kept.load(KEY))
+
+
+@pytest.mark.parametrize(
+    "given", [({"a\0b": 1},), ({}, {"a\0b": ("x", [1])}), ({}, {"a": ("a\0b", [1])}), ({}, {"a": ("x", [1])}, {"x\0": [1]})]
+)
+def test_names_that_hdf5_would_cut(given):
+    with pytest.raises(tmi.InputError, match="cannot be stored"):
+        ProbeResult(*given)
+
+
 def test_interrupted_while_writing(kept, monkeypatch):
     def interrupt(_file):
         raise KeyboardInterrupt
@@ -439,7 +486,7 @@ def test_interrupted_while_writing(kept, monkeypatch):
 
 @pytest.mark.parametrize("record", [{"x": float("nan")}, {"x": object()}, {"x": "\udc80"}])
 def test_a_record_that_is_not_json(kept, record):
-    with pytest.raises(StoreError, match="cannot keep a result"):
+    with pytest.raises(tmi.InputError, match="the result cannot be kept"):
         kept.write(KEY, ProbeResult({"new": 1}), record)
     same(RESULT, kept.load(KEY))
     assert list(kept.folder.rglob("*.tmp")) == []
@@ -509,7 +556,7 @@ def test_kill_at_any_moment(tmp_path):
         process.wait()
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert all(store.load(key) is not None for key in store.keys())
+            assert all(store.load(key) is not None for key in tuple(store.keys()))
         grown.append(len(list(store.keys())))
     assert grown == sorted(grown)
     assert killed > 2

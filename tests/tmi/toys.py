@@ -53,7 +53,7 @@ def data(*, seed: int, samples: Count = 4) -> tmi.Dataset:
         (1, 2, 2),
     )
     rng = np.random.default_rng(seed)
-    return tmi.Dataset(task, *(tmi.Scenes.draw(task, samples, rng) for _ in range(2)), notes={"source": "a toy"})
+    return tmi.Dataset(task, *(tmi.Scenes.draw(task, samples=samples, rng=rng) for _ in range(2)), notes={"source": "a toy"})
 
 
 def linear(data, *, seed: int, width: Count = 1, bias: bool = False) -> tmi.Network:
@@ -158,7 +158,13 @@ def suite(folder: Path, text: str = BASE, *, head: str = 'plugins = ["toys.py"]'
 def python(*arguments: str, folder: Path, timeout: float = 120, **env: object) -> subprocess.CompletedProcess[str]:
     """Run Python in a fresh process in a folder, with one torch thread."""
     return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=timeout, check=False, env=environment(**env)
+        [sys.executable, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env=environment(**env),
     )
 
 

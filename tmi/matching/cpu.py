@@ -1,9 +1,9 @@
 """The fast match on the CPU, compiled by numba.
 
-Two passes. The first eliminates: in float32, 32 images side by side in the fastest axis, the support pixels in the order in which
-they tell most, it leaves a window once every lane's partial sum has passed a bound. The bound lies above ε by more than float32
-can err, so that no match is lost. The second pass sums the few survivors again in float64 and keeps those with t < ε. What comes
-out is what the plain formula gives.
+Two passes. The first eliminates: in float32, 32 images side by side in the fastest axis, the support pixels in scattered order,
+it leaves a window once every lane's partial sum has passed a bound. The bound lies above ε by more than float32 can err, so that
+no match is lost. The second pass sums the few survivors again in float64 and keeps those with t < ε. What comes out is what the
+plain formula gives.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _threads() -> int:
 
 
 class _Packed:
-    """All tiles' support pixels, row by row: offset into the flat image and value; and the order in which they tell most."""
+    """All tiles' support pixels, row by row: offset into the flat image and value; and a scattered order."""
 
     def __init__(self, tiles: Sequence[FeatureTile], images: NDArray[Any]) -> None:
         _, _, m, n = images.shape
@@ -82,7 +82,7 @@ class _Packed:
             starts.append(starts[-1] + len(value))
         self.offset = np.concatenate(offsets).astype(np.int64)
         self.value = np.concatenate(values)
-        self.telling = np.concatenate(orders)
+        self.scattered = np.concatenate(orders)
         self.start = np.array(starts, np.int64)
         self.epsilon = np.array([tile.epsilon for tile in tiles])
         self.size = np.array([tile.shape[1:] for tile in tiles], np.int64)
@@ -95,7 +95,7 @@ class _Packed:
 
     @property
     def eliminate(self) -> tuple[NDArray[Any], ...]:
-        return self.offset[self.telling], self.value[self.telling].astype(np.float32), self.start, self.bound, self.size
+        return self.offset[self.scattered], self.value[self.scattered].astype(np.float32), self.start, self.bound, self.size
 
     @property
     def exact(self) -> tuple[NDArray[Any], ...]:

@@ -1,0 +1,83 @@
+"""The parts of the documentation that are written by the program: the command's help, and the tables of metrics.
+
+``python -m tests.docs.generated`` writes them; a test says when they are out of date.
+"""
+
+from __future__ import annotations
+
+import re
+
+import tmi
+
+from .pages import ROOT
+
+COMMAND = ROOT / "docs" / "command.md"
+PROBES = ROOT / "docs" / "probes.md"
+
+_HEAD = """# The command
+
+<!-- Written by the program: python -m tests.docs.generated -->
+
+`tmi` lists what there is, checks and runs suites, and shows results. Exit code 0: all well; 1: some cells failed, the others are kept;
+2: the suite or the call is wrong; 130: stopped with Ctrl-C. `python -m tmi.cli` is the same.
+"""
+
+
+def command_page() -> str:
+    """The help of the command and of each of its subcommands."""
+    import click
+
+    from tmi.cli import main
+
+    parts = [_HEAD, "```text", _help(main, "tmi"), "```"]
+    for name in main.list_commands(click.Context(main)):
+        parts += ["", f"## `tmi {name}`", "", "```text", _help(main.commands[name], f"tmi {name}"), "```"]
+    return "\n".join(parts) + "\n"
+
+
+def _help(command: object, path: str) -> str:
+    import click
+
+    assert isinstance(command, click.Command)
+    options = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "terminal_width": 100}
+    with click.Context(command, info_name=path, **options) as context:  # type: ignore[arg-type]
+        text = command.get_help(context)
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def with_metrics(page: str) -> str:
+    """A page with the table of each probe's metrics between its marks."""
+    tables = metric_tables()
+    return re.sub(
+        r"(<!-- metrics: (\S+) -->\n).*?(<!-- end -->)", lambda m: f"{m[1]}\n{tables[m[2]]}\n\n{m[3]}", page, flags=re.S
+    )
+
+
+def metric_tables() -> dict[str, str]:
+    """For each built-in probe a table of its metrics, as the probe itself describes them."""
+    from tmi_paper.heuristics import INFO
+
+    data = tmi.generate("squares", seed=1, samples=20, test_samples=60)
+    trained = tmi.build("cnn", data, filters=1, kernel=2, hidden=0, epochs=1)
+    found = {name: tmi.probe(name, trained, data).info for name in tmi.names("probe") if name != "squares-heuristics"}
+    # Which of its statements have a value depends on the network.
+    return {name: _table(info) for name, info in {**found, "squares-heuristics": INFO}.items()}
+
+
+def _table(info: dict[str, tmi.MetricInfo]) -> str:
+    rows = [f"| `{name}` | {_text(about)} | {about.better or '–'} | {_range(about)} |" for name, about in info.items()]
+    return "\n".join(["| metric | meaning | better | range |", "|---|---|---|---|", *rows])
+
+
+def _text(info: tmi.MetricInfo) -> str:
+    return info.text.replace("|", "\\|") + (f" [{info.unit}]" if info.unit else "")
+
+
+def _range(info: tmi.MetricInfo) -> str:
+    low, high = ("−∞" if info.low is None else f"{info.low:g}"), ("∞" if info.high is None else f"{info.high:g}")
+    return f"{low} to {high}"
+
+
+if __name__ == "__main__":
+    COMMAND.write_text(command_page(), encoding="utf-8")
+    PROBES.write_text(with_metrics(PROBES.read_text(encoding="utf-8")), encoding="utf-8")
