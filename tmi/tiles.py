@@ -54,7 +54,7 @@ class FeatureTile:
         return channels, rows, cols
 
     def distance(self, patch: Any) -> float:
-        """Return t(x) = Σ_S |x − t|, the L1 distance over the support (Definition 3.3).
+        """Return t(x), the L1 distance over the support, ``Σ_S |x − t|`` (Definition 3.3).
 
         Parameters
         ----------

@@ -143,7 +143,8 @@ def _tiles_per_class(results: tmi.Results) -> Section | None:
         "Section 6.2: how many tiles a class",
         paragraph(
             "The paper does not say how many tiles k a class has. For the constructed network it makes no difference. "
-            "For the trained one it decides how hard the task is: compare its accuracy on the training images with that on new ones."
+            "For the trained one it decides how hard the task is: compare its accuracy on the training images with that on "
+            "new ones."
         )
         + table(("network", "tiles a class, k", "test accuracy", "training accuracy", "test accuracy, seed by seed"), rows),
     )
@@ -250,7 +251,8 @@ def _attributions(results: tmi.Results) -> Section | None:
             maps["constructed"]["deeplift"] = _maps(same)["deeplift"]
             scores["constructed"]["deeplift"] = _precision(layers)["deeplift"]
             remark = (
-                " DeepLift is refused on the fused constructed network, whose matching it cannot see through; shown is its map on "
+                " DeepLift is refused on the fused constructed network, whose matching it cannot see through; shown is its map "
+                "on "
                 "the same network as layers, scored on fewer images."
             )
         first["constructed, as layers"] = same
@@ -284,7 +286,8 @@ def _attributions(results: tmi.Results) -> Section | None:
             ("network", "method", "error of completeness, relative", "share of maps that are 0 everywhere"),
             delta,
             "Attributions should add up to the logit's change from the baseline; seed 0. With ε = 5 the constructed network "
-            "is awake on the last stretch of the path from black alone: 50 steps sample it coarsely, random points often miss it.",
+            "is awake on the last stretch of the path from black alone: 50 steps sample it coarsely, random points often "
+            "miss it.",
         )
         + (bullets(refused) if refused else ""),
     )

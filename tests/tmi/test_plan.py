@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+import types
 
 import pytest
 
 import tmi
 from tests.tmi import toys
-from tmi import SuiteError, load_suite
+from tmi import SuiteError, load_suite, plugins
 from tmi.plan import make_plan
+from tmi.registry import Registry
 
 
 def plan(folder, content=toys.BASE, head="", only=(), file="toys.py"):
@@ -87,12 +89,9 @@ def test_another_function_is_another_key(folder):
 
 def test_the_code_is_in_the_key(folder):
     toys.plugin(folder, "changed", toys.TOYS.replace("scale * float", "2 * scale * float"))
-    toys.plugin(folder, "commented", toys.TOYS.replace('"""Sum up the logits."""', '"""Sum."""  # up'))
     toys.plugin(folder, "same")
-    same, new, commented = (key(folder, file=f"{name}.py") for name in ("same", "changed", "commented"))
+    same, new = (key(folder, file=f"{name}.py") for name in ("same", "changed"))
     assert changed(same, new) == [True, True, True]
-    # The stem stands in the hooks, so these are different modules; within one, only the code counts (see test_runner).
-    assert len(set(commented)) == 3
 
 
 def test_keys_are_the_same_in_every_process(folder):
@@ -135,7 +134,7 @@ ALL = {f"d[samples={s}]/n[width={w}]/p[scale={x}]" for s in (1, 2) for w in (1, 
         (["?/n/p"], ALL),
         (["samples=1"], {n for n in ALL if "samples=1" in n}),
         (["d[samples=1]/*"], {n for n in ALL if "samples=1" in n}),
-        (["*[[]samples=1]*", "*[width=2]*scale=2.0]"], {n for n in ALL if "width=2]" in n and "scale=2.0" in n}),
+        (["*[width=2]*scale=2.0]"], {n for n in ALL if "width=2]" in n and "scale=2.0" in n}),
         (["e/n[width=1]/p[scale=1.0] seed 0"], {"e/n[width=1]/p[scale=1.0]"}),
         (["e/n[width=1]/p[scale=1.0] seed ?"], {"e/n[width=1]/p[scale=1.0]"}),
         (["samples=1", "e/n"], {n for n in ALL if "samples=2" not in n}),
@@ -210,14 +209,15 @@ def test_what_is_read_from_outside_is_in_the_key(folder):
 
 
 def test_without_source_there_is_no_key(folder):
-    registry = load_suite(toys.suite(folder), plugins=[folder / "toys.py"]).registry
-    component = registry.find("probe", "toy-probe")
-    object.__setattr__(component, "target", eval("lambda network, data: None"))
-    component.__dict__.clear()
-    from dataclasses import replace
-
-    nameless = replace(
-        load_suite(toys.suite(folder), plugins=[folder / "toys.py"]).registry.find("probe", "toy-probe"),
-        target=eval("lambda network, data: tmi.ProbeResult({})", {"tmi": tmi}),
-    )
-    assert nameless.fingerprint() is None
+    content = toys.BASE.replace("toy-probe", "typed-probe")
+    space = {"__name__": "__main__"}
+    exec("def typed(network, data): ...", space)
+    nameless = types.ModuleType("nameless")
+    nameless.tmi_probes = tmi.hookimpl(lambda: {"typed-probe": space["typed"]})
+    nameless.tmi_probes.__name__ = "tmi_probes"
+    host = plugins.load([folder / "toys.py"])
+    host.add(plugins.Plugin("nameless", "a test", nameless))
+    (planned,) = make_plan(load_suite(toys.suite(folder, content, head=""), registry=Registry(host)))
+    assert planned.key is None
+    assert planned.dataset_key
+    assert planned.network_key

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+import tmi
+from tests.tmi import toys
+from tmi import engines, load_suite
+from tmi.plan import make_plan
+
+
+@pytest.fixture
+def compute(tmp_path, monkeypatch):
+    """Compute a suite's cells with the serial engine; returns the outcomes and what was called."""
+    log = tmp_path / "calls"
+    monkeypatch.setenv("TMI_TOY_LOG", str(log))
+    toys.plugin(tmp_path)
+
+    def computed(content, head='plugins = ["toys.py"]'):
+        suite = load_suite(toys.suite(tmp_path, content, head=head))
+        outcomes = list(engines.serial(make_plan(suite)))
+        assert [o.planned.cell for o in outcomes] == list(suite.cells)
+        return outcomes, log.read_text().split("\n")[:-1] if log.exists() else []
+
+    return computed
+
+
+TWO_PROBES = toys.BASE + '[probes.q]\nuse = "toy-probe"\nscale = 2\n'
+
+
+def test_a_data_set_and_a_network_are_made_once(compute):
+    outcomes, calls = compute(TWO_PROBES + "[networks.m]\nuse = 'toy-net'\nwidth = 2", 'plugins = ["toys.py"]\nseeds = [3, 4]')
+    assert calls == [line for s in (3, 4) for line in [f"data {s}", *[f"net {s}", f"probe {s} 1.0", f"probe {s} 2.0"] * 2]]
+    assert all(o.result is not None and not o.message for o in outcomes)
+    assert [bool(o.seconds["dataset"]) for o in outcomes] == [True, False, False, False] * 2
+    assert [bool(o.seconds["network"]) for o in outcomes] == [True, False] * 4
+    assert all(o.seconds["probe"] > 0 for o in outcomes)
+    assert all(o.notes == {"source": "a toy"} for o in outcomes)
+
+
+def test_a_cell_is_what_the_functions_make(compute, tmp_path):
+    (outcome,), _ = compute(toys.BASE, 'plugins = ["toys.py"]\nseeds = [5]')
+    registry = outcome.planned.registry
+    data = registry.generate("toy-data", seed=5)
+    network = registry.build("toy-net", data, seed=5)
+    assert outcome.result.metrics == registry.probe("toy-probe", network, data, seed=5).metrics
+
+
+def test_a_failing_data_set_is_tried_once_a_seed(compute):
+    outcomes, calls = compute(
+        TWO_PROBES + "[datasets.a]\nuse = 'bad-data'\n[networks.m]\nuse = 'toy-net'", 'plugins = ["toys.py"]\nseeds = [0, 1]'
+    )
+    assert [c for c in calls if c.startswith("bad-data")] == ["bad-data 0", "bad-data 1"]
+    bad = [o for o in outcomes if o.planned.cell.dataset.label == "a"]
+    assert len(bad) == 8
+    assert {o.message for o in bad} == {"ValueError: the toy is broken: raise"}
+    assert all("in bad_data" in o.traceback for o in bad)
+    assert all(o.result is not None for o in outcomes if o not in bad)
+
+
+def test_a_failing_network_is_tried_once_a_data_set(compute):
+    outcomes, calls = compute(TWO_PROBES + "[networks.m]\nuse = 'bad-net'\n")
+    assert calls.count("bad-net 0") == 1
+    assert [(str(o.planned.cell), o.result is None) for o in outcomes] == [
+        ("d/n/p seed 0", False), ("d/n/q seed 0", False), ("d/m/p seed 0", True), ("d/m/q seed 0", True),
+    ]  # fmt: skip
+
+
+MESSAGES = {
+    "raise": "ValueError: the toy is broken: raise",
+    "exit": "SystemExit: 3",
+    "tmi": "the toy is broken",
+    "bracket": "ValueError: [/bold] is [no] markup",
+    "unprintable": "Unprintable: without a message",
+    "surrogate-message": r"ValueError: file \udcff",
+}
+
+
+@pytest.mark.parametrize("how", MESSAGES)
+@pytest.mark.parametrize("kind", ["dataset", "network", "probe"])
+def test_every_way_to_fail(compute, kind, how):
+    old, new = {
+        "dataset": ("toy-data", "bad-data"), "network": ("toy-net", "bad-net"), "probe": ("toy-probe", "bad-probe"),
+    }[kind]  # fmt: skip
+    (outcome,), _ = compute(toys.BASE.replace(f'"{old}"', f'"{new}"\nhow = "{how}"'))
+    assert outcome.result is None
+    assert outcome.message == MESSAGES[how]
+    assert "Traceback" in outcome.traceback
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [("nan", "metric 'a': is nan"), ("nothing", "returned NoneType, expected ProbeResult"), ("nul-name", "cannot be stored")],
+)
+def test_what_is_no_result(compute, how, message):
+    (outcome,), _ = compute(toys.BASE.replace('"toy-probe"', f'"bad-probe"\nhow = "{how}"'))
+    assert outcome.result is None
+    assert message in outcome.message
+
+
+def test_ctrl_c_is_no_failure(compute, tmp_path):
+    toys.plugin(tmp_path, "stopping", STOPPING)
+    with pytest.raises(KeyboardInterrupt):
+        compute(toys.BASE.replace("toy-probe", "stopping"), 'plugins = ["stopping.py", "toys.py"]')
+
+
+STOPPING = """
+import warnings
+import tmi
+
+
+@tmi.hookimpl
+def tmi_probes():
+    return {"stopping": "STEM:stopping", "warning": "STEM:warning"}
+
+
+def stopping(network, data) -> tmi.ProbeResult:
+    \"\"\"Stop.\"\"\"
+    raise KeyboardInterrupt
+
+
+def warning(network, data, *, fail: bool = False) -> tmi.ProbeResult:
+    \"\"\"Warn.\"\"\"
+    for _ in range(3):
+        warnings.warn("mind the\\ngap")
+    warnings.warn("old", DeprecationWarning)
+    if fail:
+        raise ValueError("after warning")
+    return tmi.ProbeResult({"a": 1})
+"""
+
+
+@pytest.mark.parametrize("fail", ["false", "true"])
+def test_warnings_are_recorded_and_not_shown(compute, tmp_path, fail):
+    toys.plugin(tmp_path, "stopping", STOPPING)
+    content = toys.BASE.replace('"toy-probe"', f'"warning"\nfail = {fail}')
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (outcome,), _ = compute(content, 'plugins = ["stopping.py", "toys.py"]')
+    assert outcome.warnings == ["mind the gap", "old"]
+    assert (outcome.result is None) == (fail == "true")
+
+
+def test_messages_take_one_line():
+    assert engines.message_of(ValueError("a\n  b")) == "ValueError: a b"
+    assert engines.message_of(ValueError()) == "ValueError"
+    assert engines.message_of(tmi.InputError("x")) == "x"
+    assert engines.message_of(tmi.InputError()) == "InputError"
