@@ -16,7 +16,9 @@ autodoc_typehints = "none"  # the docstrings say it, with shapes and ranges
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False
+napoleon_use_ivar = True
 napoleon_use_rtype = False
+napoleon_use_param = False  # "shape (N, C)" is no reference to something called shape
 
 myst_heading_anchors = 3
 

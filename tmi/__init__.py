@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .result import LabelledArray, MetricInfo, ProbeResult
     from .results import Results
     from .runner import run
-    from .store import Store
+    from .store import Store, read_result
     from .suite import load_suite
     from .tiles import FeatureTile, TemplateTask, TileClass
 
@@ -56,7 +56,7 @@ _HOME = {
     "keys": ("external",),
     "progress": ("track",),
     "registry": ("names", "describe", "generate", "build", "probe"),
-    "store": ("Store",),
+    "store": ("Store", "read_result"),
     "suite": ("load_suite",),
     "runner": ("run",),
     "results": ("Results",),
@@ -93,6 +93,7 @@ __all__ = [
     "match",
     "names",
     "probe",
+    "read_result",
     "run",
     "track",
 ]

@@ -71,6 +71,12 @@ _report = click.option("--report", "report_dir", type=click.Path(), metavar="DIR
 @click.version_option(__version__, prog_name="tmi")
 def main() -> None:
     """Probe networks whose every neuron is understood beside trained ones."""
+    import warnings
+
+    # One line each, and not the line of our source that gave it.
+    warnings.showwarning = lambda message, *_rest, **_more: click.echo(
+        f"{click.style('warning:', fg='yellow')} {message}", err=True
+    )
 
 
 @main.command()
@@ -184,11 +190,21 @@ def results(
     json_file: str | None,
     metric: tuple[str, ...],
 ) -> None:
-    """Show what the store has of SUITE: mean and spread over the seeds; nothing is computed."""
+    """Show what the store has of SUITE: mean and spread over the seeds; nothing is computed.
+
+    SUITE may also be one file of a store (.h5).
+    """
     from .errors import did_you_mean
     from .runner import collect
     from .summary import lines
 
+    if suite.endswith(".h5"):
+        from .store import read_result
+
+        for name, value in read_result(suite).metrics.items():
+            if not metric or name in metric:
+                click.echo(f"{name}  {value:.6g}")
+        return
     _registry(plugins)
     found = collect(suite, store, only=only, plugins=plugins)
     known = {name for entry in found for name in entry.metrics}

@@ -131,7 +131,7 @@ class Scenes:
 
     @cached_property
     def masks(self) -> torch.Tensor:
-        """The support of the pasted tile at its place: the truth about which pixels decide. Bool (N, m, n)."""
+        """The support of the pasted tile at its place, the truth about which pixels decide. Bool (N, m, n)."""
         import torch
 
         masks = np.zeros((len(self), 1, *self.task.image_shape[1:]), bool)

@@ -194,6 +194,34 @@ class Store:
         warnings.warn(f"store: {path.name} is damaged ({why}); {where}; it will be computed again", stacklevel=4)
 
 
+def read_result(path: str | Path) -> ProbeResult:
+    """Read one file of a store, wherever it lies.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    ProbeResult
+
+    Raises
+    ------
+    DamagedFileError
+        If its bytes are not those that were written, or it is no file of a store.
+    StoreError
+        If it is missing or cannot be read, or was written by a newer tmi.
+    """
+    try:
+        _, result = _read_file(Path(path), None, arrays=True)
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{path}: {error}") from error
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror or error})") from error
+    assert result is not None
+    return result
+
+
 def _temporary(name: str) -> str:
     return f".{name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
 
@@ -283,7 +311,7 @@ def _unsealed(path: Path) -> bytes:
     return data[:mark]
 
 
-def _read_file(path: Path, key: str, *, arrays: bool) -> tuple[Stored, ProbeResult | None]:
+def _read_file(path: Path, key: str | None, *, arrays: bool) -> tuple[Stored, ProbeResult | None]:
     import h5py
 
     data = io.BytesIO(_unsealed(path))
@@ -292,10 +320,10 @@ def _read_file(path: Path, key: str, *, arrays: bool) -> tuple[Stored, ProbeResu
             header = json.loads(file["header"].asstr()[()])
             if header["version"] > VERSION:
                 raise StoreError(f"{path}: was written by a newer tmi (layout {header['version']}, this one reads {VERSION})")
-            if header["key"] != key:
+            if key not in (None, header["key"]):
                 raise DamagedFileError("it holds the result of another key")
             metrics = dict(zip(_read_array(file["metric"]).tolist(), file["metrics"][()].tolist(), strict=True))
-            stored = Stored(key, metrics, header["record"], tuple(header["notes"]))
+            stored = Stored(header["key"], metrics, header["record"], tuple(header["notes"]))
             return stored, _read_result(file, header, stored) if arrays else None
     except (StoreError, MemoryError):
         raise

@@ -168,7 +168,7 @@ class TemplateTask:
 
     @cached_property
     def windows(self) -> tuple[tuple[int, int], ...]:
-        """For each tile the number of windows (rows, cols): the size of R^{m,n}_{k,l}."""
+        """For each tile the number of windows (rows, cols), the size of R^{m,n}_{k,l}."""
         _, m, n = self.image_shape
         return tuple((m - tile.shape[1] + 1, n - tile.shape[2] + 1) for tile in self.tiles)
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import tmi
 
@@ -18,8 +19,8 @@ _HEAD = """# The command
 
 <!-- Written by the program: python -m tests.docs.generated -->
 
-`tmi` lists what there is, checks and runs suites, and shows results. Exit code 0: all well; 1: some cells failed, the others are kept;
-2: the suite or the call is wrong; 130: stopped with Ctrl-C. `python -m tmi.cli` is the same.
+`tmi` lists what there is, checks and runs suites, and shows results. Exit code 0: all well; 1: some cells failed, the others are
+kept; 2: the suite or the call is wrong; 130: stopped with Ctrl-C. `python -m tmi.cli` is the same.
 """
 
 
@@ -64,7 +65,7 @@ def metric_tables() -> dict[str, str]:
     return {name: _table(info) for name, info in {**found, "squares-heuristics": INFO}.items()}
 
 
-def _table(info: dict[str, tmi.MetricInfo]) -> str:
+def _table(info: Mapping[str, tmi.MetricInfo]) -> str:
     rows = [f"| `{name}` | {_text(about)} | {about.better or '–'} | {_range(about)} |" for name, about in info.items()]
     return "\n".join(["| metric | meaning | better | range |", "|---|---|---|---|", *rows])
 

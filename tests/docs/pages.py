@@ -174,6 +174,6 @@ if __name__ == "__main__":
 
     os.environ.pop("TMI_STORE", None)
     os.environ.pop("TMI_FASHION_MNIST", None)
-    tmi_datasets.fashion_mnist.SYSTEM_FOLDERS = ()  # the pages show the numbers of the shipped sample
+    tmi_datasets.fashion_mnist.SYSTEM_FOLDERS = ()  # type: ignore[assignment]  # the pages show the numbers of the shipped sample
     for name in sys.argv[1:]:
         write(Path(name))

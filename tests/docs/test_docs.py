@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tmi import hookspecs, plugins
+from tmi.errors import SuiteError
 from tmi.suite import load_suite
 
 from . import generated, pages
@@ -84,8 +85,12 @@ def test_toml_blocks_are_suites_or_projects(page: Path, tmp_path: Path, monkeypa
         Path(block.file or "").parent.mkdir(parents=True, exist_ok=True)
         Path(block.file or "").write_text(block.body, encoding="utf-8")
     for block in found:
-        content = tomllib.loads(block.body) if block.language == "toml" else {}
-        if content and "project" not in content and "exit: 2" not in page.read_text(encoding="utf-8").partition(block.body)[2][:40]:
+        if block.language != "toml" or "project" in tomllib.loads(block.body):
+            continue
+        if block.file == "wrong.toml":
+            with pytest.raises(SuiteError):
+                load_suite(block.file)
+        else:
             assert load_suite(block.file or "").cells
 
 

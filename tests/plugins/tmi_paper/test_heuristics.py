@@ -1,0 +1,82 @@
+"""The four statements of section 6.1, on a network whose answers can be worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import tmi
+
+
+@pytest.fixture
+def data():
+    return tmi.generate("squares", seed=0, samples=10, test_samples=300)
+
+
+def network(data, weight, bias, logit_weight):
+    """One filter of equal weights, and a first logit that is linear in the layer's sum."""
+    conv, logits = nn.Conv2d(1, 1, 2), nn.Linear(9, 2)
+    with torch.no_grad():
+        conv.weight.fill_(weight)
+        conv.bias.fill_(bias)
+        logits.weight[0] = logit_weight
+        logits.weight[1] = -logit_weight
+        logits.bias.copy_(torch.tensor([-0.4, 0.4]) * np.sign(logit_weight) * 9 * abs(logit_weight))
+    module = nn.Sequential()
+    module.add_module("conv", nn.Sequential(conv, nn.ReLU()))
+    module.add_module("flatten", nn.Flatten())
+    module.add_module("logits", logits)
+    return tmi.Network(module, ["conv", "logits"], "trained", task=data.task)
+
+
+def test_a_network_of_which_all_four_hold(data):
+    # 4·w·mean + b with w = 1, b = −1.75: above 1 from a mean of 0.6875 on, 0 up to one of 0.4375; logit 0 at a layer mean of 0.4.
+    result = tmi.probe("squares-heuristics", network(data, 1.0, -1.75, 1.0), data)
+    expected = {"bright_above_1", "dark_is_0", "active_means_first", "quiet_means_second"}
+    assert {name: result.metrics[name] for name in expected} == dict.fromkeys(expected, 1.0)
+    assert result.metrics["mirrored"] == 0
+    assert result.arrays["weights"].shape == (1, 2, 2)
+
+
+def test_a_dark_filter_is_judged_by_the_mirrored_statements(data):
+    # The same network of the inverted image: 4·w·(1 − mean) + b, with the logit's sign turned.
+    result = tmi.probe("squares-heuristics", network(data, -1.0, 4 - 1.75, -1.0), data)
+    assert result.metrics["mirrored"] == 1
+    assert result.metrics["bright_above_1"] == result.metrics["dark_is_0"] == 1
+    assert result.metrics["active_means_first"] == result.metrics["quiet_means_second"] == 1
+
+
+def test_shares_agree_with_a_plain_count(data):
+    net = network(data, 1.0, -2.4, 1.0)
+    result = tmi.probe("squares-heuristics", net, data)
+    images = data.test.images[:, 0].numpy()
+    above = cases = 0
+    for image in images:
+        for row in range(3):
+            for col in range(3):
+                mean = image[row : row + 2, col : col + 2].mean()
+                if mean >= 0.7:
+                    cases += 1
+                    above += max(0.0, 4 * mean - 2.4) > 1
+    assert 0 < above < cases
+    assert result.metrics["bright_above_1"] == pytest.approx(above / cases, abs=2 / cases)
+
+
+def test_what_speaks_of_nothing_is_left_out(data):
+    # A dead filter: no layer mean exceeds 0.5.
+    result = tmi.probe("squares-heuristics", network(data, 1.0, -10.0, 1.0), data)
+    assert "active_means_first" not in result.metrics
+    assert result.metrics["bright_above_1"] == 0
+    assert any("active_means_first" in note for note in result.notes)
+
+
+def test_several_filters(data):
+    net = tmi.build("cnn", data, filters=3, kernel=2, hidden=0, epochs=1, batch_size=10)
+    result = tmi.probe("squares-heuristics", net, data)
+    assert set(result.metrics) >= {"bright_above_1", "dark_is_0", "mirrored"}
+    assert "quiet_means_second" not in result.metrics
+
+
+def test_a_network_without_such_filters(data):
+    with pytest.raises(tmi.InputError, match="layer conv"):
+        tmi.probe("squares-heuristics", tmi.build("theorem1", data), data)

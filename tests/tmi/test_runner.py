@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tmi
+from tests.tmi import toys
+from tmi import InputError, StoreError, SuiteError, plugins
+from tmi.registry import Registry
+from tmi.runner import collect
+from tmi.store import Store
+
+PLUGINS = 'plugins = ["toys.py"]'
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMI_TOY_LOG", str(tmp_path / "calls"))
+    toys.plugin(tmp_path)
+    return tmp_path
+
+
+def calls(folder: Path) -> list[str]:
+    """What was called since the last time."""
+    log = folder / "calls"
+    lines = log.read_text().splitlines() if log.exists() else []
+    log.write_text("")
+    return lines
+
+
+def run(folder, content=toys.BASE, head=PLUGINS, **more):
+    return tmi.run(toys.suite(folder, content, head=head), folder / "store", **more)
+
+
+class Seen:
+    """A watcher that remembers."""
+
+    def __init__(self):
+        self.said = []
+
+    def start(self, todo, cached):
+        self.said.append((todo, cached))
+
+    def done(self, outcome):
+        self.said.append((str(outcome.planned.cell), outcome.message))
+
+
+def test_cold_and_warm(folder):
+    seen = Seen()
+    cold = run(folder, head=PLUGINS + "\nseeds = [0, 1]", watcher=seen)
+    assert calls(folder) == ["data 0", "net 0", "probe 0 1.0", "data 1", "net 1", "probe 1 1.0"]
+    assert seen.said == [(2, 0), ("d/n/p seed 0", ""), ("d/n/p seed 1", "")]
+    assert [e.cached for e in cold] == [False, False]
+    warm = run(folder, head=PLUGINS + "\nseeds = [0, 1]", watcher=seen)
+    assert len(seen.said) == 3, "nothing to do, nothing to tell"
+    assert calls(folder) == []
+    assert [e.cached for e in warm] == [True, True]
+    assert cold.rows() == warm.rows()
+    for a, b in zip(cold, warm, strict=True):
+        assert (a.metrics, a.notes, a.record, a.swept, str(a)) == (b.metrics, b.notes, b.record, b.swept, str(b))
+        np.testing.assert_array_equal(cold.load(a).arrays["logits"].values, warm.load(b).arrays["logits"].values)
+        assert warm.load(b).info["total"].unit == "logits"
+
+
+def test_provenance(folder):
+    (entry,) = run(folder, head=PLUGINS + "\nseeds = [7]")
+    record = entry.record
+    assert record["tmi"] == tmi.__version__
+    assert record["seed"] == 7
+    assert record["dataset"]["name"] == "toy-data"
+    assert record["dataset"]["params"] == {"samples": 4}
+    assert record["network"]["origin"] == str(folder / "toys.py")
+    assert record["data"] == {"source": "a toy"}
+    assert record["versions"]["torch"]
+    assert record["seconds"].keys() == {"dataset", "network", "probe"}
+    assert entry.notes == ("a toy's <remark>",)
+
+
+def test_only_what_is_new_is_computed(folder):
+    run(folder, head=PLUGINS + "\nseeds = [0]")
+    calls(folder)
+    run(folder, toys.BASE + "[probes.q]\nuse = 'toy-probe'\nscale = 2\n", head=PLUGINS + "\nseeds = [0]")
+    assert calls(folder) == ["data 0", "net 0", "probe 0 2.0"]
+    run(folder, head=PLUGINS + "\nseeds = [1, 0]")
+    assert calls(folder) == ["data 1", "net 1", "probe 1 1.0"]
+
+
+def test_failures_are_rows_and_never_kept(folder):
+    content = toys.BASE + "[datasets.bad]\nuse = 'bad-data'\n[networks.bad]\nuse = 'bad-net'\n[probes.bad]\nuse = 'bad-probe'\n"
+    results = run(folder, content)
+    assert len(results) == 8
+    assert [str(e) for e in results if e.status == "ok"] == ["d/n/p seed 0"]
+    assert len(results.failed) == 7
+    assert all(e.status == "failed" and e.message == "ValueError: the toy is broken: raise" for e in results.failed)
+    assert all("Traceback" in e.traceback for e in results.failed)
+    assert len(list(results.store.keys())) == 1
+    calls(folder)
+    again = run(folder, content)
+    assert {"bad-data 0", "bad-net 0", "bad-probe raise"} <= set(calls(folder))
+    assert len(again.failed) == 7
+    with pytest.raises(tmi.UnknownNameError, match="there is no result .ValueError: the toy is broken"):
+        again.load(again.failed[0])
+
+
+@pytest.mark.parametrize(
+    "how", ["nul", "surrogate", "surrogate-note", "nul-name", "axis-named-as-array", "nan", "surrogate-message"]
+)
+def test_a_result_that_cannot_be_kept_is_a_row(folder, how, capsys):
+    content = f"{toys.BASE}[probes.a]\nuse = 'bad-probe'\nhow = '{how}'\n"
+    seen = Seen()
+    results = run(folder, content, watcher=seen)
+    ok, bad = results.entries
+    assert (ok.status, bad.status) == ("ok", "failed")
+    assert bad.message
+    assert seen.said[-1] == (f"{bad.dataset}/{bad.network}/{bad.probe} seed 0", bad.message)
+    results.to_json(folder / "rows.json")
+    assert json.loads((folder / "rows.json").read_text())[-1]["message"] == bad.message
+
+
+NOTES = """
+import tmi
+
+
+@tmi.hookimpl
+def tmi_dataset_generators():
+    return {"noted": "STEM:noted"}
+
+
+def noted(*, seed: int, how: str = "nan") -> tmi.Dataset:
+    \"\"\"Note what is no JSON.\"\"\"
+    import dataclasses
+
+    import numpy as np
+
+    import tmi_datasets.squares
+
+    note = {"nan": float("nan"), "numpy": np.float32(1), "bytes": b"x"}[how]
+    return dataclasses.replace(tmi_datasets.squares.squares(seed=0, samples=4, test_samples=4), notes={"x": note})
+"""
+
+
+@pytest.mark.parametrize("how", ["nan", "numpy", "bytes"])
+def test_a_data_sets_notes_that_are_no_json(folder, how):
+    toys.plugin(folder, "noted", NOTES)
+    content = f"{toys.BASE}[datasets.noted]\nuse = 'noted'\nhow = '{how}'\n".replace('[probes.p]\nuse = "toy-probe"', PROBE)
+    results = run(folder, content.replace("toy-net", "theorem1"), 'plugins = ["toys.py", "noted.py"]')
+    assert [e.status for e in results] == ["ok", "failed"]
+    assert "notes" in results.failed[0].message or "cannot be kept" in results.failed[0].message
+
+
+PROBE = "[probes.p]\nuse = 'accuracy'"
+
+
+# The store.
+
+
+@pytest.mark.parametrize("where", ["file", "file/below"])
+def test_a_store_that_cannot_be_is_said_first(folder, where):
+    (folder / "file").write_text("")
+    with pytest.raises(StoreError, match="store .*file"):
+        tmi.run(toys.suite(folder), folder / where)
+    assert calls(folder) == []
+
+
+def test_an_unwritable_store_is_said_first(folder, monkeypatch):
+    def refuse(*_arguments, **_more):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(StoreError, match="cannot be written to"):
+        run(folder)
+    assert calls(folder) == []
+
+
+def test_a_disk_that_fills_up_keeps_what_was_done(folder, monkeypatch):
+    before, count = os.fsync, iter(range(100))
+
+    def fill(file):
+        if next(count) >= 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        before(file)
+
+    monkeypatch.setattr(os, "fsync", fill)
+    head = PLUGINS + "\nseeds = [0, 1, 2, 3]"
+    with pytest.raises(StoreError, match="No space left on device"):
+        run(folder, head=head)
+    monkeypatch.setattr(os, "fsync", before)
+    calls(folder)
+    results = run(folder, head=head)
+    assert [e.cached for e in results] == [True, True, False, False]
+    assert calls(folder) == ["data 2", "net 2", "probe 2 1.0", "data 3", "net 3", "probe 3 1.0"]
+
+
+def test_a_damaged_file_is_computed_again(folder):
+    (first,) = run(folder)
+    path = Store(folder / "store").path(first.key)
+    path.write_bytes(path.read_bytes()[:-9])
+    calls(folder)
+    with pytest.warns(UserWarning, match="is damaged"):
+        (second,) = run(folder)
+    assert not second.cached
+    assert len(calls(folder)) == 3
+    assert second.metrics == first.metrics
+    assert run(folder).entries[0].cached
+
+
+def test_collect_computes_nothing(folder):
+    suite = toys.suite(folder, head=PLUGINS + "\nseeds = [0, 1]")
+    tmi.run(suite, folder / "store", only=["seed 1"])
+    calls(folder)
+    found = collect(suite, folder / "store")
+    assert [e.status for e in found] == ["missing", "ok"]
+    assert calls(folder) == []
+    assert [str(e) for e in collect(suite, folder / "store", only=["seed 0"])] == ["d/n/p seed 0"]
+    assert [e.status for e in collect(suite, folder / "nosuch")] == ["missing"] * 2
+    assert not (folder / "nosuch").exists()
+    assert found.rows()[0] | {"key": ""} == {
+        "dataset": "d", "network": "n", "probe": "p", "seed": 0, "metric": None, "value": None, "status": "missing", "key": "",
+        "message": "",
+    }  # fmt: skip
+
+
+def test_without_a_fingerprint_nothing_is_kept(folder):
+    space = {"__name__": "__main__", "tmi": tmi}
+    exec("def typed(network, data): return tmi.ProbeResult({'a': 1}, {'x': ('i', [1, 2])})", space)
+    module = types.ModuleType("typed")
+    module.tmi_probes = tmi.hookimpl(lambda: {"typed": space["typed"]})
+    module.tmi_probes.__name__ = "tmi_probes"
+    host = plugins.load([folder / "toys.py"])
+    host.add(plugins.Plugin("typed", "a test", module))
+    suite = toys.suite(folder, toys.BASE.replace("toy-probe", "typed"), head="")
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="d/n/p seed 0: its code cannot be fingerprinted, so the result is not kept"):
+            results = tmi.run(suite, folder / "store", registry=Registry(host))
+        (entry,) = results
+        assert (entry.status, entry.key, entry.cached, entry.metrics) == ("ok", None, False, {"a": 1.0})
+        assert results.load(entry).arrays["x"].values.tolist() == [1, 2]
+    assert list(Store(folder / "store").keys()) == []
+
+
+@pytest.mark.parametrize("workers", [0, 2, -1, "1", 1.5])
+def test_one_worker(folder, workers):
+    with pytest.raises(InputError, match="workers"):
+        run(folder, workers=workers)
+    assert calls(folder) == []
+
+
+def test_mistakes_come_before_any_work(folder):
+    with pytest.raises(SuiteError):
+        run(folder, toys.BASE + "[probes.q]\nuse = 'nosuch'")
+    with pytest.raises(SuiteError, match="fits no cell"):
+        run(folder, only=["nosuch"])
+    assert calls(folder) == []
+    assert not (folder / "store").exists()
+
+
+# Fresh processes.
+
+
+def test_a_changed_helper_is_computed_again_and_a_changed_comment_is_not(tmp_path):
+    text = toys.TOYS.replace("import numpy as np", "import numpy as np\nfrom toy_helper import factor").replace(
+        "scale * float", "factor() * scale * float"
+    )
+    helper = "def factor():\n    return {}\n"
+    toys.suite(tmp_path)
+    code = 'import tmi; [e] = tmi.run("suite.toml", "store"); print(e.metrics["total"], e.cached)'
+
+    def total(plugin, helper):
+        toys.plugin(tmp_path, text=plugin)
+        (tmp_path / "toy_helper.py").write_text(helper)
+        done = toys.python("-B", "-c", code, folder=tmp_path)
+        assert done.stderr == ""
+        value, cached = done.stdout.split()
+        return float(value), cached == "True"
+
+    first, cached = total(text, helper.format(1))
+    assert not cached
+    assert total(text + "# a comment\n", "# another\n" + helper.format("1  # one")) == (first, True)
+    assert total(text, helper.format(2)) == (pytest.approx(2 * first), False)
+    assert total(text, helper.format(1)) == (first, True)
+
+
+def test_a_warm_run_imports_nothing_heavy(folder):
+    toys.suite(folder)
+    code = """
+import sys
+from tmi.cli import main
+try:
+    main(["run", "suite.toml", "--store", "store", "--report", "report", "--json", "rows.json"])
+except SystemExit as error:
+    assert not error.code, error.code
+print(sorted({"torch", "captum", "sklearn", "matplotlib", "numba", "scipy", "pandas"} & set(sys.modules)))
+"""
+    cold, warm = (toys.python("-c", code, folder=folder) for _ in range(2))
+    assert "torch" in cold.stdout
+    assert "0 failed" in warm.stdout
+    assert "1 from the store" in warm.stdout
+    assert warm.stdout.splitlines()[-1] == "[]"
+    (folder / "report" / "index.html").unlink()
+    again = toys.python("-c", code, folder=folder)
+    assert again.stdout.splitlines()[-1] == "[]", "nor does writing a page without figures"
+
+
+def test_ctrl_c_and_again(folder):
+    (folder / "calls").unlink(missing_ok=True)
+    toys.plugin(folder, text=toys.TOYS.replace('called(f"probe', 'import time; time.sleep(0.1); called(f"probe'))
+    toys.suite(folder, head=PLUGINS + "\nseeds = [" + ", ".join(map(str, range(40))) + "]")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tmi.cli", "run", "suite.toml", "--store", "store"],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=toys.environment(TMI_TOY_LOG="calls"),
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (folder / "calls").exists() or (folder / "calls").read_text().count("probe") < 3:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, (out, err)
+    assert "Traceback" not in err
+    assert "what was finished is kept, and the same command goes on from there" in err
+    store = Store(folder / "store")
+    kept = len(list(store.keys()))
+    assert 2 <= kept < 40
+    assert list((folder / "store").rglob("*.tmp")) == []
+    first = [c for c in calls(folder) if c.startswith("probe")]
+    results = tmi.run(folder / "suite.toml", store)
+    assert sum(e.cached for e in results) == kept
+    second = [c for c in calls(folder) if c.startswith("probe")]
+    assert len(second) == 40 - kept
+    assert len(set(first[:kept]) & set(second)) == 0
