@@ -21,6 +21,7 @@ import shlex
 import sys
 import tempfile
 import textwrap
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,8 @@ def _tmi(arguments: list[str]) -> tuple[int, str]:
 
     from tmi.cli import main
 
-    result = CliRunner().invoke(main, arguments)
+    with warnings.catch_warnings():  # the command shows them in its own way
+        result = CliRunner().invoke(main, arguments)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output

@@ -16,8 +16,8 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch):
+def terminal_of(monkeypatch):
+    """Take the place of standard error; called in the test itself, for pytest puts its own there after the fixtures."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
     made = Terminal()
@@ -55,7 +55,8 @@ use = "tracking"
 """
 
 
-def test_bars_in_a_terminal(terminal, tmp_path):
+def test_bars_in_a_terminal(monkeypatch, tmp_path):
+    terminal = terminal_of(monkeypatch)
     toys.plugin(tmp_path)
     toys.plugin(tmp_path, "tracking", TRACKING)
     results = tmi.run(toys.suite(tmp_path, HOSTILE, head='plugins = ["toys.py", "tracking.py"]'), tmp_path / "store")
@@ -100,9 +101,16 @@ def test_the_given_watcher_is_taken():
         assert told is mine
 
 
-def test_the_bars_are_gone_after_an_error(terminal):
-    with pytest.raises(KeyboardInterrupt), display.watching(None) as told:
-        told.start(3, 0)
-        raise KeyboardInterrupt
+def test_the_bars_are_gone_after_an_error(monkeypatch):
+    terminal = terminal_of(monkeypatch)
+
+    def interrupted():
+        with display.watching(None) as told:
+            told.start(3, 0)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert "0/3" in terminal.getvalue()
     Console(file=terminal).print("usable")
     assert list(tmi.track([1, 2], "x")) == [1, 2]

@@ -108,7 +108,7 @@ def test_failures_are_rows_and_never_kept(folder):
     again = run(folder, content)
     assert {"bad-data 0", "bad-net 0", "bad-probe raise"} <= set(calls(folder))
     assert len(again.failed) == 7
-    with pytest.raises(tmi.UnknownNameError, match="there is no result .ValueError: the toy is broken"):
+    with pytest.raises(tmi.UnknownNameError, match=r"there is no result .ValueError: the toy is broken"):
         again.load(again.failed[0])
 
 
@@ -167,7 +167,7 @@ PROBE = "[probes.p]\nuse = 'accuracy'"
 @pytest.mark.parametrize("where", ["file", "file/below"])
 def test_a_store_that_cannot_be_is_said_first(folder, where):
     (folder / "file").write_text("")
-    with pytest.raises(StoreError, match="store .*file"):
+    with pytest.raises(StoreError, match=r"store .*file"):
         tmi.run(toys.suite(folder), folder / where)
     assert calls(folder) == []
 

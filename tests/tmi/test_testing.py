@@ -62,7 +62,7 @@ def test_everything_at_once(tmp_path):
 
 @pytest.mark.parametrize("text", ["1 / 0\n", "def f(:\n", "import nosuch\n", "raise SystemExit(3)\n", "\0"])
 def test_a_file_that_cannot_be_imported(tmp_path, text):
-    with pytest.raises(PluginError, match="plug-in file .*checked.py: cannot be imported"):
+    with pytest.raises(PluginError, match=r"plug-in file .*checked.py: cannot be imported"):
         check(tmp_path, text)
 
 
