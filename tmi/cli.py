@@ -27,8 +27,13 @@ class _Group(click.Group):
     """Turns a user's mistake into one line and exit code 2."""
 
     def invoke(self, context: click.Context) -> Any:
+        import warnings
+
         try:
-            return super().invoke(context)
+            with warnings.catch_warnings():
+                # One line each, and not the line of our source that gave it.
+                warnings.showwarning = lambda message, *_rest, **_more: _warn(str(message))
+                return super().invoke(context)
         except SuiteError as error:
             _complain(error.problems)
         except TmiError as error:
@@ -51,6 +56,10 @@ class _Group(click.Group):
             context.fail(f"no such command {args[0]!r}{did_you_mean(args[0], self.commands)}")
 
 
+def _warn(text: str) -> None:
+    click.echo(f"{click.style('warning:', fg='yellow')} {text}", err=True)
+
+
 def _complain(lines: Sequence[str]) -> None:
     for line in lines:
         click.echo(f"{click.style('error:', fg='red')} {' '.join(line.split())}", err=True)
@@ -71,12 +80,6 @@ _report = click.option("--report", "report_dir", type=click.Path(), metavar="DIR
 @click.version_option(__version__, prog_name="tmi")
 def main() -> None:
     """Probe networks whose every neuron is understood beside trained ones."""
-    import warnings
-
-    # One line each, and not the line of our source that gave it.
-    warnings.showwarning = lambda message, *_rest, **_more: click.echo(
-        f"{click.style('warning:', fg='yellow')} {message}", err=True
-    )
 
 
 @main.command()
@@ -111,7 +114,7 @@ def run(
         results = collect(loaded, store, only=only)
         for entry in results:
             click.echo(f"{'cached ' if entry.status == 'ok' else 'compute'}  {entry}")
-        missing = len(results.failed)
+        missing = len(results.missing)
         click.echo(f"{len(results)} cells: {missing} to compute, {len(results) - missing} in the store")
         return
     try:
@@ -125,8 +128,6 @@ def run(
     click.echo(
         f"{results.name}: {len(results)} cells, {cached} from the store, {failed} failed, {time.perf_counter() - begun:.1f} s"
     )
-    for entry in results.failed:
-        click.echo(f"  failed: {entry}: {entry.message}", err=True)
     sys.exit(1 if failed else 0)
 
 
@@ -214,8 +215,8 @@ def results(
     _deliver(found, json_file, None)
     for line in lines(found, metric):
         click.echo(line)
-    if found.failed:
-        click.echo(f"{len(found.failed)} of {len(found)} cells are not in the store; tmi run {suite} computes them", err=True)
+    if found.missing:
+        click.echo(f"{len(found.missing)} of {len(found)} cells are not in the store; tmi run {suite} computes them", err=True)
 
 
 @main.command()
@@ -229,7 +230,7 @@ def report(suite: str, store: str | None, plugins: tuple[str, ...], report_dir: 
 
     _registry(plugins)
     found = collect(suite, store, plugins=plugins)
-    if len(found.failed) == len(found):
+    if len(found.missing) == len(found):
         raise InputError(f"report: the store has nothing of suite {suite!r}; tmi run {suite} --report {report_dir}")
     _deliver(found, None, report_dir)
 
@@ -240,7 +241,7 @@ def _registry(plugins: Sequence[str]) -> Registry:
 
     registry = Registry(load(plugins))
     for fault in registry.faults:
-        click.echo(f"{click.style('warning:', fg='yellow')} {fault}", err=True)
+        _warn(str(fault))
     return registry
 
 

@@ -138,7 +138,7 @@ def check_value(parameter: Parameter, value: Any) -> Any:
     except msgspec.ValidationError as error:
         what = re.sub(r" - at `\$.*", "", str(error)).replace("`", "")
         shown = f" (given: {value!r})" if repr(value) not in what else ""
-        raise InputError(f"{what}{shown}") from None
+        raise InputError(f"{what[:1].lower()}{what[1:]}{shown}") from None
     except TypeError as error:
         raise PluginError(f"parameter {parameter.name!r}: its type {parameter.type_text} cannot be checked ({error})") from None
     if not _finite(result):

@@ -17,7 +17,7 @@ from typing import Any
 import pluggy
 
 from . import hookspecs, keys
-from .errors import PluginError
+from .errors import PluginError, did_you_mean
 
 KINDS = {
     "dataset": "tmi_dataset_generators",
@@ -136,7 +136,9 @@ class Component:
         return keys.fingerprint(module, self.source_file)
 
     def summary(self) -> str:
-        """Return the first line of the function's docstring, read without importing it."""
+        """Return the first line of the function's docstring, read without importing it; of a suite its description."""
+        if self.kind == "suite":
+            return _description(self)
         import ast
 
         if self.source_file is None:
@@ -222,7 +224,8 @@ class PluginHost:
             self._manager.check_pending()
         except Exception as error:  # a misspelt hook, or arguments that the hook does not have
             self._manager.unregister(name=plugin.name)
-            self.faults.append(Fault(plugin.name, f"{' '.join(str(error).split())} [{plugin.origin}]"))
+            text = _misspelt(plugin.module) or " ".join(str(error).split())
+            self.faults.append(Fault(plugin.name, f"{text} [{plugin.origin}]"))
             return
         self._plugins[plugin.name] = plugin
         hooks = 0
@@ -249,6 +252,25 @@ class PluginHost:
                 self.faults.append(Fault(plugin.name, f"{kind} {name!r} refused: {problem} [{plugin.origin}]"))
             else:
                 self.components[kind, name] = Component(kind, name, target, plugin)
+
+
+def _description(component: Component) -> str:
+    import tomllib
+
+    from .suite import suite_file
+
+    try:
+        return str(tomllib.loads(suite_file(component).read_text(encoding="utf-8")).get("description", ""))
+    except (PluginError, OSError, ValueError):  # tmi check says what is wrong with it
+        return ""
+
+
+def _misspelt(module: Any) -> str:
+    """Name the marked functions that are no hook, and the hooks that may be meant."""
+    marked = [name for name, value in vars(module).items() if hasattr(value, "tmi_impl")]
+    return "; ".join(
+        f"there is no hook {name!r}{did_you_mean(name, KINDS.values())}" for name in marked if name not in KINDS.values()
+    )
 
 
 def _problem(kind: str, name: Any, target: Any) -> str:

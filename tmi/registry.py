@@ -132,7 +132,11 @@ class Registry:
         component = self.find(kind, name)
         lines = [f"{kind} {name}", f"  from plug-in {component.plugin.name} [{component.plugin.origin}]"]
         if kind == "suite":
-            return "\n".join([*lines, f"  {component.target}"])
+            from .suite import load_suite
+
+            suite = load_suite(name, registry=self)
+            tables = {str(choice): None for cell in suite.cells for choice in cell.choices}
+            return "\n".join([*lines, "", suite.description, "", f"{len(suite.cells)} cells of: {', '.join(tables)}"])
         text = (inspect.getdoc(component.function) or "no description").partition("\nParameters\n")[0].strip()
         lines += ["", *text.splitlines(), ""]
         schema = parameters.parameters(component.function)

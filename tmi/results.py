@@ -26,6 +26,8 @@ class Entry:
 
     Attributes
     ----------
+    cell : str
+        Its name, as patterns see it: ``fashion[tiles_per_class=1]/constructed/accuracy seed 0``.
     dataset, network, probe : str
         Labels of the suite's tables.
     seed : int
@@ -47,6 +49,7 @@ class Entry:
     traceback : str
     """
 
+    cell: str
     dataset: str
     network: str
     probe: str
@@ -63,8 +66,7 @@ class Entry:
     _result: ProbeResult | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        swept = ",".join(f"{name}={value}" for name, value in self.swept.items() if value is not None)
-        return f"{self.dataset}/{self.network}/{self.probe} seed {self.seed}" + (f" [{swept}]" if swept else "")
+        return self.cell
 
 
 class Results:
@@ -113,8 +115,13 @@ class Results:
 
     @property
     def failed(self) -> list[Entry]:
-        """The entries without a result."""
-        return [entry for entry in self.entries if entry.status != "ok"]
+        """The entries that were tried and failed."""
+        return [entry for entry in self.entries if entry.status == "failed"]
+
+    @property
+    def missing(self) -> list[Entry]:
+        """The entries that were not tried, and that the store does not have."""
+        return [entry for entry in self.entries if entry.status == "missing"]
 
     def select(self, **wanted: Any) -> Results:
         """Return the entries with the given labels or swept values, as in ``select(dataset="fashion", tiles_per_class=1)``.

@@ -136,7 +136,9 @@ def _entry(suite: Suite, planned: Planned, status: Status, stored: Stored | None
     swept = {column: of[kind].swept.get(name) for column, (kind, name) in suite.columns.items()}
     if stored is not None:
         more |= {"metrics": stored.metrics, "record": stored.record, "notes": stored.notes}
-    return Entry(cell.dataset.label, cell.network.label, cell.probe.label, cell.seed, swept, status, planned.key, **more)
+    return Entry(
+        str(cell), cell.dataset.label, cell.network.label, cell.probe.label, cell.seed, swept, status, planned.key, **more
+    )
 
 
 def _keep(store: Store, suite: Suite, outcome: Outcome) -> Entry:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from . import params as parameters
 from .errors import TmiError
-from .plugins import Component, PluginHost
+from .plugins import Component, load
 
 _GIVEN = {"dataset": (), "network": ("data",), "probe": ("network", "data"), "report": ("results",)}
 
@@ -31,12 +31,15 @@ def check_plugin(file: str | Path) -> tuple[list[str], list[str]]:
     PluginError
         If the file cannot be imported.
     """
-    host = PluginHost()
+    host = load()
+    before = len(host.faults)
     host.load_file(file)
-    problems = [str(fault) for fault in host.faults]
-    for component in host.components.values():
+    problems = [str(fault) for fault in host.faults[before:]]
+    path = Path(file).resolve()
+    own = [component for component in host.components.values() if component.plugin.file == path]
+    for component in own:
         problems += [f"{component.kind} {component.name}: {problem}" for problem in check_component(component)]
-    return problems, [f"{kind} {name}" for kind, name in host.components]
+    return problems, [f"{component.kind} {component.name}" for component in own]
 
 
 def check_component(component: Component) -> list[str]:

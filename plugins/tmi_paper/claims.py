@@ -169,8 +169,9 @@ def plain_summary(results: tmi.Results) -> list[str]:
             f"{'exactly 0' if max(built.values('offlabel_logit_max')) == 0 else 'more than 0'}."
         )
     texts += [text for text in (_learnt(results), _insight(results)) if text]
-    if results.failed:
-        texts.append(f"{len(results.failed)} of {len(results)} measurements are missing; they are listed below.")
+    lost = len(results.failed) + len(results.missing)
+    if lost:
+        texts.append(f"{lost} of {len(results)} measurements are missing; they are listed below.")
     return texts
 
 

@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+import tmi
+from tests.tmi import toys
+from tests.tmi.report.pages import Page
+from tmi import PluginError, StoreError
+from tmi.report import write
+from tmi.runner import collect
+
+HOSTILE = "<script>alert('x')</script>"
+SUITE = f"""
+[datasets."{HOSTILE}"]
+use = "toy-data"
+sweep.samples = [2, 4]
+[networks.n]
+use = "toy-net"
+[networks.m]
+use = "toy-net"
+sweep.width = [1, 2]
+[probes.p]
+use = "toy-probe"
+[probes.bad]
+use = "bad-probe"
+how = "bracket"
+"""
+HEAD = f'plugins = ["toys.py"]\nname = "{HOSTILE}"\ndescription = "{HOSTILE} {{{{ 7 * 7 }}}}"\nseeds = [0, 1]'
+
+REPORTS = """
+import tmi
+
+
+@tmi.hookimpl
+def tmi_reports():
+    return {"fine": "STEM:fine", "broken": "STEM:broken", "none": "STEM:none", "tmi-error": "STEM:tmi_error"}
+
+
+def fine(results):
+    \"\"\"Say a little, and draw.\"\"\"
+    from tmi.report import Section
+    from tmi.report.html import figure, paragraph
+    from tmi.report.style import house_style
+
+    with house_style():
+        import matplotlib.pyplot as plt
+
+        drawn, axes = plt.subplots(figsize=(1, 1))
+        axes.plot(results.values("total"))
+        return [Section("", paragraph("the summary")), Section("A <figure>", figure(drawn, "alt", "caption"))]
+
+
+def broken(results):
+    \"\"\"Fail.\"\"\"
+    return results.nosuch
+
+
+def none(results):
+    \"\"\"Return nothing.\"\"\"
+
+
+def tmi_error(results):
+    \"\"\"Ask for what is not there.\"\"\"
+    results.select(nosuch=1)
+"""
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    toys.plugin(folder)
+    toys.plugin(folder, "reports", REPORTS)
+    return tmi.run(toys.suite(folder, SUITE, head=HEAD), folder / "store"), folder
+
+
+@pytest.fixture
+def results(ran):
+    return collect(ran[1] / "suite.toml", ran[1] / "store")
+
+
+def with_report(results, ran, name):
+    from tmi.registry import with_files
+
+    results.report, results.registry = name, with_files([ran[1] / "toys.py", ran[1] / "reports.py"])
+    return results
+
+
+def read(path: Path) -> Page:
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def test_a_page_stands_alone(ran, tmp_path):
+    path = write(ran[0], tmp_path / "a" / "b")
+    assert path == tmp_path / "a" / "b" / "index.html"
+    assert [p.name for p in path.parent.iterdir()] == ["index.html"]
+    page = read(path)
+    text = path.read_text(encoding="utf-8")
+    assert page.problems == []
+    assert "script" not in page.tags
+    assert all(source.startswith("data:") for source in page.sources)
+    assert all(link.startswith("#") and link[1:] in page.ids for link in page.links)
+    assert len(page.links) == len(page.headings) == 3
+    assert "://" not in text
+    assert "@import" not in text
+    assert "url(" not in text
+
+
+def test_text_is_text(ran, tmp_path):
+    page = read(write(ran[0], tmp_path))
+    assert page.text.count(HOSTILE) > 5
+    assert "{{ 7 * 7 }}" in page.text
+    assert "a toy's <remark>" in page.text
+    assert "ValueError: [/bold] is [no] markup" in page.text
+
+
+def test_the_sections_that_every_report_has(ran, tmp_path):
+    page = read(write(ran[0], tmp_path))
+    assert page.headings == ["Cells without a result", "All metrics", "Where the numbers came from"]
+    failed = [row for row in page.cells if len(row) == 3 and row[1] == "failed"]
+    assert len(failed) == len(ran[0].failed) == 12
+    assert "24 results: 2 networks (m, n) on 1 data set" in page.text
+    assert "2 seeds; 12 failed" in page.text
+    sizes = [row for row in page.cells if row[0] == "size.all"]
+    assert [row[2:] for row in sizes] == [["4 ± 0 [4, 4]"] * 3, ["8 ± 0 [8, 8]"] * 3]
+    assert "total: Sum of the logits." in page.text
+    assert "torch" in page.text
+
+
+def test_without_failures_there_is_no_table_of_them(ran, tmp_path):
+    assert read(write(ran[0].select(probe="p"), tmp_path)).headings == ["All metrics", "Where the numbers came from"]
+
+
+def test_of_what_the_store_lacks(ran, tmp_path):
+    page = read(write(collect(ran[1] / "suite.toml", tmp_path / "nothing"), tmp_path))
+    assert page.problems == []
+    assert page.text.count("missing") == 24
+
+
+def test_a_registered_report(results, ran, tmp_path):
+    page = read(write(with_report(results, ran, "fine"), tmp_path))
+    assert page.problems == []
+    assert page.headings[0] == "A <figure>"
+    assert "the summary" in page.text
+    assert len(page.sources) == 1
+    assert "24 results" not in page.text
+
+
+@pytest.mark.parametrize("name", ["broken", "none"])
+def test_a_broken_report_is_named(results, ran, tmp_path, name):
+    with pytest.raises(PluginError, match=f"report '{name}' of plug-in reports: failed"):
+        write(with_report(results, ran, name), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reports_own_complaint_stays(results, ran, tmp_path):
+    with pytest.raises(tmi.UnknownNameError, match="column 'nosuch'"):
+        write(with_report(results, ran, "tmi-error"), tmp_path)
+
+
+# Written again only when something changed.
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    return path.stat().st_mtime_ns, path.stat().st_ino
+
+
+def test_it_is_left_as_it_is_when_nothing_changed(ran, results, tmp_path):
+    before = stamp(write(results, tmp_path))
+    assert stamp(write(results, tmp_path)) == before
+    assert stamp(write(collect(ran[1] / "suite.toml", ran[1] / "store"), tmp_path)) == before
+
+
+def change_metric(results):
+    results.entries[0].metrics["total"] += 1e-9
+
+
+def change_key(results):
+    results.entries[0].key = "f" * 64
+
+
+def change_status(results):
+    results.entries[0].status = "failed"
+
+
+def change_time(results):
+    results.entries[0].record["finished"] = "later"
+
+
+def change_message(results):
+    results.failed[0].message = "another"
+
+
+def change_description(results):
+    results.description = "another"
+
+
+def drop(results):
+    results.entries.pop()
+
+
+@pytest.mark.parametrize(
+    "change", [change_metric, change_status, change_time, change_message, change_description, drop], ids=lambda f: f.__name__
+)
+def test_it_is_written_again_when_something_changed(results, tmp_path, change):
+    before = stamp(write(results, tmp_path))
+    change(results)
+    after = stamp(write(results, tmp_path))
+    assert after != before
+    assert stamp(write(results, tmp_path)) == after
+
+
+def test_another_writer_writes_again(results, ran, tmp_path):
+    before = stamp(write(results, tmp_path))
+    assert stamp(write(with_report(results, ran, "fine"), tmp_path)) != before
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe not text", b"<html>mine</html>"])
+def test_another_file_in_its_place(results, tmp_path, content):
+    (tmp_path / "index.html").write_bytes(content)
+    assert read(write(results, tmp_path)).headings
+
+
+# It cannot be written.
+
+
+@pytest.mark.parametrize("where", ["file", "file/below"])
+def test_a_folder_that_cannot_be(results, tmp_path, where):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreError, match=r"report .*index.html: cannot be written"):
+        write(results, tmp_path / where)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_page_that_is_a_folder(results, tmp_path):
+    (tmp_path / "index.html").mkdir()
+    with pytest.raises(StoreError, match="cannot be written"):
+        write(results, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["index.html"], "nothing is left behind"
+
+
+def test_no_space_leaves_the_old_page(results, tmp_path, monkeypatch):
+    path = write(results, tmp_path)
+    before = path.read_bytes()
+    change_metric(results)
+
+    def refuse(*_arguments, **_more):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for name in ("write_text", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, name, refuse)
+            patch.setattr(os, "replace", refuse)
+            with pytest.raises(StoreError, match="No space left on device"):
+                write(results, tmp_path)
+        assert path.read_bytes() == before
+        assert [p.name for p in tmp_path.iterdir()] == ["index.html"]
