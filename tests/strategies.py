@@ -31,9 +31,9 @@ def tiles(draw, channels, rows, cols, levels=4, offset=0.0):
 
 
 @st.composite
-def tasks(draw, max_side=5, max_classes=3, max_tiles=3):
+def tasks(draw, max_side=5, max_classes=3, max_tiles=3, grids=_GRIDS):
     """Tasks with tiles of different sizes; where classes cannot be told apart ε is lowered first, then they are merged."""
-    levels, offset = draw(st.sampled_from(_GRIDS))
+    levels, offset = draw(st.sampled_from(grids))
     shape = (draw(st.sampled_from([1, 1, 3])), *(draw(st.sampled_from(range(max_side, 0, -1))) for _ in range(2)))
     one_class = st.lists(tiles(*shape, levels=levels, offset=offset), min_size=1, max_size=max_tiles)
     groups = draw(st.lists(one_class, min_size=draw(st.sampled_from(range(max_classes, 0, -1))), max_size=max_classes))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .apart import Separation, separation
     from .dataset import Dataset, Scenes
     from .errors import (
         DamagedFileError,
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
         TmiError,
         UnknownNameError,
     )
+    from .explain import Explanation
     from .hookspecs import hookimpl
     from .keys import external
     from .matching import Matches, match
     from .network import Network
+    from .precision import RoundingWarning, rounding
     from .progress import track
     from .registry import build, describe, generate, names, probe
     from .result import LabelledArray, MetricInfo, ProbeResult
@@ -50,7 +53,10 @@ _HOME = {
     "tiles": ("FeatureTile", "TileClass", "TemplateTask"),
     "matching": ("match", "Matches"),
     "dataset": ("Scenes", "Dataset"),
+    "apart": ("separation", "Separation"),
     "network": ("Network",),
+    "explain": ("Explanation",),
+    "precision": ("rounding", "RoundingWarning"),
     "result": ("ProbeResult", "LabelledArray", "MetricInfo"),
     "hookspecs": ("hookimpl",),
     "keys": ("external",),
@@ -67,6 +73,7 @@ __all__ = [
     "DamagedFileError",
     "DataFileError",
     "Dataset",
+    "Explanation",
     "FeatureTile",
     "InputError",
     "LabelledArray",
@@ -76,7 +83,9 @@ __all__ = [
     "PluginError",
     "ProbeResult",
     "Results",
+    "RoundingWarning",
     "Scenes",
+    "Separation",
     "Store",
     "StoreError",
     "SuiteError",
@@ -94,7 +103,9 @@ __all__ = [
     "names",
     "probe",
     "read_result",
+    "rounding",
     "run",
+    "separation",
     "track",
 ]
 

@@ -29,7 +29,7 @@ LIBRARIES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "captum")
 """The libraries whose version may change a number; part of every key."""
 
 # The modules of the core that make numbers; the rest (command, report, runner, …) may change without making results stale.
-_CORE = ("tiles", "matching", "dataset", "network", "images", "result", "seeds")
+_CORE = ("tiles", "matching", "apart", "certificate", "dataset", "network", "images", "result", "seeds")
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -137,6 +137,9 @@ def check_value(parameter: Parameter, value: Any) -> Any:
         result = msgspec.convert(value, parameter.type, strict=True)
     except msgspec.ValidationError as error:
         what = re.sub(r" - at `\$.*", "", str(error)).replace("`", "")
+        words = _words(parameter.type)
+        if isinstance(value, str) and words:
+            raise InputError(f"expected {parameter.type_text}, got {value!r}{did_you_mean(value, words)}") from None
         shown = f" (given: {value!r})" if repr(value) not in what else ""
         raise InputError(f"{what[:1].lower()}{what[1:]}{shown}") from None
     except TypeError as error:
@@ -144,6 +147,13 @@ def check_value(parameter: Parameter, value: Any) -> Any:
     if not _finite(result):
         raise InputError(f"Expected finite numbers, got {value!r}")
     return result
+
+
+def _words(kind: Any) -> list[str]:
+    """The words that a type allows by name, at its top or in a union."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return [word for part in typing.get_args(kind) for word in _words(part)]
+    return [word for word in typing.get_args(kind) if isinstance(word, str)] if typing.get_origin(kind) is typing.Literal else []
 
 
 def _finite(value: Any) -> bool:

@@ -19,6 +19,8 @@ from .errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from .apart import Separation
+
 
 class FeatureTile:
     """A feature tile T = (t, ε): a template, the pixels of it that count, and a tolerance (Definition 3.1).
@@ -52,6 +54,16 @@ class FeatureTile:
         """(C, k, l)."""
         channels, rows, cols = self.values.shape
         return channels, rows, cols
+
+    def with_epsilon(self, epsilon: float) -> FeatureTile:
+        """Return the same template and support with another tolerance.
+
+        Raises
+        ------
+        InputError
+            For an ε that is not a finite number above 0.
+        """
+        return FeatureTile(self.values, epsilon, self.support)
 
     def distance(self, patch: Any) -> float:
         """Return t(x), the L1 distance over the support, ``Σ_S |x − t|`` (Definition 3.3).
@@ -233,6 +245,12 @@ class TemplateTask:
         total.index_add_(0, found.image.cpu() * len(self.classes) + label, found.slack.cpu().double())
         return total.view(len(images), len(self.classes)).to(images.device, images.dtype)
 
+    def separation(self) -> Separation:
+        """Return the largest ε that keeps the classes apart, and the pair of tiles that limits it; see `tmi.separation`."""
+        from .apart import separation
+
+        return separation(self.classes)
+
     def _check_fit(self) -> None:
         channels, m, n = self.image_shape
         for index, tile in enumerate(self.tiles):
@@ -245,24 +263,18 @@ class TemplateTask:
 
     def _check_apart(self) -> None:
         """Refuse two classes if every image with the one's tile, pasted as a rectangle, has the other's too."""
-        from .matching import match
+        from .apart import contained
 
-        for shape in sorted({tile.shape for tile in self.tiles}):
-            holders = np.array([i for i, tile in enumerate(self.tiles) if tile.shape == shape])
-            inside = np.array([i for i, tile in enumerate(self.tiles) if np.less_equal(tile.shape, shape).all()])
-            # The tiles themselves are the images in which the others are looked for.
-            found = match(np.stack([self.tiles[i].values for i in holders]), [self.tiles[i] for i in inside])
-            holder, tile = holders[found.image.numpy()], inside[found.tile.numpy()]
-            distance = np.array([self.tiles[i].epsilon for i in tile]) - found.slack.numpy()
-            distance[self.tile_class[holder] == self.tile_class[tile]] = np.inf
-            if distance.min(initial=np.inf) < np.inf:
-                worst = int(distance.argmin())
-                least, epsilon = distance[worst], self.tiles[tile[worst]].epsilon
-                raise InputError(
-                    f"classes cannot be told apart: tile {self.tile_name(holder[worst])} contains tile "
-                    f"{self.tile_name(tile[worst])} of another class (distance {least:.4g} < epsilon {epsilon:.4g}); use "
-                    + (f"an epsilon of at most {least:.4g}, or other tiles" if least else "other tiles")
-                )
+        holder, tile, _, _, distance = contained(self.tiles, self.tiles)
+        distance[self.tile_class[holder] == self.tile_class[tile]] = np.inf
+        if distance.min(initial=np.inf) < np.inf:
+            worst = int(distance.argmin())
+            least, epsilon = distance[worst], self.tiles[tile[worst]].epsilon
+            raise InputError(
+                f"classes cannot be told apart: tile {self.tile_name(holder[worst])} contains tile "
+                f"{self.tile_name(tile[worst])} of another class (distance {least:.4g} < epsilon {epsilon:.4g}); use "
+                + (f"an epsilon of at most {least:.4g}, or other tiles" if least else "other tiles")
+            )
 
 
 def _template(values: ArrayLike) -> NDArray[np.float64]:

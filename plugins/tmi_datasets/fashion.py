@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tmi
+from tmi.apart import with_auto_epsilon
 from tmi.errors import InputError
 from tmi.params import Count, Positive
 
@@ -32,7 +33,7 @@ def fashion(
     background: Literal["uniform", "grey"] = "uniform",
     samples: Count = 4000,
     test_samples: Count = 1000,
-    epsilon: Positive = 5.0,
+    epsilon: Positive | Literal["auto"] = 5.0,
     paste: Literal["rectangle", "support"] = "rectangle",
     source: str = "auto",
 ) -> tmi.Dataset:
@@ -55,8 +56,10 @@ def fashion(
         How many training images.
     test_samples : int
         How many test images, drawn independently: they do not depend on ``samples``.
-    epsilon : float
-        The tolerance ε, in summed absolute pixel difference over the support, 145 to 655 pixels.
+    epsilon : float or "auto"
+        The tolerance ε, in summed absolute pixel difference over the support, 145 to 655 pixels. "auto" is half the separation of
+        the classes, so that certificates are as large as they can be, or the least distance between two tiles of one class if
+        that is smaller. It depends on the tiles, and so on the seed.
     paste : {"rectangle", "support"}
         Whether a tile covers its whole rectangle, or the pixels of its support alone.
     source : str
@@ -80,14 +83,15 @@ def fashion(
     where = locate(source)
     images, labels = load(where)
     for_tiles, for_train, for_test = (np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(3))
-    chosen = _choose(images, labels, tiles_per_class, epsilon, for_tiles, where)
-    task = tmi.TemplateTask(
-        [
-            tmi.TileClass(name, [tmi.FeatureTile(images[i] / 255, epsilon) for i in row])
-            for name, row in zip(CLASS_NAMES, chosen, strict=True)
-        ],
-        image_shape=(1, image_size, image_size),
+    # For "auto" the tiles need only differ; ε follows from them.
+    chosen = _choose(images, labels, tiles_per_class, 0.0 if epsilon == "auto" else epsilon, for_tiles, where)
+    classes: tuple[tmi.TileClass, ...] = tuple(
+        tmi.TileClass(name, [tmi.FeatureTile(images[i] / 255, 1.0 if epsilon == "auto" else epsilon) for i in row])
+        for name, row in zip(CLASS_NAMES, chosen, strict=True)
     )
+    if epsilon == "auto":
+        classes = with_auto_epsilon(classes, within=True)
+    task = tmi.TemplateTask(classes, image_shape=(1, image_size, image_size))
     train, test = (
         tmi.Scenes.draw(task, count, rng=rng, background=_BACKGROUNDS[background], paste=paste)
         for count, rng in ((samples, for_train), (test_samples, for_test))

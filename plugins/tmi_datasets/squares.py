@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 import tmi
+from tmi.apart import with_auto_epsilon
 from tmi.params import Count, Positive
 
 
-def squares(*, seed: int, samples: Count = 400, test_samples: Count = 1000, epsilon: Positive = 0.5) -> tmi.Dataset:
+def squares(
+    *, seed: int, samples: Count = 400, test_samples: Count = 1000, epsilon: Positive | Literal["auto"] = 0.5
+) -> tmi.Dataset:
     """Section 6.1: images of 4×4 with one 2×2 square, all white or all black, on uniform random pixels.
 
     White is 1 and black is 0. Every pixel of a square counts (full support): by Definition 3.1 a square of zeros would have none.
@@ -20,9 +25,10 @@ def squares(*, seed: int, samples: Count = 400, test_samples: Count = 1000, epsi
         How many training images.
     test_samples : int
         How many test images, drawn independently of the training images.
-    epsilon : float
+    epsilon : float or "auto"
         The tolerance ε, in summed absolute pixel difference over the four pixels. The two squares are 4 apart, so above 4 they
-        cannot be told apart; from about 2.5 on nearly every random image shows both, and is redrawn in vain.
+        cannot be told apart; from about 2.5 on nearly every random image shows both, and is redrawn in vain. "auto" is half that
+        distance, 2: certificates are then as large as they can be, and redrawing prefers squares in the middle of the image.
 
     Returns
     -------
@@ -35,12 +41,12 @@ def squares(*, seed: int, samples: Count = 400, test_samples: Count = 1000, epsi
         If ε is too large to tell the squares apart.
     """
     everywhere = np.ones((2, 2), bool)
-    task = tmi.TemplateTask(
-        [
-            tmi.TileClass("white", [tmi.FeatureTile(np.ones((2, 2)), epsilon, everywhere)]),
-            tmi.TileClass("black", [tmi.FeatureTile(np.zeros((2, 2)), epsilon, everywhere)]),
-        ],
-        image_shape=(1, 4, 4),
+    classes: tuple[tmi.TileClass, ...] = tuple(
+        tmi.TileClass(name, [tmi.FeatureTile(np.full((2, 2), grey), 1.0 if epsilon == "auto" else epsilon, everywhere)])
+        for name, grey in (("white", 1.0), ("black", 0.0))
     )
+    if epsilon == "auto":
+        classes = with_auto_epsilon(classes)
+    task = tmi.TemplateTask(classes, image_shape=(1, 4, 4))
     train, test = (np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(2))
     return tmi.Dataset(task, tmi.Scenes.draw(task, samples, rng=train), tmi.Scenes.draw(task, test_samples, rng=test))

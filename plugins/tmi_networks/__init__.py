@@ -1,4 +1,4 @@
-"""Built-in networks: constructed from the theorem, and trained."""
+"""Built-in networks: constructed from the theorems, and trained."""
 
 import tmi
 
@@ -8,5 +8,6 @@ def tmi_network_builders():  # type: ignore[no-untyped-def]
     """Name the builders; each lives in the module of its name."""
     return {
         "theorem1": "tmi_networks.theorem1:theorem1",
+        "theorem2": "tmi_networks.theorem2:theorem2",
         "cnn": "tmi_networks.cnn:cnn",
     }

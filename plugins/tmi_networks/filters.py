@@ -121,15 +121,14 @@ def needed_filters(task: tmi.TemplateTask) -> Filters:
 
 
 def literal_bytes(task: tmi.TemplateTask, filters: Filters) -> int:
-    """Bytes that the literal layers take, with the table of what their neurons mean and without their activations."""
+    """Bytes that the literal layers take, with the table of what the hidden neurons mean and without activations."""
     windows = np.array(task.windows, np.int64).prod(1)
     connections = int((2 * support_size(task) * windows).sum())
     neurons = int(windows.sum())
     convolution = 8 * len(filters) * (filters.image_shape[0] * filters.kernel[0] * filters.kernel[1] + 1)
     # A sign of 8 bytes and a column of 4, both ways; row ends of 4; two biases of 8.
     hidden = 2 * 12 * connections + 4 * (neurons + filters.outputs + 2) + 2 * 8 * neurons
-    table = 40 * filters.outputs + 32 * neurons
-    return convolution + hidden + table
+    return convolution + hidden + 32 * neurons
 
 
 def support_size(task: tmi.TemplateTask) -> NDArray[np.int64]:

@@ -33,8 +33,8 @@ def theorem1(
         "fused" computes the hidden layer by template matching, fit for any size; "literal" builds the convolution and the sparse
         layer of the proof. Both compute the same function with the same gradient, at the kinks too.
     memory : Positive
-        Gigabytes that the literal layers may take, with the table of what their neurons mean. Activations come on top: about
-        filters × image size × 8 bytes an image and layer.
+        Gigabytes that the literal layers may take. `Network.logits` and `Network.activations` take as many images at a time as
+        fit into what the layers leave of it, and one at least: about filters × image size × 16 bytes each.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def theorem1(
     from collections import OrderedDict
 
     task = data if isinstance(data, tmi.TemplateTask) else data.task
-    meanings: dict[str, dict[str, Any]] = {"hidden": hidden_meanings(task), "logits": {"class": list(task.class_names)}}
+    meanings: dict[str, Any] = {"hidden": hidden_meanings(task), "logits": {"class": list(task.class_names)}}
     if realisation == "fused":
         from torch import nn
 
@@ -62,11 +62,13 @@ def theorem1(
     from .filters import needed_filters
 
     filters = needed_filters(task)
-    _check_memory(task, filters, memory)
+    left = _check_memory(task, filters, memory)
     from .literal_layers import literal_layers
 
-    meanings["conv"] = filters.meanings()
-    return tmi.Network(literal_layers(task, filters), ["conv", "hidden", "logits"], "constructed", task=task, meanings=meanings)
+    meanings["conv"] = filters.meanings  # called when asked for: they are many
+    module = literal_layers(task, filters)
+    module.images_at_once = max(1, int(left // (2 * 8 * filters.outputs)))  # type: ignore[assignment]
+    return tmi.Network(module, ["conv", "hidden", "logits"], "constructed", task=task, meanings=meanings)
 
 
 def hidden_meanings(task: tmi.TemplateTask) -> dict[str, Any]:
@@ -77,7 +79,8 @@ def hidden_meanings(task: tmi.TemplateTask) -> dict[str, Any]:
     return {"tile": tile, "class": np.array(task.class_names, object)[task.tile_class[tile]], "row": row, "col": col}
 
 
-def _check_memory(task: tmi.TemplateTask, filters: Filters, memory: float) -> None:
+def _check_memory(task: tmi.TemplateTask, filters: Filters, memory: float) -> float:
+    """Return the bytes that the layers leave."""
     from .filters import literal_bytes
 
     needed = literal_bytes(task, filters) / 1e9
@@ -86,3 +89,4 @@ def _check_memory(task: tmi.TemplateTask, filters: Filters, memory: float) -> No
             f"theorem1: the literal layers of {task!r} need {needed:.3g} GB, more than memory = {memory:g}; "
             'use realisation "fused", or raise memory'
         )
+    return (memory - needed) * 1e9

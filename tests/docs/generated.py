@@ -61,6 +61,7 @@ def metric_tables() -> dict[str, str]:
     data = tmi.generate("squares", seed=1, samples=20, test_samples=60)
     trained = tmi.build("cnn", data, filters=1, kernel=2, hidden=0, epochs=1)
     found = {name: tmi.probe(name, trained, data).info for name in tmi.names("probe") if name != "squares-heuristics"}
+    found["certificate"] = tmi.probe("certificate", tmi.build("theorem1", data), data).info  # a trained network has none
     # Which of its statements have a value depends on the network.
     return {name: _table(info) for name, info in {**found, "squares-heuristics": INFO}.items()}
 

@@ -156,6 +156,36 @@ def test_neurons(squares):
         network.neurons("hidden")
 
 
+def test_meanings_are_made_when_they_are_asked_for(squares):
+    made = []
+
+    def columns():
+        made.append(1)
+        return {"tile": range(3)}
+
+    def uneven():
+        return {"tile": [0], "row": [0, 1]}
+
+    network = Network(
+        Plain(), ["conv", "relu", "logits"], "constructed", task=squares, meanings={"conv": columns, "relu": uneven}
+    )
+    assert not made
+    assert network.neurons("conv")["tile"].tolist() == [0, 1, 2]
+    assert made
+    with pytest.raises(InputError, match="the columns differ in length: tile 1, row 2"):
+        network.neurons("relu")
+
+
+def test_a_module_says_how_many_images_it_takes_at_once(network, images):
+    expected, sizes = network.logits(images), []
+    network.module.images_at_once = 2
+    handle = network.module.register_forward_hook(lambda _module, given, _output: sizes.append(len(given[0])))
+    torch.testing.assert_close(network.logits(images), expected)
+    handle.remove()
+    assert max(sizes) == 2
+    assert sum(sizes) == len(images)
+
+
 def test_refuses(squares):
     def make(layers=("conv",), origin="trained", **kwargs):
         return Network(Plain(), layers, origin, task=squares, **kwargs)

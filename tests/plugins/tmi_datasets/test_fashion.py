@@ -186,3 +186,25 @@ def test_every_setting_is_described(name):
 
     for parameter in parameters({"fashion": fashion, "squares": squares}[name]).values():
         assert len(parameter.text) > 15, parameter.name
+
+
+@pytest.mark.parametrize("tiles_per_class", [1, 3])
+def test_auto_epsilon(tiles_per_class):
+    data = generate(3, tiles_per_class=tiles_per_class, epsilon="auto")
+    half = data.task.separation().epsilon / 2
+    (epsilon,) = {tile.epsilon for tile in data.task.tiles}
+    assert epsilon <= half
+    if tiles_per_class == 1:
+        assert epsilon == half
+    # No tile contains another, whatever its class.
+    found = tmi.match(np.stack([tile.values for tile in data.task.tiles]), data.task.tiles)
+    assert torch.equal(found.image, found.tile)
+    for scenes in (data.train, data.test):
+        assert torch.equal(data.task.labels(scenes.images), scenes.labels)
+    assert data.params["epsilon"] == "auto"
+
+
+@pytest.mark.parametrize("wrong", ["aut", "half", 0, -1, True, float("nan")])
+def test_epsilon_is_a_number_or_auto(wrong):
+    with pytest.raises(tmi.InputError, match="epsilon: "):
+        generate(epsilon=wrong)

@@ -68,3 +68,37 @@ def test_bad_settings(given, what):
     with pytest.raises(tmi.InputError, match=what) as caught:
         tmi.generate("squares", **given)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_auto_epsilon_is_half_the_distance(seed):
+    data = tmi.generate("squares", seed=seed, samples=200, test_samples=100, epsilon="auto")
+    assert [tile.epsilon for tile in data.task.tiles] == [2.0, 2.0]
+    assert data.task.separation().epsilon == 4.0
+    for scenes in (data.train, data.test):
+        assert torch.equal(data.task.labels(scenes.images), scenes.labels)
+
+
+def test_auto_epsilon_in_a_suite(tmp_path):
+    (tmp_path / "auto.toml").write_text("""
+[datasets.squares]
+use = "squares"
+samples = 20
+test_samples = 20
+sweep.epsilon = [0.5, "auto"]
+[networks.theorem1]
+use = "theorem1"
+[probes.certificate]
+use = "certificate"
+""")
+    results = tmi.run(tmp_path / "auto.toml", store=tmp_path / "store")
+    assert not results.failed
+    assert results.values("certified") == [1.0, 1.0]
+    assert results.select(epsilon="auto").values("radius_min")[0] >= 0
+    (tmp_path / "wrong.toml").write_text((tmp_path / "auto.toml").read_text().replace('"auto"', '"aut"'))
+    with pytest.raises(tmi.SuiteError, match=r"epsilon: expected float > 0 \| \"auto\", got 'aut'; did you mean \"auto\""):
+        tmi.load_suite(tmp_path / "wrong.toml")
+
+
+def test_auto_is_described():
+    assert 'float > 0 | "auto"' in str(tmi.describe("dataset", "squares"))

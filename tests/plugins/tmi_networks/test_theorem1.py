@@ -293,11 +293,17 @@ def test_the_module_itself_refuses_bad_images(realisation, task, images):
 def test_literal_layers_beyond_memory_are_refused_with_their_size(task):
     network = theorem1(task, realisation="literal")
     size = sum(part.numel() * part.element_size() for part in network.module.buffers())
-    size += sum(column.nbytes for layer in ("conv", "hidden") for column in network.meanings[layer].values())
+    size += sum(column.nbytes for column in network.meanings["hidden"].values())
     assert not list(network.module.parameters())
     theorem1(task, realisation="literal", memory=size / 1e9 * 1.001)
     with pytest.raises(tmi.InputError, match=rf"need {size / 1e9:.3g} GB"):
         theorem1(task, realisation="literal", memory=size / 1e9 * 0.999)
+
+
+def test_images_are_taken_as_many_at_a_time_as_the_memory_leaves_room_for(task, images):
+    whole, tight = (theorem1(task, realisation="literal", memory=memory) for memory in (1.0, 3e-5))
+    assert tight.module.images_at_once < len(images) < whole.module.images_at_once
+    assert torch.equal(tight.logits(images), whole.logits(images))
 
 
 def test_section_6_2_in_literal_layers_is_refused_before_it_is_built():

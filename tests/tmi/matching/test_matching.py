@@ -32,6 +32,7 @@ def test_fast_is_the_reference_to_the_last_bit(case):
     images, tiles = case
     fast, slow = tmi.match(images, tiles, backend="cpu"), tmi.match(images, tiles, backend="reference")
     assert same(fast, slow)
+    assert same(tmi.match(images, tiles, backend="torch"), slow)
     assert fast.slack.dtype == images.dtype
     assert (fast.slack > 0).all()
     assert rows(fast) == sorted(rows(fast))
@@ -70,8 +71,9 @@ def test_membership_at_the_edge_does_not_depend_on_the_back_end(seed, dtype, ulp
     for _ in range(abs(ulps)):
         epsilon = float(np.nextafter(epsilon, np.inf if ulps > 0 else 0))
     tile = FeatureTile(values, epsilon)
-    fast, slow = (tmi.match(images, [tile], backend=backend) for backend in ("cpu", "reference"))
+    fast, torchs, slow = (tmi.match(images, [tile], backend=backend) for backend in ("cpu", "torch", "reference"))
     assert same(fast, slow)
+    assert same(torchs, slow)
     assert ((0, 0, 0, 1) in rows(fast)) == (ulps > 0)
 
 
@@ -85,8 +87,9 @@ def test_elimination_in_float32_loses_no_window(seed):
     distance = FeatureTile(values, 1.0).distance(image)
     if distance == 0:
         return
-    found = tmi.match(image[None, None], [FeatureTile(values, float(np.nextafter(distance, np.inf)))])
-    assert rows(found) == [(0, 0, 0, 0)]
+    for backend in ("cpu", "torch"):
+        found = tmi.match(image[None, None], [FeatureTile(values, float(np.nextafter(distance, np.inf)))], backend=backend)
+        assert rows(found) == [(0, 0, 0, 0)]
 
 
 def test_every_window_matches():
@@ -95,9 +98,10 @@ def test_every_window_matches():
     found = tmi.match(images, tiles)
     assert len(found) == 70 * (9 * 8 + 7 * 7)  # the buffer of 256 places grows many times
     assert same(found, tmi.match(images, tiles, backend="reference"))
+    assert same(found, tmi.match(images, tiles, backend="torch"))
 
 
-@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 65])
+@pytest.mark.parametrize("count", [0, *range(1, 10), 63, 64, 65, 129])
 def test_count_of_images_is_not_rounded_to_lanes(count):
     images = torch.ones(count, 1, 3, 3)
     found = tmi.match(images, [FeatureTile(np.ones((3, 3)), 0.5)])
@@ -133,6 +137,26 @@ def test_thread_count_does_not_matter():
         torch.set_num_threads(1)
     assert len(one) > 100
     assert same(one, two)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_cuda():
+    generator = torch.Generator().manual_seed(4)
+    images = torch.rand(70, 2, 20, 18, generator=generator)
+    tiles = [FeatureTile(images[i, :, i : i + 9, 3:11].numpy(), 10.0 * (i + 1)) for i in range(4)]
+    for dtype in (torch.float32, torch.float64):
+        expected = tmi.match(images.to(dtype), tiles, backend="reference")
+        found = tmi.match(images.to("cuda", dtype), tiles)
+        assert found.slack.device.type == "cuda"
+        for field in FIELDS:
+            assert torch.equal(getattr(found, field).cpu(), getattr(expected, field))
+
+
+def test_tiles_that_change_their_tolerance_are_packed_anew():
+    images, tile = torch.full((1, 1, 4, 4), 0.5), FeatureTile(np.ones((4, 4)), 1.0)
+    assert not len(tmi.match(images, tile))
+    tile.epsilon = 9.0
+    assert tmi.match(images, tile).slack.tolist() == [1.0]
 
 
 def test_layout_gradients_and_arrays_do_not_matter():
@@ -220,15 +244,8 @@ def test_bad_tiles_and_back_end():
 def test_runs_where_compiled_code_cannot_be_kept(tmp_path):
     """A package folder and a home in which nothing can be written (a file in the way stops root too)."""
     package = Path(tmi.__file__).parent
-    for file in (
-        "__init__.py",
-        "errors.py",
-        "images.py",
-        "tiles.py",
-        "matching/__init__.py",
-        "matching/cpu.py",
-        "matching/reference.py",
-    ):
+    light = ("__init__.py", "errors.py", "images.py", "tiles.py", "matching/*.py")
+    for file in (path.relative_to(package) for pattern in light for path in package.glob(pattern)):
         copy = tmp_path / "tmi" / file
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text((package / file).read_text())

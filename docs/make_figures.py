@@ -1,0 +1,56 @@
+"""Draw the figures of the documentation: ``python docs/make_figures.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import tmi
+from tmi.report.style import house_style
+
+FIGURES = Path(__file__).parent / "figures"
+
+
+def saliency(network: tmi.Network, images: torch.Tensor, label: int) -> np.ndarray:
+    """The gradient of a label's logit, of the first channel of the first image."""
+    x = images.clone().requires_grad_()
+    network.module(x)[0, label].backward()
+    return x.grad[0, 0].numpy()
+
+
+def theorems() -> None:
+    """One function, two networks, two gradients: where a tile is pasted exactly, and where it differs a little."""
+    import matplotlib.pyplot as plt
+
+    data = tmi.generate("fashion", seed=0, samples=1, test_samples=20, source="sample")
+    scene = 3
+    images, label = data.test.images[scene : scene + 1], int(data.test.labels[scene])
+    tile = data.task.tiles[int(data.test.tile[scene])]
+    rng = np.random.default_rng(0)
+    # At most half of ε in all, so that the tile is still contained.
+    change = torch.from_numpy(rng.uniform(-1, 1, images.shape) * 0.5 * tile.epsilon / tile.support.sum())
+    jittered = (images + change * data.test.masks[scene]).clamp(0, 1).float()
+    networks = {"Theorem 1": tmi.build("theorem1", data), "Theorem 2": tmi.build("theorem2", data)}
+    with house_style():
+        figure, axes = plt.subplots(2, 3, figsize=(7.2, 5.2))
+        for row, (name, x) in zip(axes, (("pasted exactly", images), ("with a jitter within ε", jittered)), strict=True):
+            row[0].imshow(x[0, 0], vmin=0, vmax=1)
+            row[0].set_title(f"{data.task.class_names[label]},\n{name}")
+            for axis, (theorem, network) in zip(row[1:], networks.items(), strict=True):
+                gradient = saliency(network, x, label)
+                drawn = axis.imshow(gradient, cmap="RdBu_r", vmin=-1, vmax=1)
+                logit = float(network.logits(x)[0, label])
+                axis.set_title(f"{theorem}\nlogit {logit:.2f}, Σ |gradient| {np.abs(gradient).sum():.0f}")
+        for axis in axes.flat:
+            axis.set_xticks([])
+            axis.set_yticks([])
+        figure.colorbar(drawn, ax=axes[:, 1:], shrink=0.6, label="∂ logit / ∂ pixel", ticks=[-1, 0, 1])
+        FIGURES.mkdir(exist_ok=True)
+        figure.savefig(FIGURES / "theorem1-theorem2-gradients.png", dpi=110, metadata={"Software": None})
+        plt.close(figure)
+
+
+if __name__ == "__main__":
+    theorems()
