@@ -57,7 +57,7 @@ class _Group(click.Group):
 
 
 def _warn(text: str) -> None:
-    click.echo(f"{click.style('warning:', fg='yellow')} {text}", err=True)
+    click.echo(f"{click.style('warning:', fg='yellow')} {' '.join(text.split())}", err=True)
 
 
 def _complain(lines: Sequence[str]) -> None:

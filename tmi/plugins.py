@@ -133,6 +133,8 @@ class Component:
         module, _ = self._parts
         if self.source_file is None or module == "__main__" or "<" in self._parts[1]:
             return None
+        if self.source_file == self.plugin.file:
+            module = self.source_file.stem  # a plug-in file is the same wherever it lies
         return keys.fingerprint(module, self.source_file)
 
     def summary(self) -> str:

@@ -147,3 +147,74 @@ def test_messages_take_one_line():
     assert engines.message_of(ValueError()) == "ValueError"
     assert engines.message_of(tmi.InputError("x")) == "x"
     assert engines.message_of(tmi.InputError()) == "InputError"
+
+
+CHANGING = """
+import tmi
+
+
+@tmi.hookimpl
+def tmi_probes():
+    return {"changing": "STEM:changing"}
+
+
+def changing(network, data, *, how: str) -> tmi.ProbeResult:
+    \"\"\"Change what others share.\"\"\"
+    import torch
+
+    layer = network.module[1]
+    weight = layer.weight
+    if how == "images":
+        data.test.images.zero_()
+    elif how == "gradient":
+        data.test.images.requires_grad_(True)
+    elif how == "new-images":
+        data.train.images.mul_(2)
+    elif how == "labels":
+        data.test.labels[0] = 1
+    elif how == "weights":
+        with torch.no_grad():
+            weight.zero_()
+    elif how == "other-weights":
+        layer.weight = type(weight)(weight.data * 0)
+    elif how == "frozen":
+        weight.requires_grad_(False)
+    elif how == "mode":
+        network.module.train()
+    elif how == "hook":
+        layer.register_forward_hook(lambda *_: None)
+    elif how == "raise":
+        data.test.images.zero_()
+        raise ValueError("after that")
+    elif how == "nothing":
+        data.test.images.clone().requires_grad_(True).sum().backward()
+        network.logits(data.train.images)
+        weight.sum().backward()
+    return tmi.ProbeResult({"a": 1})
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "what"),
+    [
+        ("images", "data.test.images"), ("gradient", "data.test.images"), ("new-images", "data.train.images"),
+        ("labels", "data.test.labels"), ("weights", "network's 1.weight"), ("other-weights", "network's 1.weight"),
+        ("frozen", "network's 1.weight"), ("mode", "network's module"), ("hook", "network's 1"),
+        ("raise", "ValueError: after that"), ("nothing", ""),
+    ],
+)  # fmt: skip
+def test_a_probe_that_changes_what_others_share_fails_and_spoils_nothing(compute, tmp_path, how, what):
+    toys.plugin(tmp_path, "changing", CHANGING)
+    head = 'plugins = ["toys.py", "changing.py"]'
+    content = toys.BASE.replace(
+        "[probes.p]", f"[probes.a]\nuse = 'toy-probe'\n[probes.b]\nuse = 'changing'\nhow = '{how}'\n[probes.p]"
+    )
+    outcomes, calls = compute(content, head)
+    assert outcomes[0].result.metrics == outcomes[2].result.metrics
+    if how == "nothing":
+        assert outcomes[1].result.metrics == {"a": 1.0}
+        assert calls == ["data 0", "net 0", "probe 0 1.0", "probe 0 1.0"]
+    else:
+        assert outcomes[1].result is None
+        assert what in outcomes[1].message
+        assert calls == ["data 0", "net 0", "probe 0 1.0"] * 2
