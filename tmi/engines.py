@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import PluginError, TmiError
 from .plan import Planned
+from .purity import first_change, state_of
 
 if TYPE_CHECKING:
     from .dataset import Dataset
@@ -97,11 +98,11 @@ class _Bench:
                 network: Network = self._hold(
                     "network", (id(cell.dataset), id(cell.network), cell.seed), outcome, lambda: _build(planned, data)
                 )
-                start, before = time.perf_counter(), _state(data, network)
+                start, before = time.perf_counter(), state_of(data, network)
                 try:
                     result = _probe(planned, network, data)
                 finally:
-                    changed = _changed(before, _state(data, network))
+                    changed = first_change(before, state_of(data, network))
                     if changed:
                         self._held.clear()  # the next cell gets them made anew
                 outcome.seconds["probe"] = time.perf_counter() - start
@@ -130,30 +131,6 @@ class _Bench:
         if isinstance(value, _Failed):
             raise value
         return value
-
-
-def _state(data: Dataset, network: Network) -> dict[tuple[Any, ...], Any]:
-    """What a probe must leave as it is. PyTorch counts writes into a tensor, but not those through NumPy or ``.data``."""
-    import torch
-
-    state: dict[tuple[Any, ...], Any] = {}
-    for name, scenes in (("train", data.train), ("test", data.test)):
-        found = {what: value for what, value in vars(scenes).items() if isinstance(value, torch.Tensor)}
-        state |= {(f"data.{name}.{what}", id(value)): (value._version, value.requires_grad) for what, value in found.items()}
-    for name, value in (*network.module.named_parameters(), *network.module.named_buffers()):
-        state["network's", name, id(value)] = value._version, value.requires_grad
-    for name, module in network.module.named_modules():
-        state["network's", name or "module", "mode"] = module.training, len(module._forward_hooks), len(module._backward_hooks)
-    return state
-
-
-def _changed(before: dict[tuple[Any, ...], Any], after: dict[tuple[Any, ...], Any]) -> str:
-    """Name the first thing that is not as it was; images that were rendered meanwhile are new, and untouched."""
-    untouched = (0, False)
-    for what in {**after, **before}:
-        if after.get(what) != before.get(what, untouched):
-            return " ".join(str(part) for part in what[:2] if isinstance(part, str))
-    return ""
 
 
 def _generate(planned: Planned) -> Dataset:

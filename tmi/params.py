@@ -142,7 +142,7 @@ def check_value(parameter: Parameter, value: Any) -> Any:
     except TypeError as error:
         raise PluginError(f"parameter {parameter.name!r}: its type {parameter.type_text} cannot be checked ({error})") from None
     if not _finite(result):
-        raise InputError(f"Expected finite numbers, got {value!r}")
+        raise InputError(f"expected finite numbers, got {value!r}")
     return result
 
 
