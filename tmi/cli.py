@@ -134,6 +134,8 @@ def run(
     click.echo(
         f"{results.name}: {len(results)} cells, {cached} from the store, {failed} failed, {time.perf_counter() - begun:.1f} s"
     )
+    if failed == len(results) and all(entry.mistake for entry in results):
+        raise SuiteError(list(dict.fromkeys(entry.message for entry in results)))  # nothing could be: the suite is wrong
     sys.exit(1 if failed else 0)
 
 
