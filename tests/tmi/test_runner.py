@@ -341,6 +341,8 @@ def test_ctrl_c_and_again(folder):
     process = subprocess.Popen(
         [sys.executable, "-m", "tmi.cli", "run", "suite.toml", "--store", "store"],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=toys.environment(TMI_TOY_LOG="calls"),
+        # A shell's background jobs ignore Ctrl-C, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not (folder / "calls").exists() or (folder / "calls").read_text().count("probe") < 3:
