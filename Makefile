@@ -1,8 +1,9 @@
 # make demo: install into .venv, run the paper's two experiments, write the report. make test: the tests.
-VENV ?= .venv
-STORE ?= tmi-store
-REPORT ?= report
-PYTHON ?= python3
+# Set them on the command line, as in make STORE=elsewhere; the environment's variables of these names are not taken.
+VENV := .venv
+STORE := tmi-store
+REPORT := report
+PYTHON := python3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --constraint constraints.txt
 
@@ -32,8 +33,8 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "Open $(abspath docs)/_build/html/index.html in a browser."
 
-clean:
-	rm -rf $(VENV) $(STORE) $(REPORT) docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## the store stays: it holds hours of work
+	rm -rf .venv report docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

@@ -6,6 +6,7 @@ Help, lists and completion import nothing heavy; each command imports what it ne
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,7 +58,7 @@ class _Group(click.Group):
 
 
 def _warn(text: str) -> None:
-    click.echo(f"{click.style('warning:', fg='yellow')} {text}", err=True)
+    click.echo(f"{click.style('warning:', fg='yellow')} {' '.join(text.split())}", err=True)
 
 
 def _complain(lines: Sequence[str]) -> None:
@@ -108,6 +109,11 @@ def run(
     from .suite import load_suite
 
     begun = time.perf_counter()
+    # Now, not after an hour's work.
+    if json_file:
+        _check_folder(Path(json_file).absolute().parent, must_exist=True)
+    if report_dir:
+        _check_folder(Path(report_dir).absolute(), must_exist=False)
     registry = _registry(plugins)
     loaded = load_suite(suite, plugins=plugins, registry=registry)
     if dry_run:
@@ -128,6 +134,8 @@ def run(
     click.echo(
         f"{results.name}: {len(results)} cells, {cached} from the store, {failed} failed, {time.perf_counter() - begun:.1f} s"
     )
+    if failed == len(results) and all(entry.mistake for entry in results):
+        raise SuiteError(list(dict.fromkeys(entry.message for entry in results)))  # nothing could be: the suite is wrong
     sys.exit(1 if failed else 0)
 
 
@@ -243,6 +251,14 @@ def _registry(plugins: Sequence[str]) -> Registry:
     for fault in registry.faults:
         _warn(str(fault))
     return registry
+
+
+def _check_folder(folder: Path, *, must_exist: bool) -> None:
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if must_exist and there != folder:
+        raise InputError(f"{folder}: there is no such folder")
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"{folder}: cannot be written to ({there} is no folder, or may not be written to)")
 
 
 def _deliver(results: Results, json_file: str | None, report_dir: str | None) -> None:

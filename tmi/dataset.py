@@ -224,7 +224,7 @@ class Scenes:
         ----------
         task : TemplateTask
         samples : int
-            How many, N ≥ 1.
+            How many, N ≥ 0.
         rng : numpy.random.Generator
         background : callable, optional
             ``(rng, (N, C, m, n)) -> float32 array`` in [0, 1]; by default uniform random pixels.
@@ -243,6 +243,8 @@ class Scenes:
         """
         import torch
 
+        if isinstance(samples, bool) or not isinstance(samples, numbers.Integral) or samples < 0:
+            raise InputError(f"samples: expected a whole number of at least 0, got {samples!r}")
         background = background or _uniform
         backgrounds = np.zeros((samples, *task.image_shape), np.float32)
         tile, row, col = (np.zeros(samples, np.int64) for _ in range(3))

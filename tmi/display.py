@@ -40,6 +40,7 @@ class Lines:
     def start(self, todo: int, cached: int) -> None:
         """Say how much there is to do."""
         self._todo, self._done, self._failed = todo, 0, 0
+        self._told: set[str] = set()
         self._begun = self._said = time.monotonic()
         print(f"{todo} cells to compute, {cached} in the store", file=sys.stderr, flush=True)
 
@@ -48,7 +49,9 @@ class Lines:
         self._done += 1
         if outcome.result is None:
             self._failed += 1
-            print(f"  failed: {outcome.planned.cell}: {outcome.message}", file=sys.stderr, flush=True)
+            if outcome.message not in self._told:  # what fails many cells is said once
+                print(f"  failed: {outcome.planned.cell}: {outcome.message}", file=sys.stderr, flush=True)
+            self._told.add(outcome.message)
         now = time.monotonic()
         if now - self._said >= _EVERY or self._done == self._todo:
             self._said = now
@@ -76,6 +79,7 @@ class _Bars:
 
     def start(self, todo: int, cached: int) -> None:
         self._failed = 0
+        self._told: set[str] = set()
         self._cached = cached
         self._task = self._progress.add_task("cells", total=todo, note=f"{cached} in the store")
 
@@ -84,8 +88,10 @@ class _Bars:
 
         if outcome.result is None:
             self._failed += 1
-            told = escape(f"{outcome.planned.cell}: {outcome.message}")
-            self._progress.console.print(f"[red]failed[/] {told}", highlight=False)
+            if outcome.message not in self._told:
+                told = escape(f"{outcome.planned.cell}: {outcome.message}")
+                self._progress.console.print(f"[red]failed[/] {told}", highlight=False)
+            self._told.add(outcome.message)
         failed = f" · [red]{self._failed} failed[/]" if self._failed else ""
         note = f"{self._cached} in the store{failed} · {escape(str(outcome.planned.cell))}"
         self._progress.update(self._task, advance=1, note=note)

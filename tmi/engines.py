@@ -10,10 +10,12 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import TmiError
+from .errors import DataFileError, InputError, PluginError, TmiError
 from .plan import Planned
+from .purity import State, first_change, state_of
 
 if TYPE_CHECKING:
     from .dataset import Dataset
@@ -33,6 +35,8 @@ class Outcome:
     message : str
         Why it failed, in one line.
     traceback : str
+    mistake : bool
+        Whether the data set or the network could not be made for what was asked for.
     seconds : dict of str to float
         Time spent on this cell's data set, network and probe; 0 for what was at hand already.
     warnings : list of str
@@ -45,12 +49,10 @@ class Outcome:
     result: ProbeResult | None = None
     message: str = ""
     traceback: str = ""
+    mistake: bool = False
     seconds: dict[str, float] = field(default_factory=lambda: {"dataset": 0.0, "network": 0.0, "probe": 0.0})
     warnings: list[str] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
-
-
-Engine = Callable[[Sequence[Planned]], Iterator[Outcome]]
 
 
 def serial(plan: Sequence[Planned]) -> Iterator[Outcome]:
@@ -78,6 +80,7 @@ class _Failed(Exception):
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(message_of(error))
+        self.mistake = isinstance(error, InputError | DataFileError)
         self.traceback = "".join(traceback.format_exception(error))
 
 
@@ -97,19 +100,36 @@ class _Bench:
                 network: Network = self._hold(
                     "network", (id(cell.dataset), id(cell.network), cell.seed), outcome, lambda: _build(planned, data)
                 )
-                start = time.perf_counter()
-                outcome.result = _probe(planned, network, data)
+                start, before = time.perf_counter(), self._state(data, network)
+                try:
+                    result = _probe(planned, network, data)
+                finally:
+                    after = state_of(data, network)
+                    changed = first_change(before, after)
+                    if changed:
+                        self._held.clear()  # the next cell gets them made anew
+                    else:
+                        self._held["state"] = (data, network), after
                 outcome.seconds["probe"] = time.perf_counter() - start
+                if changed:
+                    raise PluginError(f"the probe changed {changed} in place, which other probes share; let it work on a copy")
+                outcome.result = result
             outcome.notes = dict(data.notes)
         except _Failed as failed:
-            outcome.message, outcome.traceback = str(failed), failed.traceback
+            outcome.message, outcome.traceback, outcome.mistake = str(failed), failed.traceback, failed.mistake
         except (Exception, SystemExit) as error:
             outcome.message, outcome.traceback = message_of(error), traceback.format_exc()
         outcome.warnings = list(dict.fromkeys(_text(w.message) for w in caught))
         return outcome
 
+    def _state(self, data: Dataset, network: Network) -> State:
+        """The state before a probe is the one after the probe before it."""
+        of, state = self._held.get("state", ((None, None), None))
+        return state if of[0] is data and of[1] is network else state_of(data, network)
+
     def _hold(self, kind: str, wanted: Any, outcome: Outcome, make: Callable[[], Any]) -> Any:
         if self._held.get(kind, (None, None))[0] != wanted:
+            self._held.pop("state", None)
             self._held.pop(kind, None)  # let go of the old one before the new one is made
             start = time.perf_counter()
             try:
@@ -140,9 +160,13 @@ def _probe(planned: Planned, network: Network, data: Dataset) -> ProbeResult:
 
 
 def message_of(error: BaseException) -> str:
-    """Return what an exception says in one line, its type included unless it is one of tmi's."""
+    """Return what an exception says in one line; its type and the place where it was raised, unless it is one of tmi's."""
     text = _text(error)
-    return text if isinstance(error, TmiError) and text else f"{type(error).__name__}: {text}".removesuffix(": ")
+    if isinstance(error, TmiError) and text:
+        return text
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {text}".removesuffix(": ") + place
 
 
 def _text(error: object) -> str:

@@ -41,6 +41,8 @@ def check_images(images: Any, image_shape: tuple[int, int, int] | None = None, w
         tensor = torch.as_tensor(images)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{what}: expected a tensor of shape (N, C, m, n), got {type(images).__name__} ({error})") from None
+    if tensor.layout != torch.strided:
+        raise InputError(f"{what}: expected a dense tensor, got layout {tensor.layout}; use .to_dense()")
     if tensor.ndim != 4:
         hint = "; a single image is images[None]" if tensor.ndim == 3 else ""
         raise InputError(f"{what}: expected shape (N, C, m, n), got {tuple(tensor.shape)}{hint}")

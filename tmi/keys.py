@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from .errors import PluginError
 
@@ -29,7 +29,19 @@ LIBRARIES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "captum")
 """The libraries whose version may change a number; part of every key."""
 
 # The modules of the core that make numbers; the rest (command, report, runner, …) may change without making results stale.
-_CORE = ("tiles", "matching", "apart", "certificate", "dataset", "network", "images", "result", "seeds")
+_CORE = (
+    "tiles",
+    "matching",
+    "apart",
+    "certificate",
+    "dataset",
+    "network",
+    "images",
+    "result",
+    "seeds",
+    "params",
+    "registry",
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -124,19 +136,47 @@ def fingerprint(module: str, file: Path | None = None) -> str:
     module's own top-level package wherever that lies. Other installed packages count by their version. Imports that are
     computed at run time are not seen.
     """
-    return digest(_fingerprint(module, file or _source(module)))
+    return digest(_fingerprint(module, file or _source(module)).content)
+
+
+def is_current(module: str, file: Path) -> bool:
+    """Whether the files behind a fingerprint that was taken earlier still hold the same code.
+
+    Parameters
+    ----------
+    module, file
+        As for `fingerprint`; True if none was taken yet.
+    """
+    taken = _fingerprint(module, file)
+    return all(_stamp(path) == stamp or _tree_of(path) == _tree_digest(path) for path, stamp in taken.stamps.items())
+
+
+class _Fingerprint(NamedTuple):
+    content: dict[str, Any]
+    stamps: dict[Path, tuple[int, int] | None]
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """Time and size: a cheap sign that a file is as it was."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 @functools.cache
-def _fingerprint(module: str, file: Path) -> dict[str, Any]:
+def _fingerprint(module: str, file: Path) -> _Fingerprint:
     top = module.partition(".")[0]
     seen: dict[str, str] = {}
     packages: dict[str, str] = {}
+    stamps: dict[Path, tuple[int, int] | None] = {}
     waiting = [(module, file)]
     while waiting:
         name, path = waiting.pop()
         if name in seen:
             continue
+        stamps[path] = _stamp(path)
         seen[name] = _tree_digest(path)
         for imported in _imports(path, name):
             found = _locate(imported, top, path.parent)
@@ -144,7 +184,7 @@ def _fingerprint(module: str, file: Path) -> dict[str, Any]:
                 waiting.append((imported, found))
             elif found:
                 packages[imported.partition(".")[0]] = found
-    return {"modules": seen, "packages": packages}
+    return _Fingerprint({"modules": seen, "packages": packages}, stamps)
 
 
 def _source(module: str) -> Path:
@@ -159,6 +199,11 @@ def _source(module: str) -> Path:
 
 @functools.cache
 def _tree_digest(file: Path) -> str:
+    """Return `_tree_of` a file as it was when first asked for, which is when it was imported."""
+    return _tree_of(file)
+
+
+def _tree_of(file: Path) -> str:
     """Hash a source file's syntax tree: comments, docstrings and layout do not count."""
     tree = _parse(file)
     for node in ast.walk(tree):

@@ -71,6 +71,8 @@ class Network:
         seed: int | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> None:
+        if not hasattr(module, "named_modules"):
+            raise InputError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
         self.module = module.eval()
         self.layers = (layers,) if isinstance(layers, str) else tuple(layers)
         self.task = task

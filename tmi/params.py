@@ -133,27 +133,30 @@ def check_value(parameter: Parameter, value: Any) -> Any:
     InputError
         If the value does not fit; the message says what was expected and what was given.
     """
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
+        value = value.item()  # as loops over arrays give them
     try:
         result = msgspec.convert(value, parameter.type, strict=True)
     except msgspec.ValidationError as error:
         what = re.sub(r" - at `\$.*", "", str(error)).replace("`", "")
-        words = _words(parameter.type)
-        if isinstance(value, str) and words:
-            raise InputError(f"expected {parameter.type_text}, got {value!r}{did_you_mean(value, words)}") from None
-        shown = f" (given: {value!r})" if repr(value) not in what else ""
+        bad = re.match(r"Invalid enum value '(.*)'", what)
+        word, words = bad[1] if bad else value, _choices(parameter.type)
+        if words and isinstance(word, str) and (bad or typing.get_origin(parameter.type) is not list):
+            raise InputError(f"expected {parameter.type_text}, got {word!r}{did_you_mean(word, words)}") from None
+        shown = "" if repr(value) == what.rpartition(" ")[2] else f" (given: {value!r})"
         raise InputError(f"{what[:1].lower()}{what[1:]}{shown}") from None
     except TypeError as error:
         raise PluginError(f"parameter {parameter.name!r}: its type {parameter.type_text} cannot be checked ({error})") from None
     if not _finite(result):
-        raise InputError(f"Expected finite numbers, got {value!r}")
+        raise InputError(f"expected finite numbers, got {value!r}")
     return result
 
 
-def _words(kind: Any) -> list[str]:
-    """The words that a type allows by name, at its top or in a union."""
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return [word for part in typing.get_args(kind) for word in _words(part)]
-    return [word for word in typing.get_args(kind) if isinstance(word, str)] if typing.get_origin(kind) is typing.Literal else []
+def _choices(kind: Any) -> list[str]:
+    """Every word that a type allows, however deep in it."""
+    if typing.get_origin(kind) is typing.Literal:
+        return [str(choice) for choice in typing.get_args(kind)]
+    return [choice for part in typing.get_args(kind) for choice in _choices(part)]
 
 
 def _finite(value: Any) -> bool:

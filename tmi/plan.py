@@ -33,13 +33,13 @@ class Planned:
     key: str | None
 
 
-def make_plan(suite: Suite, only: Iterable[str] = ()) -> list[Planned]:
+def make_plan(suite: Suite, only: str | Iterable[str] = ()) -> list[Planned]:
     """Return the cells of a suite with their keys.
 
     Parameters
     ----------
     suite : Suite
-    only : iterable of str
+    only : str or iterable of str
         Patterns over the cells' names, such as ``"fashion*/constructed/*"``; a cell that fits one of them stays. A pattern
         without wildcards fits wherever it occurs in the name.
 
@@ -48,7 +48,7 @@ def make_plan(suite: Suite, only: Iterable[str] = ()) -> list[Planned]:
     SuiteError
         If the patterns leave nothing, or what a data set reads from outside cannot be named.
     """
-    patterns = list(only)
+    patterns = [only] if isinstance(only, str) else list(only)
     cells = [cell for cell in suite.cells if not patterns or any(_fits(cell, p) for p in patterns)]
     if not cells:
         names = sorted({cell.labels for cell in suite.cells})

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -105,13 +107,15 @@ class Component:
             return self.target
         module, attribute = self._parts
         where = f"{self.kind} {self.name!r} of plug-in {self.plugin.name}"
+        with suppress(PluginError):
+            self.fingerprint()  # of the code that is imported now, not of what the file holds later
         try:
             home = importlib.import_module(module)
         except (Exception, SystemExit) as error:
             raise PluginError(f"{where}: cannot import {module!r} ({type(error).__name__}: {error})") from error
         found = getattr(home, attribute, None)
         if found is None:
-            raise PluginError(f"{where}: module {module!r} has no {attribute!r}")
+            raise PluginError(f"{where}: {shown_module(module)} has no {attribute!r}")
         if not callable(found):
             raise PluginError(f"{where}: {self.target!r} is not a function")
         result: Callable[..., Any] = found
@@ -130,10 +134,24 @@ class Component:
 
     def fingerprint(self) -> str | None:
         """Fingerprint of the code (see `tmi.keys.fingerprint`), or None where there is no source, as at a prompt."""
-        module, _ = self._parts
-        if self.source_file is None or module == "__main__" or "<" in self._parts[1]:
+        source = self._source
+        return None if source is None else keys.fingerprint(*source)
+
+    def is_current(self) -> bool:
+        """Whether the code is still the one that was fingerprinted."""
+        source = self._source
+        return source is None or keys.is_current(*source)
+
+    @property
+    def _source(self) -> tuple[str, Path] | None:
+        """What is fingerprinted: the module and its file."""
+        module, name = self._parts
+        if self.source_file is None or module == "__main__" or "<" in name:
             return None
-        return keys.fingerprint(module, self.source_file)
+        if getattr(self.target, "__closure__", None):
+            return None  # what it closes over is in no file
+        # A plug-in file is the same wherever it lies.
+        return self.source_file.stem if self.source_file == self.plugin.file else module, self.source_file
 
     def summary(self) -> str:
         """Return the first line of the function's docstring, read without importing it; of a suite its description."""
@@ -204,6 +222,10 @@ class PluginHost:
         # A name of its own in sys.modules, so that it shadows nothing; its folder last on the path, for its helpers.
         name = f"tmi_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
         _folders.add(path.parent)
+        if name in sys.modules and not keys.is_current(path.stem, path):
+            raise PluginError(f"plug-in file {file}: it changed since this process loaded it; start a new one")
+        with suppress(PluginError):  # what cannot be read as Python fails below, with its own words
+            keys.fingerprint(path.stem, path)  # of the code that is imported now
         if str(path.parent) not in sys.path:
             sys.path.append(str(path.parent))
         try:
@@ -239,7 +261,9 @@ class PluginHost:
 
     def _register(self, kind: str, plugin: Plugin, implementation: Callable[[], Any]) -> None:
         try:
-            targets = dict(implementation())
+            targets = implementation()
+            if not isinstance(targets, Mapping):
+                raise TypeError(f"expected names and targets, as a dict; got {type(targets).__name__}")
         except Exception as error:
             self.faults.append(Fault(plugin.name, f"{KINDS[kind]} failed ({type(error).__name__}: {error}) [{plugin.origin}]"))
             return
@@ -254,10 +278,38 @@ class PluginHost:
                 self.components[kind, name] = Component(kind, name, target, plugin)
 
 
+def suite_file(component: Component) -> Path:
+    """Find the TOML file of a registered suite.
+
+    Raises
+    ------
+    PluginError
+        If its package or the file is missing.
+    """
+    from importlib.resources import files
+
+    where = f"suite {component.name!r} of plug-in {component.plugin.name}"
+    package, _, name = str(component.target).partition(":")
+    if component.plugin.file is not None and package == component.plugin.file.stem:
+        path = component.plugin.file.parent / name
+    else:
+        try:
+            path = Path(str(files(package).joinpath(name)))
+        except (ImportError, TypeError) as error:
+            raise PluginError(f"{where}: {error}") from error
+    if not path.is_file():
+        raise PluginError(f"{where}: there is no file {path}")
+    return path
+
+
+def shown_module(module: str) -> str:
+    """Name a module for people: a plug-in file by its file."""
+    found = re.fullmatch(r"tmi_plugin_(.*)_[0-9a-f]{8}", module)
+    return f"file {found[1]}.py" if found else f"module {module!r}"
+
+
 def _description(component: Component) -> str:
     import tomllib
-
-    from .suite import suite_file
 
     try:
         return str(tomllib.loads(suite_file(component).read_text(encoding="utf-8")).get("description", ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import numbers
 import warnings
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import params as parameters
 from .errors import InputError, PluginError, UnknownNameError, did_you_mean
-from .plugins import KINDS, Component, Fault, PluginHost, load
+from .plugins import KINDS, Component, Fault, PluginHost, load, suite_file
 
 if TYPE_CHECKING:
     from .dataset import Dataset
@@ -80,9 +81,10 @@ class Registry:
         from .dataset import Dataset
         from .seeds import fixed_seed
 
+        seed = _seed(seed)
         values = self.check("dataset", name, params)
         component = self.find("dataset", name)
-        with fixed_seed(_seed(seed)):
+        with fixed_seed(seed):
             data = component.function(**_with_seed(component, seed), **values)
         _expect(component, data, Dataset)
         result: Dataset = replace(data, name=name, seed=seed, params=values)
@@ -95,11 +97,12 @@ class Registry:
         from .seeds import fixed_seed
         from .tiles import TemplateTask
 
+        seed = _seed(seed)
         values = self.check("network", name, params)
         component = self.find("network", name)
         if not isinstance(data, Dataset | TemplateTask):
             raise InputError(f"network {name!r}: expected a Dataset or TemplateTask, got {type(data).__name__}")
-        with fixed_seed(_seed(seed)):
+        with fixed_seed(seed):
             network = component.function(data, **_with_seed(component, seed), **values)
         _expect(component, network, Network)
         network.name, network.seed, network.params = name, seed, values
@@ -113,13 +116,14 @@ class Registry:
         from .result import ProbeResult
         from .seeds import fixed_seed
 
+        seed = _seed(seed)
         values = self.check("probe", name, params)
         component = self.find("probe", name)
         if not isinstance(network, Network):
             raise InputError(f"probe {name!r}: expected a Network, got {type(network).__name__}")
         if not isinstance(data, Dataset):
             raise InputError(f"probe {name!r}: expected a Dataset, got {type(data).__name__}")
-        with fixed_seed(_seed(seed)):
+        with fixed_seed(seed):
             result = component.function(network, data, **_with_seed(component, seed), **values)
         _expect(component, result, ProbeResult)
         checked: ProbeResult = result
@@ -132,11 +136,7 @@ class Registry:
         component = self.find(kind, name)
         lines = [f"{kind} {name}", f"  from plug-in {component.plugin.name} [{component.plugin.origin}]"]
         if kind == "suite":
-            from .suite import load_suite
-
-            suite = load_suite(name, registry=self)
-            tables = {str(choice): None for cell in suite.cells for choice in cell.choices}
-            return "\n".join([*lines, "", suite.description, "", f"{len(suite.cells)} cells of: {', '.join(tables)}"])
+            return "\n".join([*lines, f"  in {suite_file(component)}", "", component.summary()])
         text = (inspect.getdoc(component.function) or "no description").partition("\nParameters\n")[0].strip()
         lines += ["", *text.splitlines(), ""]
         schema = parameters.parameters(component.function)
@@ -156,9 +156,9 @@ def installed() -> Registry:
     return registry
 
 
-def with_files(files: Iterable[str | Path] = ()) -> Registry:
+def with_files(files: str | Path | Iterable[str | Path] = ()) -> Registry:
     """Return a registry of all installed plug-ins and the given plug-in files."""
-    files = list(files)
+    files = [files] if isinstance(files, str | Path) else list(files)
     return Registry(load(files)) if files else installed()
 
 
@@ -265,9 +265,9 @@ def probe(name: str, network: Network, data: Dataset, /, *, seed: int = 0, **par
 
 
 def _seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= int(seed) < 2**63:
         raise InputError(f"seed: expected a whole number from 0 to 2**63 - 1, got {seed!r}")
-    return seed
+    return int(seed)
 
 
 def _with_seed(component: Component, seed: int) -> dict[str, int]:

@@ -98,6 +98,9 @@ class ProbeResult:
 
     def __post_init__(self) -> None:
         replace = object.__setattr__  # frozen: the checked values take the place of the given ones
+        for part in ("metrics", "arrays", "coords", "info"):
+            if not isinstance(getattr(self, part), Mapping):
+                raise InputError(f"{part}: expected names and values, as a dict; got {type(getattr(self, part)).__name__}")
         replace(self, "metrics", {name: _number(name, value) for name, value in dict(self.metrics).items()})
         replace(self, "arrays", {name: _labelled(name, value) for name, value in dict(self.arrays).items()})
         replace(self, "coords", {name: _plain(name, np.asarray(v)) for name, v in dict(self.coords).items()})

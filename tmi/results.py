@@ -47,6 +47,9 @@ class Entry:
     notes : tuple of str
         The probe's remarks.
     traceback : str
+        Where it failed.
+    mistake : bool
+        Whether it failed for what was asked for (a `TmiError` of the data set or the network), and would fail again.
     """
 
     cell: str
@@ -63,6 +66,7 @@ class Entry:
     record: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     traceback: str = field(default="", repr=False)
+    mistake: bool = False
     _result: ProbeResult | None = field(default=None, repr=False)
 
     def __str__(self) -> str:

@@ -34,8 +34,8 @@ def run(
     store: str | Path | Store | None = None,
     workers: int = 1,
     *,
-    only: Iterable[str] = (),
-    plugins: Iterable[str | Path] = (),
+    only: str | Iterable[str] = (),
+    plugins: str | Path | Iterable[str | Path] = (),
     registry: Registry | None = None,
     watcher: Watcher | None = None,
 ) -> Results:
@@ -49,9 +49,9 @@ def run(
         By default the variable ``TMI_STORE``, else the folder ``tmi-store``.
     workers : int
         Only 1 so far.
-    only : iterable of str
+    only : str or iterable of str
         Patterns over the cells' names; see `tmi.plan.make_plan`.
-    plugins : iterable of path
+    plugins : path or iterable of path
         Plug-in files beside those that the suite names.
     registry : Registry, optional
         By default all installed plug-ins.
@@ -78,11 +78,11 @@ def run(
         suite = load_suite(suite, plugins=plugins, registry=registry)
     store = store if isinstance(store, Store) else Store(store)
     plan = make_plan(suite, only)
-    store.prepare()
     found = {id(p): store.read(p.key) if p.key else None for p in plan}
     todo = [p for p in plan if found[id(p)] is None]
     outcomes: dict[int, Entry] = {}
     if todo:
+        store.prepare()
         from .display import watching
 
         with watching(watcher) as told:
@@ -98,8 +98,8 @@ def collect(
     suite: str | Path | Mapping[str, Any] | Suite,
     store: str | Path | Store | None = None,
     *,
-    only: Iterable[str] = (),
-    plugins: Iterable[str | Path] = (),
+    only: str | Iterable[str] = (),
+    plugins: str | Path | Iterable[str | Path] = (),
 ) -> Results:
     """Return what the store has of a suite, computing nothing; cells that it lacks have the status ``missing``.
 
@@ -144,9 +144,13 @@ def _entry(suite: Suite, planned: Planned, status: Status, stored: Stored | None
 def _keep(store: Store, suite: Suite, outcome: Outcome) -> Entry:
     planned, result = outcome.planned, outcome.result
     if result is None:
-        return _entry(suite, planned, "failed", message=outcome.message, traceback=outcome.traceback)
+        return _entry(suite, planned, "failed", message=outcome.message, traceback=outcome.traceback, mistake=outcome.mistake)
     record = _record(outcome)
     more: dict[str, Any] = {"metrics": dict(result.metrics), "record": record, "notes": result.notes}
+    changed = [choice for choice in planned.cell.choices if not choice.component.is_current()]
+    if changed:
+        warnings.warn(f"{planned.cell}: the code of {changed[0]} changed meanwhile, so the result is not kept", stacklevel=3)
+        return _entry(suite, planned, "ok", _result=result, **more)
     if planned.key:
         try:
             store.write(planned.key, result, record)

@@ -75,6 +75,8 @@ class Store:
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
+        if folder is not None and not isinstance(folder, str | Path):
+            raise StoreError(f"store: expected a folder, got {type(folder).__name__}")
         self.folder = Path(folder or os.environ.get("TMI_STORE") or DEFAULT)
         if self.folder.exists() and not self.folder.is_dir():
             raise StoreError(f"store {self.folder}: is not a folder")
@@ -175,7 +177,7 @@ class Store:
         path = self.path(key)
         try:
             return _read_file(path, key, arrays=arrays)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise StoreError(f"store {self.folder}: cannot read {path.name} ({error.strerror or error})") from error

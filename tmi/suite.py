@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from . import params as parameters
-from .errors import InputError, PluginError, SuiteError, TmiError, did_you_mean
-from .plugins import Component
+from .errors import InputError, SuiteError, TmiError, did_you_mean
+from .plugins import Component, suite_file
 from .registry import Registry, with_files
 
 _TABLES = {"dataset": "datasets", "network": "networks", "probe": "probes"}
@@ -114,7 +114,7 @@ class Suite:
 
 
 def load_suite(
-    suite: str | Path | Mapping[str, Any], *, plugins: Iterable[str | Path] = (), registry: Registry | None = None
+    suite: str | Path | Mapping[str, Any], *, plugins: str | Path | Iterable[str | Path] = (), registry: Registry | None = None
 ) -> Suite:
     """Read and check a suite.
 
@@ -122,7 +122,7 @@ def load_suite(
     ----------
     suite : str, Path or mapping
         A registered name, the path of a TOML file, or what such a file holds.
-    plugins : iterable of path
+    plugins : path or iterable of path
         Plug-in files beside those that the suite names.
     registry : Registry, optional
         By default all installed plug-ins and the files.
@@ -138,7 +138,7 @@ def load_suite(
     PluginError
         For a plug-in file that cannot be imported.
     """
-    files = list(plugins)
+    files = [plugins] if isinstance(plugins, str | Path) else list(plugins)
     registry = registry or with_files(files)
     content, source, folder = _read(suite, registry)
     named = content.get("plugins", [])
@@ -172,29 +172,6 @@ def _read(suite: str | Path | Mapping[str, Any], registry: Registry) -> tuple[di
         raise SuiteError([f"{path}: cannot be read ({error.strerror or error})"]) from None
     except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8, numbers of thousands of digits
         raise SuiteError([f"{path.name}: is not TOML: {error}"]) from None
-
-
-def suite_file(component: Component) -> Path:
-    """Find the TOML file of a registered suite.
-
-    Raises
-    ------
-    PluginError
-        If its package or the file is missing.
-    """
-    from importlib.resources import files
-
-    package, _, name = str(component.target).partition(":")
-    if component.plugin.file is not None and package == component.plugin.file.stem:
-        path = component.plugin.file.parent / name
-    else:
-        try:
-            path = Path(str(files(package).joinpath(name)))
-        except (ImportError, TypeError) as error:
-            raise PluginError(f"suite {component.name!r} of plug-in {component.plugin.name}: {error}") from error
-    if not path.is_file():
-        raise PluginError(f"suite {component.name!r} of plug-in {component.plugin.name}: there is no file {path}")
-    return path
 
 
 class _Reader:

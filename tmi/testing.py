@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
+from . import keys
 from . import params as parameters
 from .errors import TmiError
-from .plugins import Component, load
+from .plugins import Component, load, suite_file
 
 _GIVEN = {"dataset": (), "network": ("data",), "probe": ("network", "data"), "report": ("results",)}
 
@@ -55,8 +56,6 @@ def check_component(component: Component) -> list[str]:
         What is wrong, one line each.
     """
     if component.kind == "suite":
-        from .suite import suite_file
-
         try:
             suite_file(component)
         except TmiError as error:
@@ -74,11 +73,11 @@ def check_component(component: Component) -> list[str]:
         wanted = f"takes {', '.join(given)} by place" if given else "takes nothing by place"
         problems.append(f"expected a function that {wanted} and settings by keyword (after *), got ({', '.join(places)})")
     for parameter in schema.values():
-        if not parameter.required and parameter.default is not None:
+        if not parameter.required:
             try:
-                parameters.check_value(parameter, parameter.default)
-            except TmiError as error:
-                problems.append(f"the default of {parameter.name} does not fit its own type: {error}")
+                keys.canonical(parameter.default)
+            except (TypeError, ValueError) as error:
+                problems.append(f"the default of {parameter.name} cannot be part of a key: {error}")
     if component.kind == "dataset" and not parameters.takes_seed(function):
         problems.append("a data set must take seed, so that it can be made again")
     if not inspect.getdoc(function):

@@ -85,7 +85,10 @@ class FeatureTile:
         InputError
             For another shape, NaN, or values outside [0, 1].
         """
-        x = np.asarray(patch.detach().cpu() if hasattr(patch, "detach") else patch)
+        try:
+            x = np.asarray(patch.detach().cpu() if hasattr(patch, "detach") else patch)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"patch: expected shape {self.shape} ({error})") from None
         if x.shape == self.shape[1:] and self.shape[0] == 1:
             x = x[None]
         if x.shape != self.shape:
@@ -119,7 +122,7 @@ class TileClass:
         if not isinstance(name, str) or not name:
             raise InputError(f"class name: expected a word, got {name!r}")
         self.name = name
-        self.tiles = (tiles,) if isinstance(tiles, FeatureTile) else tuple(tiles)
+        self.tiles = (tiles,) if isinstance(tiles, FeatureTile) else _several(tiles, f"class {name!r}: tiles")
         if not self.tiles:
             raise InputError(f"class {name!r}: needs at least one tile")
         for tile in self.tiles:
@@ -158,7 +161,7 @@ class TemplateTask:
     """
 
     def __init__(self, classes: Iterable[TileClass], image_shape: Sequence[int]) -> None:
-        self.classes = (classes,) if isinstance(classes, TileClass) else tuple(classes)
+        self.classes = (classes,) if isinstance(classes, TileClass) else _several(classes, "task: classes")
         self.image_shape = _image_shape(image_shape)
         if not self.classes:
             raise InputError("task: needs at least one class")
@@ -269,12 +272,18 @@ class TemplateTask:
         distance[self.tile_class[holder] == self.tile_class[tile]] = np.inf
         if distance.min(initial=np.inf) < np.inf:
             worst = int(distance.argmin())
-            least, epsilon = distance[worst], self.tiles[tile[worst]].epsilon
+            least, epsilon = float(distance[worst]), self.tiles[tile[worst]].epsilon
             raise InputError(
                 f"classes cannot be told apart: tile {self.tile_name(holder[worst])} contains tile "
                 f"{self.tile_name(tile[worst])} of another class (distance {least:.4g} < epsilon {epsilon:.4g}); use "
-                + (f"an epsilon of at most {least:.4g}, or other tiles" if least else "other tiles")
+                + (f"an epsilon of at most {least!r}, or other tiles" if least else "other tiles")
             )
+
+
+def _several(values: Iterable[Any], what: str) -> tuple[Any, ...]:
+    if not isinstance(values, Iterable):
+        raise InputError(f"{what}: expected several, got {type(values).__name__}")
+    return tuple(values)
 
 
 def _template(values: ArrayLike) -> NDArray[np.float64]:

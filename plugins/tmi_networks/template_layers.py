@@ -134,7 +134,7 @@ class ClassSum(nn.Module):
     """The layer ``logits`` of Theorem 1: weights 0 or 1, no bias; each class sums the hidden neurons of its tiles.
 
     The neurons of a class lie side by side, so that no weight need be multiplied. Sums are taken in float64 and returned in the
-    inputs' dtype: they are those of φ whatever the dtype and the batch.
+    inputs' dtype: for float32 they are those of φ, for float64 up to the last bits, whatever the batch.
 
     Parameters
     ----------

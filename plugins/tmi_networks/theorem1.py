@@ -22,8 +22,8 @@ def theorem1(
 ) -> tmi.Network:
     """Construct the network of Theorem 1: one hidden neuron σ(ε − t(window)) for each tile and window, summed up by class.
 
-    Logit l is φ of Proposition 1 for class l. On images of exactly one class its logit is above 0 and every other is exactly 0.
-    Nothing is trained; the network computes in its images' dtype, float32 or float64.
+    Logit l is φ of Proposition 1 for class l. Fused, on images of exactly one class its logit is above 0 and every other is
+    exactly 0. Nothing is trained; the network computes in its images' dtype, float32 or float64.
 
     Parameters
     ----------
@@ -31,7 +31,8 @@ def theorem1(
         Only the task is used.
     realisation : {"fused", "literal"}
         "fused" computes the hidden layer by template matching, fit for any size; "literal" builds the convolution and the sparse
-        layer of the proof. Both compute the same function with the same gradient, at the kinks too.
+        layer of the proof. Both compute the same function with the same gradient, at the kinks too, up to rounding: a window
+        whose distance is within rounding of ε may be active in the one and not in the other.
     memory : Positive
         Gigabytes that the literal layers may take. `Network.logits` and `Network.activations` take as many images at a time as
         fit into what the layers leave of it, and one at least: about filters × image size × 16 bytes each.

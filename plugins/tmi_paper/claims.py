@@ -131,7 +131,7 @@ def _inside(results: tmi.Results) -> Iterator[Claim]:
         yield Claim(
             "6.2",
             "Neurons of the trained network are polysemantic",
-            f"classes a hidden neuron fires for, of 10: {spread(many)}; share of neurons that fire for one: {spread(mono)}",
+            f"classes a hidden neuron fires for: {spread(many)}; share of neurons that fire for one: {spread(mono)}",
             "yes" if np.mean(many) > 1 and np.mean(mono) < 0.5 else "not clearly",
         )
     for network, text in (
@@ -162,11 +162,12 @@ def plain_summary(results: tmi.Results) -> list[str]:
     ]
     built = results.select(network="constructed", probe="accuracy")
     if built.values("accuracy"):
+        runs = len(built.values("accuracy"))
         wrong = sum(value < 1 for value in built.values("accuracy"))
+        zero = max(built.values("offlabel_logit_max")) == 0
         texts.append(
-            f"The network built by hand made {'no mistake' if not wrong else f'mistakes in {wrong} runs'} in "
-            f"{len(built.values('accuracy'))} runs, and gave wrong answers a score of "
-            f"{'exactly 0' if max(built.values('offlabel_logit_max')) == 0 else 'more than 0'}."
+            f"The network built by hand made {f'mistakes in {wrong} of {runs} runs' if wrong else f'no mistake in {runs} runs'}, "
+            f"and gave wrong answers a score of {'exactly 0' if zero else 'more than 0'}."
         )
     texts += [text for text in (_learnt(results), _insight(results)) if text]
     lost = len(results.failed) + len(results.missing)

@@ -12,7 +12,7 @@ from tmi.report.html import bullets, figure, paragraph, table
 from tmi.report.style import house_style
 
 from . import figures
-from .claims import claims, plain_summary
+from .claims import claims, plain_summary, spread
 from .remarks import REMARKS
 
 if TYPE_CHECKING:
@@ -136,15 +136,14 @@ def _tiles_per_class(results: tmi.Results) -> Section | None:
             test, train = chosen.values("accuracy"), chosen.values("train_accuracy")
             if test:
                 each = ", ".join(f"{value:.3f}" for value in test)
-                rows.append((NETWORKS[network], k, _spread(test), _spread(train), each))
+                rows.append((NETWORKS[network], k, spread(test), spread(train), each))
     if not rows:
         return None
     return Section(
         "Section 6.2: how many tiles a class",
         paragraph(
-            "The paper does not say how many tiles k a class has. For the constructed network it makes no difference. "
-            "For the trained one it decides how hard the task is: compare its accuracy on the training images with that on "
-            "new ones."
+            "The paper does not say how many tiles k a class has, so several are run. Compare the accuracy on the training "
+            "images with that on new ones."
         )
         + table(("network", "tiles a class, k", "test accuracy", "training accuracy", "test accuracy, seed by seed"), rows),
     )
@@ -166,14 +165,14 @@ def _figure_4(results: tmi.Results) -> Section | None:
                 probe: results.select(dataset="fashion", network=network, probe=probe, tiles_per_class=k)
                 for probe in ("background-robustness", "translation-robustness")
             }
-            spread = [_spread(of.values("logit_std")) for of in at.values()]
-            right = [_spread(of.values("unchanged")) for of in at.values()]
+            stds = [spread(of.values("logit_std")) for of in at.values()]
+            right = [spread(of.values("unchanged")) for of in at.values()]
             if all(of.values("logit_std") for of in at.values()):
-                rows.append((NETWORKS[network], k, *spread, _ratio(*at.values()), *right))
+                rows.append((NETWORKS[network], k, *stds, _ratio(*at.values()), *right))
     caption = (
         "Figure 4 of the paper, seed 0, k = 1. Each row is one tile, at one place under up to 100 backgrounds, or on one "
         "background at up to 100 places. Boxes span the quartiles, whiskers the whole range; the coloured box is the label's "
-        "logit. The constructed network's boxes are lines: its logits do not change at all."
+        "logit. A box without height is a logit that does not change at all."
     )
     head = (
         "network",
@@ -214,13 +213,13 @@ def _neurons(results: tmi.Results) -> Section | None:
         figures.active_neurons(shares, totals),
         "Share of active neurons an image, by layer, constructed and trained",
         "Section 6.2, k = 1. How many neurons of a layer an image activates, mean over images and seeds. "
-        "Of the constructed network's hidden neurons exactly one is active: the one of this tile at this place.",
+        "Theorem 1 promises one for the constructed network, where no other window matches: that of this tile at this place.",
     )
     if counts:
         body += figure(
-            figures.classes_per_neuron(counts, 10),
+            figures.classes_per_neuron(counts, _classes(results)),
             "For how many classes neurons fire, by layer",
-            "For how many of the ten classes a neuron fires, on more than 1 % of a class's images; seed 0, k = 1. "
+            "For how many classes a neuron fires, on more than 1 % of a class's images; seed 0, k = 1. "
             "A monosemantic neuron fires for one.",
         )
     return Section("Monosemantic beside polysemantic neurons", body)
@@ -285,9 +284,8 @@ def _attributions(results: tmi.Results) -> Section | None:
         + table(
             ("network", "method", "error of completeness, relative", "share of maps that are 0 everywhere"),
             delta,
-            "Attributions should add up to the logit's change from the baseline; seed 0. With ε = 5 the constructed network "
-            "is awake on the last stretch of the path from black alone: 50 steps sample it coarsely, random points often "
-            "miss it.",
+            "Attributions should add up to the logit's change from the baseline; seed 0. A constructed network is awake within "
+            "ε of a tile alone, on the last stretch of the path from black: steps sample it coarsely, random points may miss it.",
         )
         + (bullets(refused) if refused else ""),
     )
@@ -335,10 +333,10 @@ def _values(results: tmi.Results, column: str) -> list[int]:
     return sorted({entry.swept[column] for entry in results if entry.swept.get(column) is not None})
 
 
-def _spread(values: list[float]) -> str:
-    from .claims import spread
-
-    return spread(values)
+def _classes(results: tmi.Results) -> int:
+    """How many classes fashion has."""
+    entry = _first(results, dataset="fashion", probe="accuracy")
+    return len(results.load(entry).coords["class"]) if entry else 10
 
 
 def _ratio(backgrounds: tmi.Results, places: tmi.Results) -> str:

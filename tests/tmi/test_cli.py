@@ -191,12 +191,17 @@ def test_bad_suites(folder, text):
     call("run", "bad.toml", code=2)
 
 
-def test_files_that_cannot_be_written(folder):
+def test_places_that_cannot_be_written_are_said_before_the_work(folder):
+    assert "nosuch: there is no such folder" in call("run", "suite.toml", "--json", "nosuch/rows.json", code=2).stderr
+    assert "toys.py: cannot be written to" in call("run", "suite.toml", "--report", "toys.py", code=2).stderr
+    assert "toys.py: cannot be written to" in call("run", "suite.toml", "--json", "toys.py/rows.json", code=2).stderr
+    assert not (folder / "tmi-store").exists()
+
+
+def test_a_report_that_cannot_be_written(folder):
     call("run", "suite.toml")
-    assert "error: nosuch/rows.json: No such file" in call("run", "suite.toml", "--json", "nosuch/rows.json", code=2).stderr
-    assert (
-        "error: report toys.py/index.html: cannot be written" in call("run", "suite.toml", "--report", "toys.py", code=2).stderr
-    )
+    said = call("report", "suite.toml", "--report", "toys.py", code=2).stderr
+    assert "error: report toys.py/index.html: cannot be written" in said
 
 
 def test_a_broken_plugin_is_warned_of(folder):

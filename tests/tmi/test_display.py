@@ -82,7 +82,7 @@ def test_lines_for_logs(tmp_path, capsys):
     tmi.run(toys.suite(tmp_path, content), tmp_path / "store", watcher=display.Lines())
     err = capsys.readouterr().err.splitlines()
     assert err[0] == "2 cells to compute, 0 in the store"
-    assert err[1] == "  failed: d/n/bad seed 0: ValueError: the toy is broken: raise"
+    assert err[1].startswith("  failed: d/n/bad seed 0: ValueError: the toy is broken: raise (toys.py, line ")
     assert err[2].startswith("  2/2 cells, 1 failed, ")
     assert err[2].endswith("last: d/n/bad seed 0")
 

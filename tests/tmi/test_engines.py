@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import warnings
 
 import pytest
@@ -54,7 +55,8 @@ def test_a_failing_data_set_is_tried_once_a_seed(compute):
     assert [c for c in calls if c.startswith("bad-data")] == ["bad-data 0", "bad-data 1"]
     bad = [o for o in outcomes if o.planned.cell.dataset.label == "a"]
     assert len(bad) == 8
-    assert {o.message for o in bad} == {"ValueError: the toy is broken: raise"}
+    (message,) = {o.message for o in bad}
+    assert re.fullmatch(r"ValueError: the toy is broken: raise \(toys\.py, line \d+\)", message)
     assert all("in bad_data" in o.traceback for o in bad)
     assert all(o.result is not None for o in outcomes if o not in bad)
 
@@ -85,7 +87,10 @@ def test_every_way_to_fail(compute, kind, how):
     }[kind]  # fmt: skip
     (outcome,), _ = compute(toys.BASE.replace(f'"{old}"', f'"{new}"\nhow = "{how}"'))
     assert outcome.result is None
-    assert outcome.message == MESSAGES[how]
+    # An error that is not one of tmi's is a fault of the code: the place helps its author.
+    message, place = re.fullmatch(r"(.*?)( \(toys\.py, line \d+\))?", outcome.message).groups()
+    assert message == MESSAGES[how]
+    assert (place is None) == (how == "tmi")
     assert "Traceback" in outcome.traceback
 
 
@@ -147,3 +152,97 @@ def test_messages_take_one_line():
     assert engines.message_of(ValueError()) == "ValueError"
     assert engines.message_of(tmi.InputError("x")) == "x"
     assert engines.message_of(tmi.InputError()) == "InputError"
+
+
+CHANGING = """
+import tmi
+
+
+@tmi.hookimpl
+def tmi_probes():
+    return {"changing": "STEM:changing"}
+
+
+def changing(network, data, *, how: str) -> tmi.ProbeResult:
+    \"\"\"Change what others share.\"\"\"
+    import torch
+
+    layer = network.module[1]
+    weight = layer.weight
+    if how == "images":
+        data.test.images.zero_()
+    elif how == "gradient":
+        data.test.images.requires_grad_(True)
+    elif how == "new-images":
+        data.train.images.mul_(2)
+    elif how == "labels":
+        data.test.labels[0] = 1
+    elif how == "weights":
+        with torch.no_grad():
+            weight.zero_()
+    elif how == "other-weights":
+        layer.weight = type(weight)(weight.data * 0)
+    elif how == "frozen":
+        weight.requires_grad_(False)
+    elif how == "mode":
+        network.module.train()
+    elif how == "hook":
+        layer.register_forward_hook(lambda *_: None)
+    elif how == "raise":
+        data.test.images.zero_()
+        raise ValueError("after that")
+    elif how == "nothing":
+        data.test.images.clone().requires_grad_(True).sum().backward()
+        network.logits(data.train.images)
+        weight.sum().backward()
+    return tmi.ProbeResult({"a": 1})
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "what"),
+    [
+        ("images", "data.test.images"), ("gradient", "data.test.images"), ("new-images", "data.train.images"),
+        ("labels", "data.test.labels"), ("weights", "network's 1.weight"), ("other-weights", "network's 1.weight"),
+        ("frozen", "network's 1.weight"), ("mode", "network's module"), ("hook", "network's 1"),
+        ("raise", "ValueError: after that"), ("nothing", ""),
+    ],
+)  # fmt: skip
+def test_a_probe_that_changes_what_others_share_fails_and_spoils_nothing(compute, tmp_path, how, what):
+    toys.plugin(tmp_path, "changing", CHANGING)
+    head = 'plugins = ["toys.py", "changing.py"]'
+    content = toys.BASE.replace(
+        "[probes.p]", f"[probes.a]\nuse = 'toy-probe'\n[probes.b]\nuse = 'changing'\nhow = '{how}'\n[probes.p]"
+    )
+    outcomes, calls = compute(content, head)
+    assert outcomes[0].result.metrics == outcomes[2].result.metrics
+    if how == "nothing":
+        assert outcomes[1].result.metrics == {"a": 1.0}
+        assert calls == ["data 0", "net 0", "probe 0 1.0", "probe 0 1.0"]
+    else:
+        assert outcomes[1].result is None
+        assert what in outcomes[1].message
+        assert calls == ["data 0", "net 0", "probe 0 1.0"] * 2
+
+
+def test_the_old_data_set_is_let_go_before_the_new_one_is_made(compute, monkeypatch):
+    """Two data sets at once would double the memory."""
+    import gc
+    import weakref
+
+    import tmi.engines
+
+    alive: list[weakref.ref] = []
+    made = tmi.engines._generate
+
+    def generate(planned):
+        gc.collect()
+        assert not [ref for ref in alive if ref() is not None]
+        data = made(planned)
+        alive.append(weakref.ref(data))
+        return data
+
+    monkeypatch.setattr(tmi.engines, "_generate", generate)
+    outcomes, _ = compute(toys.BASE, 'plugins = ["toys.py"]\nseeds = [0, 1, 2]')
+    assert len(alive) == 3
+    assert all(o.result is not None for o in outcomes)

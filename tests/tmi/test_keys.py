@@ -222,7 +222,7 @@ def test_a_changed_helper_counts(tree, statement, changed):
 
 def test_other_packages_count_by_version(tree, monkeypatch):
     tree.write(zzmod="import numpy.linalg\nimport sklearn.metrics\nimport PIL.Image\nimport os.path, json")
-    found = keys._fingerprint("zzmod", tree.folder / "zzmod.py")
+    found = keys._fingerprint("zzmod", tree.folder / "zzmod.py").content
     assert list(found["modules"]) == ["zzmod"]
     versions = keys.versions()
     assert found["packages"] == {
@@ -243,7 +243,7 @@ def test_packages_of_the_system_and_the_user_count_by_version(tree):
     sys.path.append(str(site))
     try:
         tree.write(zzmod="import zzinstalled")
-        found = keys._fingerprint("zzmod", tree.folder / "zzmod.py")
+        found = keys._fingerprint("zzmod", tree.folder / "zzmod.py").content
     finally:
         sys.path.remove(str(site))
     assert list(found["modules"]) == ["zzmod"]

@@ -153,9 +153,9 @@ def test_values_that_do_not(kind, value):
 
 
 def test_messages_say_what_was_given():
-    with pytest.raises(InputError, match=r"^Expected int, got str \(given: '2'\)$"):
+    with pytest.raises(InputError, match=r"^expected int, got str \(given: '2'\)$"):
         given(int, "2")
-    with pytest.raises(InputError, match=r"^Expected float <= 1.0 \(given: 2.5\)$"):
+    with pytest.raises(InputError, match=r"^expected float <= 1.0 \(given: 2.5\)$"):
         given(Share, 2.5)
 
 

@@ -221,3 +221,17 @@ def test_without_source_there_is_no_key(folder):
     assert planned.key is None
     assert planned.dataset_key
     assert planned.network_key
+
+
+def test_where_a_plugin_file_lies_is_not_in_the_key(tmp_path):
+    found = []
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        toys.plugin(tmp_path / place)
+        found.append(key(tmp_path / place))
+    assert found[0] == found[1]
+
+
+def test_a_plugin_file_named_twice(folder):
+    (planned,) = plan(folder, head='plugins = ["toys.py", "./toys.py", "../' + folder.name + '/toys.py"]')
+    assert planned.key == key(folder)[0]

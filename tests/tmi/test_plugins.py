@@ -118,7 +118,7 @@ def test_one_name_may_stand_for_two_kinds():
         (module(tmi_probes=lambda: 1 / 0), r"tmi_probes failed \(ZeroDivisionError: division by zero\)"),
         (module(tmi_probes=None), r"tmi_probes failed \(TypeError"),
         (module(tmi_probes=3), r"tmi_probes failed \(TypeError"),
-        (module(tmi_probes="a"), r"tmi_probes failed \(ValueError"),
+        (module(tmi_probes="a"), r"tmi_probes failed \(TypeError: expected names and targets, as a dict; got str"),
         (module(tmi_probes={"a": 3}), 'expected "module:function" or a function, got 3'),
         (module(tmi_probes={"a": "no colon"}), 'expected "module:function"'),
         (module(tmi_probes={"a": "m:"}), 'expected "module:function"'),

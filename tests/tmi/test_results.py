@@ -13,7 +13,8 @@ KEY = "a" * 64
 
 def entry(dataset="d", network="n", seed=0, status="ok", k=None, flat=None, **more):
     metrics = {"a": 1.0, "b.c": 2.5} if status == "ok" else {}
-    return Entry(dataset, network, "p", seed, {"k": k, "flat": flat}, status, KEY, **({"metrics": metrics} | more))
+    cell = f"{dataset}[k={k}]/{network}/p seed {seed}"
+    return Entry(cell, dataset, network, "p", seed, {"k": k, "flat": flat}, status, KEY, **({"metrics": metrics} | more))
 
 
 @pytest.fixture
@@ -91,7 +92,8 @@ def test_select(results):
     assert len(results.select(dataset="d")) == 2
     assert results.select(k=1, dataset="d").entries == results.entries[:1]
     assert len(results.select(flat=None)) == 3
-    assert results.select(status="failed").entries == results.failed
+    assert results.select(status="failed").entries == results.failed == [results.entries[3]]
+    assert results.missing == []
     assert results.select(seed=9).entries == []
     chosen = results.select(network="n")
     assert (chosen.name, chosen.columns) == ("s", results.columns)
@@ -110,7 +112,7 @@ def test_values(results):
 def test_load(results, tmp_path):
     store = Store(tmp_path)
     results.store = store
-    with pytest.raises(UnknownNameError, match=r"d/n/p seed 0 \[k=1,flat=True\]: there is no result \(ok\)"):
+    with pytest.raises(UnknownNameError, match=r"d\[k=1\]/n/p seed 0: there is no result \(ok\)"):
         results.load(results.entries[0])
     store.write(KEY, ProbeResult({"a": 1.0}), {})
     assert results.load(results.entries[0]).metrics == {"a": 1.0}
@@ -122,4 +124,4 @@ def test_load(results, tmp_path):
 
 def test_text(results):
     assert repr(results) == "Results(s: 5 cells, 1 failed)"
-    assert [str(e) for e in results][:3] == ["d/n/p seed 0 [k=1,flat=True]", "d/n/p seed 1 [k=3,flat=False]", "e/n/p seed 0"]
+    assert [str(e) for e in results][:3] == ["d[k=1]/n/p seed 0", "d[k=3]/n/p seed 1", "e[k=None]/n/p seed 0"]

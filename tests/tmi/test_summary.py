@@ -10,7 +10,7 @@ from tmi.summary import Group, groups, lines
 
 
 def entry(seed, k=None, network="n", **metrics):
-    return Entry("d", network, "p", seed, {"k": k}, "ok" if metrics else "failed", None, metrics=metrics)
+    return Entry("cell", "d", network, "p", seed, {"k": k}, "ok" if metrics else "failed", None, metrics=metrics)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))

@@ -24,7 +24,7 @@ def test_a_good_plugin(tmp_path):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (HEAD, "probe p: probe 'p' of plug-in checked: module .* has no 'p'"),
+        (HEAD, "probe p: probe 'p' of plug-in checked: file checked.py has no 'p'"),
         (HEAD + "p = 3\n", "is not a function"),
         (HEAD + "def p(network, data):\n    pass\n", "probe p: has no docstring"),
         (HEAD + 'def p(network):\n    """x"""\n', r"takes network, data by place .* got \(network\)"),

@@ -48,7 +48,9 @@ def test_nothing_global_is_left_changed(data):
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002
     before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    settings = torch.get_num_threads(), torch.backends.mkldnn.enabled
+    was = torch.get_num_threads()
+    torch.set_num_threads(2)  # other than the one that training takes
+    settings = 2, torch.backends.mkldnn.enabled
     cnn(data, seed=0, **SHORT)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
@@ -56,6 +58,7 @@ def test_nothing_global_is_left_changed(data):
     with pytest.raises(tmi.InputError):
         cnn(data, seed=0, lr=1e30, **SHORT)
     assert (torch.get_num_threads(), torch.backends.mkldnn.enabled) == settings
+    torch.set_num_threads(was)
 
 
 def test_layers_are_those_of_theorem1_each_with_its_own_relu(data):
