@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .explain import Explanation
     from .hookspecs import hookimpl
     from .keys import external
-    from .matching import Matches, match
+    from .matching import Matches, match, match_batches
     from .network import Network
     from .precision import RoundingWarning, rounding
     from .progress import track
@@ -51,7 +51,7 @@ _HOME = {
         "SuiteError",
     ),
     "tiles": ("FeatureTile", "TileClass", "TemplateTask"),
-    "matching": ("match", "Matches"),
+    "matching": ("match", "match_batches", "Matches"),
     "dataset": ("Scenes", "Dataset"),
     "apart": ("separation", "Separation"),
     "network": ("Network",),
@@ -100,6 +100,7 @@ __all__ = [
     "hookimpl",
     "load_suite",
     "match",
+    "match_batches",
     "names",
     "probe",
     "read_result",

@@ -60,10 +60,13 @@ def theorem1(
         module = nn.Sequential(OrderedDict(hidden=TemplateMatch(task), logits=ClassSum(task)))
         return tmi.Network(module, ["hidden", "logits"], "constructed", task=task, meanings=meanings)
 
+    from tmi.precision import warn_of_rounding
+
     from .filters import needed_filters
 
     filters = needed_filters(task)
     left = _check_memory(task, filters, memory)
+    warn_of_rounding(data)
     from .literal_layers import literal_layers
 
     meanings["conv"] = filters.meanings  # called when asked for: they are many

@@ -71,8 +71,11 @@ def theorem2(
     groups, images_at_once = _plan(task, levels, padded, memory)
     values = _values(groups)
 
+    from tmi.precision import warn_of_rounding
+
     from .patch_layers import patch_network
 
+    warn_of_rounding(data, additions=4 * levels)
     module = patch_network(task, values, groups, padded, images_at_once)
     meanings: dict[str, Any] = {"values": partial(_value_meanings, values, padded)}
     for number, (_, patches) in enumerate(groups):

@@ -43,4 +43,4 @@ REMARKS = (
         "k = 1, 3 and 10 are all run.",
     ),
 )
-"""Title, what the paper says, what is done here. Those about Theorem 2 belong to a construction not run here."""
+"""Title, what the paper says, what is done here. Those about Theorem 2, which this suite does not run, are in the docs."""
