@@ -63,7 +63,7 @@ def _zero_error(results: tmi.Results) -> Iterator[Claim]:
 
 
 def _squares(results: tmi.Results) -> Iterator[Claim]:
-    for filters in _swept(results, "filters"):
+    for filters in swept_values(results, "filters"):
         values = results.select(dataset="squares", network="trained-squares", probe="accuracy", filters=filters).values(
             "accuracy"
         )
@@ -84,7 +84,7 @@ def _heuristics(results: tmi.Results) -> Iterator[Claim]:
         ("active_means_first", "A layer mean above 0.5 gives a positive first logit"),
         ("quiet_means_second", "A layer mean below 0.3 gives a negative first logit"),
     )
-    if 1 not in _swept(results, "filters"):
+    if 1 not in swept_values(results, "filters"):
         return
     chosen = results.select(dataset="squares", probe="squares-heuristics", filters=1)
     for metric, text in told:
@@ -101,7 +101,7 @@ def _heuristics(results: tmi.Results) -> Iterator[Claim]:
 
 
 def _fashion(results: tmi.Results) -> Iterator[Claim]:
-    for k in _swept(results, "tiles_per_class"):
+    for k in swept_values(results, "tiles_per_class"):
         chosen = results.select(dataset="fashion", network="trained-fashion", probe="accuracy", tiles_per_class=k)
         values = chosen.values("accuracy")
         if values:
@@ -123,7 +123,7 @@ def _inside(results: tmi.Results) -> Iterator[Claim]:
             f"active hidden neurons an image: {spread(active)}",
             "yes, exactly" if min(active) == max(active) == 1 else "not in every image",
         )
-    if 1 not in _swept(results, "tiles_per_class"):
+    if 1 not in swept_values(results, "tiles_per_class"):
         return
     chosen = results.select(dataset="fashion", network="trained-fashion", probe="selectivity", tiles_per_class=1)
     mono, many = chosen.values("monosemantic.hidden"), chosen.values("classes_per_neuron.hidden")
@@ -178,12 +178,12 @@ def plain_summary(results: tmi.Results) -> list[str]:
 
 def _learnt(results: tmi.Results) -> str:
     parts = []
-    for k in _swept(results, "tiles_per_class"):
+    for k in swept_values(results, "tiles_per_class"):
         chosen = results.select(dataset="fashion", network="trained-fashion", probe="accuracy", tiles_per_class=k)
         if chosen.values("accuracy"):
             parts.append(f"{np.mean(chosen.values('accuracy')):.2%} with {k} picture{'s' if k > 1 else ''} a class")
     text = f"On the clothing images the networks that learnt were right on {', '.join(parts)}. " if parts else ""
-    if 1 in _swept(results, "filters"):
+    if 1 in swept_values(results, "filters"):
         values = results.select(dataset="squares", network="trained-squares", probe="accuracy", filters=1).values("accuracy")
         stuck = sum(value < 0.6 for value in values)
         if values:
@@ -194,7 +194,7 @@ def _learnt(results: tmi.Results) -> str:
 
 
 def _insight(results: tmi.Results) -> str:
-    if 1 not in _swept(results, "tiles_per_class"):
+    if 1 not in swept_values(results, "tiles_per_class"):
         return ""
     found = {
         network: results.select(dataset="fashion", network=network, probe="activation-sparsity", tiles_per_class=1)
@@ -215,7 +215,8 @@ def _insight(results: tmi.Results) -> str:
     )
 
 
-def _swept(results: tmi.Results, column: str) -> list[int]:
+def swept_values(results: tmi.Results, column: str) -> list[int]:
+    """Return the values that a swept setting takes, sorted; none where it is not swept."""
     if column not in results.columns:
         return []
     return sorted({entry.swept[column] for entry in results if entry.swept.get(column) is not None})

@@ -177,7 +177,7 @@ def classes_per_neuron(counts: Mapping[str, NDArray[Any]], classes: int) -> Figu
     figure, axes = plt.subplots(1, len(counts), figsize=(2.6 * len(counts), 2.3), squeeze=False, sharey=True)
     for axis, (name, values) in zip(axes[0], counts.items(), strict=True):
         height = np.bincount(values.astype(int), minlength=classes + 1) / max(len(values), 1)
-        axis.bar(range(classes + 1), height, color=CONSTRUCTED if name.startswith("constructed") else TRAINED, width=0.8)
+        axis.bar(range(len(height)), height, color=CONSTRUCTED if name.startswith("constructed") else TRAINED, width=0.8)
         axis.set_title(f"{name}\n{len(values):,} live neurons")
         axis.set_xlabel("classes a neuron fires for")
         axis.set_xticks(range(0, classes + 1, 2 if classes > 5 else 1))

@@ -12,7 +12,7 @@ from tmi.report.html import bullets, figure, paragraph, table
 from tmi.report.style import house_style
 
 from . import figures
-from .claims import claims, plain_summary, spread
+from .claims import claims, plain_summary, spread, swept_values
 from .remarks import REMARKS
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _squares(results: tmi.Results) -> Section | None:
 def _tiles_per_class(results: tmi.Results) -> Section | None:
     rows = []
     for network in ("constructed", "trained-fashion"):
-        for k in _values(results, "tiles_per_class"):
+        for k in swept_values(results, "tiles_per_class"):
             chosen = results.select(dataset="fashion", network=network, probe="accuracy", tiles_per_class=k)
             test, train = chosen.values("accuracy"), chosen.values("train_accuracy")
             if test:
@@ -160,7 +160,7 @@ def _figure_4(results: tmi.Results) -> Section | None:
         return None
     rows = []
     for network in ("constructed", "trained-fashion"):
-        for k in _values(results, "tiles_per_class"):
+        for k in swept_values(results, "tiles_per_class"):
             at = {
                 probe: results.select(dataset="fashion", network=network, probe=probe, tiles_per_class=k)
                 for probe in ("background-robustness", "translation-robustness")
@@ -329,14 +329,12 @@ def _number(name: str) -> int:
     return int(first) if first.isdigit() else 0
 
 
-def _values(results: tmi.Results, column: str) -> list[int]:
-    return sorted({entry.swept[column] for entry in results if entry.swept.get(column) is not None})
-
-
 def _classes(results: tmi.Results) -> int:
-    """How many classes fashion has."""
-    entry = _first(results, dataset="fashion", probe="accuracy")
-    return len(results.load(entry).coords["class"]) if entry else 10
+    """How many classes fashion has, as the first result that names them says; 1 where none does."""
+    for entry in results.select(dataset="fashion", status="ok"):
+        if "class" in (coords := results.load(entry).coords):
+            return len(coords["class"])
+    return 1
 
 
 def _ratio(backgrounds: tmi.Results, places: tmi.Results) -> str:

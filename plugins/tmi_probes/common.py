@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tmi.errors import InputError
+from tmi.network import flat
 
 if TYPE_CHECKING:
     import tmi
+
+_ELEMENTS = 4_000_000  # activations held at a time
 
 NO_CLASS = -1
 """The prediction on an image whose largest logit two classes share, or is NaN."""
@@ -40,6 +43,37 @@ def labelled(scenes: tmi.Scenes, images: int | None = None) -> tmi.Scenes:
 def logits_of(network: tmi.Network, scenes: tmi.Scenes) -> NDArray[np.float64]:
     """Return the logits on the scenes' images, float64 (N, L), so that their differences are exact."""
     return network.logits(scenes.images).double().numpy()
+
+
+def sizes_of(network: tmi.Network, scenes: tmi.Scenes, layers: Sequence[str]) -> dict[str, int]:
+    """Return how many neurons each layer has, seen on one image."""
+    return {layer: values.numel() for layer, values in network.activations(scenes.images[:1], layers).items()}
+
+
+def activations_in_parts(
+    network: tmi.Network, scenes: tmi.Scenes, sizes: Mapping[str, int]
+) -> Iterator[tuple[slice, dict[str, NDArray[Any]]]]:
+    """Yield the activations of layers a few images at a time, so that few enough numbers are held.
+
+    Parameters
+    ----------
+    network : Network
+    scenes : Scenes
+    sizes : mapping of str to int
+        The layers, and their neurons; see `sizes_of`.
+
+    Yields
+    ------
+    rows : slice
+        Which images.
+    activations : dict of str to ndarray
+        Layer to activations (images, neurons).
+    """
+    chunk = max(1, min(256, _ELEMENTS // sum(sizes.values())))
+    for start in range(0, len(scenes), chunk):
+        rows = slice(start, start + chunk)
+        found = network.activations(scenes.images[rows], list(sizes), batch_size=chunk)
+        yield rows, {layer: flat(values) for layer, values in found.items()}
 
 
 def predictions(logits: NDArray[Any]) -> NDArray[np.int64]:

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import tmi
-from tmi.network import flat
 from tmi.params import Count, Share
 
-from .common import labelled
+from .common import activations_in_parts, labelled, sizes_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
 
-_ELEMENTS = 4_000_000  # activations held at a time
 
 INFO = {
     "class_selectivity": tmi.MetricInfo(
@@ -256,14 +254,12 @@ def _examined(
     layers = network.layers[:-1]
     if not layers:
         return {}
-    sizes = {layer: values.numel() for layer, values in network.activations(scenes.images[:1], layers).items()}
+    sizes = sizes_of(network, scenes, layers)
     index = {
         layer: np.sort(rng.permutation(size)[:neurons]) if size > neurons else np.arange(size) for layer, size in sizes.items()
     }
-    chunk = max(1, min(256, _ELEMENTS // sum(sizes.values())))
     found: dict[str, list[Array]] = {layer: [] for layer in layers}
-    for start in range(0, len(scenes), chunk):
-        activations = network.activations(scenes.images[start : start + chunk], layers, batch_size=chunk)
+    for _, activations in activations_in_parts(network, scenes, sizes):
         for layer in layers:
-            found[layer].append(flat(activations[layer])[:, index[layer]].astype(np.float64))
+            found[layer].append(activations[layer][:, index[layer]].astype(np.float64))
     return {layer: (index[layer], sizes[layer], np.concatenate(found[layer])) for layer in layers}

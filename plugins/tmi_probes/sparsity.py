@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import tmi
-from tmi.network import flat
 from tmi.params import Count
 
-from .common import labelled
+from .common import activations_in_parts, labelled, sizes_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_ELEMENTS = 4_000_000  # activations held at a time
 
 INFO = {
     "active_per_image": tmi.MetricInfo("Mean number of neurons that are not 0 on a test image (L0)", "lower", 0),
@@ -47,16 +45,13 @@ def activation_sparsity(network: tmi.Network, data: tmi.Dataset, *, images: Coun
     """
     scenes = labelled(data.test, images)
     layers = network.layers
-    one = network.activations(scenes.images[:1])
-    chunk = max(1, min(256, _ELEMENTS // sum(values.numel() for values in one.values())))
+    sizes = sizes_of(network, scenes, layers)
     count = np.zeros((len(scenes), len(layers)), np.int64)
     sparsity = np.full((len(scenes), len(layers)), np.nan)
-    fired = {layer: np.zeros(one[layer].numel(), np.int64) for layer in layers}
-    for start in range(0, len(scenes), chunk):
-        rows = slice(start, start + chunk)
-        activations = network.activations(scenes.images[rows], batch_size=chunk)
+    fired = {layer: np.zeros(size, np.int64) for layer, size in sizes.items()}
+    for rows, activations in activations_in_parts(network, scenes, sizes):
         for column, layer in enumerate(layers):
-            values = flat(activations[layer])
+            values = activations[layer]
             active = values != 0
             count[rows, column] = active.sum(1)
             fired[layer] += active.sum(0)

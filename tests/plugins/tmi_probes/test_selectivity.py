@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score, roc_auc_score
 
 import tmi
-from tmi_probes import selectivity as module
 from tmi_probes.selectivity import auc, class_selectivity, monosemanticity_score, mutual_information, panel, selectivity
 
 from .toys import TASK, Phi, cnn_network, dataset, network
@@ -121,7 +120,7 @@ def test_layers_larger_than_asked_for_are_sampled(monkeypatch):
     every = selectivity(net, data, seed=0)
     assert some.arrays["auc.conv"].values == pytest.approx(every.arrays["auc.conv"].values[index], nan_ok=True)
     assert (selectivity(net, data, seed=1, neurons=20).arrays["neuron_index.conv"].values != index).any()
-    monkeypatch.setattr(module, "_ELEMENTS", 500)
+    monkeypatch.setattr("tmi_probes.common._ELEMENTS", 500)
     assert selectivity(net, data, seed=0).metrics == pytest.approx(every.metrics, rel=1e-5)
 
 

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tmi
-from tmi_probes import sparsity
 from tmi_probes.sparsity import activation_sparsity, hoyer
 
 from .test_accuracy import numbered
@@ -57,7 +56,7 @@ def test_a_layer_of_one_neuron_has_no_hoyer():
 def test_chunks_do_not_matter(monkeypatch):
     data, net = dataset(), cnn_network()
     whole = activation_sparsity(net, data)
-    monkeypatch.setattr(sparsity, "_ELEMENTS", 500)
+    monkeypatch.setattr("tmi_probes.common._ELEMENTS", 500)
     parts = activation_sparsity(net, data)
     assert parts.metrics == pytest.approx(whole.metrics, rel=1e-6)
     assert (parts.arrays["active_count"].values == whole.arrays["active_count"].values).all()
