@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .errors import (
         DamagedFileError,
         DataFileError,
+        EngineError,
         InputError,
         PluginError,
         StoreError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .store import Store, read_result
     from .suite import load_suite
     from .tiles import FeatureTile, TemplateTask, TileClass
+    from .trained import train_once
 
 _HOME = {
     "errors": (
@@ -48,6 +50,7 @@ _HOME = {
         "DataFileError",
         "StoreError",
         "DamagedFileError",
+        "EngineError",
         "SuiteError",
     ),
     "tiles": ("FeatureTile", "TileClass", "TemplateTask"),
@@ -61,6 +64,7 @@ _HOME = {
     "hookspecs": ("hookimpl",),
     "keys": ("external",),
     "progress": ("track",),
+    "trained": ("train_once",),
     "registry": ("names", "describe", "generate", "build", "probe"),
     "store": ("Store", "read_result"),
     "suite": ("load_suite",),
@@ -73,6 +77,7 @@ __all__ = [
     "DamagedFileError",
     "DataFileError",
     "Dataset",
+    "EngineError",
     "Explanation",
     "FeatureTile",
     "InputError",
@@ -108,6 +113,7 @@ __all__ = [
     "run",
     "separation",
     "track",
+    "train_once",
 ]
 
 

@@ -90,7 +90,17 @@ def main() -> None:
 @_only
 @_json
 @_report
-@click.option("--dry-run", is_flag=True, help="Say what would be computed and what is in the store; compute nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be computed, what is in the store, and what it would take.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, metavar="N", help="Processes that compute [default: 1].")
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers compute, as tcp://10.0.0.1:8786.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of each process.")
+@click.option("--memory", metavar="SIZE", help='What one of several workers may take, as "4 GB".')
+@click.option("--timeout", type=float, metavar="SECONDS", help="What a data set, a network or a probe may take.")
+@click.option(
+    "--attempts", type=click.IntRange(min=1), default=2, metavar="N", help="Tries of a cell that ends its worker [default: 2]."
+)
+@click.option("--fail-fast", is_flag=True, help="Begin nothing new once a cell failed.")
+@click.option("--retry-failed", is_flag=True, help="Compute only the cells that failed when they were last tried.")
 def run(
     suite: str,
     store: str | None,
@@ -99,13 +109,16 @@ def run(
     json_file: str | None,
     report_dir: str | None,
     dry_run: bool,
+    workers: int,
+    **how: Any,
 ) -> None:
     """Run SUITE, a registered name or a TOML file; what is in the store is not computed again."""
     import time
 
     from .display import Lines
-    from .runner import collect
+    from .runner import collect, estimate
     from .runner import run as run_suite
+    from .store import Store
     from .suite import load_suite
 
     begun = time.perf_counter()
@@ -119,21 +132,24 @@ def run(
     if dry_run:
         results = collect(loaded, store, only=only)
         for entry in results:
-            click.echo(f"{'cached ' if entry.status == 'ok' else 'compute'}  {entry}")
-        missing = len(results.missing)
-        click.echo(f"{len(results)} cells: {missing} to compute, {len(results) - missing} in the store")
+            again = ", which failed before" if entry.status == "failed" else ""
+            click.echo(f"{'cached ' if entry.status == 'ok' else 'compute'}  {entry}{again}")
+        there = sum(entry.status == "ok" for entry in results)
+        took = f"; {estimate(loaded, Store(store), only=only, workers=workers)}" if there < len(results) else ""
+        click.echo(f"{len(results)} cells: {len(results) - there} to compute, {there} in the store{took}")
         return
+    watcher = None if sys.stderr.isatty() else Lines()
     try:
-        results = run_suite(loaded, store, only=only, watcher=None if sys.stderr.isatty() else Lines())
+        results = run_suite(loaded, store, workers, only=only, watcher=watcher, **how)
     except KeyboardInterrupt:
         click.echo("stopped; what was finished is kept, and the same command goes on from there", err=True)
         sys.exit(130)
     _deliver(results, json_file, report_dir)
     cached = sum(entry.cached for entry in results)
     failed = len(results.failed)
-    click.echo(
-        f"{results.name}: {len(results)} cells, {cached} from the store, {failed} failed, {time.perf_counter() - begun:.1f} s"
-    )
+    untried = f", {len(results.missing)} not tried" if results.missing else ""
+    took = f"{time.perf_counter() - begun:.1f} s"
+    click.echo(f"{results.name}: {len(results)} cells, {cached} from the store, {failed} failed{untried}, {took}")
     if failed == len(results) and all(entry.mistake for entry in results):
         raise SuiteError(list(dict.fromkeys(entry.message for entry in results)))  # nothing could be: the suite is wrong
     sys.exit(1 if failed else 0)
@@ -191,6 +207,7 @@ def check(what: str, plugins: tuple[str, ...]) -> None:
 @_only
 @_json
 @click.option("--metric", multiple=True, metavar="NAME", help="Only these metrics; repeatable.")
+@click.option("--failed", is_flag=True, help="Instead, the cells that failed when they were last tried, with their tracebacks.")
 def results(
     suite: str,
     store: str | None,
@@ -198,6 +215,7 @@ def results(
     only: tuple[str, ...],
     json_file: str | None,
     metric: tuple[str, ...],
+    failed: bool,
 ) -> None:
     """Show what the store has of SUITE: mean and spread over the seeds; nothing is computed.
 
@@ -221,8 +239,14 @@ def results(
         if known and name not in known:
             raise UnknownNameError(f"metric {name!r} is unknown{did_you_mean(name, known)}")
     _deliver(found, json_file, None)
+    if failed:
+        for entry in found.failed:
+            click.echo(f"{entry}: {entry.message}\n{entry.traceback}")
+        return
     for line in lines(found, metric):
         click.echo(line)
+    if found.failed:
+        click.echo(f"{len(found.failed)} of {len(found)} cells failed; tmi results {suite} --failed says why", err=True)
     if found.missing:
         click.echo(f"{len(found.missing)} of {len(found)} cells are not in the store; tmi run {suite} computes them", err=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -34,12 +34,22 @@ def watching(watcher: Watcher | None) -> Iterator[Watcher]:
             yield _Silent()
 
 
+def spell(seconds: float) -> str:
+    """Write a duration as people say it: ``"40 s"``, ``"12 min"``, ``"3 h 20 min"``."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 class Lines:
     """A line every so often: for logs."""
 
-    def start(self, todo: int, cached: int) -> None:
+    def start(self, todo: int, cached: int, left: Callable[[], float | None]) -> None:
         """Say how much there is to do."""
-        self._todo, self._done, self._failed = todo, 0, 0
+        self._todo, self._done, self._failed, self._left = todo, 0, 0, left
         self._told: set[str] = set()
         self._begun = self._said = time.monotonic()
         print(f"{todo} cells to compute, {cached} in the store", file=sys.stderr, flush=True)
@@ -47,7 +57,7 @@ class Lines:
     def done(self, outcome: Outcome) -> None:
         """Say how far the run is, if enough time has passed or it is the last cell."""
         self._done += 1
-        if outcome.result is None:
+        if outcome.failed:
             self._failed += 1
             if outcome.message not in self._told:  # what fails many cells is said once
                 print(f"  failed: {outcome.planned.cell}: {outcome.message}", file=sys.stderr, flush=True)
@@ -56,18 +66,27 @@ class Lines:
         if now - self._said >= _EVERY or self._done == self._todo:
             self._said = now
             failed = f", {self._failed} failed" if self._failed else ""
+            left = self._left() if self._done < self._todo else None
+            known = "" if left is None else f", about {spell(left)} left"
             print(
-                f"  {self._done}/{self._todo} cells{failed}, {now - self._begun:.0f} s, last: {outcome.planned.cell}",
+                f"  {self._done}/{self._todo} cells{failed}, {now - self._begun:.0f} s{known}, last: {outcome.planned.cell}",
                 file=sys.stderr,
                 flush=True,
             )
 
+    def say(self, text: str) -> None:
+        """Say it."""
+        print(f"  {text}", file=sys.stderr, flush=True)
+
 
 class _Silent:
-    def start(self, todo: int, cached: int) -> None:
+    def start(self, todo: int, cached: int, left: Callable[[], float | None]) -> None:
         pass
 
     def done(self, outcome: Outcome) -> None:
+        pass
+
+    def say(self, text: str) -> None:
         pass
 
 
@@ -77,16 +96,16 @@ class _Bars:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
-    def start(self, todo: int, cached: int) -> None:
+    def start(self, todo: int, cached: int, left: Callable[[], float | None]) -> None:
         self._failed = 0
         self._told: set[str] = set()
-        self._cached = cached
-        self._task = self._progress.add_task("cells", total=todo, note=f"{cached} in the store")
+        self._cached, self._left = cached, left
+        self._task = self._progress.add_task("cells", total=todo, left=self._time_left(), note=f"{cached} in the store")
 
     def done(self, outcome: Outcome) -> None:
         from rich.markup import escape  # labels and messages may hold square brackets
 
-        if outcome.result is None:
+        if outcome.failed:
             self._failed += 1
             if outcome.message not in self._told:
                 told = escape(f"{outcome.planned.cell}: {outcome.message}")
@@ -94,12 +113,19 @@ class _Bars:
             self._told.add(outcome.message)
         failed = f" · [red]{self._failed} failed[/]" if self._failed else ""
         note = f"{self._cached} in the store{failed} · {escape(str(outcome.planned.cell))}"
-        self._progress.update(self._task, advance=1, note=note)
+        self._progress.update(self._task, advance=1, left=self._time_left(), note=note)
+
+    def say(self, text: str) -> None:
+        self._progress.console.print(text, style="yellow", highlight=False, markup=False)
+
+    def _time_left(self) -> str:
+        left = self._left()
+        return "" if left is None else f"{spell(left)} left"
 
     def track(self, steps: Iterable[T], description: str, total: int | None) -> Iterator[T]:
         from rich.markup import escape
 
-        task = self._progress.add_task(escape(description), total=total, note="")
+        task = self._progress.add_task(escape(description), total=total, left="", note="")
         try:
             yield from self._progress.track(steps, task_id=task, total=total)
         finally:
@@ -109,7 +135,7 @@ class _Bars:
 @contextmanager
 def _bars() -> Iterator[_Bars]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Column
 
     # Where the line is too short the note gives way, not the counts.
@@ -118,7 +144,7 @@ def _bars() -> Iterator[_Bars]:
         BarColumn(bar_width=None, table_column=Column(min_width=10, max_width=30)),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         TimeElapsedColumn(table_column=Column(no_wrap=True)),
-        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as progress:

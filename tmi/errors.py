@@ -29,6 +29,10 @@ class StoreError(TmiError):
     """A store that cannot be read or written."""
 
 
+class EngineError(TmiError):
+    """Workers that cannot be started or reached, or that were lost."""
+
+
 class DamagedFileError(StoreError):
     """A stored file whose bytes are not those that were written."""
 

@@ -41,6 +41,7 @@ _CORE = (
     "seeds",
     "params",
     "registry",
+    "trained",
 )
 
 F = TypeVar("F", bound=Callable[..., Any])

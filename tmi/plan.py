@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -32,6 +32,20 @@ class Planned:
     network_key: str | None
     key: str | None
 
+    @property
+    def dataset_id(self) -> Hashable:
+        """The same for cells that share a data set."""
+        return self.dataset_key or _id(self.cell.dataset, self.cell.seed)
+
+    @property
+    def network_id(self) -> Hashable:
+        """The same for cells that share a network."""
+        return self.network_key or (self.dataset_id, _id(self.cell.network, self.cell.seed))
+
+
+def _id(choice: Choice, seed: int) -> Hashable:
+    return choice.component.name, repr(choice.params), seed
+
 
 def make_plan(suite: Suite, only: str | Iterable[str] = ()) -> list[Planned]:
     """Return the cells of a suite with their keys.
@@ -53,7 +67,7 @@ def make_plan(suite: Suite, only: str | Iterable[str] = ()) -> list[Planned]:
     if not cells:
         names = sorted({cell.labels for cell in suite.cells})
         raise SuiteError([f"--only {', '.join(patterns)}: fits no cell; there are: {', '.join(names)}"])
-    makers = _Keys()
+    makers = Keys()
     return [Planned(cell, suite.registry, *makers.of(cell)) for cell in cells]
 
 
@@ -65,7 +79,7 @@ def _fits(cell: Cell, pattern: str) -> bool:
     return any(fnmatchcase(name, pattern) for name in (str(cell), str(cell).rpartition(" seed ")[0], cell.labels))
 
 
-class _Keys:
+class Keys:
     """Keys of cells; those of data sets and networks are computed once."""
 
     def __init__(self) -> None:
@@ -74,6 +88,13 @@ class _Keys:
         self._code: dict[str, str | None] = {}
 
     def of(self, cell: Cell) -> tuple[str | None, str | None, str | None]:
+        """Return the keys of a cell's data set, network and result.
+
+        Raises
+        ------
+        SuiteError
+            If what a data set reads from outside cannot be named.
+        """
         dataset = self._key(cell.dataset, cell.seed, ())
         network = self._key(cell.network, cell.seed, (dataset,))
         return dataset, network, self._key(cell.probe, cell.seed, (dataset, network))

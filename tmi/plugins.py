@@ -193,6 +193,11 @@ class PluginHost:
         self._manager = pluggy.PluginManager("tmi")
         self._manager.add_hookspecs(hookspecs)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that plug-ins were loaded from, in order."""
+        return tuple(plugin.file for plugin in self._plugins.values() if plugin.file is not None)
+
     def load_installed(self) -> None:
         """Let in every module that an installed distribution names in the entry-point group ``tmi``."""
         for entry, origin in _entry_points(self.faults):

@@ -37,6 +37,11 @@ class Registry:
         """What was refused, and why."""
         return self._host.faults
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The plug-in files among its plug-ins."""
+        return self._host.files
+
     def names(self, kind: str) -> list[str]:
         """Return the registered names of a kind, sorted.
 
@@ -105,6 +110,7 @@ class Registry:
         with fixed_seed(seed):
             network = component.function(data, **_with_seed(component, seed), **values)
         _expect(component, network, Network)
+        network.module.zero_grad()  # the last step's gradients would not come back from a file
         network.name, network.seed, network.params = name, seed, values
         result: Network = network
         return result

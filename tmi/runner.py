@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import datetime
+import uuid
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .engines import Outcome, serial
-from .errors import InputError
+from .engines import Engine, Orders, Outcome, serial
+from .errors import InputError, StoreError
+from .interrupts import stoppable
 from .plan import Planned, make_plan
+from .provenance import now
 from .results import Entry, Results, Status
-from .store import Store, Stored
+from .store import Failure, Store, Stored
 from .suite import Suite, load_suite
 
 if TYPE_CHECKING:
+    from .costs import Estimate
     from .registry import Registry
 
 
 class Watcher(Protocol):
     """What wants to know how a run goes on; see `tmi.display`."""
 
-    def start(self, todo: int, cached: int) -> None:
-        """Before the first cell is computed."""
+    def start(self, todo: int, cached: int, left: Callable[[], float | None]) -> None:
+        """Before the first cell is computed; ``left()`` estimates the seconds that are left, where anything is known."""
 
     def done(self, outcome: Outcome) -> None:
         """After each."""
+
+    def say(self, text: str) -> None:
+        """What a person should read now."""
 
 
 def run(
@@ -34,6 +40,13 @@ def run(
     store: str | Path | Store | None = None,
     workers: int = 1,
     *,
+    scheduler: str | None = None,
+    threads: int | None = None,
+    memory: str | float | None = None,
+    timeout: float | None = None,
+    attempts: int = 2,
+    fail_fast: bool = False,
+    retry_failed: bool = False,
     only: str | Iterable[str] = (),
     plugins: str | Path | Iterable[str | Path] = (),
     registry: Registry | None = None,
@@ -48,7 +61,22 @@ def run(
     store : str, Path or Store, optional
         By default the variable ``TMI_STORE``, else the folder ``tmi-store``.
     workers : int
-        Only 1 so far.
+        Processes that compute at the same time. 1 is this process; more need the extra ``dask``.
+    scheduler : str, optional
+        Address of a Dask scheduler, such as ``"tcp://10.0.0.1:8786"``, whose workers compute instead; they must see the store's
+        folder and have the same code.
+    threads : int, optional
+        Threads of each process. By default as many as torch takes; with several workers the cores are shared out.
+    memory : str or float, optional
+        What one worker may take, such as ``"4 GB"`` or bytes; one that takes more is ended. By default an equal share.
+    timeout : float, optional
+        Seconds that a data set, a network or a probe may take.
+    attempts : int
+        How often a cell is begun that ends its worker.
+    fail_fast : bool
+        Whether to begin nothing new once a cell failed.
+    retry_failed : bool
+        Whether to compute only the cells that failed when they were last tried.
     only : str or iterable of str
         Patterns over the cells' names; see `tmi.plan.make_plan`.
     plugins : path or iterable of path
@@ -67,31 +95,105 @@ def run(
     ------
     SuiteError
         With everything that is wrong with the suite, before anything runs.
+    InputError
+        For a setting of the run that makes no sense, or a package that it needs and that is missing.
     StoreError
-        If the store cannot be written to, before anything runs.
+        If the store cannot be written to, before anything runs or when it is full; what is finished is kept.
     KeyboardInterrupt
-        As it comes; what is finished is kept, and the next run goes on from there.
+        After Ctrl-C or SIGTERM: the first lets what is running finish, the second does not. What is finished is kept, and the
+        next run goes on from there.
     """
-    if workers != 1:
-        raise InputError(f"workers: this version computes in one process, so it must be 1, got {workers!r}")
+    engine = _engine(workers, scheduler, threads, memory, timeout, attempts)
     if not isinstance(suite, Suite):
         suite = load_suite(suite, plugins=plugins, registry=registry)
     store = store if isinstance(store, Store) else Store(store)
     plan = make_plan(suite, only)
-    found = {id(p): store.read(p.key) if p.key else None for p in plan}
-    todo = [p for p in plan if found[id(p)] is None]
-    outcomes: dict[int, Entry] = {}
+    found = store.read_all(p.key for p in plan if p.key)
+    todo = [p for p in plan if p.key not in found]
+    if retry_failed:
+        failed = store.failures()
+        todo = [p for p in todo if p.key in failed]
+    done: dict[int, Entry] = {}
     if todo:
         store.prepare()
-        from .display import watching
-
-        with watching(watcher) as told:
-            told.start(len(todo), len(plan) - len(todo))
-            for outcome in serial(todo):
-                outcomes[id(outcome.planned)] = _keep(store, suite, outcome)
-                told.done(outcome)
-    entries = [outcomes.get(id(p)) or _entry(suite, p, "ok", found[id(p)], cached=True) for p in plan]
+        orders = Orders(store, uuid.uuid4().hex, threads, timeout, attempts)
+        cached = sum(p.key in found for p in plan)
+        _compute(engine, todo, cached, orders, suite, watcher, fail_fast, max(1, workers), done)
+    entries = []
+    for p in plan:
+        stored = found.get(p.key or "")
+        status: Status = "ok" if stored else "missing"
+        entries.append(done.get(id(p)) or _entry(suite, p, status, stored, cached=stored is not None))
     return _results(suite, entries, store)
+
+
+def _engine(workers: Any, scheduler: Any, threads: Any, memory: Any, timeout: Any, attempts: Any) -> Engine:
+    """Choose the engine, and refuse settings that make no sense."""
+    for name, value in (("workers", workers), ("threads", threads), ("attempts", attempts)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise InputError(f"{name}: expected a whole number of at least 1, got {value!r}")
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < 1e9):
+        raise InputError(f"timeout: expected seconds, more than 0, got {timeout!r}")
+    if scheduler is not None and workers != 1:
+        raise InputError("workers, scheduler: give one of them; a scheduler has its own workers")
+    if workers == 1 and scheduler is None:
+        if memory is not None:
+            raise InputError("memory: it bounds worker processes; give workers as well, at least 2")
+        return serial
+    from .engines.cluster import engine
+
+    return engine(workers=None if scheduler else workers, scheduler=scheduler, memory=memory)
+
+
+def _compute(
+    engine: Engine,
+    todo: Sequence[Planned],
+    cached: int,
+    orders: Orders,
+    suite: Suite,
+    watcher: Watcher | None,
+    fail_fast: bool,
+    workers: int,
+    done: dict[int, Entry],
+) -> None:
+    from .costs import Costs
+    from .display import watching
+
+    left = Costs(orders.store.index.costs()).time_left(todo, workers, *_there(todo, orders.store))
+    lost: Outcome | None = None
+    with watching(watcher) as told, stoppable(told.say) as stop:
+        orders.stop = stop
+        told.start(len(todo), cached, left.seconds)
+        try:
+            for outcome in engine(todo, orders):
+                for remark in outcome.remarks:
+                    warnings.warn(remark, stacklevel=3)
+                if outcome.fatal:
+                    stop.asked, lost = True, outcome
+                    continue
+                done[id(outcome.planned)] = _settle(orders, suite, outcome)
+                spent = {"probe": outcome.seconds} if outcome.stored is None else outcome.stored.record["seconds"]
+                left.update(outcome.planned, spent)
+                told.done(outcome)
+                stop.asked |= fail_fast and bool(outcome.failed)
+        finally:
+            orders.store.flush()
+    if lost is not None:
+        kept = sum(entry.status == "ok" for entry in done.values()) + cached
+        raise StoreError(f"{lost.message}; the {kept} results that there are stay, and the next run goes on from there")
+    if stop.by_signal:
+        raise KeyboardInterrupt
+
+
+def _settle(orders: Orders, suite: Suite, outcome: Outcome) -> Entry:
+    """Turn an outcome into a row, and remember a failure."""
+    planned = outcome.planned
+    if outcome.stored is not None:
+        return _entry(suite, planned, "ok", outcome.stored, _result=outcome.result)
+    if planned.key is not None:
+        failure = Failure(str(planned.cell), outcome.message, outcome.traceback, outcome.mistake, orders.run, now())
+        orders.store.write_failure(planned.key, failure)
+    return _entry(suite, planned, "failed", message=outcome.message, traceback=outcome.traceback, mistake=outcome.mistake)
 
 
 def collect(
@@ -101,7 +203,10 @@ def collect(
     only: str | Iterable[str] = (),
     plugins: str | Path | Iterable[str | Path] = (),
 ) -> Results:
-    """Return what the store has of a suite, computing nothing; cells that it lacks have the status ``missing``.
+    """Return what the store has of a suite, computing nothing.
+
+    Cells that it lacks have the status ``failed`` and the message of their failure if they failed when they were last tried, else
+    ``missing``.
 
     Parameters
     ----------
@@ -111,11 +216,43 @@ def collect(
     if not isinstance(suite, Suite):
         suite = load_suite(suite, plugins=plugins)
     store = store if isinstance(store, Store) else Store(store)
+    plan = make_plan(suite, only)
+    found = store.read_all(p.key for p in plan if p.key)
+    failures = store.failures() if len(found) < len(plan) else set()
     entries = []
-    for planned in make_plan(suite, only):
-        stored = store.read(planned.key) if planned.key else None
-        entries.append(_entry(suite, planned, "ok" if stored else "missing", stored, cached=stored is not None))
+    for planned in plan:
+        stored = found.get(planned.key or "")
+        failure = store.read_failure(planned.key) if stored is None and planned.key and planned.key in failures else None
+        if failure is not None:
+            entry = _entry(
+                suite, planned, "failed", message=failure.message, traceback=failure.traceback, mistake=failure.mistake
+            )
+        else:
+            entry = _entry(suite, planned, "ok" if stored else "missing", stored, cached=stored is not None)
+        entries.append(entry)
     return _results(suite, entries, store)
+
+
+def estimate(suite: Suite, store: Store, *, only: str | Iterable[str] = (), workers: int = 1) -> Estimate:
+    """Return what computing the missing cells of a suite would take, by the costs that the store has recorded.
+
+    Parameters
+    ----------
+    suite, store, only
+        As for `run`.
+    workers : int
+    """
+    from .costs import Costs
+
+    plan = make_plan(suite, only)
+    todo = [p for p in plan if p.key is None or p.key not in store]
+    return Costs(store.index.costs()).estimate(todo, *_there(todo, store), workers)
+
+
+def _there(todo: Sequence[Planned], store: Store) -> tuple[set[str], set[str]]:
+    """Return the keys of the data sets and networks of these cells that the store has."""
+    datasets, networks = {p.dataset_key for p in todo if p.dataset_key}, {p.network_key for p in todo if p.network_key}
+    return {key for key in datasets if store.has("dataset", key)}, {key for key in networks if store.has("network", key)}
 
 
 def _results(suite: Suite, entries: list[Entry], store: Store) -> Results:
@@ -139,58 +276,3 @@ def _entry(suite: Suite, planned: Planned, status: Status, stored: Stored | None
     return Entry(
         str(cell), cell.dataset.label, cell.network.label, cell.probe.label, cell.seed, swept, status, planned.key, **more
     )
-
-
-def _keep(store: Store, suite: Suite, outcome: Outcome) -> Entry:
-    planned, result = outcome.planned, outcome.result
-    if result is None:
-        return _entry(suite, planned, "failed", message=outcome.message, traceback=outcome.traceback, mistake=outcome.mistake)
-    record = _record(outcome)
-    more: dict[str, Any] = {"metrics": dict(result.metrics), "record": record, "notes": result.notes}
-    changed = [choice for choice in planned.cell.choices if not choice.component.is_current()]
-    if changed:
-        warnings.warn(f"{planned.cell}: the code of {changed[0]} changed meanwhile, so the result is not kept", stacklevel=3)
-        return _entry(suite, planned, "ok", _result=result, **more)
-    if planned.key:
-        try:
-            store.write(planned.key, result, record)
-        except InputError as error:
-            outcome.result, outcome.message = None, str(error)
-            return _keep(store, suite, outcome)
-        return _entry(suite, planned, "ok", **more)
-    warnings.warn(
-        f"{planned.cell}: its code cannot be fingerprinted, so the result is not kept; "
-        "functions in files and packages can be, those typed into an interpreter cannot",
-        stacklevel=3,
-    )
-    return _entry(suite, planned, "ok", _result=result, **more)
-
-
-def _record(outcome: Outcome) -> dict[str, Any]:
-    """Provenance: everything that made a number, and what only accompanied it."""
-    import torch
-
-    from . import __version__, keys
-
-    cell = outcome.planned.cell
-    return {
-        "tmi": __version__,
-        "versions": keys.versions(),
-        "seed": cell.seed,
-        **{
-            choice.kind: {
-                "name": choice.component.name,
-                "params": choice.params,
-                "plugin": choice.component.plugin.name,
-                "origin": choice.component.plugin.origin,
-            }
-            for choice in cell.choices
-        },
-        "keys": {"dataset": outcome.planned.dataset_key, "network": outcome.planned.network_key},
-        "data": outcome.notes,
-        "device": "cpu",
-        "threads": torch.get_num_threads(),
-        "seconds": {name: round(value, 6) for name, value in outcome.seconds.items()},
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "warnings": outcome.warnings,
-    }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -77,11 +78,16 @@ def test_dry_run(folder):
     toys.suite(folder, head=PLUGINS + "\nseeds = [0, 1]")
     done = call("run", "suite.toml", "--dry-run")
     assert done.stdout.splitlines() == [
-        "compute  d/n/p seed 0", "compute  d/n/p seed 1", "2 cells: 2 to compute, 0 in the store",
+        "compute  d/n/p seed 0", "compute  d/n/p seed 1",
+        "2 cells: 2 to compute, 0 in the store; no recorded cost to estimate the time by",
     ]  # fmt: skip
     assert not (folder / "tmi-store").exists()
     call("run", "suite.toml", "--only", "seed 1")
-    assert "cached   d/n/p seed 1" in call("run", "suite.toml", "--dry-run").stdout
+    cached, estimate = call("run", "suite.toml", "--dry-run").stdout.splitlines()[1:]
+    assert cached == "cached   d/n/p seed 1"
+    assert re.fullmatch(r"2 cells: 1 to compute, 1 in the store; about [\d.]+ s, [\d.]+ kB", estimate), (
+        "data sets and networks too"
+    )
     assert call("run", "suite.toml", "--dry-run", "--only", "*seed 0").stdout.splitlines()[-1].startswith("1 cells: 1 to")
 
 

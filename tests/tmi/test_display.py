@@ -106,7 +106,7 @@ def test_the_bars_are_gone_after_an_error(monkeypatch):
 
     def interrupted():
         with display.watching(None) as told:
-            told.start(3, 0)
+            told.start(3, 0, lambda: None)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

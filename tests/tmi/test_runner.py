@@ -48,8 +48,12 @@ class Seen:
     def __init__(self):
         self.said = []
 
-    def start(self, todo, cached):
+    def start(self, todo, cached, left):
         self.said.append((todo, cached))
+        self.left = left
+
+    def say(self, text):
+        self.said.append(text)
 
     def done(self, outcome):
         self.said.append((str(outcome.planned.cell), outcome.message))
@@ -90,7 +94,7 @@ def test_only_what_is_new_is_computed(folder):
     run(folder, head=PLUGINS + "\nseeds = [0]")
     calls(folder)
     run(folder, toys.BASE + "[probes.q]\nuse = 'toy-probe'\nscale = 2\n", head=PLUGINS + "\nseeds = [0]")
-    assert calls(folder) == ["data 0", "net 0", "probe 0 2.0"]
+    assert calls(folder) == ["probe 0 2.0"], "data set and network come from the store"
     run(folder, head=PLUGINS + "\nseeds = [1, 0]")
     assert calls(folder) == ["data 1", "net 1", "probe 1 1.0"]
 
@@ -194,13 +198,13 @@ def test_a_disk_that_fills_up_keeps_what_was_done(folder, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", fill)
     head = PLUGINS + "\nseeds = [0, 1, 2, 3]"
-    with pytest.raises(StoreError, match="No space left on device"):
+    with pytest.raises(StoreError, match=r"No space left on device.; the 2 results that there are stay, and the next run"):
         run(folder, head=head)
     monkeypatch.setattr(os, "fsync", before)
     calls(folder)
     results = run(folder, head=head)
     assert [e.cached for e in results] == [True, True, False, False]
-    assert calls(folder) == ["data 2", "net 2", "probe 2 1.0", "data 3", "net 3", "probe 3 1.0"]
+    assert calls(folder) == ["probe 2 1.0", "data 3", "net 3", "probe 3 1.0"]
 
 
 def test_a_damaged_file_is_computed_again(folder):
@@ -211,7 +215,7 @@ def test_a_damaged_file_is_computed_again(folder):
     with pytest.warns(UserWarning, match="is damaged"):
         (second,) = run(folder)
     assert not second.cached
-    assert len(calls(folder)) == 3
+    assert calls(folder) == ["probe 0 1.0"]
     assert second.metrics == first.metrics
     assert run(folder).entries[0].cached
 
@@ -250,10 +254,25 @@ def test_without_a_fingerprint_nothing_is_kept(folder):
     assert list(Store(folder / "store").keys()) == []
 
 
-@pytest.mark.parametrize("workers", [0, 2, -1, "1", 1.5])
-def test_one_worker(folder, workers):
-    with pytest.raises(InputError, match="workers"):
-        run(folder, workers=workers)
+@pytest.mark.parametrize(
+    "how",
+    [
+        *({"workers": value} for value in (0, -1, "1", 1.5, True)),
+        *({"threads": value} for value in (0, -1, "1", 1.5)),
+        *({"attempts": value} for value in (0, 1.5)),
+        *({"timeout": value} for value in (0, -1, "1", float("nan"), float("inf"), True)),
+        {"memory": "4 GB"},
+        {"workers": 2, "memory": "much"},
+        {"workers": 2, "memory": "1 MB"},
+        {"workers": 2, "scheduler": "tcp://127.0.0.1:1"},
+        {"scheduler": "tcp://127.0.0.1:1", "memory": "4 GB"},
+    ],
+    ids=str,
+)
+def test_settings_of_a_run_that_make_no_sense(folder, how):
+    with pytest.raises(InputError, match="|".join(how)):
+        run(folder, **how)
+    assert calls(folder) == []
     assert calls(folder) == []
 
 

@@ -24,6 +24,7 @@ import tmi
 from tests.tmi import toys
 from tmi import DamagedFileError, MetricInfo, ProbeResult, Store, StoreError
 from tmi import store as module
+from tmi.store import files
 
 KEY = "0123456789abcdef" * 4
 OTHER = "f" * 64
@@ -361,8 +362,8 @@ def test_left_behind_files_are_swept_and_living_ones_are_not(store):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     results = store.folder / "results"
-    living = results / module._temporary("living")
-    dead = results / module._temporary("dead").replace(f".{os.getpid()}.", f".{ended.pid}.")
+    living = results / files.temporary_name("living")
+    dead = results / files.temporary_name("dead").replace(f".{os.getpid()}.", f".{ended.pid}.")
     away, old = (results / f".{name}.another-host.{ended.pid}.abcdef01.tmp" for name in ("away", "old"))
     for path in (living, dead, away, old):
         path.write_text("half a file")
@@ -373,7 +374,7 @@ def test_left_behind_files_are_swept_and_living_ones_are_not(store):
 
 def test_hosts_with_dots(store, monkeypatch):
     monkeypatch.setattr(socket, "gethostname", lambda: "node7.cluster.example.org")
-    path = store.folder / "results" / module._temporary("mine")
+    path = store.folder / "results" / files.temporary_name("mine")
     path.write_text("half a file")
     store.prepare()
     assert path.exists()

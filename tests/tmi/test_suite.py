@@ -404,4 +404,5 @@ def test_hostile_text_is_only_text(toy, tmp_path, monkeypatch):
     assert not found.failed
     assert {entry.dataset for entry in found} == {*labels, "d"}
     assert {p.name for p in tmp_path.iterdir()} - {"__pycache__"} == {"suite.toml", "toys.py", "store"}
-    assert all(re.fullmatch(r"[0-9a-f]{64}\.h5", p.name) for p in (tmp_path / "store").rglob("*") if p.is_file())
+    made = [p.name for p in (tmp_path / "store").rglob("*") if p.is_file()]
+    assert all(re.fullmatch(r"[0-9a-f]{64}\.h5|index\.sqlite", name) for name in made)

@@ -191,7 +191,7 @@ def change_time(results):
 
 
 def change_message(results):
-    results.missing[0].message = "another"
+    results.failed[0].message = "another"
 
 
 def change_description(results):

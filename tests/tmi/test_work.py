@@ -7,8 +7,9 @@ import pytest
 
 import tmi
 from tests.tmi import toys
-from tmi import engines, load_suite
+from tmi import engines, load_suite, work
 from tmi.plan import make_plan
+from tmi.store import Store
 
 
 @pytest.fixture
@@ -18,9 +19,11 @@ def compute(tmp_path, monkeypatch):
     monkeypatch.setenv("TMI_TOY_LOG", str(log))
     toys.plugin(tmp_path)
 
-    def computed(content, head='plugins = ["toys.py"]'):
+    def computed(content, head='plugins = ["toys.py"]', **orders):
         suite = load_suite(toys.suite(tmp_path, content, head=head))
-        outcomes = list(engines.serial(make_plan(suite)))
+        store = Store(tmp_path / "store")
+        store.prepare()
+        outcomes = list(engines.serial(make_plan(suite), engines.Orders(store, "a run", **orders)))
         assert [o.planned.cell for o in outcomes] == list(suite.cells)
         return outcomes, log.read_text().split("\n")[:-1] if log.exists() else []
 
@@ -33,11 +36,11 @@ TWO_PROBES = toys.BASE + '[probes.q]\nuse = "toy-probe"\nscale = 2\n'
 def test_a_data_set_and_a_network_are_made_once(compute):
     outcomes, calls = compute(TWO_PROBES + "[networks.m]\nuse = 'toy-net'\nwidth = 2", 'plugins = ["toys.py"]\nseeds = [3, 4]')
     assert calls == [line for s in (3, 4) for line in [f"data {s}", *[f"net {s}", f"probe {s} 1.0", f"probe {s} 2.0"] * 2]]
-    assert all(o.result is not None and not o.message for o in outcomes)
-    assert [bool(o.seconds["dataset"]) for o in outcomes] == [True, False, False, False] * 2
-    assert [bool(o.seconds["network"]) for o in outcomes] == [True, False] * 4
-    assert all(o.seconds["probe"] > 0 for o in outcomes)
-    assert all(o.notes == {"source": "a toy"} for o in outcomes)
+    assert all(o.stored is not None and not o.message for o in outcomes)
+    assert all(o.seconds > 0 for o in outcomes)
+    for record in (o.stored.record for o in outcomes):
+        assert all(record["seconds"][what] > 0 for what in ("dataset", "network", "probe")), "whenever they were made"
+        assert record["data"] == {"source": "a toy"}
 
 
 def test_a_cell_is_what_the_functions_make(compute, tmp_path):
@@ -45,7 +48,7 @@ def test_a_cell_is_what_the_functions_make(compute, tmp_path):
     registry = outcome.planned.registry
     data = registry.generate("toy-data", seed=5)
     network = registry.build("toy-net", data, seed=5)
-    assert outcome.result.metrics == registry.probe("toy-probe", network, data, seed=5).metrics
+    assert outcome.stored.metrics == registry.probe("toy-probe", network, data, seed=5).metrics
 
 
 def test_a_failing_data_set_is_tried_once_a_seed(compute):
@@ -58,13 +61,13 @@ def test_a_failing_data_set_is_tried_once_a_seed(compute):
     (message,) = {o.message for o in bad}
     assert re.fullmatch(r"ValueError: the toy is broken: raise \(toys\.py, line \d+\)", message)
     assert all("in bad_data" in o.traceback for o in bad)
-    assert all(o.result is not None for o in outcomes if o not in bad)
+    assert all(o.stored is not None for o in outcomes if o not in bad)
 
 
 def test_a_failing_network_is_tried_once_a_data_set(compute):
     outcomes, calls = compute(TWO_PROBES + "[networks.m]\nuse = 'bad-net'\n")
     assert calls.count("bad-net 0") == 1
-    assert [(str(o.planned.cell), o.result is None) for o in outcomes] == [
+    assert [(str(o.planned.cell), o.stored is None) for o in outcomes] == [
         ("d/n/p seed 0", False), ("d/n/q seed 0", False), ("d/m/p seed 0", True), ("d/m/q seed 0", True),
     ]  # fmt: skip
 
@@ -86,7 +89,7 @@ def test_every_way_to_fail(compute, kind, how):
         "dataset": ("toy-data", "bad-data"), "network": ("toy-net", "bad-net"), "probe": ("toy-probe", "bad-probe"),
     }[kind]  # fmt: skip
     (outcome,), _ = compute(toys.BASE.replace(f'"{old}"', f'"{new}"\nhow = "{how}"'))
-    assert outcome.result is None
+    assert outcome.stored is None
     # An error that is not one of tmi's is a fault of the code: the place helps its author.
     message, place = re.fullmatch(r"(.*?)( \(toys\.py, line \d+\))?", outcome.message).groups()
     assert message == MESSAGES[how]
@@ -100,7 +103,7 @@ def test_every_way_to_fail(compute, kind, how):
 )
 def test_what_is_no_result(compute, how, message):
     (outcome,), _ = compute(toys.BASE.replace('"toy-probe"', f'"bad-probe"\nhow = "{how}"'))
-    assert outcome.result is None
+    assert outcome.stored is None
     assert message in outcome.message
 
 
@@ -143,15 +146,16 @@ def test_warnings_are_recorded_and_not_shown(compute, tmp_path, fail):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         (outcome,), _ = compute(content, 'plugins = ["stopping.py", "toys.py"]')
-    assert outcome.warnings == ["mind the gap", "old"]
-    assert (outcome.result is None) == (fail == "true")
+    assert (outcome.stored is None) == (fail == "true")
+    if fail == "false":
+        assert outcome.stored.record["warnings"] == ["mind the gap", "old"]
 
 
 def test_messages_take_one_line():
-    assert engines.message_of(ValueError("a\n  b")) == "ValueError: a b"
-    assert engines.message_of(ValueError()) == "ValueError"
-    assert engines.message_of(tmi.InputError("x")) == "x"
-    assert engines.message_of(tmi.InputError()) == "InputError"
+    assert work.message_of(ValueError("a\n  b")) == "ValueError: a b"
+    assert work.message_of(ValueError()) == "ValueError"
+    assert work.message_of(tmi.InputError("x")) == "x"
+    assert work.message_of(tmi.InputError()) == "InputError"
 
 
 CHANGING = """
@@ -212,17 +216,16 @@ def test_a_probe_that_changes_what_others_share_fails_and_spoils_nothing(compute
     toys.plugin(tmp_path, "changing", CHANGING)
     head = 'plugins = ["toys.py", "changing.py"]'
     content = toys.BASE.replace(
-        "[probes.p]", f"[probes.a]\nuse = 'toy-probe'\n[probes.b]\nuse = 'changing'\nhow = '{how}'\n[probes.p]"
+        "[probes.p]", f"[probes.a]\nuse = 'toy-probe'\n[probes.b]\nuse = 'changing'\nhow = '{how}'\n[probes.p]\nscale = 2"
     )
     outcomes, calls = compute(content, head)
-    assert outcomes[0].result.metrics == outcomes[2].result.metrics
+    assert 2 * outcomes[0].stored.metrics["total"] == outcomes[2].stored.metrics["total"]
     if how == "nothing":
-        assert outcomes[1].result.metrics == {"a": 1.0}
-        assert calls == ["data 0", "net 0", "probe 0 1.0", "probe 0 1.0"]
+        assert outcomes[1].stored.metrics == {"a": 1.0}
     else:
-        assert outcomes[1].result is None
+        assert outcomes[1].stored is None
         assert what in outcomes[1].message
-        assert calls == ["data 0", "net 0", "probe 0 1.0"] * 2
+    assert calls == ["data 0", "net 0", "probe 0 1.0", "probe 0 2.0"], "made once, then read from the store"
 
 
 def test_the_old_data_set_is_let_go_before_the_new_one_is_made(compute, monkeypatch):
@@ -230,19 +233,19 @@ def test_the_old_data_set_is_let_go_before_the_new_one_is_made(compute, monkeypa
     import gc
     import weakref
 
-    import tmi.engines
+    from tmi.registry import Registry
 
     alive: list[weakref.ref] = []
-    made = tmi.engines._generate
+    made = Registry.generate
 
-    def generate(planned):
+    def generate(*args, **kwargs):
         gc.collect()
         assert not [ref for ref in alive if ref() is not None]
-        data = made(planned)
+        data = made(*args, **kwargs)
         alive.append(weakref.ref(data))
         return data
 
-    monkeypatch.setattr(tmi.engines, "_generate", generate)
+    monkeypatch.setattr(Registry, "generate", generate)
     outcomes, _ = compute(toys.BASE, 'plugins = ["toys.py"]\nseeds = [0, 1, 2]')
     assert len(alive) == 3
-    assert all(o.result is not None for o in outcomes)
+    assert all(o.stored is not None for o in outcomes)

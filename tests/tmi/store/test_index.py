@@ -1,0 +1,592 @@
+"""Whatever happens to the database of an index, what is read from it is what was added, or less."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tmi.store import index as module
+from tmi.store.index import Cost, Index, Row, Total
+
+
+def row(i: int, **more: object) -> Row:
+    fields = {
+        "kind": ("result", "dataset", "network")[i % 3],
+        "key": f"{i:064x}",
+        "size": 1000 + i,
+        "mtime_ns": 1_700_000_000_000_000_000 + i,
+        "name": f"näme {i % 2}",
+        "params": f'{{"k":{i % 4}}}',
+        "seconds": i / 7,
+        "finished": f"2025-01-01T00:00:{i % 60:02d}+00:00",
+        "content": f'{{"metrics":{{"accuracy":{i / 3}}},"note":"黒"}}',
+    }
+    return Row(**{**fields, **more})
+
+
+ROWS = [row(i) for i in range(9)]
+
+
+def stamps(rows):
+    return {r.key: (r.size, r.mtime_ns) for r in rows}
+
+
+def read(index: Index, rows=ROWS) -> dict[str, Row]:
+    """Everything of every kind, by key."""
+    found: dict[str, Row] = {}
+    trouble = []
+    for kind in ("result", "dataset", "network"):
+        found |= index.read(kind, stamps(r for r in rows if r.kind == kind))
+        trouble.append(index.trouble)
+    index.trouble = next(filter(None, trouble), "")
+    return found
+
+
+def by_key(rows) -> dict[str, Row]:
+    return {r.key: r for r in rows}
+
+
+@pytest.fixture
+def index(tmp_path):
+    return Index(tmp_path)
+
+
+@pytest.fixture
+def filled(index):
+    index.add(ROWS)
+    assert not index.trouble
+    return index
+
+
+def test_rows_come_back(filled):
+    assert read(filled) == by_key(ROWS)
+    assert not filled.trouble
+    assert [p.name for p in filled.path.parent.iterdir()] == ["index.sqlite"]
+    assert repr(filled).startswith("Index(")
+
+
+def test_nothing_was_added(index):
+    assert read(index) == {}
+    assert index.totals() == {}
+    assert index.costs() == []
+    index.remove("result", [ROWS[0].key])
+    index.add([])
+    assert not index.trouble
+    assert not index.path.exists()
+
+
+def test_a_file_of_another_size_or_time_is_left_out(filled):
+    results = [r for r in ROWS if r.kind == "result"]
+    wanted = stamps(results)
+    wanted[results[0].key] = (results[0].size + 1, results[0].mtime_ns)
+    wanted[results[1].key] = (results[1].size, results[1].mtime_ns + 1)
+    wanted["f" * 64] = (1, 1)
+    assert filled.read("result", wanted) == by_key(results[2:])
+    assert filled.read("dataset", stamps(results)) == {}
+    assert not filled.trouble
+
+
+@pytest.mark.parametrize("wanted", [1, 20, 150, 300])
+def test_few_keys_and_many_give_the_same(index, wanted, monkeypatch):
+    monkeypatch.setattr(module, "_CHUNK", 70)
+    rows = [row(i, kind="result") for i in range(300)]
+    index.add(rows)
+    chosen = random.Random(0).sample(rows, wanted)
+    assert index.read("result", stamps(chosen)) == by_key(chosen)
+
+
+def test_a_newer_row_takes_the_place_of_the_older(filled):
+    newer = dataclasses.replace(ROWS[0], seconds=99.0, mtime_ns=5)
+    filled.add([newer])
+    assert read(filled, [newer]) == {newer.key: newer}
+    assert read(filled) == by_key(ROWS[1:])
+    assert filled.totals()["result"].count == 3
+
+
+def test_removing_and_clearing(filled):
+    filled.remove("result", [ROWS[0].key, ROWS[1].key, "f" * 64])
+    assert read(filled) == by_key(ROWS[1:])  # row 1 is no result
+    filled.clear()
+    assert read(filled) == {}
+    assert filled.totals() == {}
+    filled.add(ROWS)
+    assert read(filled) == by_key(ROWS)
+    assert not filled.trouble
+
+
+def test_totals_and_costs_are_those_of_the_rows(filled):
+    for kind, total in filled.totals().items():
+        of = [r for r in ROWS if r.kind == kind]
+        finished = [r.finished for r in of]
+        seconds = sum(r.seconds for r in of)
+        assert total == Total(len(of), sum(r.size for r in of), pytest.approx(seconds), min(finished), max(finished))
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for r in ROWS:
+        groups.setdefault((r.kind, r.name, r.params), []).append(r)
+    expected = [
+        Cost(*group, pytest.approx(sum(r.seconds for r in of) / len(of)), sum(r.size for r in of) / len(of), len(of))
+        for group, of in groups.items()
+    ]
+    costs = filled.costs()
+    assert sorted(costs, key=lambda c: (c.kind, c.name, c.params)) == sorted(expected, key=lambda c: (c.kind, c.name, c.params))
+    with closing(sqlite3.connect(filled.path)) as database:  # SQL's own opinion
+        grouped = database.execute("SELECT kind, name, params, avg(seconds), avg(size), count(*) FROM entry GROUP BY 1, 2, 3")
+        assert {tuple(r) for r in grouped} == {dataclasses.astuple(c) for c in costs}
+
+
+text = st.text(max_size=8)
+
+
+@given(
+    rows=st.lists(
+        st.builds(
+            Row,
+            kind=text,
+            key=text,
+            size=st.integers(-(2**65), 2**65),
+            mtime_ns=st.integers(-(2**63), 2**63),
+            name=text,
+            params=text,
+            seconds=st.floats(),
+            finished=text,
+            content=text,
+        ),
+        max_size=4,
+        unique_by=lambda r: (r.kind, r.key),
+    )
+)
+def test_any_row_comes_back_or_is_not_taken(tmp_path_factory, rows):
+    index = Index(tmp_path_factory.mktemp("any"))
+    rows.append(row(0, content="\udc80 no UTF-8"))
+    index.add(rows)
+    assert not index.trouble
+    for r in rows:
+        found = index.read(r.kind, stamps([r]))
+        takes = min(r.size, r.mtime_ns) > -(2**63) and max(r.size, r.mtime_ns) < 2**63
+        takes = takes and r.seconds == r.seconds and "\udc80" not in r.content
+        assert found == ({r.key: r} if takes else {})
+    assert not index.trouble
+
+
+def test_a_row_that_is_too_long_is_not_taken(index):
+    index.add([row(0, content="x" * (1 << 22)), row(3)])
+    assert read(index, [row(0, content=""), row(3)]) == {row(3).key: row(3)}
+    assert not index.trouble
+
+
+COLUMNS = {
+    "kind": "'dataset'",
+    "key": f"'{'e' * 64}'",
+    "size": "size + 1",
+    "mtime_ns": "mtime_ns - 1",
+    "name": "name || ' '",
+    "params": "'{}'",
+    "seconds": "seconds * 2",
+    "finished": "NULL",
+    "content": "content || ' '",
+    "seal": "zeroblob(32)",
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("value", ["changed", "x'ff'", "'9'", "1e300"])
+def test_a_changed_field_is_not_believed(filled, column, value):
+    one = ROWS[3]
+    changed = COLUMNS[column] if value == "changed" else value
+    with closing(sqlite3.connect(filled.path, isolation_level=None)) as database:
+        database.execute("PRAGMA writable_schema = ON")  # as damage would, without regard for NOT NULL
+        database.execute("UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '') WHERE name = 'entry'")
+    with closing(sqlite3.connect(filled.path, isolation_level=None)) as database:
+        database.execute(f"UPDATE entry SET {column} = {changed} WHERE kind = ? AND key = ?", (one.kind, one.key))
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'entry'", (module._TABLE,))
+    more = [*ROWS, row(0, key="e" * 64, size=one.size, mtime_ns=one.mtime_ns), dataclasses.replace(one, kind="dataset")]
+    for wanted in (more, [one]):  # many keys, and few
+        index = Index(filled.path.parent)
+        found = {r.key for r in read(index, wanted).values()}
+        assert one.key not in found
+        assert "e" * 64 not in found
+    assert sum(c.count for c in index.costs()) == sum(t.count for t in index.totals().values()) == 8
+    assert "damaged (1 rows)" in index.trouble
+    index.add([one])
+    assert not index.trouble
+    assert read(index) == by_key(ROWS)
+    assert not index.trouble
+    assert not (index.path.parent / "damaged").exists()
+
+
+def survives(folder: Path, data: bytes) -> int:
+    """Put ``data`` in the place of an index; how many rows are still read from it."""
+    for path in folder.iterdir():
+        if path.is_file():
+            path.unlink()
+    index = Index(folder)
+    index.path.write_bytes(data)
+    true = by_key(ROWS)
+    start = time.monotonic()
+    found = read(index)
+    assert all(true[key] == r for key, r in found.items())
+    for one in ROWS[3:5]:  # few keys of many go another way
+        assert index.read(one.kind, stamps([one])).get(one.key) in (None, one)
+    assert sum(t.count for t in index.totals().values()) <= len(ROWS)
+    assert {(c.kind, c.name, c.params) for c in index.costs()} <= {(r.kind, r.name, r.params) for r in ROWS}
+    new = row(77)
+    index.add([new])
+    newer = "newer tmi" in index.trouble
+    if not newer:
+        assert not index.trouble
+        again = read(index, [*ROWS, new])
+        if new.key not in again:  # adding met no damage, reading did
+            assert index.trouble
+            index.add([new])
+            again = read(index, [*ROWS, new])
+            assert not index.trouble
+        assert again[new.key] == new
+        assert all((true | {new.key: new})[key] == r for key, r in again.items())
+    assert time.monotonic() - start < 5
+    return len(found)
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_PAGE", 512)
+    (tmp_path / "whole").mkdir()
+    index = Index(tmp_path / "whole")
+    index.add(ROWS)
+    data = index.path.read_bytes()
+    assert survives(tmp_path / "whole", data) == len(ROWS)
+    return data
+
+
+@pytest.mark.slow
+def test_every_byte_flipped(tmp_path, small):
+    counts = []
+    for place in range(len(small)):
+        for flip in (0x01, 0xFF):
+            data = bytearray(small)
+            data[place] ^= flip
+            counts.append(survives(tmp_path / "whole", bytes(data)))
+    assert min(counts) == 0
+    assert 3 < sum(counts) / len(counts) < len(ROWS)
+
+
+def test_some_bytes_flipped(tmp_path, small):
+    rng = random.Random(1)
+    for place in [*range(100), *rng.sample(range(100, len(small)), 200)]:
+        data = bytearray(small)
+        data[place] ^= rng.randrange(1, 256)
+        survives(tmp_path / "whole", bytes(data))
+
+
+def test_truncated_anywhere(tmp_path, small):
+    counts = [survives(tmp_path / "whole", small[:end]) for end in [*range(0, len(small), 512), 1, 99, 100, len(small) - 1]]
+    assert counts[0] == 0
+
+
+def test_pages_swapped_doubled_and_overwritten(tmp_path, small):
+    rng = random.Random(2)
+    pages = [small[i : i + 512] for i in range(0, len(small), 512)]
+    for _ in range(60):
+        mixed = list(pages)
+        mixed[rng.randrange(1, len(pages))] = rng.choice([rng.choice(pages), rng.randbytes(512), bytes(512)])
+        rng.shuffle(tail := mixed[1:])
+        survives(tmp_path / "whole", b"".join(mixed))
+        survives(tmp_path / "whole", b"".join([mixed[0], *tail]))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\0", b"garbage" * 1000, b"SQLite format 3\0", bytes(8192), random.Random(0).randbytes(9000)]
+)
+def test_a_foreign_file_is_set_aside(tmp_path, data):
+    assert survives(tmp_path, data) == 0
+    (aside,) = (tmp_path / "damaged").iterdir()
+    assert aside.read_bytes() == data
+
+
+def test_a_foreign_database_is_set_aside(index):
+    with closing(sqlite3.connect(index.path)) as database:
+        database.execute(module._TABLE)
+    before = index.path.read_bytes()
+    assert read(index) == {}
+    assert "is not the index" in index.trouble
+    assert index.path.read_bytes() == before
+    index.add(ROWS)
+    assert read(index) == by_key(ROWS)
+    (aside,) = (index.path.parent / "damaged").iterdir()
+    assert aside.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE entry ADD COLUMN more TEXT",
+        "CREATE TRIGGER t AFTER INSERT ON entry BEGIN UPDATE entry SET seconds = 0; END",
+        "CREATE VIEW v AS SELECT * FROM entry",
+        "DROP TABLE entry",
+        "PRAGMA user_version = 0",
+        "PRAGMA journal_mode = WAL",
+    ],
+)
+def test_another_schema_is_not_used_and_replaced(filled, statement):
+    with closing(sqlite3.connect(filled.path, isolation_level=None)) as database:
+        database.execute(statement)
+    assert read(filled) == {}
+    assert "layout" in filled.trouble or "another table" in filled.trouble
+    filled.add(ROWS)
+    assert read(filled) == by_key(ROWS)
+    assert [p.name for p in filled.path.parent.iterdir()] == ["index.sqlite"]
+
+
+def test_a_newer_layout_is_left_alone(filled):
+    with closing(sqlite3.connect(filled.path, isolation_level=None)) as database:
+        database.execute(f"PRAGMA user_version = {module.LAYOUT + 1}")
+    before = filled.path.read_bytes()
+    assert read(filled) == {}
+    filled.add([row(50)])
+    assert "newer tmi" in filled.trouble
+    assert "\n" not in filled.trouble
+    filled.remove("result", [ROWS[0].key])
+    assert filled.path.read_bytes() == before
+    filled.clear()  # this is asked for
+    filled.add(ROWS)
+    assert read(filled) == by_key(ROWS)
+
+
+def test_a_folder_a_pipe_or_a_link_in_its_place(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    for make in (Path.mkdir, os.mkfifo, lambda path: path.symlink_to(victim), lambda path: path.symlink_to("nowhere")):
+        index = Index(tmp_path)
+        make(index.path)
+        assert read(index) == {}
+        assert "no plain file" in index.trouble
+        index.add(ROWS)
+        assert not index.trouble
+        assert read(index) == by_key(ROWS)
+        index.path.unlink()
+    assert victim.read_text() == "precious"
+    assert len(list((tmp_path / "damaged").iterdir())) == 4
+
+
+def test_a_link_in_the_place_of_its_journal_is_not_followed(filled, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    filled.path.with_name("index.sqlite-journal").symlink_to(victim)
+    assert read(filled) == {}
+    assert "no journal" in filled.trouble
+    filled.add(ROWS)
+    assert read(filled) == by_key(ROWS)
+    assert victim.read_text() == "precious"
+
+
+def test_a_journal_that_names_another_file_is_not_played_back(filled, tmp_path):
+    victim = tmp_path / "victim-mj0"
+    victim.write_text("precious")
+    name = str(victim).encode()
+    magic = module._FURTHER
+    header = magic + bytes(4) + bytes(4) + (3).to_bytes(4) + (512).to_bytes(4) + (4096).to_bytes(4)
+    tail = bytes(4) + name + len(name).to_bytes(4) + sum(name).to_bytes(4) + magic
+    filled.path.with_name("index.sqlite-journal").write_bytes(header.ljust(512, b"\0") + tail)
+    assert read(filled) == {}
+    assert "foreign journal" in filled.trouble
+    filled.add(ROWS)
+    assert read(filled) == by_key(ROWS)
+    assert victim.read_text() == "precious"
+
+
+def test_the_folder_is_not_there(tmp_path):
+    index = Index(tmp_path / "nowhere")
+    index.add(ROWS)
+    assert index.trouble
+    assert read(index) == {}
+    index.clear()
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_names_that_mean_something_to_sqlite(tmp_path):
+    folder = tmp_path / "a?mode=ro&x#%20;'\" ü"
+    folder.mkdir()
+    index = Index(folder)
+    index.add(ROWS)
+    assert read(index) == by_key(ROWS)
+    assert [p.name for p in folder.iterdir()] == ["index.sqlite"]
+
+
+def test_a_lock_that_is_held_for_long(filled, monkeypatch):
+    monkeypatch.setattr(module, "_WAIT", 0.1)
+    with closing(sqlite3.connect(filled.path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert read(filled) == {}
+        assert "locked" in filled.trouble
+        index = Index(filled.path.parent)
+        index.add([row(30)])
+        assert "locked" in index.trouble
+        start = time.monotonic()
+        for i in range(100):  # a run goes on without waiting each time
+            index.add([row(30 + i)])
+        assert time.monotonic() - start < 1
+        assert "locked" in index.trouble
+        index.clear()
+        assert "locked" in index.trouble
+    assert read(filled) == by_key(ROWS)
+    assert not (filled.path.parent / "damaged").exists()
+
+
+def run_python(code: str, *arguments: object, **more: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from tests.tmi.store.test_index import *\n" + code, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    out, error = process.communicate(timeout=100)
+    assert process.returncode == 0, error
+    return out
+
+
+def test_no_space(filled):
+    code = """
+import resource
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+index = Index(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (index.path.stat().st_size, resource.RLIM_INFINITY))
+index.add([row(i) for i in range(1000)])
+assert index.trouble
+assert read(index) == by_key(ROWS)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+index.add([row(i) for i in range(1000)])
+assert not index.trouble, index.trouble
+resource.setrlimit(resource.RLIMIT_FSIZE, (512, resource.RLIM_INFINITY))
+index.clear()
+assert index.trouble
+"""
+    finish(run_python(code, filled.path.parent))
+    rows = [row(i) for i in range(1000)]
+    assert read(filled, rows) == by_key(rows)
+    assert [p.name for p in filled.path.parent.iterdir()] == ["index.sqlite"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_without_permission(filled):
+    filled.path.chmod(0o400)
+    filled.path.parent.chmod(0o500)
+    filled.add([row(30)])
+    assert filled.trouble
+    assert read(filled) == by_key(ROWS)
+    filled.path.chmod(0)
+    assert read(filled) == {}
+    assert filled.trouble
+    filled.path.parent.chmod(0o700)
+
+
+def test_eight_processes_add_and_read_at_once(index):
+    code = """
+number = int(sys.argv[2])
+mine = [row(1000 * number + i) for i in range(40)]
+index = Index(sys.argv[1])
+for i, one in enumerate(mine):
+    for _ in range(5):
+        index.add([one])
+        index._rest_until = 0.0
+        if not index.trouble:
+            break
+    assert not index.trouble, index.trouble
+    found = read(index, mine)
+    assert not index.trouble, index.trouble
+    assert found == by_key(mine[: i + 1])
+"""
+    for process in [run_python(code, index.path.parent, number) for number in range(8)]:
+        finish(process)
+    rows = [row(1000 * number + i) for number in range(8) for i in range(40)]
+    assert read(index, rows) == by_key(rows)
+    assert [p.name for p in index.path.parent.iterdir()] == ["index.sqlite"]
+
+
+def test_many_find_it_damaged_at_once(filled):
+    """One of them makes it anew; nobody's rows come out changed, and the others' are kept or read from their files again."""
+    data = bytearray(filled.path.read_bytes())
+    data[200:4096] = bytes(3896)
+    filled.path.write_bytes(data)
+    code = """
+index = Index(sys.argv[1])
+for i in range(30):
+    one = row(1000 * int(sys.argv[2]) + i)
+    index.add([one])
+    assert set(read(index, [one]).values()) <= {one}
+"""
+    for process in [run_python(code, filled.path.parent, number) for number in range(4)]:
+        finish(process)
+    rows = [row(1000 * number + i) for number in range(4) for i in range(30)]
+    found = read(filled, rows)
+    assert not filled.trouble
+    assert found.items() <= by_key(rows).items()
+    assert len(found) > 90
+    assert [p.name for p in filled.path.parent.iterdir()] == ["index.sqlite"]
+
+
+def killed_writers(folder: Path, times: int) -> None:
+    code = """
+index = Index(sys.argv[1])
+print("ready", flush=True)
+i = 0
+while True:
+    i += 1
+    index.add([row(i * 20 + j) for j in range(20)])
+    assert not index.trouble, index.trouble
+"""
+    index = Index(folder)
+    rng = random.Random(times)
+    for _ in range(times):
+        writer = run_python(code, folder)
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+        time.sleep(rng.random() * 0.05)
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.communicate()
+        rows = [row(i) for i in range(20, 2000)]
+        found = read(index, rows)
+        assert not index.trouble
+        assert found.items() <= by_key(rows).items()
+        assert len({int(key, 16) // 20 for key in found}) * 20 == len(found)  # transactions whole or not at all
+        index.add(ROWS)
+        assert not index.trouble
+        assert by_key(ROWS).items() <= read(index).items()
+
+
+def test_killed_writers(tmp_path):
+    killed_writers(tmp_path, 4)
+
+
+@pytest.mark.slow
+def test_writers_killed_often(tmp_path):
+    killed_writers(tmp_path, 40)
+
+
+def test_a_temporary_file_is_named_as_the_store_names_its_own(filled, monkeypatch):
+    from tmi.store.files import _TEMPORARY
+
+    names = []
+    replace = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda self, target: names.append(self.name) or replace(self, target))
+    filled.clear()
+    (name,) = names
+    made = _TEMPORARY.fullmatch(name)
+    assert made is not None
+    assert (made["host"], int(made["pid"])) == (socket.gethostname(), os.getpid())
+
+
+def test_sqlite_is_not_imported_before_it_is_needed():
+    code = "import sys; import tmi.store.index; sys.exit('sqlite3' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

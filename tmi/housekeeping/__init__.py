@@ -1,0 +1,10 @@
+"""Housekeeping of a store: what it holds, whether it is sound, what may go, and a part of it to give away."""
+
+from __future__ import annotations
+
+from .export import Exported, export, write_table
+from .info import info
+from .prune import Pruned, prune
+from .verify import Verified, verify
+
+__all__ = ["Exported", "Pruned", "Verified", "export", "info", "prune", "verify", "write_table"]

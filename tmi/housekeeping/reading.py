@@ -1,0 +1,135 @@
+"""One file of a store, read whole and checked to be what its name and folder say; what the index should hold of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DamagedFileError, StoreError
+from ..keys import canonical
+from ..store import VERSION, Store, Stored, _component, _finished, _Parts, _result, files
+from ..store.contents import from_bytes
+from ..store.index import Row
+from .inventory import Found
+
+if TYPE_CHECKING:
+    from ..result import LabelledArray
+    from ..tiles import TemplateTask
+
+
+class NewerError(StoreError):
+    """A file that a newer tmi wrote: not damaged, but not to be read by this one."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file holds.
+
+    Attributes
+    ----------
+    header : dict
+    record : dict
+        Provenance.
+    arrays : dict of str to LabelledArray
+    row : Row
+        What the index should have.
+    task : TemplateTask or None
+        Of a data set.
+    """
+
+    header: dict[str, Any]
+    record: dict[str, Any]
+    arrays: dict[str, LabelledArray]
+    row: Row
+    task: TemplateTask | None = None
+
+
+def read_file(found: Found, tasks: Mapping[str, TemplateTask] | None = None) -> Content:
+    """Read a file and check it: the seal, the layout, the key, the kind, and that it makes what it should.
+
+    Parameters
+    ----------
+    found : Found
+    tasks : mapping of str to TemplateTask, optional
+        By the keys of data sets; a network whose task is not among them is read but not put together.
+
+    Raises
+    ------
+    DamagedFileError
+        Naming what is wrong.
+    NewerError
+        If a newer tmi wrote it.
+    OSError
+        If it cannot be read.
+    """
+    return content_of(found, files.read_sealed(found.path), tasks)
+
+
+def content_of(found: Found, data: bytes, tasks: Mapping[str, TemplateTask] | None = None) -> Content:
+    """Check what `tmi.store.files.read_sealed` gave for a file; see `read_file`."""
+    try:
+        header, arrays = _opened(data)
+        if header["key"] != found.key:
+            raise DamagedFileError(f"it holds the {found.kind} of another key")
+        record = header["record"]
+        if found.kind == "result":
+            result = _result(_Parts(header, arrays))
+            row = _result_row(found, Stored(found.key, dict(result.metrics), record, tuple(result.notes)))
+            return Content(header, record, arrays, row)
+        task = _task(found, header, arrays, record, tasks or {})
+        return Content(header, record, arrays, _other_row(found, record), task)
+    except (StoreError, MemoryError):
+        raise
+    except Exception as error:  # whatever a file of another making leads to
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DamagedFileError(f"it is no {found.kind} ({text})") from error
+
+
+def _opened(data: bytes) -> tuple[dict[str, Any], dict[str, LabelledArray]]:
+    try:
+        header, arrays = from_bytes(data)
+    except Exception:
+        _check_version(from_bytes(data, ())[0])  # the arrays of a newer layout may be anything
+        raise
+    _check_version(header)
+    return header, arrays
+
+
+def _check_version(header: dict[str, Any]) -> None:
+    if header["version"] > VERSION:
+        raise NewerError(f"was written by a newer tmi (layout {header['version']}, this one reads {VERSION})")
+
+
+def _task(
+    found: Found,
+    header: dict[str, Any],
+    arrays: dict[str, LabelledArray],
+    record: dict[str, Any],
+    tasks: Mapping[str, TemplateTask],
+) -> TemplateTask | None:
+    """Put a data set or a network together; return a data set's task."""
+    from ..store import datasets, networks
+
+    if found.kind == "dataset":
+        return datasets.unpack(header, arrays).task
+    if header["restored_by"] not in ("file", "builder"):
+        raise DamagedFileError(f"it is no network (restored by {header['restored_by']!r})")
+    task = tasks.get(str(record.get("keys", {}).get("dataset")))
+    if task is not None:
+        networks.unpack(header, arrays, task)
+    networks.weights_of(header, arrays)
+    networks.trained_of(header, arrays)
+    return None
+
+
+def _result_row(found: Found, stored: Stored) -> Row:
+    aside = Store(found.path.parents[2])  # says what it would put into its index, and puts nothing there
+    aside.remember(stored, found.stamp)
+    return aside.take_rows()[0]
+
+
+def _other_row(found: Found, record: dict[str, Any]) -> Row:
+    name, params = _component(record[found.kind])
+    seconds = float(record.get("seconds", 0.0))
+    return Row(found.kind, found.key, *found.stamp, name, params, seconds, _finished(record), canonical({"record": record}))

@@ -1,0 +1,190 @@
+"""Claims: who works on what, so that several runs on one store share the work instead of doing it twice.
+
+A claim is a small file beside the results. It is advice, not a lock: where two processes do take the same work, both write the
+same file whole, and nothing is wrong but the time. A claim whose process is gone is taken over. It also counts how often work was
+begun and not finished, by which a cell that kills its worker is recognised.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .files import is_running, read_json, write_json
+
+BEAT = 20.0
+"""Seconds between two signs of life of a claim."""
+
+STALE = 120.0
+"""Seconds without a sign of life after which a claim is nobody's."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who works on something.
+
+    Attributes
+    ----------
+    run : str
+        The run that the work is for.
+    host : str
+    pid : int
+    attempt : int
+        How often that run has begun this work; more than 1 if a worker died of it, or was killed meanwhile.
+    """
+
+    run: str
+    host: str
+    pid: int
+    attempt: int
+
+
+class Busy(Exception):
+    """Another run is at it."""
+
+
+class WornOut(Exception):
+    """It was begun as often as it may be, and its worker died each time."""
+
+
+class Claims:
+    """The claims of one run.
+
+    Parameters
+    ----------
+    folder : Path
+        Shared by everybody who uses the store.
+    run : str
+        A name that no other run has.
+    attempts : int
+        How often work may be begun.
+    """
+
+    def __init__(self, folder: Path, run: str, attempts: int = 2) -> None:
+        self.folder, self.run, self.attempts = folder, run, attempts
+        self._held: set[Path] = set()
+        self._beating: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    @contextmanager
+    def hold(self, key: str | None) -> Iterator[None]:
+        """Claim a piece of work inside the block.
+
+        Parameters
+        ----------
+        key : str or None
+            None for what nobody else could use.
+
+        Raises
+        ------
+        Busy
+            If another run that is alive is at it.
+        WornOut
+            If this run has begun it as often as it may.
+        OSError
+            If the folder cannot be written to.
+        """
+        if key is None:
+            yield
+            return
+        path = self.folder / key
+        self._take(path)
+        try:
+            yield
+        finally:
+            self._held.discard(path)
+            with suppress(OSError):
+                path.unlink()
+
+    def close(self) -> None:
+        """Stop giving signs of life."""
+        self._stop.set()
+
+    def _take(self, path: Path) -> None:
+        mine = Claim(self.run, socket.gethostname(), os.getpid(), 1)
+        try:
+            self._create(path, mine)
+        except FileExistsError:
+            other = read(path)
+            if other is not None and other.run == self.run:  # its worker died, for a run gives nothing out twice
+                if other.attempt >= self.attempts:
+                    with suppress(OSError):
+                        path.unlink()
+                    raise WornOut from None
+                mine = Claim(mine.run, mine.host, mine.pid, other.attempt + 1)
+            elif other is not None and is_alive(path, other):
+                raise Busy from None
+            with suppress(OSError):  # a folder may be in the way: then there is no claim
+                write_json(path, asdict(mine))
+                if read(path) != mine:
+                    raise Busy from None  # somebody else took it over at the same time
+        self._held.add(path)
+        self._beat()
+
+    def _create(self, path: Path, claim: Claim) -> None:
+        try:
+            file = path.open("x", encoding="utf-8")
+        except FileNotFoundError:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = path.open("x", encoding="utf-8")
+        with file:
+            json.dump(asdict(claim), file)
+
+    def _beat(self) -> None:
+        if self._beating is None:
+            self._beating = threading.Thread(target=self._give_signs, name="tmi claims", daemon=True)
+            self._beating.start()
+
+    def _give_signs(self) -> None:
+        while not self._stop.wait(BEAT):
+            for path in list(self._held):
+                with suppress(OSError):
+                    os.utime(path)
+
+
+def read(path: Path) -> Claim | None:
+    """Return the claim in a file, or None where it is gone or says nothing (its writer was killed just then)."""
+    try:
+        found = read_json(path)
+        return Claim(str(found["run"]), str(found["host"]), int(found["pid"]), int(found["attempt"]))
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
+        return None
+
+
+def is_alive(path: Path, claim: Claim) -> bool:
+    """Whether somebody is still at it: a process of this machine that runs, or a recent sign of life."""
+    if claim.host == socket.gethostname() and not is_running(claim.pid):
+        return False
+    try:
+        return abs(time.time() - path.lstat().st_mtime) < STALE  # clocks of other machines may be ahead
+    except OSError:
+        return False
+
+
+def sweep(folder: Path) -> None:
+    """Remove claims that are nobody's."""
+    try:
+        found = list(folder.iterdir())
+    except OSError:
+        return
+    for path in found:
+        claim = read(path)
+        if claim is None and abs(time.time() - _changed(path)) < STALE:
+            continue  # being written
+        if claim is None or not is_alive(path, claim):
+            with suppress(OSError):
+                path.unlink()
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

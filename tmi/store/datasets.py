@@ -1,0 +1,211 @@
+"""Data sets in files: the task's tiles, and every scene's image, place and what its tile covers.
+
+Images are stored as they look, so that whoever opens a file sees them; the pixels of the background that lie under a tile are
+stored beside them, so that nothing is lost.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..dataset import NO_TILE, Dataset, Scenes
+from ..errors import DamagedFileError, InputError
+from ..result import LabelledArray
+from ..tiles import FeatureTile, TemplateTask, TileClass
+from .exact import as_json, from_json, is_text, same_bits
+
+Pixels = tuple[NDArray[np.int64], ...]
+
+_AXES = ("channel", "row", "col")
+_OF_SCENES = ("backgrounds", "tile", "row", "col")
+_RENDERED = ("images", "labels", "masks")
+# What an instance of each class holds; whoever gave one more, or a class of their own, gets it computed again.
+_HELD: dict[type, set[str]] = {
+    Dataset: {field.name for field in fields(Dataset)},
+    Scenes: {"task", "paste", *_OF_SCENES, *_RENDERED},
+    TemplateTask: {"classes", "image_shape", "class_names", "tiles", "tile_class", "windows"},
+    TileClass: {"name", "tiles"},
+    FeatureTile: {"values", "epsilon", "support"},
+}
+
+
+def pack(data: Dataset) -> tuple[dict[str, Any], dict[str, LabelledArray]] | None:
+    """Return what a file holds of a data set, or None if it would not come back as it is.
+
+    Parameters
+    ----------
+    data : Dataset
+
+    Returns
+    -------
+    header : dict
+        JSON: how tiles are pasted, notes, name, seed and settings.
+    arrays : dict of str to LabelledArray
+        Of the task: ``tile_values`` and ``tile_support`` of all tiles, flat, one after another, with ``tile_shape``,
+        ``tile_epsilon`` and ``tile_class``; ``tile_pixel`` says to which tile a pixel belongs. Of the scenes, with the prefix
+        ``train_`` or ``test_``: ``images`` (image, channel, row, col), ``tile``, ``row``, ``col``, ``label``, and ``covered``:
+        the background's pixels under the tile in the order (channel, row, col), filled up with 0.
+
+    Notes
+    -----
+    None for subclasses, attributes that the classes do not set themselves, images that were written into, notes that JSON
+    changes, as names that are numbers, and words with a NUL character. The order of the names in notes and settings is not kept.
+    """
+    if not _is_plain(data):
+        return None
+    header = {
+        "paste": {part: getattr(data, part).paste for part in ("train", "test")},
+        "notes": dict(data.notes),
+        "name": data.name,
+        "seed": data.seed,
+        "params": dict(data.params),
+    }
+    try:
+        header = as_json(header)
+    except ValueError:
+        return None
+    if not all(map(is_text, data.task.class_names)):
+        return None
+    arrays = _task_arrays(data.task)
+    for part in ("train", "test"):
+        found = _scene_arrays(getattr(data, part), part)
+        if found is None:
+            return None
+        arrays |= found
+    return header, arrays
+
+
+def unpack(header: Mapping[str, Any], arrays: Mapping[str, LabelledArray]) -> Dataset:
+    """Return the data set that a file holds, equal bit for bit to the one that was packed.
+
+    Parameters
+    ----------
+    header : mapping
+    arrays : mapping of str to LabelledArray
+
+    Raises
+    ------
+    DamagedFileError
+        If they are no data set: the constructors check every value, and the images and labels must be those of the scenes.
+    """
+    try:
+        task = _task(arrays)
+        train, test = (_scenes(task, header["paste"][part], arrays, part) for part in ("train", "test"))
+        name, seed, notes, params = (from_json(header[key]) for key in ("name", "seed", "notes", "params"))
+        if not isinstance(name, str) or not (seed is None or type(seed) is int):
+            raise DamagedFileError(f"name {name!r} and seed {seed!r}: expected a word and a whole number")
+        return Dataset(task, train, test, notes=dict(notes), name=name, seed=seed, params=dict(params))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError, OverflowError) as error:
+        raise DamagedFileError(f"is no data set ({type(error).__name__}: {error})") from error
+
+
+def task_digest(task: TemplateTask) -> str:
+    """Return the SHA-256 of everything that a task is, 64 hexadecimal digits."""
+    import hashlib
+
+    found = hashlib.sha256(json.dumps([task.class_names, task.image_shape, task.tile_class.tolist()]).encode())
+    for tile in task.tiles:
+        found.update(json.dumps([tile.shape, tile.epsilon]).encode() + tile.values.tobytes() + tile.support.tobytes())
+    return found.hexdigest()
+
+
+def _is_plain(data: Dataset) -> bool:
+    task = data.task
+    parts = (data, task, data.train, data.test, *getattr(task, "classes", ()), *getattr(task, "tiles", ()))
+    return all(type(part) in _HELD and vars(part).keys() <= _HELD[type(part)] for part in parts)
+
+
+def _task_arrays(task: TemplateTask) -> dict[str, LabelledArray]:
+    flat: tuple[str, ...] = ("tile_pixel",)
+    count = [tile.values.size for tile in task.tiles]
+    return {
+        "class": LabelledArray(("class",), np.array(task.class_names)),
+        "tile": LabelledArray(("tile",), np.array([task.tile_name(i) for i in range(len(task.tiles))])),
+        "tile_axis": LabelledArray(("tile_axis",), np.array(_AXES)),
+        "tile_pixel": LabelledArray(flat, np.repeat(np.arange(len(count), dtype=np.int32), count)),
+        "tile_class": LabelledArray(("tile",), task.tile_class),
+        "tile_epsilon": LabelledArray(("tile",), np.array([tile.epsilon for tile in task.tiles])),
+        "tile_shape": LabelledArray(("tile", "tile_axis"), np.array([tile.shape for tile in task.tiles])),
+        "tile_values": LabelledArray(flat, np.concatenate([tile.values.ravel() for tile in task.tiles])),
+        "tile_support": LabelledArray(flat, np.concatenate([tile.support.ravel() for tile in task.tiles])),
+        # The images' own axes, labelled even where there is no image.
+        **{axis: LabelledArray((axis,), np.arange(size)) for axis, size in zip(_AXES, task.image_shape, strict=True)},
+    }
+
+
+def _scene_arrays(scenes: Scenes, part: str) -> dict[str, LabelledArray] | None:
+    try:
+        fresh = scenes.moved(scenes.row, scenes.col)  # rendered anew, for what was rendered may have been written into
+    except InputError:  # backgrounds or places were written into
+        return None
+    for name in _RENDERED:
+        if name in vars(scenes) and not same_bits(getattr(fresh, name), vars(scenes)[name]):
+            return None
+    image = f"{part}_image"
+    covered = _covered(scenes.task, scenes.paste)
+    background = scenes.backgrounds.numpy()
+    hidden = np.zeros((len(scenes), max(len(channel) for channel, _, _ in covered)), background.dtype)
+    for index, place in _places(scenes, covered):
+        hidden[index, : place[1].shape[1]] = background[(index[:, None], *place)]
+    return {
+        f"{part}_images": LabelledArray((image, *_AXES), fresh.images.numpy()),
+        f"{part}_label": LabelledArray((image,), fresh.labels.numpy()),
+        **{f"{part}_{name}": LabelledArray((image,), getattr(scenes, name).numpy()) for name in ("tile", "row", "col")},
+        f"{part}_covered": LabelledArray((image, f"{part}_covered_pixel"), hidden),
+    }
+
+
+def _covered(task: TemplateTask, paste: str) -> list[Pixels]:
+    """Channel, row and column of the pixels that each tile covers."""
+    return [np.nonzero(np.ones(tile.shape, bool) if paste == "rectangle" else tile.support) for tile in task.tiles]
+
+
+def _places(scenes: Scenes, covered: list[Pixels]) -> Iterator[tuple[NDArray[np.int64], Pixels]]:
+    """Yield for each tile the scenes that show it, and the pixels that it covers there."""
+    tiles, rows, cols = (value.numpy() for value in (scenes.tile, scenes.row, scenes.col))
+    for tile in np.unique(tiles[tiles != NO_TILE]):
+        index = np.flatnonzero(tiles == tile)
+        channel, row, col = covered[tile]
+        yield index, (channel, rows[index, None] + row, cols[index, None] + col)
+
+
+def _task(arrays: Mapping[str, LabelledArray]) -> TemplateTask:
+    names = arrays["class"].values.tolist()
+    shapes, epsilons = arrays["tile_shape"].values.tolist(), arrays["tile_epsilon"].values.tolist()
+    values, support = arrays["tile_values"].values, arrays["tile_support"].values
+    classes = arrays["tile_class"].values.tolist()
+    tiles: list[list[FeatureTile]] = [[] for _ in names]
+    start = 0
+    for shape, epsilon, label in zip(shapes, epsilons, classes, strict=True):
+        stop = start + math.prod(shape)
+        if len(shape) != 3 or min(shape) < 1 or stop > len(values):
+            raise DamagedFileError(f"a tile of shape {shape} is larger than what is stored of it")
+        tiles[label].append(FeatureTile(values[start:stop].reshape(shape), epsilon, support[start:stop].reshape(shape)))
+        start = stop
+    if start != len(values) or len(values) != len(support) or classes != sorted(classes) or min(classes) < 0:
+        raise DamagedFileError("the tiles' values, supports and classes do not go together")
+    shape = [len(arrays[axis].values) for axis in _AXES]
+    return TemplateTask([TileClass(name, own) for name, own in zip(names, tiles, strict=True)], shape)
+
+
+def _scenes(task: TemplateTask, paste: Any, arrays: Mapping[str, LabelledArray], part: str) -> Scenes:
+    images = arrays[f"{part}_images"].values
+    tile, row, col = (arrays[f"{part}_{name}"].values for name in ("tile", "row", "col"))
+    scenes = Scenes(task, images, tile, row, col, paste=paste)  # places are checked before they are used
+    covered, hidden = _covered(task, scenes.paste), arrays[f"{part}_covered"].values
+    backgrounds = images.copy()
+    for index, place in _places(scenes, covered):
+        backgrounds[(index[:, None], *place)] = hidden[index, : place[1].shape[1]]
+    scenes = scenes.with_backgrounds(backgrounds)
+    if hidden.dtype != images.dtype or not same_bits(scenes.images, images):
+        raise DamagedFileError(f"{part}: the images are not those of the scenes")
+    if not same_bits(scenes.labels, arrays[f"{part}_label"].values):
+        raise DamagedFileError(f"{part}: the labels are not those of the scenes")
+    return scenes

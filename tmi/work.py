@@ -1,0 +1,358 @@
+"""The work itself: a data set is made, a network built, a probe put to it, and each is kept in the store at once.
+
+Every engine does it here, in its own process or in a worker's; what is at hand is not made twice.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from . import trained
+from .errors import DamagedFileError, DataFileError, InputError, PluginError, StoreError, TmiError
+from .plan import Planned
+from .provenance import record_of
+from .purity import State, first_change, state_of
+from .store import Store, Stored
+from .store.claims import Busy, Claims, WornOut
+from .timeouts import TimedOut, time_limit
+
+if TYPE_CHECKING:
+    from .dataset import Dataset
+    from .network import Network
+    from .result import ProbeResult
+
+Stage = Literal["dataset", "network", "probe"]
+"""How far a piece of work goes: the data set made, the network built, or the probe put to it."""
+
+_SAMPLE = 8  # images on which a restored network must agree with the one that was kept
+
+
+@dataclass
+class Outcome:
+    """What became of a piece of work.
+
+    Attributes
+    ----------
+    planned : Planned
+    stage : {"dataset", "network", "probe"}
+        How far it was to go; "probe" for a cell.
+    stored : Stored or None
+        The result's metrics and provenance; None if the work failed, or was not to go so far.
+    result : ProbeResult or None
+        The whole result, where it could not be kept in the store.
+    message : str
+        Why it failed, in one line; empty if it did not.
+    failed : {"", "dataset", "network", "probe"}
+        What failed.
+    traceback : str
+    mistake : bool
+        Whether the data set or the network could not be made for what was asked for.
+    fatal : bool
+        Whether the store failed, so that going on is of no use.
+    busy : bool
+        Whether another run is at it, so that it is better left for later.
+    seconds : float
+        What this piece of work took.
+    remarks : list of str
+        What a person should be told.
+    """
+
+    planned: Planned
+    stage: Stage = "probe"
+    stored: Stored | None = None
+    result: ProbeResult | None = None
+    message: str = ""
+    failed: str = ""
+    traceback: str = ""
+    mistake: bool = False
+    fatal: bool = False
+    busy: bool = False
+    seconds: float = 0.0
+    remarks: list[str] = field(default_factory=list)
+
+
+class Bench:
+    """The data set and the network at hand, one of each.
+
+    Parameters
+    ----------
+    store : Store
+    claims : Claims
+        Of the run.
+    timeout : float, optional
+        Seconds that a data set, a network or a probe may take.
+    last_resort : callable, optional
+        What to do about one that cannot be interrupted, called with the cell and the stage; see `tmi.timeouts.time_limit`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        claims: Claims,
+        *,
+        timeout: float | None = None,
+        last_resort: Callable[[Planned, Stage], Any] | None = None,
+    ) -> None:
+        self._store, self._claims = store, claims
+        self._timeout, self._last_resort = timeout, last_resort
+        self._held: dict[str, Any] = {}
+
+    def work(self, planned: Planned, stage: Stage = "probe") -> Outcome:
+        """Do a piece of work, unless the store has it.
+
+        Parameters
+        ----------
+        planned : Planned
+        stage : {"dataset", "network", "probe"}
+
+        Returns
+        -------
+        Outcome
+            Whatever a plug-in raises is in it; `KeyboardInterrupt` alone comes through.
+        """
+        outcome, begun = Outcome(planned, stage), time.perf_counter()
+        try:
+            self._work(planned, outcome)
+        except Busy:
+            outcome.busy = True
+        except _Failed as failed:
+            outcome.failed, outcome.message, outcome.traceback = failed.stage, str(failed), failed.traceback
+            outcome.mistake = failed.mistake
+        except StoreError as error:
+            outcome.failed, outcome.message, outcome.fatal = stage, str(error), True
+        except OSError as error:  # of a claim
+            outcome.failed, outcome.message, outcome.fatal = stage, f"store {self._store.folder}: {error.strerror or error}", True
+        except (Exception, SystemExit) as error:  # such as images that cannot be rendered
+            outcome.failed, outcome.message, outcome.traceback = stage, message_of(error), _text_block(traceback.format_exc())
+        outcome.seconds = time.perf_counter() - begun
+        return outcome
+
+    def _work(self, planned: Planned, outcome: Outcome) -> None:
+        store = self._store
+        if outcome.stage == "probe" and store.has("result", planned.key):
+            with _remarking(outcome):
+                outcome.stored = store.read(planned.key or "")
+            if outcome.stored is not None:
+                return
+        data = self._dataset(planned, outcome)
+        if outcome.stage == "dataset":
+            return
+        network = self._network(planned, data, outcome)
+        if outcome.stage == "probe":
+            with self._claimed("probe", planned.key):
+                self._probe(planned, network, data, outcome)
+
+    def _dataset(self, planned: Planned, outcome: Outcome) -> Dataset:
+        key, choice = planned.dataset_key, planned.cell.dataset
+        wanted = planned.dataset_id
+
+        def restored() -> Any:
+            found = self._store.load_dataset(key) if key is not None else None
+            return None if found is None else (found[0], found[1]["seconds"])
+
+        def make() -> Any:
+            seed = planned.cell.seed
+            data, seconds, caught = self._run(
+                planned, "dataset", lambda: planned.registry.generate(choice.component.name, seed=seed, **choice.params)
+            )
+            record = record_of(planned, "dataset", seconds=seconds, notes=data.notes, warnings=caught)
+            if key is not None and _is_current(planned, "dataset", outcome):
+                self._store.write_dataset(key, data, record)
+            return data, seconds
+
+        data: Dataset = self._hold("dataset", wanted, key, outcome, restored, make)
+        return data
+
+    def _network(self, planned: Planned, data: Dataset, outcome: Outcome) -> Network:
+        key = planned.network_key
+
+        def restored() -> tuple[Network, float] | None:
+            found = self._store.load_network(key, data.task) if key is not None else None
+            if found is None:
+                return None
+            seconds: float = found.record["seconds"]
+            if found.network is not None:
+                return found.network, seconds
+            try:  # its builder makes it again, without what was trained already; nobody has to wait for that
+                with trained.weights(*found.trained_arrays):
+                    return self._build(planned, data)[0], seconds
+            except _Failed as failed:
+                if not isinstance(failed.error, DamagedFileError):
+                    raise
+                self._store.set_aside("network", key or "", str(failed))
+                return None
+
+        def make() -> tuple[Network, float]:
+            with trained.recording() as kept:
+                network, seconds, caught = self._build(planned, data)
+            if key is not None and _is_current(planned, "network", outcome):
+                record = record_of(planned, "network", seconds=seconds, network=network, warnings=caught)
+                images = (data.test if len(data.test) else data.train).images[:_SAMPLE]
+                self._store.write_network(key, network, images, data.task, kept, record)
+            return network, seconds
+
+        network: Network = self._hold("network", (planned.dataset_id, planned.network_id), key, outcome, restored, make)
+        return network
+
+    def _build(self, planned: Planned, data: Dataset) -> tuple[Network, float, list[str]]:
+        choice, seed = planned.cell.network, planned.cell.seed
+        build = planned.registry.build
+        return self._run(planned, "network", lambda: build(choice.component.name, data, seed=seed, **choice.params))
+
+    def _hold(
+        self, stage: Stage, wanted: Any, key: str | None, outcome: Outcome, restored: Callable[[], Any], make: Callable[[], Any]
+    ) -> Any:
+        """Return what is at hand, else what the store has, else what is made now."""
+        if self._held.get(stage, (None, None))[0] != wanted:
+            self._held.pop("state", None)
+            self._held.pop(stage, None)  # let go of the old one before there is a new one
+            if stage == "dataset":
+                self._held.pop("network", None)
+            try:
+                with _remarking(outcome):
+                    made = restored()
+                if made is None:
+                    with self._claimed(stage, key):
+                        with _remarking(outcome):
+                            made = restored() if self._store.has(stage, key) else None  # somebody made it meanwhile
+                        made = made or make()
+            except _Failed as failed:
+                made = failed, 0.0
+            self._held[stage] = wanted, made
+        value: Any = self._held[stage][1][0]
+        if isinstance(value, _Failed):
+            raise value
+        return value
+
+    @contextmanager
+    def _claimed(self, stage: Stage, key: str | None) -> Iterator[None]:
+        try:
+            with self._claims.hold(key):
+                yield
+        except WornOut:
+            times = {1: "once", 2: "twice"}.get(self._claims.attempts, f"{self._claims.attempts} times")
+            what = {"dataset": "making the data set", "network": "building the network", "probe": "the probe"}[stage]
+            raise _Failed(stage, InputError(f"{what} ended its worker process {times}: out of memory, or a crash")) from None
+
+    def _probe(self, planned: Planned, network: Network, data: Dataset, outcome: Outcome) -> None:
+        choice, seed = planned.cell.probe, planned.cell.seed
+        before = self._state(data, network)
+        changed = ""
+        try:
+            result, seconds, caught = self._run(
+                planned, "probe", lambda: planned.registry.probe(choice.component.name, network, data, seed=seed, **choice.params)
+            )
+        finally:
+            after = state_of(data, network)
+            changed = first_change(before, after)
+            if changed:
+                self._held.clear()  # the next cell gets them made anew
+            else:
+                self._held["state"] = (data, network), after
+        if changed:
+            text = f"the probe changed {changed} in place, which other probes share; let it work on a copy"
+            raise _Failed("probe", PluginError(text))
+        took = {"dataset": self._held["dataset"][1][1], "network": self._held["network"][1][1], "probe": seconds}
+        rounded = {name: round(value, 6) for name, value in took.items()}
+        record = record_of(planned, "result", seconds=rounded, network=network, notes=data.notes, warnings=caught)
+        self._keep(planned, result, record, outcome)
+
+    def _keep(self, planned: Planned, result: ProbeResult, record: dict[str, Any], outcome: Outcome) -> None:
+        stored = Stored(planned.key or "", dict(result.metrics), record, tuple(result.notes))
+        if planned.key is None:
+            outcome.remarks.append(
+                f"{planned.cell}: its code cannot be fingerprinted, so the result is not kept; "
+                "functions in files and packages can be, those typed into an interpreter cannot"
+            )
+        elif _is_current(planned, "probe", outcome):
+            try:
+                self._store.write(planned.key, result, record)
+            except InputError as error:
+                raise _Failed("probe", error) from error
+            self._store.clear_failure(planned.key)
+            outcome.stored = stored
+            return
+        outcome.stored, outcome.result = stored, result
+
+    def _state(self, data: Dataset, network: Network) -> State:
+        """The state before a probe is the one after the probe before it."""
+        of, state = self._held.get("state", ((None, None), None))
+        return state if of[0] is data and of[1] is network else state_of(data, network)
+
+    def _run(self, planned: Planned, stage: Stage, function: Callable[[], Any]) -> tuple[Any, float, list[str]]:
+        """Call a plug-in: its value, the seconds it took, and the warnings that it gave."""
+        last_resort = None if self._last_resort is None else lambda: self._last_resort(planned, stage)  # type: ignore[misc]
+        start = time.perf_counter()
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                with time_limit(self._timeout, last_resort):
+                    value = function()
+        except TimedOut as error:
+            raise _Failed(stage, error, message=too_long(self._timeout, stage)) from error
+        except (Exception, SystemExit) as error:
+            raise _Failed(stage, error) from error
+        return value, time.perf_counter() - start, list(dict.fromkeys(_text(w.message) for w in caught))
+
+
+class _Failed(Exception):
+    """A plug-in that failed; the failure of a data set or network serves every cell that needs it."""
+
+    def __init__(self, stage: Stage, error: BaseException, message: str = "") -> None:
+        super().__init__(message or message_of(error))
+        self.stage, self.error = stage, error
+        self.mistake = stage != "probe" and isinstance(error, InputError | DataFileError)
+        self.traceback = _text_block("".join(traceback.format_exception(error)))
+
+
+def too_long(seconds: float | None, stage: str) -> str:
+    """Say that a time limit was reached."""
+    what = {"dataset": "making the data set", "network": "building the network", "probe": "the probe"}[stage]
+    return f"{what} took longer than the limit of {seconds:g} s"
+
+
+@contextmanager
+def _remarking(outcome: Outcome) -> Iterator[None]:
+    """Gather what the store warns of: a person should read it, wherever the work is done."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    outcome.remarks += [_text(w.message) for w in caught]
+
+
+def _is_current(planned: Planned, stage: Stage, outcome: Outcome) -> bool:
+    """Whether the code is still the one that is in the key."""
+    choices = planned.cell.choices[: 1 + ("dataset", "network", "probe").index(stage)]
+    changed = [choice for choice in choices if not choice.component.is_current()]
+    if changed and stage == "probe":
+        outcome.remarks.append(f"{planned.cell}: the code of {changed[0]} changed meanwhile, so the result is not kept")
+    return not changed
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an exception says in one line; its type and the place where it was raised, unless it is one of tmi's."""
+    text = _text(error)
+    if isinstance(error, TmiError) and text:
+        return text
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {text}".removesuffix(": ") + place
+
+
+def _text(error: object) -> str:
+    try:
+        text = str(error)
+    except Exception:  # a plug-in's exception may have no words
+        text = "without a message"
+    return " ".join(_text_block(text).split())
+
+
+def _text_block(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()  # a file's name may not be UTF-8
