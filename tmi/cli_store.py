@@ -11,7 +11,7 @@ import click
 from .errors import did_you_mean
 
 if TYPE_CHECKING:
-    from .housekeeping.prune import Pruned
+    from .housekeeping.pruning import Pruned
 
 KINDS = ("result", "dataset", "network")
 
@@ -42,8 +42,8 @@ def info(folder: str | None, json_file: str | None) -> None:
     """Say what the store holds: how much of each kind, what is damaged, left behind, or being computed now."""
     import json
 
-    from .housekeeping.info import info as look
-    from .housekeeping.info import lines
+    from .housekeeping.holdings import info as look
+    from .housekeeping.holdings import lines
     from .store import Store
 
     found = look(Store(folder))
@@ -72,7 +72,7 @@ def verify(folder: str | None, plugins: tuple[str, ...], repair: bool, sample: i
     names. Exit 0: all well; 1: something is damaged or different.
     """
     from .cli import _registry
-    from .housekeeping.verify import verify as check
+    from .housekeeping.verification import verify as check
     from .store import Store
 
     checked = Store(folder)
@@ -109,7 +109,7 @@ def prune(
     --older and --unreachable together remove what is both. For --max-size data sets go first, then networks, then results, for
     results answer a run without the others. What is being computed now stays.
     """
-    from .housekeeping.prune import prune as remove
+    from .housekeeping.pruning import prune as remove
     from .housekeeping.units import parse_age, parse_size
     from .store import Store
 
@@ -153,8 +153,8 @@ def export(
     A DEST that ends in .csv or .json gets the table alone.
     """
     from .cli import _registry
-    from .housekeeping.export import export as write
-    from .housekeeping.export import is_table, write_table
+    from .housekeeping.exports import export as write
+    from .housekeeping.exports import is_table, write_table
     from .store import Store
 
     if suite is None and (only or plugins):
@@ -184,7 +184,7 @@ def _list(done: Pruned) -> None:
 
 
 def _name_strange(found: Any) -> None:
-    from .housekeeping.info import strange_lines
+    from .housekeeping.holdings import strange_lines
     from .housekeeping.units import shown
 
     for line in strange_lines({shown(one.path): one.why for one in found}):

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def record_of(
     planned: Planned,
     kind: str,
-    *,
     seconds: Any,
+    *,
     network: Network | None = None,
     notes: Mapping[str, Any] | None = None,
     warnings: Sequence[str] = (),

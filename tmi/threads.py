@@ -24,15 +24,17 @@ def limited(threads: int | None) -> Iterator[None]:
     import torch
     from threadpoolctl import threadpool_limits
 
-    before = torch.get_num_threads(), numba.get_num_threads()
-    torch.set_num_threads(threads)
+    # torch's number comes last: numba, when it starts its own threads, changes it.
+    numba_before = numba.get_num_threads()
+    torch_before = torch.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     try:
         with threadpool_limits(threads):
+            torch.set_num_threads(threads)
             yield
     finally:
-        torch.set_num_threads(before[0])
-        numba.set_num_threads(before[1])
+        numba.set_num_threads(numba_before)
+        torch.set_num_threads(torch_before)
 
 
 def available() -> int:

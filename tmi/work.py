@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from . import trained
 from .errors import DamagedFileError, DataFileError, InputError, PluginError, StoreError, TmiError
@@ -78,6 +78,14 @@ class Outcome:
     remarks: list[str] = field(default_factory=list)
 
 
+class _Made(NamedTuple):
+    """What a plug-in returned, the seconds that it took, and the warnings that it gave."""
+
+    value: Any
+    seconds: float
+    warnings: list[str]
+
+
 class Bench:
     """The data set and the network at hand, one of each.
 
@@ -102,7 +110,8 @@ class Bench:
     ) -> None:
         self._store, self._claims = store, claims
         self._timeout, self._last_resort = timeout, last_resort
-        self._held: dict[str, Any] = {}
+        self._held: dict[str, tuple[Hashable, _Made | _Failed]] = {}
+        self._state: State | None = None
 
     def work(self, planned: Planned, stage: Stage = "probe") -> Outcome:
         """Do a piece of work, unless the store has it.
@@ -135,86 +144,93 @@ class Bench:
         return outcome
 
     def _work(self, planned: Planned, outcome: Outcome) -> None:
-        store = self._store
-        if outcome.stage == "probe" and store.has("result", planned.key):
-            with _remarking(outcome):
-                outcome.stored = store.read(planned.key or "")
-            if outcome.stored is not None:
-                return
+        if outcome.stage == "probe" and self._is_there(planned, outcome):
+            return
         data = self._dataset(planned, outcome)
         if outcome.stage == "dataset":
             return
-        network = self._network(planned, data, outcome)
+        network = self._network(planned, data.value, outcome)
         if outcome.stage == "probe":
             with self._claimed("probe", planned.key):
-                self._probe(planned, network, data, outcome)
+                if not self._is_there(planned, outcome):  # somebody may just have finished it
+                    self._probe(planned, network, data, outcome)
 
-    def _dataset(self, planned: Planned, outcome: Outcome) -> Dataset:
-        key, choice = planned.dataset_key, planned.cell.dataset
-        wanted = planned.dataset_id
+    def _is_there(self, planned: Planned, outcome: Outcome) -> bool:
+        if planned.key is not None and self._store.has("result", planned.key):
+            with _remarking(outcome):
+                outcome.stored = self._store.read(planned.key)
+        return outcome.stored is not None
 
-        def restored() -> Any:
+    def _dataset(self, planned: Planned, outcome: Outcome) -> _Made:
+        key, choice, seed = planned.dataset_key, planned.cell.dataset, planned.cell.seed
+
+        def restored() -> _Made | None:
             found = self._store.load_dataset(key) if key is not None else None
-            return None if found is None else (found[0], found[1]["seconds"])
+            return None if found is None else _Made(found[0], found[1]["seconds"], found[1]["warnings"])
 
-        def make() -> Any:
-            seed = planned.cell.seed
-            data, seconds, caught = self._run(
-                planned, "dataset", lambda: planned.registry.generate(choice.component.name, seed=seed, **choice.params)
-            )
-            record = record_of(planned, "dataset", seconds=seconds, notes=data.notes, warnings=caught)
+        def make() -> _Made:
+            generate = planned.registry.generate
+            made = self._run(planned, "dataset", lambda: generate(choice.component.name, seed=seed, **choice.params))
             if key is not None and _is_current(planned, "dataset", outcome):
-                self._store.write_dataset(key, data, record)
-            return data, seconds
+                record = record_of(planned, "dataset", made.seconds, notes=made.value.notes, warnings=made.warnings)
+                with suppress(InputError):  # what no file can hold is made again each time
+                    self._store.write_dataset(key, made.value, record)
+            return made
 
-        data: Dataset = self._hold("dataset", wanted, key, outcome, restored, make)
-        return data
+        return self._hold("dataset", planned.dataset_id, key, outcome, restored, make)
 
-    def _network(self, planned: Planned, data: Dataset, outcome: Outcome) -> Network:
+    def _network(self, planned: Planned, data: Dataset, outcome: Outcome) -> _Made:
         key = planned.network_key
 
-        def restored() -> tuple[Network, float] | None:
+        def restored() -> _Made | None:
             found = self._store.load_network(key, data.task) if key is not None else None
             if found is None:
                 return None
-            seconds: float = found.record["seconds"]
+            recorded = found.record["seconds"], found.record["warnings"]
             if found.network is not None:
-                return found.network, seconds
+                return _Made(found.network, *recorded)
             try:  # its builder makes it again, without what was trained already; nobody has to wait for that
                 with trained.weights(*found.trained_arrays):
-                    return self._build(planned, data)[0], seconds
+                    return _Made(self._build(planned, data).value, *recorded)
             except _Failed as failed:
                 if not isinstance(failed.error, DamagedFileError):
                     raise
                 self._store.set_aside("network", key or "", str(failed))
                 return None
 
-        def make() -> tuple[Network, float]:
+        def make() -> _Made:
             with trained.recording() as kept:
-                network, seconds, caught = self._build(planned, data)
+                made = self._build(planned, data)
             if key is not None and _is_current(planned, "network", outcome):
-                record = record_of(planned, "network", seconds=seconds, network=network, warnings=caught)
+                record = record_of(planned, "network", made.seconds, network=made.value, warnings=made.warnings)
                 images = (data.test if len(data.test) else data.train).images[:_SAMPLE]
-                self._store.write_network(key, network, images, data.task, kept, record)
-            return network, seconds
+                with suppress(InputError):
+                    self._store.write_network(key, made.value, images, data.task, kept, record)
+            return made
 
-        network: Network = self._hold("network", (planned.dataset_id, planned.network_id), key, outcome, restored, make)
-        return network
+        return self._hold("network", (planned.dataset_id, planned.network_id), key, outcome, restored, make)
 
-    def _build(self, planned: Planned, data: Dataset) -> tuple[Network, float, list[str]]:
+    def _build(self, planned: Planned, data: Dataset) -> _Made:
         choice, seed = planned.cell.network, planned.cell.seed
         build = planned.registry.build
         return self._run(planned, "network", lambda: build(choice.component.name, data, seed=seed, **choice.params))
 
     def _hold(
-        self, stage: Stage, wanted: Any, key: str | None, outcome: Outcome, restored: Callable[[], Any], make: Callable[[], Any]
-    ) -> Any:
+        self,
+        stage: Stage,
+        wanted: Hashable,
+        key: str | None,
+        outcome: Outcome,
+        restored: Callable[[], _Made | None],
+        make: Callable[[], _Made],
+    ) -> _Made:
         """Return what is at hand, else what the store has, else what is made now."""
         if self._held.get(stage, (None, None))[0] != wanted:
-            self._held.pop("state", None)
+            self._state = None
             self._held.pop(stage, None)  # let go of the old one before there is a new one
             if stage == "dataset":
                 self._held.pop("network", None)
+            made: _Made | _Failed | None
             try:
                 with _remarking(outcome):
                     made = restored()
@@ -224,12 +240,12 @@ class Bench:
                             made = restored() if self._store.has(stage, key) else None  # somebody made it meanwhile
                         made = made or make()
             except _Failed as failed:
-                made = failed, 0.0
+                made = failed
             self._held[stage] = wanted, made
-        value: Any = self._held[stage][1][0]
-        if isinstance(value, _Failed):
-            raise value
-        return value
+        held = self._held[stage][1]
+        if isinstance(held, _Failed):
+            raise held
+        return held
 
     @contextmanager
     def _claimed(self, stage: Stage, key: str | None) -> Iterator[None]:
@@ -241,28 +257,27 @@ class Bench:
             what = {"dataset": "making the data set", "network": "building the network", "probe": "the probe"}[stage]
             raise _Failed(stage, InputError(f"{what} ended its worker process {times}: out of memory, or a crash")) from None
 
-    def _probe(self, planned: Planned, network: Network, data: Dataset, outcome: Outcome) -> None:
+    def _probe(self, planned: Planned, built: _Made, generated: _Made, outcome: Outcome) -> None:
+        network: Network = built.value
+        data: Dataset = generated.value
         choice, seed = planned.cell.probe, planned.cell.seed
-        before = self._state(data, network)
+        probe = planned.registry.probe
+        before = self._state or state_of(data, network)  # the state before a probe is the one after the probe before it
         changed = ""
         try:
-            result, seconds, caught = self._run(
-                planned, "probe", lambda: planned.registry.probe(choice.component.name, network, data, seed=seed, **choice.params)
-            )
+            made = self._run(planned, "probe", lambda: probe(choice.component.name, network, data, seed=seed, **choice.params))
         finally:
-            after = state_of(data, network)
-            changed = first_change(before, after)
+            self._state = state_of(data, network)
+            changed = first_change(before, self._state)
             if changed:
                 self._held.clear()  # the next cell gets them made anew
-            else:
-                self._held["state"] = (data, network), after
         if changed:
             text = f"the probe changed {changed} in place, which other probes share; let it work on a copy"
             raise _Failed("probe", PluginError(text))
-        took = {"dataset": self._held["dataset"][1][1], "network": self._held["network"][1][1], "probe": seconds}
-        rounded = {name: round(value, 6) for name, value in took.items()}
-        record = record_of(planned, "result", seconds=rounded, network=network, notes=data.notes, warnings=caught)
-        self._keep(planned, result, record, outcome)
+        took = {"dataset": generated.seconds, "network": built.seconds, "probe": made.seconds}
+        said = list(dict.fromkeys([*generated.warnings, *built.warnings, *made.warnings]))
+        record = record_of(planned, "result", took, network=network, notes=data.notes, warnings=said)
+        self._keep(planned, made.value, record, outcome)
 
     def _keep(self, planned: Planned, result: ProbeResult, record: dict[str, Any], outcome: Outcome) -> None:
         stored = Stored(planned.key or "", dict(result.metrics), record, tuple(result.notes))
@@ -281,13 +296,8 @@ class Bench:
             return
         outcome.stored, outcome.result = stored, result
 
-    def _state(self, data: Dataset, network: Network) -> State:
-        """The state before a probe is the one after the probe before it."""
-        of, state = self._held.get("state", ((None, None), None))
-        return state if of[0] is data and of[1] is network else state_of(data, network)
-
-    def _run(self, planned: Planned, stage: Stage, function: Callable[[], Any]) -> tuple[Any, float, list[str]]:
-        """Call a plug-in: its value, the seconds it took, and the warnings that it gave."""
+    def _run(self, planned: Planned, stage: Stage, function: Callable[[], Any]) -> _Made:
+        """Call a plug-in."""
         last_resort = None if self._last_resort is None else lambda: self._last_resort(planned, stage)  # type: ignore[misc]
         start = time.perf_counter()
         try:
@@ -299,7 +309,8 @@ class Bench:
             raise _Failed(stage, error, message=too_long(self._timeout, stage)) from error
         except (Exception, SystemExit) as error:
             raise _Failed(stage, error) from error
-        return value, time.perf_counter() - start, list(dict.fromkeys(_text(w.message) for w in caught))
+        seconds = round(time.perf_counter() - start, 6)
+        return _Made(value, seconds, list(dict.fromkeys(_text(w.message) for w in caught)))
 
 
 class _Failed(Exception):

@@ -41,6 +41,7 @@ PHASES = (
     "writing the index",
     "between two cells",
 )
+_OFTEN = ("claiming", "probing", "writing a result", "between two cells")
 _LIMIT = 120.0  # seconds after which a child counts as hanging
 
 
@@ -184,7 +185,7 @@ class Judge:
         self._good: set[tuple[str, str]] = set()
         self._contents: dict[tuple[str, str], Stored | None] = {}
         self.before: dict[str, tuple[int, str]] = {}
-        self._rubbish: set[Path] = set()
+        self._rubbish: set[tuple[str, str]] = set()
         self._noted: Counter[str] = Counter()
 
     def new_store(self) -> None:
@@ -214,7 +215,7 @@ class Judge:
         rubbish = self._left_behind()
         self.left += len(rubbish - self._rubbish)
         if swept:
-            self.unswept += [path.name[:20] for path in rubbish & self._rubbish]
+            self.unswept += [name[:20] for name, _ in rubbish & self._rubbish]
         self._rubbish = rubbish
         self.before = now
         self._ask_index(now)
@@ -256,20 +257,16 @@ class Judge:
         if store.index.trouble:
             self.index.append(store.index.trouble)
 
-    def _left_behind(self) -> set[Path]:
-        """Temporary files, and claims that say whose they are."""
-        if not self.store.is_dir():
-            return set()
-        claims = {path for path in (self.store / "claims").glob("*") if claiming.read(path) is not None}
-        return {path for path in self.store.glob("**/*.tmp") if not path.name.startswith(".index.")} | claims | set(
-            self.store.glob(".index.*.tmp")
-        )
+    def _left_behind(self) -> set[tuple[str, str]]:
+        """Temporary files, and claims with what they say: a later run may leave another one of the same name."""
+        claims = {(p.name, str(claim)) for p in (self.store / "claims").glob("*") if (claim := claiming.read(p)) is not None}
+        return claims | {(path.name, "") for path in self.store.glob("**/.*.tmp")}
 
     def finished(self, truth: Path) -> None:
         """Look at a store after a run that came to its end."""
         self.look(swept=True)
         self.lost += toys.differences(self.store, truth, self.by_words.values())
-        self.unswept += [path.name[:20] for path in self._left_behind()]
+        self.unswept += [name[:20] for name, _ in self._left_behind()]
 
 
 def forked_kills(count: int, suite: Path, judge: Judge, truth: Path, rng: random.Random) -> tuple[Counter[str], int, list[str]]:
@@ -284,7 +281,8 @@ def forked_kills(count: int, suite: Path, judge: Judge, truth: Path, rng: random
         aim = rng.choice(PHASES[1:]) if rng.random() < 0.5 else None
         status = None
         if aim is not None:
-            status = _wait_for(child, judge.board, PHASES.index(aim), rng.randint(1, 8))
+            times = rng.randint(1, 20) if aim in _OFTEN else rng.randint(1, 2)
+            status = _wait_for(child, judge.board, PHASES.index(aim), times)
             time.sleep(rng.random() * 0.002)
         else:
             status = ended(child, rng.random() * long)
@@ -390,7 +388,8 @@ def rows(quick: bool) -> list[Row]:
     part, rng = Part("kills"), random.Random(time.time_ns())
     more = '[probes.bad]\nuse = "fails"'
     with scratch() as folder:
-        suite = toys.suite(folder, seeds=2, variants=2, widths=3, scales=20, net="ms = 10", probe="values = 600", more=more)
+        size = {"seeds": 1, "scales": 10} if quick else {"seeds": 2, "scales": 20}
+        suite = toys.suite(folder, **size, variants=2, widths=2, net="ms = 10", probe="values = 600", more=more)
         judge = Judge(folder / "store", toys.plan_of(suite), Board(folder), folder / "log.txt")
         truth = folder / "truth"
         tmi.run(suite, truth, threads=1)  # here, so that the children find all imported

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .export import Exported, export, write_table
-from .info import info
-from .prune import Pruned, prune
-from .verify import Verified, verify
+from .exports import Exported, export, write_table
+from .holdings import info
+from .pruning import Pruned, prune
+from .verification import Verified, verify
 
 __all__ = ["Exported", "Pruned", "Verified", "export", "info", "prune", "verify", "write_table"]

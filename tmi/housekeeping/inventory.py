@@ -11,7 +11,7 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,7 +144,8 @@ def take(store: Store) -> Inventory:
                 _look_into(path, made)
         elif entry.name in _INDEX and entry.is_file(follow_symlinks=False):
             known += 1
-            made.index_size += entry.stat(follow_symlinks=False).st_size
+            with suppress(FileNotFoundError):  # a journal comes and goes
+                made.index_size += entry.stat(follow_symlinks=False).st_size
         elif not _is_temporary(entry, made) and not (entry.name == TABLE and entry.is_file(follow_symlinks=False)):
             made.strange.append(_strange(entry))
     if not known and (made.strange or made.temporary):

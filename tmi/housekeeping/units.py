@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import re
-from pathlib import Path
 
 from ..errors import InputError
 
@@ -66,8 +65,7 @@ def time_text(seconds: float) -> str:
 
 def shown(name: object) -> str:
     """Write a name in one line without characters that steer a terminal; a file may be called anything."""
-    text = str(name) if isinstance(name, Path | str) else repr(name)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in str(name))
 
 
 def counted(count: int, what: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from .page import Section
 
 if TYPE_CHECKING:
     from ..result import MetricInfo
-    from ..results import Results
+    from ..results import Entry, Results
 
 
 def summary(results: Results) -> Section:
@@ -63,7 +64,7 @@ def _metrics(results: Results) -> Section:
 
 def _provenance(results: Results) -> Section:
     recorded = [entry for entry in results if entry.record]
-    seconds = sum(sum(entry.record.get("seconds", {}).values()) for entry in recorded)
+    seconds = sum(_seconds(recorded).values())
     lines = [f"Suite {results.name}: {len(results)} cells; computing them took {seconds:,.0f} s."]
     for what in ("versions", "data", "threads", "device", "tmi"):
         values = sorted({json.dumps(entry.record.get(what), sort_keys=True) for entry in recorded})
@@ -76,6 +77,16 @@ def _provenance(results: Results) -> Section:
     if warned:
         body += folded(f"Warnings ({len(warned)})", bullets(warned))
     return Section("Where the numbers came from", body)
+
+
+def _seconds(recorded: Iterable[Entry]) -> dict[str, float]:
+    """What each data set, network and probe took, by its key: cells share the first two."""
+    found: dict[str, float] = {}
+    for entry in recorded:
+        keys = {**entry.record.get("keys", {}), "probe": entry.key}
+        for what, seconds in entry.record.get("seconds", {}).items():
+            found[keys.get(what) or f"{what} of {entry}"] = seconds
+    return found
 
 
 def _info(results: Results, probe: str) -> dict[str, MetricInfo]:

@@ -26,8 +26,9 @@ def info(store: Store) -> dict[str, Any]:
         ``folder``; ``layout``, the version that this tmi writes; ``size`` in bytes; ``kinds``, for each kind ``count``, ``size``,
         ``seconds`` of the work that made them, ``oldest`` and ``newest`` in UTC; ``failures``; ``damaged`` with ``count`` and
         ``size``; ``temporary`` and ``stale``, files and claims left behind; ``running``, what is being computed now; ``index``
-        with ``size``, ``rows``, ``unknown`` (files that it does not know), ``gone`` (rows without a file) and ``trouble``;
-        ``versions`` of libraries, and how many results each made; ``strange`` and ``unreadable``, with the reason for each.
+        with ``size``, ``rows``, ``unknown`` (files that it does not know), ``gone`` (rows of files that are gone or changed) and
+        ``trouble``; ``versions`` of libraries, and how many results each made; ``strange`` and ``unreadable``, with the reason
+        for each.
 
     Raises
     ------
@@ -130,7 +131,7 @@ def _index_line(index: dict[str, Any], count: int) -> str:
     if index["unknown"]:
         apart.append(f"{counted(index['unknown'], 'file')} not in it, which will be read")
     if index["gone"]:
-        apart.append(f"{counted(index['gone'], 'row')} of files that are gone")
+        apart.append(f"{counted(index['gone'], 'row')} of files that are gone or changed")
     state = "; ".join(apart) if apart else "in step with the files" if count else "nothing in it"
     return f"index: {state}, {size_text(index['size'])}"
 

@@ -99,7 +99,7 @@ class Verified:
         parts = [counted(self.checked[kind], kind) for kind in FOLDERS]
         made = [f"checked {', '.join(parts)}, {size_text(self.size)}: {len(self.damaged)} damaged"]
         index = [f"{counted(self.unknown, 'file')} not in it"] * bool(self.unknown)
-        index += [f"{counted(self.gone, 'row')} of files that are gone"] * bool(self.gone)
+        index += [f"{counted(self.gone, 'row')} of files that are gone or changed"] * bool(self.gone)
         made.append(f"index: {'; '.join(index) or 'in step with the files'}")
         counts = Counter(compared.likeness for compared in self.recomputed)
         made.append(

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tmi.store import claims as module
+from tmi.store.claims import Busy, Claims, WornOut, is_alive, read, sweep
+
+KEY = "a" * 64
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "claims"
+
+
+def put(folder, name=KEY, age=0.0, **fields):
+    """Write somebody else's claim."""
+    folder.mkdir(exist_ok=True)
+    claim = {"run": "other", "host": socket.gethostname(), "pid": os.getpid(), "attempt": 1} | fields
+    (folder / name).write_text(json.dumps(claim))
+    os.utime(folder / name, (time.time() - age,) * 2)
+    return folder / name
+
+
+def dead() -> int:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    return ended.pid
+
+
+def test_a_claim_stands_while_the_work_goes_on(folder):
+    mine, other = Claims(folder, "mine"), Claims(folder, "other")
+    with mine.hold(KEY):
+        assert read(folder / KEY).run == "mine"
+        assert is_alive(folder / KEY, read(folder / KEY))
+        with pytest.raises(Busy), other.hold(KEY):
+            pytest.fail("two at a time")
+        with other.hold("b" * 64):
+            pass
+    assert list(folder.iterdir()) == []
+    with other.hold(KEY):
+        assert read(folder / KEY).attempt == 1
+
+
+def test_nothing_is_claimed_for_what_nobody_else_can_use(folder):
+    with Claims(folder, "mine").hold(None):
+        assert not folder.exists()
+
+
+def test_a_claim_goes_with_an_error(folder):
+    with pytest.raises(ZeroDivisionError), Claims(folder, "mine").hold(KEY):
+        _ = 1 / 0
+    assert not (folder / KEY).exists()
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"pid": None},
+        {"host": "elsewhere", "age": module.STALE + 1},
+        {"age": module.STALE + 1},
+        {"age": -module.STALE - 1e6},
+        {"pid": -1},
+        {"pid": 0},
+    ],
+    ids=str,
+)
+def test_the_claim_of_somebody_gone_is_taken_over(folder, claim):
+    put(folder, **(claim | ({"pid": dead()} if claim.get("pid", 1) is None else {})))
+    with Claims(folder, "mine").hold(KEY):
+        assert (read(folder / KEY).run, read(folder / KEY).attempt) == ("mine", 1)
+
+
+@pytest.mark.parametrize("claim", [{"host": "elsewhere", "pid": 1}, {}], ids=["another machine", "another process"])
+def test_the_claim_of_somebody_alive_is_left(folder, claim):
+    path = put(folder, **claim)
+    with pytest.raises(Busy), Claims(folder, "mine").hold(KEY):
+        pytest.fail("it is another's")
+    assert read(path).run == "other"
+
+
+def test_work_that_ends_its_workers_is_given_up(folder):
+    put(folder, run="mine", pid=dead())
+    claims = Claims(folder, "mine", attempts=3)
+    with claims.hold(KEY):
+        assert read(folder / KEY).attempt == 2
+    for attempt in (1, 2):
+        put(folder, run="mine", pid=dead(), attempt=attempt)
+        with claims.hold(KEY):
+            assert read(folder / KEY).attempt == attempt + 1
+    put(folder, run="mine", pid=dead(), attempt=3)
+    with pytest.raises(WornOut), claims.hold(KEY):
+        pytest.fail("often enough")
+    assert not (folder / KEY).exists(), "the next run tries again"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"run": 1}', '{"run":"x","host":"y","pid":1e400,"attempt":1}', "[" * 10**5]
+)
+def test_a_claim_that_says_nothing_is_no_claim(folder, text):
+    folder.mkdir()
+    (folder / KEY).write_text(text)
+    assert read(folder / KEY) is None
+    with Claims(folder, "mine").hold(KEY):
+        assert read(folder / KEY).run == "mine"
+
+
+def test_what_is_no_file_is_no_claim(folder):
+    folder.mkdir()
+    (folder / KEY).mkdir()
+    os.mkfifo(folder / "pipe")
+    assert read(folder / "pipe") is None
+    with Claims(folder, "mine").hold(KEY):
+        pass
+
+
+def test_signs_of_life(folder, monkeypatch):
+    monkeypatch.setattr(module, "BEAT", 0.05)
+    claims = Claims(folder, "mine")
+    with claims.hold(KEY):
+        os.utime(folder / KEY, (0, 0))
+        until = time.monotonic() + 10
+        while (folder / KEY).stat().st_mtime == 0 and time.monotonic() < until:
+            time.sleep(0.02)
+        assert (folder / KEY).stat().st_mtime > 0
+    claims.close()
+
+
+def test_sweeping(folder):
+    stays = put(folder, "b" * 64)
+    goes = [put(folder, "c" * 64, pid=dead()), put(folder, "d" * 64, host="elsewhere", age=module.STALE + 1)]
+    (folder / "young").write_text("")
+    (folder / "old").write_text("")
+    os.utime(folder / "old", (0, 0))
+    sweep(folder)
+    assert sorted(p.name for p in folder.iterdir()) == sorted([stays.name, "young"])
+    assert not any(path.exists() for path in goes)
+    sweep(folder / "nosuch")
