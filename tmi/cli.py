@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__
+from .cli_store import store as store_commands
 from .errors import InputError, SuiteError, TmiError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -294,6 +295,8 @@ def _deliver(results: Results, json_file: str | None, report_dir: str | None) ->
         path = write(results, Path(report_dir))
         click.echo(f"report: {path}")
 
+
+main.add_command(store_commands, "store")
 
 if __name__ == "__main__":
     main()

@@ -150,7 +150,7 @@ def export(
 ) -> None:
     """Write results into DEST, a new folder that is a store itself, with a table results.csv.
 
-    A DEST that ends in .csv or .json gets the table alone.
+    A DEST that ends in .csv or .json gets the table alone. Exit 1: a damaged file was left out.
     """
     from .cli import _registry
     from .housekeeping.exports import export as write
@@ -173,7 +173,7 @@ def export(
     for note in done.notes:
         click.echo(note, err=True)
     click.echo(done.summary())
-    sys.exit(1 if any("is left out" in note for note in done.notes) else 0)
+    sys.exit(1 if done.left_out else 0)
 
 
 def _list(done: Pruned) -> None:

@@ -84,6 +84,7 @@ class Keys:
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], str | None] = {}
+        self._kept: list[Choice] = []
         self._outside: dict[int, object] = {}
         self._code: dict[str, str | None] = {}
 
@@ -102,6 +103,7 @@ class Keys:
     def _key(self, choice: Choice, seed: int, upstream: tuple[str | None, ...]) -> str | None:
         known = (id(choice), seed, *upstream)
         if known not in self._known:
+            self._kept.append(choice)  # while it lives, nothing else has its id
             self._known[known] = self._make(choice, seed, upstream)
         return self._known[known]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +62,8 @@ class Outcome:
         What this piece of work took.
     remarks : list of str
         What a person should be told.
+    ended : list of int
+        The numbers of the worker processes that this work ended.
     """
 
     planned: Planned
@@ -76,6 +78,7 @@ class Outcome:
     busy: bool = False
     seconds: float = 0.0
     remarks: list[str] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
 
 
 class _Made(NamedTuple):
@@ -133,7 +136,7 @@ class Bench:
             outcome.busy = True
         except _Failed as failed:
             outcome.failed, outcome.message, outcome.traceback = failed.stage, str(failed), failed.traceback
-            outcome.mistake = failed.mistake
+            outcome.mistake, outcome.ended = failed.mistake, failed.ended
         except StoreError as error:
             outcome.failed, outcome.message, outcome.fatal = stage, str(error), True
         except OSError as error:  # of a claim
@@ -252,10 +255,10 @@ class Bench:
         try:
             with self._claims.hold(key):
                 yield
-        except WornOut:
+        except WornOut as worn:
             times = {1: "once", 2: "twice"}.get(self._claims.attempts, f"{self._claims.attempts} times")
             what = {"dataset": "making the data set", "network": "building the network", "probe": "the probe"}[stage]
-            raise _Failed(stage, InputError(f"{what} ended its worker process {times}: out of memory, or a crash")) from None
+            raise _Failed(stage, WorkerEnded(f"{what} ended its worker process {times}"), ended=worn.pids) from None
 
     def _probe(self, planned: Planned, built: _Made, generated: _Made, outcome: Outcome) -> None:
         network: Network = built.value
@@ -313,12 +316,16 @@ class Bench:
         return _Made(value, seconds, list(dict.fromkeys(_text(w.message) for w in caught)))
 
 
+class WorkerEnded(TmiError):
+    """Work that ended its worker process as often as it was begun: out of memory, or a crash."""
+
+
 class _Failed(Exception):
     """A plug-in that failed; the failure of a data set or network serves every cell that needs it."""
 
-    def __init__(self, stage: Stage, error: BaseException, message: str = "") -> None:
+    def __init__(self, stage: Stage, error: BaseException, message: str = "", ended: Sequence[int] = ()) -> None:
         super().__init__(message or message_of(error))
-        self.stage, self.error = stage, error
+        self.stage, self.error, self.ended = stage, error, list(ended)
         self.mistake = stage != "probe" and isinstance(error, InputError | DataFileError)
         self.traceback = _text_block("".join(traceback.format_exception(error)))
 

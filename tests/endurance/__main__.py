@@ -65,7 +65,14 @@ def main(quick: bool, alone: bool, parts: tuple[str, ...]) -> None:
         all_rows += rows
         for place, row in enumerate(rows):
             first = part if place == 0 else ""
-            table.add_row(first, escape(row.asked), escape(row.found), MARKS[row.holds], f"{row.seconds:.1f}", end_section=place == len(rows) - 1)
+            table.add_row(
+                first,
+                escape(row.asked),
+                escape(row.found),
+                MARKS[row.holds],
+                f"{row.seconds:.1f}",
+                end_section=place == len(rows) - 1,
+            )
     wrong = sum(row.holds is False for row in all_rows)
     Console(width=max(150, Console().width)).print(table)
     print(f"{len(all_rows)} asked, {wrong} wrong, {time.perf_counter() - begun:.0f} s")

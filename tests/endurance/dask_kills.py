@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from . import toys
@@ -29,15 +30,18 @@ def worker_processes() -> list[Any]:
 
 
 class Killer(threading.Thread):
-    """Kills one worker every two to four seconds, until it is told to stop."""
+    """Kills one worker every two to four seconds, from the first cell on, until it is told to stop."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, log: Path, rng: random.Random) -> None:
         super().__init__(daemon=True)
         self.killed = 0
+        self._log = log
         self._rng = rng
         self._stop_now = threading.Event()
 
     def run(self) -> None:
+        while not self._log.exists() and not self._stop_now.wait(0.05):
+            pass
         while not self._stop_now.wait(self._rng.uniform(2.0, 4.0)):
             processes = worker_processes()
             if processes:
@@ -51,8 +55,8 @@ class Killer(threading.Thread):
 
 
 @contextmanager
-def killing(rng: random.Random) -> Iterator[Killer]:
-    killer = Killer(rng)
+def killing(log: Path, rng: random.Random) -> Iterator[Killer]:
+    killer = Killer(log, rng)
     killer.start()
     try:
         yield killer
@@ -64,7 +68,6 @@ def killed_often(quick: bool, part: Part) -> None:
     import tmi
 
     with scratch() as folder, part.step("2 workers, one killed every 2–4 s: all cells done, equal to a serial run") as said:
-        # Ten times 15 in the short form: long enough for a few kills, workers taking seconds to start again.
         size = {"seeds": 1, "scales": 30} if quick else {"seeds": 2, "scales": 60}
         suite = toys.suite(folder, **size, variants=2, widths=2, net="ms = 50\nsteps = 60", probe="ms = 80\nvalues = 300")
         plan = toys.plan_of(suite)
@@ -72,7 +75,7 @@ def killed_often(quick: bool, part: Part) -> None:
         log = folder / "log.txt"
         os.environ["TMI_TOY_LOG"] = str(log)
         begun = time.perf_counter()
-        with killing(random.Random()) as killer:
+        with killing(log, random.Random()) as killer:
             # A cell that is hit in three of its moments on end would be given up, rightly.
             results = tmi.run(suite, folder / "store", workers=2, threads=1, attempts=4)
         del os.environ["TMI_TOY_LOG"]
@@ -96,7 +99,7 @@ def that_end_their_worker(part: Part) -> None:
     for probe, asked, settings in (
         ("deadly", "a cell that kills its worker is begun twice, then a failed row; the others finish", {}),
         ("greedy", "a cell that takes more memory than a worker may, likewise", {"memory": "1 GB"}),
-        ("stuck", "a cell that never comes back from C, with timeout=2, becomes a failed row", {"timeout": 2.0}),
+        ("stuck", "a cell that never comes back from C, with timeout=10, becomes a failed row", {"timeout": 10.0}),
     ):
         with scratch() as folder, part.step(asked) as said:
             suite = toys.suite(folder, scales=6, probe="ms = 50", more=f'[probes.bad]\nuse = "{probe}"')
@@ -111,7 +114,7 @@ def that_end_their_worker(part: Part) -> None:
                 said.append(f"its row is {bad[0].status}: {bad[0].message!r}")
             if begun != (1 if probe == "stuck" else 2):
                 said.append(f"it was begun {begun} times")
-            if probe == "stuck" and "limit of 2 s" not in bad[0].message:
+            if probe == "stuck" and "limit of 10 s" not in bad[0].message:
                 said.append(f"its message: {bad[0].message}")
             said.append(f"=begun {begun} times, {len(results) - 1} others done; “{bad[0].message}”")
 

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -20,7 +21,7 @@ import tmi
 from tests.tmi import toys
 from tmi import InputError, ProbeResult, Store, StoreError
 from tmi import store as stores
-from tmi.housekeeping import again, compare, export, info, inventory, prune, reach, reading, units, verify, write_table
+from tmi.housekeeping import again, compare, export, info, inventory, prune, reach, reading, removal, units, verify, write_table
 from tmi.registry import with_files
 from tmi.result import LabelledArray
 from tmi.runner import collect
@@ -675,10 +676,10 @@ class TestPrune:
         path = paths(store, "result")[0]
         found = inventory.Found("result", path.stem, path, *stores.files.stamp(path))
         os.utime(path, ns=(1, found.mtime_ns + 1))
-        assert not inventory.remove(store, found)
+        assert not removal.remove(store, found)
         assert path.exists()
         path.unlink()
-        assert not inventory.remove(store, found)
+        assert not removal.remove(store, found)
 
     def test_a_folder_that_became_a_link_meanwhile(self, store, tmp_path):
         path = paths(store, "result")[0]
@@ -686,7 +687,7 @@ class TestPrune:
         path.parent.rename(tmp_path / "elsewhere")
         path.parent.symlink_to(tmp_path / "elsewhere")
         with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
-            inventory.remove(store, found)
+            removal.remove(store, found)
         assert (tmp_path / "elsewhere" / path.name).exists()
 
     def test_what_cannot_be_removed_is_named(self, store, monkeypatch):
@@ -702,6 +703,41 @@ class TestPrune:
 
 def rename_probe(header: dict) -> None:
     header["record"]["probe"].update(name="gone-probe", plugin="x", origin="x 1.0")
+
+
+@pytest.mark.slow
+def test_housekeeping_during_a_run(made, registry, tmp_path):
+    """Pruning and repairing as fast as possible beside a run: no cell fails, and no number is another one."""
+    seeds = list(range(12))
+    text = toys.BASE + "sweep.scale = [1.0, 2.0, 3.0, 4.0]"
+    shutil.copyfile(made / "toys.py", tmp_path / "toys.py")  # the same code: its keys are those of the toys that are loaded
+    toys.suite(tmp_path, text, head=f'plugins = ["toys.py"]\nseeds = {seeds}')
+    wanted = toys.command("run", "suite.toml", "--store", "quiet", "--json", "quiet.json", folder=tmp_path)
+    assert wanted.returncode == 0, wanted.stderr
+    store = Store(tmp_path / "busy")
+    store.prepare()
+    ran = subprocess.Popen(
+        [sys.executable, "-m", "tmi.cli", "run", "suite.toml", "--store", "busy", "--json", "busy.json"],
+        cwd=tmp_path,
+        env=toys.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    removed = 0
+    while ran.poll() is None:
+        removed += len(prune(store, max_size=20_000).removed)
+        assert verify(store, registry=registry, sample=0, repair=True).damaged == []
+        info(store)
+    assert ran.returncode == 0, ran.stderr.read()
+    assert removed > 0
+    rows = [json.loads((tmp_path / name).read_text()) for name in ("quiet.json", "busy.json")]
+    assert [row["status"] for row in rows[1]] == ["ok"] * (12 * 4 * 2)
+    assert [[row["metric"], row["value"], row["key"]] for row in rows[1]] == [
+        [row["metric"], row["value"], row["key"]] for row in rows[0]
+    ]
+    assert verify(store, registry=registry, sample=0, repair=True).damaged == []
+    assert verify(store, registry=registry, sample=0).ok
 
 
 class TestStrange:

@@ -353,33 +353,79 @@ print(sorted({"torch", "captum", "sklearn", "matplotlib", "numba", "scipy", "pan
     assert again.stdout.splitlines()[-1] == "[]", "nor does writing a page without figures"
 
 
-def test_ctrl_c_and_again(folder):
+def started(folder, *arguments, seeds=15, pause="0.1"):
+    """Start ``tmi run`` on cells that take a while, and wait until some are done."""
     (folder / "calls").unlink(missing_ok=True)
-    toys.plugin(folder, text=toys.TOYS.replace('called(f"probe', 'import time; time.sleep(0.1); called(f"probe'))
-    toys.suite(folder, head=PLUGINS + "\nseeds = [" + ", ".join(map(str, range(15))) + "]")
+    # Says so before it waits: a cell that is running can be told from one that is done.
+    slow = toys.TOYS.replace('called(f"probe', f'import time; time.sleep({pause}); called(f"probe')
+    toys.plugin(folder, text=slow)
+    toys.suite(folder, head=PLUGINS + "\nseeds = [" + ", ".join(map(str, range(seeds))) + "]")
     process = subprocess.Popen(
-        [sys.executable, "-m", "tmi.cli", "run", "suite.toml", "--store", "store"],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=toys.environment(TMI_TOY_LOG="calls"),
+        [sys.executable, "-m", "tmi.cli", "run", "suite.toml", "--store", "store", *arguments],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=toys.environment(TMI_TOY_LOG=folder / "calls"),
         # A shell's background jobs ignore Ctrl-C, and so would their children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not (folder / "calls").exists() or (folder / "calls").read_text().count("probe") < 3:
-        assert process.poll() is None
+        assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_again(folder, number):
+    process = started(folder)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, (out, err)
     assert "Traceback" not in err
+    assert "stopping when what is running is finished; once more to stop at once" in err
     assert "what was finished is kept, and the same command goes on from there" in err
     store = Store(folder / "store")
     kept = len(list(store.keys()))
-    assert 2 <= kept < 15
+    assert 3 <= kept < 15
     assert list((folder / "store").rglob("*.tmp")) == []
+    assert list((folder / "store" / "claims").iterdir()) == []
     first = [c for c in calls(folder) if c.startswith("probe")]
+    assert len(first) == kept, "what was running was finished and kept"
     results = tmi.run(folder / "suite.toml", store)
     assert sum(e.cached for e in results) == kept
     second = [c for c in calls(folder) if c.startswith("probe")]
     assert len(second) == 15 - kept
-    assert len(set(first[:kept]) & set(second)) == 0
+    assert not set(first) & set(second)
+
+
+def test_ctrl_c_twice_stops_at_once(folder):
+    process = started(folder, pause="0.05 if network.seed < 3 else 100", seeds=5)
+    time.sleep(0.2)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None, "a long cell is running"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert time.monotonic() - begun < 50, "and is not waited for"
+    assert "Traceback" not in err
+    assert len(list(Store(folder / "store").keys())) == 3
+    assert list((folder / "store" / "claims").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_with_workers(folder, times):
+    process = started(folder, "--workers", "2", seeds=40, pause="0.3" if times == 1 else "0.1 if network.seed < 4 else 100")
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    _, err = process.communicate(timeout=80)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    store = Store(folder / "store")
+    kept = len(list(store.keys()))
+    assert 3 <= kept < 40
+    assert list((folder / "store").rglob("*.tmp")) == []
+    if times == 1:
+        assert len([c for c in calls(folder) if c.startswith("probe")]) == kept, "what was running was finished and kept"

@@ -1,17 +1,14 @@
 """The engine for several processes, here or on a cluster: Dask workers do the work, this process gives it out.
 
-A worker gets one job at a time and writes its file itself; only what became of it comes back. A worker that dies is replaced, by
-its nanny or by the cluster, and its job is given out again.
+A worker gets one job at a time and writes its file itself; only what became of it comes back. A worker that dies is replaced,
+and its job is given out again.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import queue
-import subprocess
-import sys
-import tempfile
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,6 +22,7 @@ from ..threads import available
 from ..work import Outcome
 from . import Engine, Orders
 from .agenda import Agenda, Job
+from .local import LocalWorkers
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -64,15 +62,23 @@ def engine(*, workers: int | None = None, scheduler: str | None = None, memory: 
             raise InputError(f'memory: expected bytes, or text as "4 GB"; got {memory!r}') from None
         if limit < 2**28:
             raise InputError(f"memory: torch alone takes 256 MB; got {memory!r}")
-        memory = str(limit)
+    else:
+        from distributed.system import MEMORY_LIMIT
+
+        limit = int(0.95 * MEMORY_LIMIT / (workers or 1))
 
     def compute(cells: Sequence[Planned], orders: Orders) -> Iterator[Outcome]:
         claims = orders.store.claims(orders.run)
-        if workers is not None and orders.threads is None:
-            orders = replace(orders, threads=max(1, available() // workers))
         try:
-            with claims.hold(marker(orders.run)), _client(workers, scheduler, memory, orders.threads) as client:
-                yield from _Dispatch(client, cells, orders).outcomes()
+            with claims.hold(marker(orders.run)):
+                if scheduler is not None:
+                    with _connected(scheduler) as client:
+                        yield from _Dispatch(client, cells, orders).outcomes()
+                    return
+                assert workers is not None
+                threads = orders.threads or max(1, available() // workers)
+                with _local(workers, limit, threads) as (client, local):
+                    yield from _Dispatch(client, cells, replace(orders, threads=threads), local).outcomes()
         finally:
             claims.close()
 
@@ -87,8 +93,8 @@ def marker(run: str) -> str:
 class _Dispatch:
     """Gives out jobs to workers as they are free."""
 
-    def __init__(self, client: Client, cells: Sequence[Planned], orders: Orders) -> None:
-        self._client, self._orders = client, orders
+    def __init__(self, client: Client, cells: Sequence[Planned], orders: Orders, local: LocalWorkers | None = None) -> None:
+        self._client, self._orders, self._local = client, orders, local
         self._agenda = Agenda(cells, orders.store.has)
         self._flying: dict[str, tuple[Future[Any], Job, str]] = {}
         self._landed: queue.Queue[str] = queue.Queue()
@@ -100,6 +106,8 @@ class _Dispatch:
         """Yield what became of each cell."""
         stop = self._orders.stop
         while self._agenda:
+            if self._local is not None:
+                self._local.tend()
             if not stop.asked:
                 self._give_out()
             elif not self._flying:
@@ -139,6 +147,10 @@ class _Dispatch:
         future, job, _ = self._flying.pop(name)
         try:
             outcome = outcome_of(future.result(timeout=60), job, self._orders.store)
+            if self._local is not None:
+                self._local.worked()
+                how = dict.fromkeys(self._local.ends[pid] for pid in outcome.ended if pid in self._local.ends)
+                outcome.message += f" ({', '.join(how)})" if how else ""
         except EngineError:
             raise
         except Exception as error:
@@ -173,98 +185,50 @@ class _Dispatch:
 
 
 @contextmanager
-def _client(workers: int | None, scheduler: str | None, memory: Any, threads: int | None) -> Iterator[Client]:
+def _local(workers: int, memory: int, threads: int) -> Iterator[tuple[Client, LocalWorkers]]:
+    """A scheduler in this process, and workers in processes of their own."""
     import dask
     from distributed import Client, LocalCluster
 
-    # A worker that dies is the rule that this engine is for, and no news.
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        if scheduler is not None:
-            with _connected(scheduler) as client:
-                yield client
-            return
-        assert workers is not None
-        with (
-            dask.config.set({"distributed.scheduler.allowed-failures": _DEATHS}),
-            LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None, silence_logs=logging.CRITICAL) as cluster,
-            _nannies(cluster.scheduler_address, workers, memory, threads) as nannies,
-            Client(cluster, set_as_default=False) as client,
-        ):
-            nannies.wait_for_one(client)
-            yield client
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    settings = {"distributed.scheduler.allowed-failures": _DEATHS}
+    where = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    with (
+        _quiet(),
+        dask.config.set(settings),
+        LocalCluster(n_workers=0, silence_logs=logging.CRITICAL, **where) as cluster,
+        Client(cluster, set_as_default=False) as client,
+        LocalWorkers(cluster.scheduler_address, workers, memory, threads) as local,
+    ):
+        yield client, local
 
 
 @contextmanager
 def _connected(address: str) -> Iterator[Client]:
     from distributed import Client
+    from distributed.comm.addressing import get_address_host_port
 
     try:
+        socket.create_connection(get_address_host_port(address), 10).close()  # a client that fails leaves a traceback behind
         client = Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:  # TimeoutError is an OSError
         raise EngineError(f"scheduler {address}: cannot be reached ({error or type(error).__name__})") from error
     try:
-        yield client
+        with _quiet():
+            yield client
     finally:
         with suppress(Exception):
             client.close(timeout=5)
 
 
 @contextmanager
-def _nannies(address: str, workers: int, memory: Any, threads: int | None) -> Iterator[_Nannies]:
-    command = [sys.executable, "-m", "tmi.engines.nannies", address, "--nworkers", str(workers), "--nthreads", "1"]
-    command += ["--memory-limit", str(memory or "auto"), "--no-dashboard", "--death-timeout", "60"]
-    with tempfile.TemporaryDirectory(prefix="tmi-workers-") as folder, tempfile.TemporaryFile("w+b") as log:
-        process = subprocess.Popen(
-            [*command, "--local-directory", folder],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            env=_environment(threads),
-            start_new_session=True,
-        )
-        try:
-            yield _Nannies(process, log)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, 9)  # they hold nothing: what is finished is in the store
-            process.wait()
-
-
-def _environment(threads: int | None) -> dict[str, str]:
-    made = dict(os.environ)
-    # Arrays never go through Dask: only the limit at which a worker is ended is wanted, not the ones at which it waits.
-    for name in ("TARGET", "SPILL", "PAUSE"):
-        made[f"DASK_DISTRIBUTED__WORKER__MEMORY__{name}"] = "False"
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        made[f"DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON__{name}"] = str(threads or 1)
-    # Plug-in packages that lie in the caller's folder, or on its path, are found there too.
-    made["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109
-    return made
-
-
-class _Nannies:
-    def __init__(self, process: subprocess.Popen[bytes], log: Any) -> None:
-        self._process, self._log = process, log
-
-    def wait_for_one(self, client: Client, seconds: float = 120.0) -> None:
-        """Wait until a worker is there.
-
-        Raises
-        ------
-        EngineError
-            If they do not start; with the last that they said.
-        """
-        until = time.monotonic() + seconds
-        while not client.nthreads():
-            if self._process.poll() is not None or time.monotonic() > until:
-                self._log.seek(0)
-                said = self._log.read().decode(errors="replace").strip().splitlines()[-1:]
-                raise EngineError(f"the workers did not start ({' '.join(said) or 'they said nothing'})")
-            time.sleep(0.05)
+def _quiet() -> Iterator[None]:
+    """A worker that dies is what this engine is made for, and no news."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -151,7 +151,7 @@ class _Worker:
 
 
 def _answer(outcome: Outcome, rows: list[Row]) -> dict[str, Any]:
-    fields = ("message", "failed", "traceback", "mistake", "fatal", "busy", "seconds", "remarks")
+    fields = ("message", "failed", "traceback", "mistake", "fatal", "busy", "seconds", "remarks", "ended")
     result = None
     if outcome.result is not None and outcome.stored is not None:
         from ..store import result_bytes

@@ -51,6 +51,8 @@ class Exported:
         Their bytes.
     rows : int
         Of the table.
+    left_out : int
+        Damaged and unreadable files.
     notes : list of str
         What was left out, and why.
     """
@@ -59,6 +61,7 @@ class Exported:
     counts: Counter[str] = field(default_factory=Counter)
     size: int = 0
     rows: int = 0
+    left_out: int = 0
     notes: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
@@ -225,6 +228,7 @@ def _copy(found: Found, to: Store, done: Exported) -> None:
         data = files.read_sealed(found.path)
         row = content_of(found, data).row
     except (StoreError, OSError) as error:
+        done.left_out += 1
         done.notes.append(f"{shown(found.path)}: is left out ({shown(getattr(error, 'strerror', None) or error)})")
         return
     stamp = files.write_sealed(to.path(found.key, found.kind), data, sync=False)

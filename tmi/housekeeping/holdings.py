@@ -143,7 +143,7 @@ def _running(there: Inventory) -> list[dict[str, Any]]:
             "host": one.claim.host,
             "pid": one.claim.pid,
             "run": one.claim.run,
-            "attempt": one.claim.attempt,
+            "attempt": len(one.claim.ended) + 1,
             "seen": time_text(one.seen),
         }
         for one in there.running

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..store import FOLDERS, Store
-from .inventory import Found, Inventory, remove, take
+from .inventory import Found, Inventory, take
 from .reach import Judge, Verdict, reasons, records
+from .removal import remove
 from .units import counted, shown, size_text
 
 if TYPE_CHECKING:

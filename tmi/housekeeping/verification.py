@@ -12,9 +12,10 @@ from ..store import FOLDERS, Store, files
 from ..store.index import Row
 from .again import Candidate, Compared, choose, compute
 from .compare import CLOSE
-from .inventory import Found, Inventory, Strange, take, unlink
+from .inventory import Found, Inventory, Strange, take
 from .reach import Judge, Verdict, reasons
 from .reading import Content, NewerError, read_file
+from .removal import unlink
 from .units import counted, shown, size_text
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def verify(
     chosen, made.passed_over = choose(seen.candidates, sample, seed, seconds)
     made.recomputed = compute(store, registry, chosen)
     if repair:
-        _repair(store, there, made, seen)
+        _repair(store, made, seen)
     return made
 
 
@@ -231,7 +232,7 @@ def _plain(row: Row) -> tuple[Any, ...]:
     return row.kind, row.key, row.name, row.params, row.seconds, row.content
 
 
-def _repair(store: Store, there: Inventory, made: Verified, seen: _Seen) -> None:
+def _repair(store: Store, made: Verified, seen: _Seen) -> None:
     aside = [found for found, _ in made.damaged]
     aside += [compared.found for compared in made.recomputed if compared.likeness == "different"]
     damaged = store.folder / "damaged"
@@ -239,9 +240,12 @@ def _repair(store: Store, there: Inventory, made: Verified, seen: _Seen) -> None
         made.done.append(f"{shown(damaged)}: is a symbolic link, so nothing is set aside")
         aside = []
     for found in aside:
+        if files.stamp(found.path) != found.stamp:
+            continue  # a run put another in its place meanwhile
         made.done.append(f"{shown(found.path.name)}: {shown(files.set_aside(found.path, damaged))}")
         store.index.remove(found.kind, [found.key])
         seen.rows[found.kind].pop(found.key, None)
+    there = take(store)  # anew, for a run may have taken over a claim since
     removed = 0
     for path in (*there.temporary, *there.stale):
         try:

@@ -7,23 +7,25 @@ begun and not finished, by which a cell that kills its worker is recognised.
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from .files import is_running, read_json, write_json
+from .files import is_running, read_json, temporary_name, write_json
 
 BEAT = 20.0
 """Seconds between two signs of life of a claim."""
 
 STALE = 120.0
 """Seconds without a sign of life after which a claim is nobody's."""
+
+_NAME = re.compile(r"[0-9a-f]{64}|run-[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,14 @@ class Claim:
         The run that the work is for.
     host : str
     pid : int
-    attempt : int
-        How often that run has begun this work; more than 1 if a worker died of it, or was killed meanwhile.
+    ended : tuple of int
+        The numbers of that run's processes that began this work before, and died of it or were killed meanwhile.
     """
 
     run: str
     host: str
     pid: int
-    attempt: int
+    ended: tuple[int, ...] = ()
 
 
 class Busy(Exception):
@@ -51,7 +53,17 @@ class Busy(Exception):
 
 
 class WornOut(Exception):
-    """It was begun as often as it may be, and its worker died each time."""
+    """It was begun as often as it may be, and its worker died each time.
+
+    Attributes
+    ----------
+    pids : tuple of int
+        Their numbers.
+    """
+
+    def __init__(self, pids: tuple[int, ...]) -> None:
+        super().__init__(pids)
+        self.pids = pids
 
 
 class Claims:
@@ -108,17 +120,18 @@ class Claims:
         self._stop.set()
 
     def _take(self, path: Path) -> None:
-        mine = Claim(self.run, socket.gethostname(), os.getpid(), 1)
+        mine = Claim(self.run, socket.gethostname(), os.getpid())
         try:
             self._create(path, mine)
         except FileExistsError:
             other = read(path)
             if other is not None and other.run == self.run:  # its worker died, for a run gives nothing out twice
-                if other.attempt >= self.attempts:
+                ended = (*other.ended, other.pid)
+                if len(ended) >= self.attempts:
                     with suppress(OSError):
                         path.unlink()
-                    raise WornOut from None
-                mine = Claim(mine.run, mine.host, mine.pid, other.attempt + 1)
+                    raise WornOut(ended) from None
+                mine = replace(mine, ended=ended)
             elif other is not None and is_alive(path, other):
                 raise Busy from None
             with suppress(OSError):  # a folder may be in the way: then there is no claim
@@ -129,13 +142,14 @@ class Claims:
         self._beat()
 
     def _create(self, path: Path, claim: Claim) -> None:
+        # By a link: a claim is never there without saying whose it is.
+        written = path.with_name(temporary_name(path.name))
+        write_json(written, asdict(claim))
         try:
-            file = path.open("x", encoding="utf-8")
-        except FileNotFoundError:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file = path.open("x", encoding="utf-8")
-        with file:
-            json.dump(asdict(claim), file)
+            os.link(written, path)
+        finally:
+            with suppress(OSError):
+                written.unlink()
 
     def _beat(self) -> None:
         if self._beating is None:
@@ -153,7 +167,7 @@ def read(path: Path) -> Claim | None:
     """Return the claim in a file, or None where it is gone or says nothing (its writer was killed just then)."""
     try:
         found = read_json(path)
-        return Claim(str(found["run"]), str(found["host"]), int(found["pid"]), int(found["attempt"]))
+        return Claim(str(found["run"]), str(found["host"]), int(found["pid"]), tuple(map(int, found["ended"])))
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None
 
@@ -169,16 +183,16 @@ def is_alive(path: Path, claim: Claim) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Remove claims that are nobody's."""
+    """Remove claims that are nobody's; what is no claim is left alone."""
+    if folder.is_symlink():
+        return
     try:
-        found = list(folder.iterdir())
+        found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and not path.is_symlink() and path.is_file()]
     except OSError:
         return
     for path in found:
         claim = read(path)
-        if claim is None and abs(time.time() - _changed(path)) < STALE:
-            continue  # being written
-        if claim is None or not is_alive(path, claim):
+        if claim is not None and not is_alive(path, claim) or claim is None and abs(time.time() - _changed(path)) > STALE:
             with suppress(OSError):
                 path.unlink()
 

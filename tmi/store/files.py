@@ -6,6 +6,7 @@ noticed before HDF5 sees it: some flipped bytes make HDF5 hang.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -145,6 +146,8 @@ def set_aside(path: Path, folder: Path) -> str:
     """Move a damaged file out of the way, and say where it went."""
     aside = folder / f"{path.name}.{time.time_ns()}"
     try:
+        if folder.is_symlink():
+            raise OSError(errno.ELOOP, f"{folder.name} is a symbolic link")
         folder.mkdir(exist_ok=True)
         path.replace(aside)
     except OSError as error:

@@ -23,7 +23,7 @@ def folder(tmp_path):
 def put(folder, name=KEY, age=0.0, **fields):
     """Write somebody else's claim."""
     folder.mkdir(exist_ok=True)
-    claim = {"run": "other", "host": socket.gethostname(), "pid": os.getpid(), "attempt": 1} | fields
+    claim = {"run": "other", "host": socket.gethostname(), "pid": os.getpid(), "ended": []} | fields
     (folder / name).write_text(json.dumps(claim))
     os.utime(folder / name, (time.time() - age,) * 2)
     return folder / name
@@ -46,7 +46,7 @@ def test_a_claim_stands_while_the_work_goes_on(folder):
             pass
     assert list(folder.iterdir()) == []
     with other.hold(KEY):
-        assert read(folder / KEY).attempt == 1
+        assert read(folder / KEY).ended == ()
 
 
 def test_nothing_is_claimed_for_what_nobody_else_can_use(folder):
@@ -75,7 +75,7 @@ def test_a_claim_goes_with_an_error(folder):
 def test_the_claim_of_somebody_gone_is_taken_over(folder, claim):
     put(folder, **(claim | ({"pid": dead()} if claim.get("pid", 1) is None else {})))
     with Claims(folder, "mine").hold(KEY):
-        assert (read(folder / KEY).run, read(folder / KEY).attempt) == ("mine", 1)
+        assert (read(folder / KEY).run, read(folder / KEY).ended) == ("mine", ())
 
 
 @pytest.mark.parametrize("claim", [{"host": "elsewhere", "pid": 1}, {}], ids=["another machine", "another process"])
@@ -87,22 +87,20 @@ def test_the_claim_of_somebody_alive_is_left(folder, claim):
 
 
 def test_work_that_ends_its_workers_is_given_up(folder):
-    put(folder, run="mine", pid=dead())
     claims = Claims(folder, "mine", attempts=3)
-    with claims.hold(KEY):
-        assert read(folder / KEY).attempt == 2
-    for attempt in (1, 2):
-        put(folder, run="mine", pid=dead(), attempt=attempt)
+    for ended in ([], [1]):
+        put(folder, run="mine", pid=2, ended=ended)
         with claims.hold(KEY):
-            assert read(folder / KEY).attempt == attempt + 1
-    put(folder, run="mine", pid=dead(), attempt=3)
-    with pytest.raises(WornOut), claims.hold(KEY):
+            assert read(folder / KEY).ended == (*ended, 2)
+    put(folder, run="mine", pid=3, ended=[1, 2])
+    with pytest.raises(WornOut) as caught, claims.hold(KEY):
         pytest.fail("often enough")
+    assert caught.value.pids == (1, 2, 3)
     assert not (folder / KEY).exists(), "the next run tries again"
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", '{"run": 1}', '{"run":"x","host":"y","pid":1e400,"attempt":1}', "[" * 10**5]
+    "text", ["", "{", "[]", "null", '{"run": 1}', '{"run":"x","host":"y","pid":1e400,"ended":[]}', "[" * 10**5]
 )
 def test_a_claim_that_says_nothing_is_no_claim(folder, text):
     folder.mkdir()
@@ -136,10 +134,16 @@ def test_signs_of_life(folder, monkeypatch):
 def test_sweeping(folder):
     stays = put(folder, "b" * 64)
     goes = [put(folder, "c" * 64, pid=dead()), put(folder, "d" * 64, host="elsewhere", age=module.STALE + 1)]
-    (folder / "young").write_text("")
-    (folder / "old").write_text("")
-    os.utime(folder / "old", (0, 0))
+    young, old, foreign = (folder / name for name in ("e" * 64, "f" * 64, "foreign"))
+    for path in (young, old, foreign):
+        path.write_text("")
+    os.utime(old, (0, 0))
+    os.utime(foreign, (0, 0))
     sweep(folder)
-    assert sorted(p.name for p in folder.iterdir()) == sorted([stays.name, "young"])
+    assert sorted(folder.iterdir()) == sorted([stays, young, foreign])
     assert not any(path.exists() for path in goes)
     sweep(folder / "nosuch")
+    (folder.parent / "link").symlink_to(folder)
+    os.utime(young, (0, 0))
+    sweep(folder.parent / "link")
+    assert young.exists(), "through a link nothing is removed"
