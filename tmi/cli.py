@@ -29,8 +29,10 @@ class _Group(click.Group):
     """Turns a user's mistake into one line and exit code 2."""
 
     def invoke(self, context: click.Context) -> Any:
+        import gc
         import warnings
 
+        gc.set_threshold(100_000)  # a plan is many small objects, none of them garbage
         try:
             with warnings.catch_warnings():
                 # One line each, and not the line of our source that gave it.

@@ -46,6 +46,8 @@ _CORE = (
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def canonical(value: Any) -> str:
     """Write a value as JSON in one way only: sorted keys, no spaces, shortest exact floats.
@@ -57,7 +59,7 @@ def canonical(value: Any) -> str:
     TypeError
         For what is not JSON.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _encoder.encode(value)
 
 
 def digest(value: Any) -> str:

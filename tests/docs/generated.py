@@ -32,7 +32,11 @@ def command_page() -> str:
 
     parts = [_HEAD, "```text", _help(main, "tmi"), "```"]
     for name in main.list_commands(click.Context(main)):
-        parts += ["", f"## `tmi {name}`", "", "```text", _help(main.commands[name], f"tmi {name}"), "```"]
+        command = main.commands[name]
+        parts += ["", f"## `tmi {name}`", "", "```text", _help(command, f"tmi {name}"), "```"]
+        for below in command.list_commands(click.Context(command)) if isinstance(command, click.Group) else ():
+            path = f"tmi {name} {below}"
+            parts += ["", f"### `{path}`", "", "```text", _help(command.commands[below], path), "```"]
     return "\n".join(parts) + "\n"
 
 

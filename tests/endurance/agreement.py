@@ -1,4 +1,4 @@
-"""Other batch sizes, threads and workers give the same numbers to 1e-5, or another key; what is restored gives them bit for bit."""
+"""Other batch sizes, threads and workers give the same numbers to 1e-5, or another key; what is restored gives the very same."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ images = 8
 
 
 def distance(one: ProbeResult, other: ProbeResult) -> float:
-    """The largest difference of two numbers, relative to the larger where that is above 1; infinite where names or shapes differ."""
+    """The largest difference of two numbers, relative where they are above 1; infinite where names or shapes differ."""
     if list(one.metrics) != list(other.metrics) or list(one.arrays) != list(other.arrays):
         return np.inf
     pairs = [(np.array(list(one.metrics.values())), np.array(list(other.metrics.values())))]

@@ -14,7 +14,7 @@ from tmi.store import FOLDERS, Store
 from tmi.store.index import NAME
 
 from . import toys
-from .rows import Part, Row, scratch
+from .rows import Part, Row, in_a_child, scratch
 
 _BLOCK = 64
 
@@ -263,7 +263,7 @@ def foreign(quick: bool, part: Part) -> None:
             store = folder / f"store{number}"
             shutil.copytree(truth, store)
             change(store, Store(store).path(keys[0]), keys[0])
-            said += [f"{name}: {problem}" for problem in _in_a_child(lambda store=store: _run_twice(suite, store, truth, keys))]
+            said += [f"{name}: {problem}" for problem in in_a_child(lambda store=store: _run_twice(suite, store, truth, keys))]
         said.append(f"={len(FOREIGN)} kinds: each run gives the same results, bit for bit")
 
 
@@ -277,30 +277,6 @@ def _run_twice(suite: Path, store: Path, truth: Path, keys: list[str]) -> list[s
         problems += [entry.message for entry in results if entry.status != "ok"]
     problems += [str(entry) for entry in collect(suite, store) if entry.status != "ok"]
     return problems + toys.differences(store, truth, keys)
-
-
-def _in_a_child(work: Callable[[], list[str]], seconds: int = 30) -> list[str]:
-    """Do the work in a forked process, so that one that hangs is a finding and not the end."""
-    import json
-    import signal
-
-    read, write = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(read)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(seconds)  # ends this process
-        try:
-            said = work()
-        except BaseException as error:
-            said = [f"{type(error).__name__}: {error}"]
-        os.write(write, json.dumps(said[:5]).encode()[:60_000])
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        answer = pipe.read()
-    _, status = os.waitpid(child, 0)
-    return ["hangs" if os.WIFSIGNALED(status) else "no answer"] if not answer else list(json.loads(answer))
 
 
 def rows(quick: bool) -> list[Row]:

@@ -17,14 +17,13 @@ from .rows import Part, Row, scratch
 
 
 def worker_processes() -> list[Any]:
-    """Return the worker processes below this one: what the nannies have spawned."""
+    """Return the worker processes of this one."""
     import psutil
 
     found = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
-            line = " ".join(process.cmdline())
-            if "multiprocessing" in line and "spawn_main" in line:
+            if "tmi.engines.local_worker" in process.cmdline():
                 found.append(process)
     return found
 

@@ -174,8 +174,7 @@ def rows(quick: bool) -> list[Row]:
         try:
             done = subprocess.run(
                 ["unshare", "-rm", *inner],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                capture_output=True,
                 text=True,
                 check=False,
                 env=os.environ | {_UNSHARED: "1"},

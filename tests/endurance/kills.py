@@ -270,7 +270,10 @@ class Judge:
 
 
 def forked_kills(count: int, suite: Path, judge: Judge, truth: Path, rng: random.Random) -> tuple[Counter[str], int, list[str]]:
-    """Kill so many forked children; half at any time, half in a certain phase. Return in what phase they were, and runs to the end."""
+    """Kill so many forked children, half of them in a certain phase.
+
+    Returns in what phases they were, how many runs came to their end, and what was wrong.
+    """
     hit: Counter[str] = Counter()
     complete, wrong = 0, []
     judge.new_store()
@@ -399,9 +402,12 @@ def rows(quick: bool) -> list[Row]:
         kills = sum(hit.values()) + killed
         ran = sum(toys.calls(judge.log).values())
         where = ", ".join(f"{name} {number}" for name, number in hit.most_common())
+        wrong += more_wrong + [f"computed again: {words}" for words in judge.again]
+        if kills != forked + commands:
+            wrong.append(f"only {kills} were killed")
         part.none_of(
             f"kill -9 at random moments, {forked + commands} times: each rerun continues",
-            wrong + [f"computed again: {words}" for words in judge.again] + ([] if kills == forked + commands else ["too few"]),
+            wrong,
             f"{kills} killed ({killed} of them tmi run), {complete + 1} suites of {len(judge.plan)} cells brought to their end "
             f"by {ran:,} pieces of work, none of what was kept a second time; killed while {where}",
         )

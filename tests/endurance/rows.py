@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -81,4 +84,22 @@ def scratch() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-Rows = Callable[[bool], list[Row]]
+def in_a_child(work: Callable[[], list[str]], seconds: int = 30) -> list[str]:
+    """Do the work in a forked process, so that one that hangs is a finding and not the end."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(read)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(seconds)  # ends this process
+        try:
+            said = work()
+        except BaseException as error:
+            said = [f"{type(error).__name__}: {error}"]
+        os.write(write, json.dumps(said[:5]).encode()[:60_000])
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        answer = pipe.read()
+    _, status = os.waitpid(child, 0)
+    return ["hangs" if os.WIFSIGNALED(status) else "no answer"] if not answer else list(json.loads(answer))

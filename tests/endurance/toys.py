@@ -155,7 +155,7 @@ def suite(
     more: str = "",
     name: str = "suite",
 ) -> Path:
-    """Write the toys and a suite of ``seeds · variants · widths · scales`` cells; the texts are further settings of its tables."""
+    """Write the toys and a suite of ``seeds · variants · widths · scales`` cells; texts are further settings of its tables."""
     plugin(folder)
     file = folder / f"{name}.toml"
     file.write_text(

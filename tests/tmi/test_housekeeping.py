@@ -232,7 +232,7 @@ def leave_behind(store: Store) -> None:
     folder = paths(store, "result")[0].parent
     (folder / f".{'b' * 64}.{socket.gethostname()}.{gone}.0123abcd.tmp").write_bytes(b"half")
     (store.folder / "claims").mkdir(exist_ok=True)
-    left = {"run": "r", "host": socket.gethostname(), "pid": gone, "attempt": 1}
+    left = {"run": "r", "host": socket.gethostname(), "pid": gone, "ended": []}
     (store.folder / "claims" / ("c" * 64)).write_text(json.dumps(left))
 
 

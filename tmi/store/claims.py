@@ -192,7 +192,7 @@ def sweep(folder: Path) -> None:
         return
     for path in found:
         claim = read(path)
-        if claim is not None and not is_alive(path, claim) or claim is None and abs(time.time() - _changed(path)) > STALE:
+        if (claim is not None and not is_alive(path, claim)) or (claim is None and abs(time.time() - _changed(path)) > STALE):
             with suppress(OSError):
                 path.unlink()
 

@@ -14,6 +14,7 @@ from ..keys import canonical
 from ..result import LabelledArray
 
 _SMALL = 4096  # bytes below which compression only costs
+_SMALL_WORDS = 1_000_000  # bytes
 _DEFLATE = 1100  # bytes that one byte of gzip becomes at most, and a little more
 
 Arrays = Mapping[str, LabelledArray]
@@ -72,13 +73,17 @@ def from_bytes(data: bytes, names: Sequence[str] | None = None) -> tuple[dict[st
     import h5py
 
     with h5py.File(io.BytesIO(data), "r") as file:
-        header: dict[str, Any] = json.loads(_own(file, "header", len(data)).asstr()[()])
+        header: dict[str, Any] = json.loads(_own(file, "header", _DEFLATE * len(data)).asstr()[()])
         wanted = [name for name in file if name != "header"] if names is None else names
-        return header, {name: _read_array(_own(file, name, len(data))) for name in wanted}
+        arrays, room = {}, _DEFLATE * len(data)
+        for name in wanted:
+            arrays[name] = _read_array(_own(file, name, room), room)
+            room -= arrays[name].values.nbytes
+        return header, arrays
 
 
-def _own(file: Any, name: str, size: int) -> Any:
-    """Return a data set whose numbers lie in the file itself, and not more of them than it can hold."""
+def _own(file: Any, name: str, room: int) -> Any:
+    """Return a data set whose numbers lie in the file itself, and not more bytes of them than there is room for."""
     import h5py
 
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
@@ -86,7 +91,7 @@ def _own(file: Any, name: str, size: int) -> Any:
     dataset = file[name]
     if dataset.is_virtual or dataset.external:
         raise ValueError(f"{name!r} lies in another file")
-    if dataset.nbytes > _DEFLATE * size:
+    if dataset.nbytes > room:
         raise ValueError(f"{name!r} says that it holds {dataset.nbytes} bytes, more than the file can")
     return dataset
 
@@ -107,7 +112,7 @@ def _write_array(file: Any, name: str, array: LabelledArray, *, compress: bool) 
         kept.attrs["dtype"] = "bool"  # the netCDF convention, by which xarray reads booleans
 
 
-def _read_array(dataset: Any) -> LabelledArray:
+def _read_array(dataset: Any, room: int) -> LabelledArray:
     import h5py
     import numpy as np
 
@@ -116,6 +121,10 @@ def _read_array(dataset: Any) -> LabelledArray:
     else:
         dims = tuple(dim.label or dim[0].name.strip("/") for dim in dataset.dims)
     if h5py.check_string_dtype(dataset.dtype):
-        return LabelledArray(dims, np.asarray(dataset.asstr()[()], dtype=str))
+        words = np.asarray(dataset.asstr()[()], dtype=object)
+        # Every word becomes as wide as the longest.
+        if 4 * words.size * max(map(len, words.flat), default=0) > max(room, _SMALL_WORDS):
+            raise ValueError(f"{dataset.name!r} holds words that are too long")
+        return LabelledArray(dims, words.astype(str))
     values = np.asarray(dataset[()])
     return LabelledArray(dims, values.view(bool) if dataset.attrs.get("dtype") == "bool" else values)

@@ -31,10 +31,10 @@ Stamp = tuple[int, int]
 """Size in bytes and time of last change in nanoseconds: another file of the same name has another one."""
 
 
-def stamp(path: Path) -> Stamp | None:
+def stamp(path: Path | str) -> Stamp | None:
     """Return the stamp of a file, or None where there is none."""
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116
     except (FileNotFoundError, NotADirectoryError):
         return None
     return status.st_size, status.st_mtime_ns
