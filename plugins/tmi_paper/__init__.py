@@ -1,4 +1,4 @@
-"""The paper's section 6 as a suite, its own probe, and its report."""
+"""The paper's section 6 as a suite, and the comparison of mono- and polysemantic networks, with their reports."""
 
 import tmi
 
@@ -6,13 +6,13 @@ import tmi
 @tmi.hookimpl
 def tmi_suites():  # type: ignore[no-untyped-def]
     """Name the suites."""
-    return {"paper": "tmi_paper:paper.toml"}
+    return {"monosemanticity": "tmi_paper:monosemanticity.toml", "paper": "tmi_paper:paper.toml"}
 
 
 @tmi.hookimpl
 def tmi_reports():  # type: ignore[no-untyped-def]
-    """Name the report that suite ``paper`` asks for."""
-    return {"paper": "tmi_paper.report:sections"}
+    """Name the reports that the suites ask for."""
+    return {"monosemanticity": "tmi_paper.monosemanticity:sections", "paper": "tmi_paper.report:sections"}
 
 
 @tmi.hookimpl

@@ -1,4 +1,4 @@
-"""The figures of the paper's report: samples, training runs, Figure 4, sparsity, selectivity and attribution maps."""
+"""The figures of the paper's report: samples, training runs, weights, Figure 4, sparsity, selectivity and attribution maps."""
 
 from __future__ import annotations
 
@@ -88,6 +88,56 @@ def runs(accuracies: Mapping[str, Sequence[float]], dead: Mapping[str, Sequence[
     axis.set_ylim(0.4, 1.03)
     axis.set_ylabel("test accuracy")
     return figure
+
+
+def learned_weights(columns: Mapping[str, tmi.ProbeResult], most: int = 4) -> Figure:
+    """Draw kernels, and the weights of the linear layer above them, with their numbers: as section 6.1 prints them.
+
+    Parameters
+    ----------
+    columns : mapping of str to ProbeResult
+        Results of probe ``squares-heuristics``, by the heading of their column.
+    most : int
+        At most so many filters of a network are drawn: those that weigh most.
+    """
+    import matplotlib.pyplot as plt
+
+    drawn = {}
+    for heading, result in columns.items():
+        kernels = result.arrays["weights"].values
+        order = np.argsort(-np.abs(kernels).sum((1, 2)), kind="stable")[:most]
+        drawn.update({(heading, int(i)): result for i in order})
+    classes = max(len(r.coords["class"]) if "class" in r.coords else 0 for r in columns.values())
+    figure, axes = plt.subplots(
+        1 + classes, len(drawn), figsize=(max(1.9 * len(drawn), 3), 1.75 * (1 + classes) + 0.3), squeeze=False
+    )
+    for col, ((heading, i), result) in enumerate(drawn.items()):
+        several = len(result.arrays["weights"].values) > 1
+        numbers(axes[0, col], result.arrays["weights"].values[i])
+        axes[0, col].set_title(f"{heading}, filter {i}" if several else heading)
+        axes[0, col].set_xlabel(f"kernel, bias {result.arrays['bias'].values[i]:+.2f}")
+        linear = result.arrays.get("logit_weights")
+        for row in range(classes):
+            axis = axes[1 + row, col]
+            if linear is None:
+                axis.axis("off")
+                continue
+            numbers(axis, linear.values[row, i])
+            name, offset = result.coords["class"][row], result.arrays["logit_bias"].values[row]
+            axis.set_xlabel(f"to logit {name}" + ("" if several else f", bias {offset:+.2f}"))
+    return figure
+
+
+def numbers(axis: Axes, values: NDArray[Any]) -> None:
+    """Draw a small matrix as colours, blue below 0 and red above, with its numbers in it."""
+    limit = float(np.abs(values).max()) or 1.0
+    axis.imshow(values, vmin=-limit, vmax=limit, cmap="RdBu_r")
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(False)
+    for (row, col), value in np.ndenumerate(values):
+        color = "white" if abs(value) > 0.6 * limit else "black"
+        axis.text(col, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=color)
 
 
 def logit_spread(columns: Mapping[str, tmi.ProbeResult]) -> Figure:

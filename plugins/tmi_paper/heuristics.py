@@ -23,6 +23,7 @@ INFO = {
     "quiet_means_second": tmi.MetricInfo(
         "Share of images whose layer mean is below 0.3 that have a negative first logit (section 6.1)", "higher", 0, 1
     ),
+    "cases": tmi.MetricInfo("Patches or images that a statement of section 6.1 speaks of", None, 0),
     "mirrored": tmi.MetricInfo("Share of filters that answer to dark patches; the statements are mirrored for them", None, 0, 1),
 }
 
@@ -39,8 +40,10 @@ def squares_heuristics(network: tmi.Network, data: tmi.Dataset) -> tmi.ProbeResu
     ProbeResult
         Metrics ``bright_above_1``, ``dark_is_0`` over all filters; ``active_means_first`` and ``quiet_means_second`` where there
         is one filter, for with several the layer mean is not what the paper speaks of; ``mirrored``. A statement about nothing is
-        left out, with a note. Arrays ``weights`` (filter, row, col), ``bias`` (filter), ``logit_weights`` (class, neuron) where
-        the logits are linear in the layer, as the paper prints them.
+        left out, with a note. Beside each, ``.chance``: how often what it says holds on all patches or images, whatever their
+        mean; and ``cases.<statement>``. Arrays ``filter_bright_above_1`` and ``filter_dark_is_0`` for each filter alone, NaN
+        where there is no case, and ``dark``; as the paper prints them ``weights`` (filter, row, col) and ``bias`` (filter), and
+        where the logits are linear in the layer ``logit_weights`` (class, filter, place_row, place_col) and ``logit_bias``.
 
     Raises
     ------
@@ -56,27 +59,46 @@ def squares_heuristics(network: tmi.Network, data: tmi.Dataset) -> tmi.ProbeResu
     first = layers[network.layers[-1]].numpy()[:, 0]
     patches = sliding_window_view(images[:, 0].numpy(), weights.shape[1:], axis=(1, 2)).mean((-2, -1))
     dark = weights.sum((1, 2)) < 0
-    brightness = np.where(dark[:, None, None], 1 - patches[:, None], patches[:, None])
-    shares = {
-        "bright_above_1": _share(answers > 1, brightness >= 0.7),
-        "dark_is_0": _share(answers == 0, brightness <= 0.4),
+    brightness = np.where(dark[:, None, None], 1 - patches[:, None], patches[:, None])  # (N, filter, row, col)
+    statements = {
+        "bright_above_1": (answers > 1, brightness >= 0.7),
+        "dark_is_0": (answers == 0, brightness <= 0.4),
     }
     notes = []
     if len(weights) == 1:
         sign = -1 if dark[0] else 1
         mean = answers.mean((1, 2, 3))
-        shares["active_means_first"] = _share(sign * first > 0, mean > 0.5)
-        shares["quiet_means_second"] = _share(sign * first < 0, mean < 0.3)
+        statements["active_means_first"] = (sign * first > 0, mean > 0.5)
+        statements["quiet_means_second"] = (sign * first < 0, mean < 0.3)
     else:
         notes.append("the statements about the layer mean are left out: they are about a layer of one filter")
-    notes += [f"{name}: left out, for no test image is of its kind" for name, share in shares.items() if share is None]
-    metrics = {name: share for name, share in shares.items() if share is not None} | {"mirrored": dark.mean()}
-    arrays: dict[str, Any] = {"weights": (("filter", "row", "col"), weights), "bias": (("filter",), bias)}
+    metrics: dict[str, float] = {"mirrored": dark.mean()}
+    for name, (holds, where) in statements.items():
+        metrics[f"cases.{name}"] = where.sum()
+        share = _share(holds, where)
+        if share is None:
+            notes.append(f"{name}: left out, for no test image is of its kind")
+            continue
+        metrics |= {name: share, f"{name}.chance": holds.mean()}
+    arrays: dict[str, Any] = {
+        "weights": (("filter", "row", "col"), weights),
+        "bias": (("filter",), bias),
+        "dark": (("filter",), dark),
+    }
+    for name in ("bright_above_1", "dark_is_0"):
+        holds, where = statements[name]
+        alone = [_share(holds[:, i], where[:, i]) for i in range(len(weights))]
+        arrays[f"filter_{name}"] = (("filter",), np.array([np.nan if share is None else share for share in alone]))
     last = network.module.get_submodule(network.layers[-1])
-    if len(network.layers) == 2 and hasattr(last, "weight"):
-        arrays["logit_weights"] = (("class", "neuron"), last.weight)
-    info = {name: INFO[name] for name in metrics}
-    return tmi.ProbeResult(metrics, arrays, {}, info, tuple(notes))
+    weight, offset = getattr(last, "weight", None), getattr(last, "bias", None)
+    coords: dict[str, Any] = {}
+    if len(network.layers) == 2 and weight is not None and offset is not None:
+        by_place = weight.reshape(len(weight), *answers.shape[1:])
+        arrays["logit_weights"] = (("class", "filter", "place_row", "place_col"), by_place)
+        arrays["logit_bias"] = (("class",), offset)
+        coords["class"] = list(data.task.class_names)
+    bases = {name.partition(".")[0] for name in metrics}
+    return tmi.ProbeResult(metrics, arrays, coords, {name: INFO[name] for name in INFO if name in bases}, tuple(notes))
 
 
 def _filters(network: tmi.Network) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -91,5 +113,4 @@ def _filters(network: tmi.Network) -> tuple[NDArray[np.float32], NDArray[np.floa
 
 def _share(holds: NDArray[np.bool_], where: NDArray[np.bool_]) -> float | None:
     """Share of the cases in which a statement holds, or None where there is no case."""
-    cases = np.broadcast_to(where, np.broadcast_shapes(holds.shape, where.shape))
-    return float(holds[cases].mean()) if cases.any() else None
+    return float(holds[where].mean()) if where.any() else None

@@ -124,7 +124,54 @@ def _squares(results: tmi.Results) -> Section | None:
         )
         + figure(drawn, "Test accuracy on the squares by number of filters, one mark a run", caption)
         + table(("network", "runs", "mean", "median", "least", "greatest", "dead"), rows)
-        + (paragraph("Dead runs:") + bullets(names) if names else ""),
+        + (paragraph("Dead runs:") + bullets(names) if names else "")
+        + _learned(results),
+    )
+
+
+def _learned(results: tmi.Results) -> str:
+    """The four statements seed by seed for one filter, and the weights of the runs that most and least agree with them."""
+    entries = [e for e in results.select(dataset="squares", probe="squares-heuristics") if e.swept.get("filters", 1) == 1]
+    entries = [entry for entry in entries if entry.metrics]
+    if not entries:
+        return ""
+    told = ("bright_above_1", "dark_is_0", "active_means_first", "quiet_means_second")
+    rows = []
+    for entry in entries:
+        shares = [entry.metrics.get(name) for name in told]
+        accuracy = results.select(
+            dataset="squares", network=entry.network, probe="accuracy", seed=entry.seed, filters=entry.swept.get("filters")
+        ).values("accuracy")
+        rows.append(
+            (
+                entry.seed,
+                f"{accuracy[0]:.3f}" if accuracy else "–",
+                "dark" if entry.metrics["mirrored"] else "bright",
+                *("no case" if share is None else f"{share:.1%}" for share in shares),
+            )
+        )
+    # The statements of no case count as not holding: those runs have little to show.
+    agree = [sum(entry.metrics.get(name, 0.0) for name in told) for entry in entries]
+    shown = list(dict.fromkeys((int(np.argmax(agree)), int(np.argmin(agree)))))
+    drawn = figures.learned_weights({f"seed {entries[i].seed}": results.load(entries[i]) for i in shown})
+    head = (
+        "seed",
+        "test accuracy",
+        "answers to",
+        "mean ≥ 0.7: above 1",
+        "mean ≤ 0.4: 0",
+        "layer mean > 0.5: first",
+        "layer mean < 0.3: second",
+    )
+    return (
+        paragraph("The four statements about a network of one filter, seed by seed: in which share of the cases each holds.")
+        + table(head, rows)
+        + figure(
+            drawn,
+            "Learned kernel and linear weights of two runs with one filter, with their numbers",
+            "What training found: the 2×2 kernel, and for each logit the weights of the nine places, of the run that agrees with "
+            "the statements most and of the one that does least.",
+        )
     )
 
 

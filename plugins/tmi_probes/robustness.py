@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -64,19 +64,22 @@ def background_robustness(
     if len(data.test) < 2:
         raise InputError("data: there is one test scene only, so that there is no other background")
     rng = np.random.default_rng(seed)
-    originals, notes = _originals(data, tiles, rng)
-    variants = []
-    for index in originals:
+    chosen, notes = originals(data.test, tiles, rng)
+    taken = []
+    for index in chosen:
         others = np.delete(np.arange(len(data.test)), index)
-        taken = rng.permutation(others)[:backgrounds]
-        variants.append(data.test[[index]].repeated(len(taken)).with_backgrounds(data.test.backgrounds[taken]))
+        taken.append(rng.permutation(others)[:backgrounds])
+    variants = [
+        data.test[[index]].repeated(len(numbers)).with_backgrounds(data.test.backgrounds[numbers])
+        for index, numbers in zip(chosen, taken, strict=True)
+    ]
     if len(data.test) - 1 < backgrounds:
         notes.append(f"{len(data.test) - 1} backgrounds instead of {backgrounds}: the test set has no more")
-    return _compare(network, data.test[originals], variants, notes)
+    return compare(network, data.test[chosen], variants, notes, taken)
 
 
 def translation_robustness(
-    network: tmi.Network, data: tmi.Dataset, *, seed: int, tiles: Count = 3, places: Count = 100
+    network: tmi.Network, data: tmi.Dataset, *, seed: int, tiles: Count = 3, places: Count | Literal["all"] = 100
 ) -> tmi.ProbeResult:
     """Logits of a tile on one background at many places (Figure 4).
 
@@ -84,7 +87,7 @@ def translation_robustness(
     ----------
     tiles : int
         How many test scenes to vary; of distinct classes and tiles as far as there are any.
-    places : int
+    places : int or "all"
         How many places; all legal ones where there are no more, else so many of them drawn without replacement.
 
     Returns
@@ -92,7 +95,10 @@ def translation_robustness(
     ProbeResult
         Metrics ``logit_std``, ``logit_std_max``, ``logit_variance``, ``label_logit_std``, ``margin_std``, ``margin_min``,
         ``unchanged``, ``correct`` and ``kept``; arrays ``logits`` (tile, variant, class), ``kept_variant``, and of each variant
-        its place. A variant that shows no class or several is left out of the metrics, and counted.
+        its place and ``variant_background``, the number of the test scene whose background it has (−1: its own). The worst
+        variant of each tile, of least margin: ``worst_variant`` (−1 where none is kept), ``worst_margin``, and the images
+        ``original_images`` and ``worst_images``. A variant that shows no class or several is left out of the metrics, and
+        counted.
 
     Raises
     ------
@@ -100,14 +106,85 @@ def translation_robustness(
         If no test scene shows a tile.
     """
     rng = np.random.default_rng(seed)
-    originals, notes = _originals(data, tiles, rng)
+    chosen, notes = originals(data.test, tiles, rng)
     variants = []
-    for index in originals:
+    for index in chosen:
         scene = data.test[[index]]
         rows, cols = data.task.windows[int(scene.tile)]
-        taken = np.sort(rng.permutation(rows * cols)[:places])
+        count = rows * cols if places == "all" else places
+        taken = np.sort(rng.permutation(rows * cols)[:count])
         variants.append(scene.repeated(len(taken)).moved(taken // cols, taken % cols))
-    return _compare(network, data.test[originals], variants, notes)
+    return compare(network, data.test[chosen], variants, notes)
+
+
+RATIO_INFO = {
+    "variance_translation": tmi.MetricInfo(
+        "Variance of a logit over places, mean over tiles and logits (Figure 4)", "lower", 0, None, "logit²"
+    ),
+    "variance_background": tmi.MetricInfo(
+        "Variance of a logit over backgrounds, mean over tiles and logits (Figure 4)", "lower", 0, None, "logit²"
+    ),
+    "variance_ratio": tmi.MetricInfo("variance_translation over variance_background", None, 0),
+}
+
+
+def variance_ratio(
+    network: tmi.Network,
+    data: tmi.Dataset,
+    *,
+    seed: int,
+    tiles: Count = 3,
+    backgrounds: Count = 100,
+    places: Count | Literal["all"] = "all",
+) -> tmi.ProbeResult:
+    """How much more logits vary over places than over backgrounds: the ratio of the variances of Figure 4.
+
+    Parameters
+    ----------
+    tiles : int
+        How many test scenes to vary; of distinct classes and tiles as far as there are any.
+    backgrounds : int
+        How many backgrounds, taken from other test scenes.
+    places : int or "all"
+        How many places; by default all legal ones.
+
+    Returns
+    -------
+    ProbeResult
+        Metrics ``variance_translation``, ``variance_background`` and ``variance_ratio``, which is left out where no logit varies
+        over backgrounds; arrays ``variance`` (change, tile, class).
+
+    Raises
+    ------
+    InputError
+        If no test scene shows a tile, or there is one test scene only.
+    """
+    parts = {
+        "background": background_robustness(network, data, seed=seed, tiles=tiles, backgrounds=backgrounds),
+        "translation": translation_robustness(network, data, seed=seed, tiles=tiles, places=places),
+    }
+    notes = [f"{name}: {note}" for name, part in parts.items() for note in part.notes]
+    metrics = {
+        f"variance_{name}": part.metrics["logit_variance"] for name, part in parts.items() if "logit_variance" in part.metrics
+    }
+    if metrics.get("variance_background", 0) > 0 and "variance_translation" in metrics:
+        metrics["variance_ratio"] = metrics["variance_translation"] / metrics["variance_background"]
+    else:
+        notes.append("variance_ratio: left out, for no logit varies over the backgrounds")
+    metrics = finite(metrics, notes)
+    variance = []
+    for part in parts.values():
+        logits, kept = part.arrays["logits"].values, part.arrays["kept_variant"].values
+        variance.append(
+            [
+                np.square(_std(of[use])) if use.any() else np.full(of.shape[1], np.nan)
+                for of, use in zip(logits, kept, strict=True)
+            ]
+        )
+    arrays: dict[str, Any] = {"variance": (("change", "tile", "class"), np.array(variance))}
+    first = parts["background"]
+    coords: dict[str, Any] = {"change": list(parts), "tile": first.coords["tile"], "class": first.coords["class"]}
+    return tmi.ProbeResult(metrics, arrays, coords, {n: RATIO_INFO[n] for n in metrics}, tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -139,8 +216,16 @@ def spread(logits: NDArray[np.float64], label: int) -> Spread:
     own = of_label(logits, labels)
     if logits.shape[1] == 1:
         return Spread(_std(logits), float(_std(own)), np.nan, np.nan)
-    margin = own - of_others(logits, labels).max(1)
+    margin = _margins(logits, label)
     return Spread(_std(logits), float(_std(own)), float(_std(margin)), float(margin.min()))
+
+
+def _margins(logits: NDArray[np.float64], label: int) -> NDArray[np.float64]:
+    """The label's logit less the largest other, or less 0 where there is one class only."""
+    labels = np.full(len(logits), label)
+    others = of_others(logits, labels).max(1) if logits.shape[1] > 1 else 0.0
+    margin: NDArray[np.float64] = of_label(logits, labels) - others
+    return margin
 
 
 def _std(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -149,13 +234,32 @@ def _std(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return result
 
 
-def _originals(data: tmi.Dataset, tiles: int, rng: np.random.Generator) -> tuple[list[int], list[str]]:
-    """Draw test scenes: of classes not yet seen first, then of tiles not yet seen, then any."""
-    labelled(data.test, 1)
-    order = rng.permutation(np.flatnonzero(data.test.labels.numpy() >= 0)).tolist()
-    label, tile = data.test.labels.tolist(), data.test.tile.tolist()
+def originals(scenes: tmi.Scenes, tiles: int, rng: np.random.Generator) -> tuple[list[int], list[str]]:
+    """Draw scenes to vary: of classes not yet seen first, then of tiles not yet seen, then any.
+
+    Parameters
+    ----------
+    scenes : Scenes
+    tiles : int
+        How many.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    chosen : list of int
+    notes : list of str
+        Says so where there are fewer.
+
+    Raises
+    ------
+    InputError
+        If no scene shows a tile.
+    """
+    labelled(scenes, 1)
+    order = rng.permutation(np.flatnonzero(scenes.labels.numpy() >= 0)).tolist()
+    label, tile = scenes.labels.tolist(), scenes.tile.tolist()
     chosen: list[int] = []
-    for identity in (label, tile, list(range(len(data.test)))):
+    for identity in (label, tile, list(range(len(scenes)))):
         seen = {identity[i] for i in chosen}
         for i in order:
             if identity[i] not in seen and len(chosen) < tiles:
@@ -165,8 +269,30 @@ def _originals(data: tmi.Dataset, tiles: int, rng: np.random.Generator) -> tuple
     return chosen, notes
 
 
-def _compare(network: tmi.Network, originals: tmi.Scenes, variants: list[tmi.Scenes], notes: list[str]) -> tmi.ProbeResult:
-    """Compare the logits of each scene's variants; the k-th entry of ``variants`` belongs to the k-th original."""
+def compare(
+    network: tmi.Network,
+    originals: tmi.Scenes,
+    variants: list[tmi.Scenes],
+    notes: list[str],
+    backgrounds: list[NDArray[np.int64]] | None = None,
+) -> tmi.ProbeResult:
+    """Compare the logits of each scene's variants.
+
+    Parameters
+    ----------
+    network : Network
+    originals : Scenes
+    variants : list of Scenes
+        The k-th belong to the k-th original, and show its tile.
+    notes : list of str
+    backgrounds : list of ndarray of int, optional
+        Of each variant the number of its background.
+
+    Returns
+    -------
+    ProbeResult
+        See `translation_robustness`.
+    """
     labels = originals.labels.numpy()
     before = logits_of(network, originals)
     predicted = predictions(before)
@@ -174,17 +300,26 @@ def _compare(network: tmi.Network, originals: tmi.Scenes, variants: list[tmi.Sce
     # Tiles of different sizes have differently many places: what is short of the longest is not kept.
     logits = np.full((*shape, before.shape[1]), np.nan)
     kept = np.zeros(shape, bool)
-    row, col = np.full(shape, -1), np.full(shape, -1)
+    row, col, background = (np.full(shape, -1) for _ in range(3))
+    worst, worst_margin = np.full(len(variants), -1), np.full(len(variants), np.nan)
+    worst_images = originals.images.clone()
     spreads, right, same = [], [], []
     for k, scenes in enumerate(variants):
         n = len(scenes)
         logits[k, :n], kept[k, :n] = logits_of(network, scenes), scenes.unambiguous().numpy()
         row[k, :n], col[k, :n] = scenes.row, scenes.col
+        if backgrounds is not None:
+            background[k, :n] = backgrounds[k]
         chosen = logits[k, kept[k]]
         if not len(chosen):
             notes.append(f"tile {originals.task.tile_name(int(originals.tile[k]))}: left out, for every variant is ambiguous")
             continue
-        spreads.append(spread(chosen, int(labels[k])))
+        found = spread(chosen, int(labels[k]))
+        spreads.append(found)
+        margin = _margins(logits[k], int(labels[k]))
+        worst[k] = int(np.where(kept[k], margin, np.inf).argmin())
+        worst_margin[k] = margin[worst[k]]
+        worst_images[k] = scenes.images[worst[k]]
         after = predictions(chosen)
         right.extend(after == labels[k])
         same.extend(after == predicted[k])
@@ -207,6 +342,11 @@ def _compare(network: tmi.Network, originals: tmi.Scenes, variants: list[tmi.Sce
         "kept_variant": (("tile", "variant"), kept),
         "variant_row": (("tile", "variant"), row),
         "variant_col": (("tile", "variant"), col),
+        "variant_background": (("tile", "variant"), background),
+        "worst_variant": (("tile",), worst),
+        "worst_margin": (("tile",), worst_margin),
+        "worst_images": (("tile", "channel", "row", "col"), worst_images),
+        "original_images": (("tile", "channel", "row", "col"), originals.images),
         "original_logits": (("tile", "class"), before),
         "original_row": (("tile",), originals.row),
         "original_col": (("tile",), originals.col),

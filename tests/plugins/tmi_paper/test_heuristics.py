@@ -6,6 +6,8 @@ import torch
 from torch import nn
 
 import tmi
+from tmi.report.style import house_style
+from tmi_paper.figures import learned_weights
 
 
 @pytest.fixture
@@ -60,6 +62,10 @@ def test_shares_agree_with_a_plain_count(data):
                     above += max(0.0, 4 * mean - 2.4) > 1
     assert 0 < above < cases
     assert result.metrics["bright_above_1"] == pytest.approx(above / cases, abs=2 / cases)
+    assert result.metrics["cases.bright_above_1"] == pytest.approx(cases, abs=2)
+    answers = net.activations(data.test.images)["conv"].numpy()
+    assert result.metrics["bright_above_1.chance"] == pytest.approx((answers > 1).mean())
+    assert result.metrics["dark_is_0.chance"] == pytest.approx((answers == 0).mean())
 
 
 def test_what_speaks_of_nothing_is_left_out(data):
@@ -75,6 +81,35 @@ def test_several_filters(data):
     result = tmi.probe("squares-heuristics", net, data)
     assert set(result.metrics) >= {"bright_above_1", "dark_is_0", "mirrored"}
     assert "quiet_means_second" not in result.metrics
+    # Each filter alone, weighed by its cases, makes up the whole.
+    alone = result.arrays["filter_dark_is_0"].values
+    patches = data.test.images[:, 0].unfold(1, 2, 1).unfold(2, 2, 1).mean((3, 4)).numpy()
+    dark = result.arrays["dark"].values
+    cases = np.where(dark, (1 - patches <= 0.4).sum(), (patches <= 0.4).sum())
+    assert np.average(alone, weights=cases) == pytest.approx(result.metrics["dark_is_0"])
+    assert result.metrics["cases.dark_is_0"] == cases.sum()
+
+
+def test_the_weights_as_the_paper_prints_them(data):
+    net = tmi.build("cnn", data, filters=2, kernel=2, hidden=0, epochs=1, batch_size=10)
+    result = tmi.probe("squares-heuristics", net, data)
+    assert (result.arrays["weights"].values == net.module.conv[0].weight.detach().numpy()[:, 0]).all()
+    logits = net.module.logits
+    assert (result.arrays["logit_weights"].values.reshape(2, -1) == logits.weight.detach().numpy()).all()
+    assert (result.arrays["logit_bias"].values == logits.bias.detach().numpy()).all()
+
+
+@pytest.mark.parametrize(("filters", "most", "panels"), [(1, 4, 3), (3, 2, 6)])
+def test_the_numbers_are_in_the_figure(data, filters, most, panels):
+    net = tmi.build("cnn", data, filters=filters, kernel=2, hidden=0, epochs=1, batch_size=10)
+    result = tmi.probe("squares-heuristics", net, data)
+    with house_style():
+        figure = learned_weights({"seed 0": result}, most)
+        texts = [text.get_text() for axis in figure.axes for text in axis.texts]
+    assert len(figure.axes) == panels
+    heaviest = np.abs(result.arrays["weights"].values).sum((1, 2)).argmax()
+    assert texts[:4] == [f"{value:.2f}" for value in result.arrays["weights"].values[heaviest].ravel()]
+    assert len(texts) == panels // 3 * (4 + 9 + 9)
 
 
 def test_a_network_without_such_filters(data):

@@ -124,7 +124,7 @@ class Images(HTMLParser):
 def test_every_figure_is_inside_the_page_and_described(results, tmp_path):
     images = Images()
     images.feed(write(results, tmp_path).read_text())
-    assert len(images.found) == 8
+    assert len(images.found) == 9
     assert all(image["src"].startswith("data:image/png;base64,") and image["alt"] for image in images.found)
 
 
@@ -155,7 +155,7 @@ def test_the_page_in_a_browser(results, tmp_path):
         check=True,
     )
     title = re.search(r"<title>(.*?)</title>", done.stdout)[1]
-    assert title == '{"broken":0,"images":8,"wide":false,"fetched":0}'
+    assert title == '{"broken":0,"images":9,"wide":false,"fetched":0}'
 
 
 def test_spread_says_equal_values_once():

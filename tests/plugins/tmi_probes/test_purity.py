@@ -17,9 +17,15 @@ PROBES = {
     "activation-sparsity": {},
     "attribution": {"images": 3, "steps": 4, "draws": 2},
     "background-robustness": {"backgrounds": 5},
+    "decodability": {},
+    "dictionary": {"atoms": 5, "steps": 20},
     "examples": {},
+    "prunability": {},
+    "responsible-neurons": {},
     "selectivity": {},
+    "superposition": {},
     "translation-robustness": {"places": 5},
+    "unit-recovery": {},
 }
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tmi
-from tmi_probes.robustness import background_robustness, spread, translation_robustness
+from tmi_probes.robustness import background_robustness, spread, translation_robustness, variance_ratio
 
 from .toys import TASK, Phi, Sums, cnn_network, dataset, network
 
@@ -139,3 +139,42 @@ def test_the_background_is_really_another_and_the_tile_really_the_same():
     assert len(torch.unique(variants.flatten(1), dim=0)) == 11
     same = (variants == original).all(0)[0]
     assert int(same.sum()) == 9
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_the_worst_variant_is_the_one_of_least_margin(probe):
+    net, data = cnn_network(), dataset(30)
+    result = tmi.probe(probe, net, data, tiles=3)
+    arrays = {name: array.values for name, array in result.arrays.items()}
+    assert np.nanmin(arrays["worst_margin"]) == pytest.approx(result.metrics["margin_min"])
+    for k in range(3):
+        logits = net.logits(arrays["worst_images"][[k]]).double().numpy()[0]
+        worst = arrays["worst_variant"][k]
+        assert logits == pytest.approx(arrays["logits"][k, worst], abs=1e-5)
+        own = logits[arrays["label"][k]] - np.delete(logits, arrays["label"][k]).max()
+        assert own == pytest.approx(arrays["worst_margin"][k], abs=1e-5)
+        if probe == "background-robustness":
+            other = data.test.backgrounds[arrays["variant_background"][k, worst]].numpy()
+            assert (arrays["worst_images"][k] == other).sum() >= 64 - 9
+        else:
+            assert (arrays["variant_background"] == -1).all()
+
+
+def test_all_places():
+    result = translation_robustness(cnn_network(), dataset(30), seed=0, places="all")
+    assert result.arrays["kept_variant"].shape == (3, 36)
+    places = zip(result.arrays["variant_row"].values[1], result.arrays["variant_col"].values[1], strict=True)
+    assert set(places) == {(r, c) for r in range(6) for c in range(6)}
+
+
+def test_the_ratio_of_figure_4_is_the_ratio_of_the_two_probes():
+    net, data = cnn_network(), dataset(30)
+    ratio = variance_ratio(net, data, seed=4)
+    below = background_robustness(net, data, seed=4).metrics["logit_variance"]
+    above = translation_robustness(net, data, seed=4, places="all").metrics["logit_variance"]
+    assert ratio.metrics["variance_ratio"] == pytest.approx(above / below)
+    assert ratio.arrays["variance"].values.mean((1, 2)) == pytest.approx([below, above])
+    fashion = tmi.generate("fashion", seed=0, samples=5, test_samples=20, source="sample")
+    exact = variance_ratio(tmi.build("theorem1", fashion), fashion, seed=0)
+    assert exact.metrics == {"variance_background": 0, "variance_translation": 0}
+    assert "no logit varies" in exact.notes[-1]

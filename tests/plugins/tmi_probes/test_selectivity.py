@@ -3,10 +3,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import mutual_info_score, roc_auc_score
 
 import tmi
-from tmi_probes.selectivity import auc, class_selectivity, monosemanticity_score, mutual_information, panel, selectivity
+from tmi_probes.measures.monosemanticity import monosemanticity_score, tile_purity
+from tmi_probes.measures.selectivity import auc, class_selectivity, mutual_information
+from tmi_probes.selectivity import MEASURES, panel, selectivity
 
 from .toys import TASK, Phi, cnn_network, dataset, network
 
@@ -67,6 +70,14 @@ def test_monosemanticity_is_the_sum_over_pairs(seed):
         assert found[neuron] == pytest.approx(score_plainly(values[:, neuron], label, tile), abs=1e-12)
 
 
+def test_tile_purity_by_hand():
+    values = np.array([[3, 1, 0, -2], [1, 1, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0], [0, 1, 0, 1], [0, 1, 0, 1]], float)
+    found = tile_purity(values, TILE)
+    # means of the tiles: 2, 1, 0, 0; all 1; all 0; 1, 0, 0, 1
+    assert found[[0, 1, 3]] == pytest.approx([2 / 3, 1 / 4, 1 / 2])
+    assert np.isnan(found[2])
+
+
 def test_classes_a_neuron_fires_for():
     values = np.array([[1, 1], [0, 1], [0, 1], [0, 0], [0, 0], [0, 0]], float)
     assert panel(values, LABEL, TILE)["classes_per_neuron"].tolist() == [1, 2]
@@ -109,6 +120,56 @@ def test_known_answers_on_a_constructed_network():
     assert any("1 of 5 examined neurons are 0" in note for note in result.notes)
 
 
+def test_each_measure_is_held_against_tile_purity():
+    result = selectivity(cnn_network(), dataset(60), seed=0)
+    arrays = {name: array.values for name, array in result.arrays.items()}
+    for layer in ("conv", "hidden"):
+        for measure in MEASURES:
+            values = -arrays[f"{measure}.{layer}"] if measure == "classes_per_neuron" else arrays[f"{measure}.{layer}"]
+            defined = np.isfinite(values)
+            if np.ptp(values[defined]) < 1e-9:
+                assert f"truth_pearson.{measure}.{layer}" not in result.metrics
+                continue
+            pair = values[defined], arrays[f"tile_purity.{layer}"][defined]
+            assert result.metrics[f"truth_pearson.{measure}.{layer}"] == pytest.approx(pearsonr(*pair).statistic, abs=1e-6)
+            assert result.metrics[f"truth_spearman.{measure}.{layer}"] == pytest.approx(spearmanr(*pair).statistic, abs=1e-3)
+    assert "truth_pearson.auc.conv" in result.metrics
+    assert not any("one tile a class" in note for note in result.notes)
+
+
+def test_chance_and_oracle():
+    result = selectivity(network(Hidden(), "hidden", "logits"), dataset(200), seed=0)
+    assert result.metrics["class_selectivity.oracle"] == result.metrics["monosemanticity_score.oracle"] == 1
+    assert result.metrics["classes_per_neuron.oracle"] == 1
+    for measure in ("auc", "mutual_information", "monosemanticity_score", "tile_purity"):
+        assert result.metrics[f"{measure}.hidden.chance"] < result.metrics[f"{measure}.hidden"] - 0.05
+
+
+def test_constructed_neurons_answer_to_the_tile_that_they_stand_for():
+    data = tmi.generate("squares", seed=0, samples=1, test_samples=60)
+    result = tmi.probe("selectivity", tmi.build("theorem1", data), data)
+    assert result.metrics["known_tile.hidden"] == result.metrics["tile_purity.hidden"] == 1
+    assert any("one tile a class" in note for note in result.notes)
+
+
+class Steady(torch.nn.Module):
+    """A neuron that is 1/3 but for rounding."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.logits = torch.nn.Identity(), torch.nn.Identity()
+
+    def forward(self, images):
+        noise = images.flatten(1)[:, :3] * 1e-7
+        return self.logits(self.hidden(1 / 3 + noise))
+
+
+def test_what_varies_by_rounding_alone_is_constant():
+    metrics = selectivity(network(Steady(), "hidden", "logits"), dataset(50), seed=0).metrics
+    assert metrics["auc.hidden"] == 0.5
+    assert metrics["class_selectivity.hidden"] == pytest.approx(0, abs=1e-12)
+
+
 def test_layers_larger_than_asked_for_are_sampled(monkeypatch):
     net, data = cnn_network(), dataset(30)
     some = selectivity(net, data, seed=0, neurons=20)
@@ -116,7 +177,7 @@ def test_layers_larger_than_asked_for_are_sampled(monkeypatch):
     assert len(index) == 20
     assert (np.diff(index) > 0).all()
     assert some.arrays["neuron_index.hidden"].values.tolist() == list(range(16))
-    assert "conv: 20 of 144 neurons examined" in some.notes[0]
+    assert any("conv: 20 of 144 neurons examined" in note for note in some.notes)
     every = selectivity(net, data, seed=0)
     assert some.arrays["auc.conv"].values == pytest.approx(every.arrays["auc.conv"].values[index], nan_ok=True)
     assert (selectivity(net, data, seed=1, neurons=20).arrays["neuron_index.conv"].values != index).any()

@@ -1,30 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 import tmi
-from tmi_probes.sparsity import activation_sparsity, hoyer
+from tmi_probes.sparsity import activation_sparsity
 
 from .test_accuracy import numbered
 from .toys import TASK, Fixed, Sums, cnn_network, dataset, network
-
-
-def test_hoyer_by_hand():
-    rows = np.array([[0, 3, 0, 0], [1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0], [0, -2, 0, 0]], float)
-    expected = [1, 0, 2 - np.sqrt(2), np.nan, 1]
-    assert np.allclose(hoyer(rows), expected, equal_nan=True, rtol=1e-14)
-    assert np.isnan(hoyer(np.ones((2, 1)))).all()
-
-
-@given(hnp.arrays(float, (3, 5), elements=st.floats(-1e6, 1e6)), st.floats(0.01, 100))
-def test_hoyer_is_in_range_and_ignores_scale(rows, scale):
-    found = hoyer(rows)
-    assert ((found >= 0) & (found <= 1) | np.isnan(found)).all()
-    assert (np.isnan(found) == ~rows.any(1)).all()
-    assert np.allclose(found, hoyer(rows * scale), equal_nan=True, atol=1e-6)
 
 
 def test_known_answers():
@@ -32,6 +14,8 @@ def test_known_answers():
     scenes = numbered([0, 1, 3, 0])
     result = tmi.probe("activation-sparsity", network(Fixed(table)), tmi.Dataset(TASK, scenes, scenes))
     two = (np.sqrt(3) - np.sqrt(2)) / (np.sqrt(3) - 1)
+    seen = table[:4].numpy().T  # each image once
+    of_neuron = [(2 - np.abs(a).sum() / np.linalg.norm(a)) / (2 - 1) for a in seen]
     assert result.metrics == pytest.approx(
         {
             "active_per_image.logits": 5 / 4,
@@ -39,10 +23,16 @@ def test_known_answers():
             "dead_share.logits": 0,
             "neurons.logits": 3,
             "hoyer.logits": (1 + two + two) / 3,
+            "zero_share.logits": 7 / 12,
+            "neuron_hoyer.logits": np.mean(of_neuron),
+            "windows_per_image": 1,
         }
     )
     assert result.arrays["active_count"].values[:, 0].tolist() == [1, 2, 0, 2]
     assert result.arrays["firing_rate.logits"].values.tolist() == [0.5, 0.5, 0.25]
+    assert result.arrays["mean_activation.logits"].values == pytest.approx(seen.mean(1))
+    assert result.arrays["neuron_hoyer.logits"].values == pytest.approx(of_neuron)
+    assert result.arrays["image_hoyer"].values[:, 0] == pytest.approx([1, two, np.nan, two], nan_ok=True)
     assert "1 of 4 images" in result.notes[0]
 
 
@@ -68,3 +58,15 @@ def test_shares_agree_with_the_activations():
     conv = net.activations(data.test.images[:10])["conv"].flatten(1)
     assert metrics["active_per_image.conv"] == pytest.approx(float((conv != 0).sum(1).double().mean()))
     assert metrics["dead_share.conv"] == pytest.approx(float((conv == 0).all(0).double().mean()))
+
+
+def test_a_constructed_network_wakes_as_many_neurons_as_windows_contain_a_tile():
+    data = tmi.generate("squares", seed=0, samples=1, test_samples=40)
+    metrics = activation_sparsity(tmi.build("theorem1", data), data).metrics
+    assert metrics["active_per_image.hidden"] == metrics["windows_per_image"] >= 1
+
+
+def test_dead_neurons_have_no_sparsity():
+    result = activation_sparsity(network(Sums(), "hidden", "logits"), dataset(6))
+    assert np.isnan(result.arrays["neuron_hoyer.logits"].values).tolist() == [False, True, False]
+    assert result.metrics["zero_share.logits"] == pytest.approx(1 / 3)

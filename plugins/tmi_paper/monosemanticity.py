@@ -1,0 +1,271 @@
+"""The report of suite ``monosemanticity``: one page of comparison first, then the pictures of the probes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tmi.report import Section
+from tmi.report.html import figure, folded, paragraph, table
+from tmi.report.style import CONSTRUCTED, TRAINED, house_style
+
+from .comparison import Row, compare, network_name, spread
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    import tmi
+
+ARROWS = {"higher": "↑", "lower": "↓", "": ""}
+MARKS = {"constructed: Theorem 1": "o", "constructed: Theorem 2": "x"}
+WIDTHS = "^sDvP"
+
+
+def sections(results: tmi.Results) -> list[Section]:
+    """Return the sections of the report; one whose results are missing is left out.
+
+    Parameters
+    ----------
+    results : Results
+        Of suite ``monosemanticity``, or of a part of it.
+
+    Returns
+    -------
+    list of Section
+        The comparison as a picture and a table, then the probes' figures for seed 0 on ``fashion``, one tile a class.
+    """
+    with house_style():
+        parts = [_comparison(results), *(part(results) for part in (_neurons, _recovered, _circuits, _forms, _robustness))]
+    return [section for section in parts if section is not None]
+
+
+def headline(rows: list[Row]) -> Figure:
+    """Draw the shares among the measures: a row a measure, a mark a network at its mean, a line from least to greatest seed.
+
+    Parameters
+    ----------
+    rows : list of Row
+        Those that are no headline are left out.
+    """
+    import matplotlib.pyplot as plt
+
+    shown = [row for row in rows if row.measure.headline]
+    names = list(dict.fromkeys(name for row in shown for name in row.values))
+    trained = [name for name in names if not name.startswith("constructed")]
+    figure, axis = plt.subplots(figsize=(7.4, 0.34 * len(shown) + 1.1))
+    offsets = np.linspace(-0.27, 0.27, len(names)) if len(names) > 1 else [0.0]
+    for place, row in enumerate(shown):
+        if place % 2:
+            axis.axhspan(place - 0.5, place + 0.5, color="0.95", zorder=0, linewidth=0)
+        for name, offset in zip(names, offsets, strict=True):
+            if name not in row.values:
+                continue
+            values = np.array(row.values[name])
+            color = CONSTRUCTED if name.startswith("constructed") else TRAINED
+            mark = MARKS.get(name) or WIDTHS[trained.index(name) % len(WIDTHS) if name in trained else 0]
+            axis.plot([values.min(), values.max()], [place + offset] * 2, color=color, linewidth=1.2, alpha=0.6, clip_on=False)
+            axis.plot(
+                values.mean(),
+                place + offset,
+                marker=mark,
+                color=color,
+                markersize=4.5,
+                linestyle="none",
+                label=name if name not in axis.get_legend_handles_labels()[1] else None,
+                clip_on=False,
+                zorder=3,
+            )
+            if name in row.chance:
+                axis.plot(row.chance[name], place + offset, marker="|", color="0.45", markersize=6, linestyle="none", zorder=2)
+    if any(row.chance for row in shown):
+        axis.plot([], [], marker="|", color="0.45", markersize=6, linestyle="none", label="chance, of each network")
+    axis.set_yticks(range(len(shown)), [f"{row.measure.text} {ARROWS[row.better]}" for row in shown])
+    axis.tick_params(axis="y", length=0)
+    low = min(0.0, *(min(values) for row in shown for values in row.values.values()))
+    axis.set_xlim(low - 0.02, 1.02)
+    axis.set_ylim(len(shown) - 0.5, -0.5)
+    axis.set_xlabel("value; the arrow says which direction is better")
+    handles, labels = axis.get_legend_handles_labels()
+    order = sorted(range(len(labels)), key=lambda i: [*names, "chance, of each network"].index(labels[i]))
+    figure.legend([handles[i] for i in order], [labels[i] for i in order], loc="outside upper center", ncols=3, fontsize=8)
+    return figure
+
+
+def comparison_table(rows: list[Row]) -> str:
+    """Return the comparison as an HTML table: a row a measure, a column a network."""
+    names = list(dict.fromkeys(name for row in rows for name in row.values))
+    body = []
+    for row in rows:
+        cells = [spread(row.values[name]) if name in row.values else None for name in names]
+        marked = [f"{cell} ●" if name in row.best and cell else cell for name, cell in zip(names, cells, strict=True)]
+        body.append((row.measure.topic, row.measure.text, ARROWS[row.better], *marked))
+    return table(("", "measure", "better", *names), body)
+
+
+def _comparison(results: tmi.Results) -> Section | None:
+    parts: list[str] = []
+    tasks: list[tuple[str, int | None, str]] = [
+        ("fashion", 1, "Fashion-MNIST tiles, one a class"),
+        ("fashion", 3, "Fashion-MNIST tiles, three a class"),
+        ("squares", None, "The squares of section 6.1"),
+    ]
+    for dataset, k, title in tasks:
+        rows = compare(results, dataset, k)
+        if not rows:
+            continue
+        seeds = max(len(values) for row in rows for values in row.values.values())
+        drawn = table_html = ""
+        if any(row.measure.headline for row in rows):
+            caption = f"{title}. Mean over {seeds} seed{'s' if seeds > 1 else ''}; lines go from the least to the greatest."
+            drawn = figure(headline(rows), f"Measures of constructed and trained networks on {dataset}", caption)
+        table_html = comparison_table(rows)
+        if parts:
+            parts.append(folded(title, drawn + table_html))
+        else:
+            text = (
+                "Mean ± standard deviation over the seeds. ↑ higher is better, ↓ lower is better, ● the best network. Single "
+                "neurons are those of layer hidden, or in a network without one of layer conv. A dash: no value there."
+            )
+            parts.append(drawn + paragraph(text) + table_html)
+    return Section("", "".join(parts)) if parts else None
+
+
+def _neurons(results: tmi.Results) -> Section | None:
+    from tmi_probes.figures.firing import firing_rates
+    from tmi_probes.figures.panel import measures_and_truth
+
+    body = _drawn(
+        results,
+        "activation-sparsity",
+        firing_rates,
+        "How often neurons fire, by layer and network",
+        "Share of test images on which each neuron is not 0, the busiest first.",
+        few=True,
+    )
+    body += _drawn(
+        results,
+        "selectivity",
+        measures_and_truth,
+        "Selectivity measures against the truth",
+        "Each dot is a neuron: what a measure in common use says of it, against how pure in tiles it really is.",
+        few=True,
+    )
+    return Section("Single neurons", body) if body else None
+
+
+def _recovered(results: tmi.Results) -> Section | None:
+    from tmi_probes.figures.scores import decoding_scores, dimensionality, recovery_scores
+
+    body = ""
+    for probe, draw, alt, caption in (
+        ("unit-recovery", recovery_scores, "Unit recovery by network and layer", "How well units match the exact features."),
+        (
+            "superposition",
+            dimensionality,
+            "Superposition by network and layer",
+            "How much of a dimension a feature has to itself.",
+        ),
+        ("decodability", decoding_scores, "Decodability by network and layer", "What a linear model reads off each layer."),
+    ):
+        body += _drawn(results, probe, draw, alt, caption, few=True)
+    return Section("What is in a layer", body) if body else None
+
+
+def _circuits(results: tmi.Results) -> Section | None:
+    from tmi_probes.figures.circuits import dictionaries, pruning, responsible
+
+    body = ""
+    for probe, draw, alt, caption in (
+        (
+            "responsible-neurons",
+            responsible,
+            "How many neurons are responsible for an answer",
+            "How many neurons suffice for the label's logit and for the prediction, and how many must go to change it.",
+        ),
+        (
+            "prunability",
+            pruning,
+            "Accuracy against the share of weights kept",
+            "Weights are taken away by magnitude, least first. A constructed network is drawn as it is.",
+        ),
+        (
+            "dictionary",
+            dictionaries,
+            "Unit recovery before and after dictionaries",
+            "Are monosemantic directions hidden in the trained network? How well its units, and the codes of dictionaries "
+            "fitted to them, match the exact features.",
+        ),
+    ):
+        body += _drawn(results, probe, draw, alt, caption)
+    return Section("Circuits", body) if body else None
+
+
+def _forms(results: tmi.Results) -> Section | None:
+    from tmi_probes.figures.structure import local_forms, pieces_on_paths
+
+    body = _drawn(
+        results,
+        "local-linear-form",
+        local_forms,
+        "Weights of the local linear form, by image and network",
+        "Around an image each network is f(x) = W x + b. Shown is W of the label's logit, red above 0 and blue below; the "
+        "outline is the tile's support. Theorem 2's ReLUs are at their kink where a tile matches exactly, so that its W is 0.",
+    )
+    body += _drawn(
+        results,
+        "linear-regions",
+        pieces_on_paths,
+        "The label's logit along paths, with the places where the linear piece changes",
+        "The label's logit on the straight way to the same scene on another background, and with its tile one pixel on. Each "
+        "mark is a value at which a linear piece ends; all are found exactly.",
+    )
+    return Section("Linear pieces", body) if body else None
+
+
+def _robustness(results: tmi.Results) -> Section | None:
+    from tmi_probes.figures.robustness import background_kinds, deformations, worst_cases
+
+    body = ""
+    parts: tuple[tuple[str, Callable[..., Figure], str, str], ...] = (
+        (
+            "background-kinds",
+            background_kinds,
+            "Share of right answers by kind of background",
+            "Networks were trained on uniform noise, as in data. Below, the worst image of each kind.",
+        ),
+        (
+            "translation-robustness",
+            worst_cases,
+            "The worst place for each tile",
+            "The same tile on the same background, where it was and at the place of least margin.",
+        ),
+        (
+            "deformation",
+            deformations,
+            "Accuracy against the strength of deformations",
+            "A template tolerates ε and nothing else: here its limits show, and what training learns beyond templates.",
+        ),
+    )
+    for probe, draw, alt, caption in parts:
+        body += _drawn(results, probe, draw, alt, caption, few=probe == "translation-robustness")
+    return Section("Robustness", body) if body else None
+
+
+def _drawn(results: tmi.Results, probe: str, draw: Callable[..., Figure], alt: str, caption: str, *, few: bool = False) -> str:
+    """Draw a probe's figure of the first seed; with ``few`` only of Theorem 1 and the middle one of the trained widths."""
+    chosen = [
+        entry
+        for entry in results.select(dataset="fashion", probe=probe)
+        if entry.status == "ok" and entry.swept.get("tiles_per_class", 1) == 1
+    ]
+    if not chosen:
+        return ""
+    seed = min(entry.seed for entry in chosen)
+    found = {network_name(entry): results.load(entry) for entry in chosen if entry.seed == seed}
+    if few:
+        trained = [name for name in found if name.startswith("trained")]
+        kept = {"constructed: Theorem 1", *trained[(len(trained) - 1) // 2 :][:1]}
+        found = {name: result for name, result in found.items() if name in kept}
+    return figure(draw(found), alt, f"{caption} Fashion-MNIST tiles, one a class, seed {seed}.")

@@ -1,0 +1,1 @@
+"""Figures of the probes: results in, matplotlib figures out."""

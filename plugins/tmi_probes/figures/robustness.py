@@ -1,0 +1,144 @@
+"""What networks bear: other kinds of background, deformed tiles, and the worst of what they were shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tmi.report.style import CONSTRUCTED, TRAINED
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    import tmi
+
+_MARKS = "osD^vPX"
+_DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+
+
+def background_kinds(results: Mapping[str, tmi.ProbeResult]) -> Figure:
+    """Draw the share of right answers on each kind of background, and the worst image of each kind for one trained network.
+
+    Parameters
+    ----------
+    results : mapping of str to ProbeResult
+        Of probe ``background-kinds``, by network.
+    """
+    import matplotlib.pyplot as plt
+
+    kinds = [str(kind) for kind in next(iter(results.values())).coords["kind"]]
+    shown = next((name for name in results if not name.startswith("constructed")), next(iter(results)))
+    figure = plt.figure(figsize=(7.2, 3.3))
+    grid = figure.add_gridspec(2, len(kinds), height_ratios=(1.9, 1))
+    axis = figure.add_subplot(grid[0, :])
+    for k, (name, result) in enumerate(results.items()):
+        values = [result.metrics.get(f"correct.{kind}", np.nan) for kind in kinds]
+        color = CONSTRUCTED if name.startswith("constructed") else TRAINED
+        places = np.arange(len(kinds)) + 0.1 * (k - (len(results) - 1) / 2)
+        axis.plot(
+            places, values, linestyle="none", marker=_MARKS[k % len(_MARKS)], color=color, markersize=5, label=name, clip_on=False
+        )
+    axis.set_ylim(0, 1.02)
+    axis.set_xlim(-0.5, len(kinds) - 0.5)
+    axis.set_xticks(range(len(kinds)), kinds)
+    axis.set_ylabel("share predicted right")
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+    worst = results[shown].arrays["worst_image"].values
+    for k in range(len(kinds)):
+        below = figure.add_subplot(grid[1, k])
+        below.imshow(_picture(worst[k]), vmin=0, vmax=1)
+        below.set_xticks([])
+        below.set_yticks([])
+        margin = results[shown].arrays["worst_margin"].values[k]
+        below.set_xlabel("none kept" if np.isnan(margin) else f"margin {margin:.2g}", fontsize=7)
+        if k == 0:
+            below.set_ylabel("worst for\n" + shown.replace(", ", ",\n", 1), fontsize=7)
+    return figure
+
+
+def deformations(results: Mapping[str, tmi.ProbeResult]) -> Figure:
+    """Draw accuracy against the strength of each deformation, the oracle φ as a grey line.
+
+    Parameters
+    ----------
+    results : mapping of str to ProbeResult
+        Of probe ``deformation``, by network.
+    """
+    import matplotlib.pyplot as plt
+
+    from tmi_probes.deformation import UNITS
+
+    first = next(iter(results.values()))
+    kinds = [kind for kind in UNITS if f"accuracy.{kind}" in first.arrays]
+    rows = -(-len(kinds) // 3)
+    figure, axes = plt.subplots(rows, 3, figsize=(7.4, 1.9 * rows + 0.5), squeeze=False, sharey=True)
+    for axis in axes.flat[len(kinds) :]:
+        axis.axis("off")
+    for axis, kind in zip(axes.flat, kinds, strict=False):
+        strengths = first.arrays[f"strength.{kind}"].values
+        places = np.arange(len(strengths))  # they grow by factors: even steps show them best
+        seen = {True: 0, False: 0}
+        for name, result in results.items():
+            constructed = name.startswith("constructed")
+            style: Any = _DASHES[seen[constructed] % len(_DASHES)]
+            seen[constructed] += 1
+            color = CONSTRUCTED if constructed else TRAINED
+            axis.plot(places, result.arrays[f"accuracy.{kind}"].values, color=color, linestyle=style, linewidth=1.5, label=name)
+        oracle = first.arrays[f"oracle.{kind}"].values
+        axis.plot(
+            places, oracle, linestyle="none", marker="o", markerfacecolor="none", color="0.4", markersize=5, label="oracle φ"
+        )
+        axis.axhline(first.metrics["chance"], color="0.6", linewidth=0.8, linestyle="--", zorder=0)
+        axis.set_xticks(places, [f"{value:g}" for value in strengths], fontsize=7)
+        axis.set_ylim(-0.03, 1.03)
+        axis.set_title(kind)
+        axis.set_xlabel(UNITS[kind], fontsize=8)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("accuracy")
+    last = axes.flat[len(kinds) - 1]
+    last.text(1, first.metrics["chance"], " chance", va="center", fontsize=7, color="0.45", transform=last.get_yaxis_transform())
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(3, len(labels)), fontsize=8)
+    return figure
+
+
+def worst_cases(results: Mapping[str, tmi.ProbeResult]) -> Figure:
+    """Draw each original beside the variant of least margin, a row a network.
+
+    Parameters
+    ----------
+    results : mapping of str to ProbeResult
+        Of probe ``background-robustness`` or ``translation-robustness``, by network.
+    """
+    import matplotlib.pyplot as plt
+
+    first = next(iter(results.values()))
+    tiles = [str(name) for name in first.coords["tile"]]
+    figure, axes = plt.subplots(
+        len(results), 2 * len(tiles), figsize=(1.15 * 2 * len(tiles), 1.4 * len(results) + 0.3), squeeze=False
+    )
+    for row, (name, result) in enumerate(results.items()):
+        for k in range(len(tiles)):
+            for col, what in ((2 * k, "original"), (2 * k + 1, "worst")):
+                axis = axes[row, col]
+                axis.imshow(_picture(result.arrays[f"{what}_images"].values[k]), vmin=0, vmax=1)
+                axis.set_xticks([])
+                axis.set_yticks([])
+                if row == 0:
+                    axis.set_title(f"{tiles[k]}\n{what}", fontsize=7)
+            axes[row, 2 * k + 1].set_xlabel(f"margin {result.arrays['worst_margin'].values[k]:.2g}", fontsize=7)
+            axes[row, 2 * k].set_xlabel(f"margin {_margin(result, k):.2g}", fontsize=7)
+        color = CONSTRUCTED if name.startswith("constructed") else TRAINED
+        axes[row, 0].set_ylabel(name.replace(", ", ",\n", 1).replace(": ", ":\n", 1), fontsize=7, color=color)
+    return figure
+
+
+def _margin(result: tmi.ProbeResult, k: int) -> float:
+    logits, label = result.arrays["original_logits"].values[k], result.arrays["label"].values[k]
+    return float(logits[label] - np.delete(logits, label).max()) if len(logits) > 1 else float(logits[label])
+
+
+def _picture(image: Any) -> Any:
+    return image.transpose(1, 2, 0) if len(image) == 3 else image[0]

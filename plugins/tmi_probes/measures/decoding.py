@@ -1,0 +1,109 @@
+"""Linear decoding: what a linear model reads off activations, cross-validated, however many units there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .recovery import varies
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+ALPHAS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Ridge penalties to choose from, for activations whose squared distance from their mean is 1 on average."""
+
+_UNITS = 4096  # whose products are summed at a time
+
+
+def coordinates(activations: NDArray[Any]) -> Array:
+    """Return coordinates of the images that keep all their distances, and are no more than there are images.
+
+    Parameters
+    ----------
+    activations : ndarray, shape (N, units)
+
+    Returns
+    -------
+    ndarray of float64, shape (N, dimensions)
+        Centred, with squares that sum to N; dimensions ≤ N. Distances between images are those of the units that vary up to one
+        factor, so that a ridge regression on them predicts what one on all units would. Of no column where nothing varies.
+
+    Notes
+    -----
+    The triangular factor L of A Aᵀ = L Lᵀ, with 1e-9 of its mean diagonal added to that: a ridge, a millionth of the least of
+    `ALPHAS`.
+    """
+    images = len(activations)
+    moving = np.flatnonzero(varies(activations))
+    if not len(moving):
+        return np.empty((images, 0))
+    if len(moving) <= images:
+        points = _centred(activations, moving)
+        return np.asarray(points * np.sqrt(images / np.square(points).sum()))
+    gram = np.zeros((images, images))
+    for start in range(0, len(moving), _UNITS):
+        part = _centred(activations, moving[start : start + _UNITS])
+        gram += part @ part.T
+    gram *= images / np.trace(gram)
+    gram[np.diag_indices(images)] += 1e-9
+    return np.asarray(np.linalg.cholesky(gram), np.float64)
+
+
+def _centred(activations: NDArray[Any], units: NDArray[np.int64]) -> Array:
+    part: Array = activations[:, units].astype(np.float64)
+    part -= part.mean(0)
+    return part
+
+
+def decode(points: Array, targets: Mapping[str, NDArray[np.int64]], folds: NDArray[np.int64]) -> dict[str, Array]:
+    """Read labels off points by linear models that are fitted on the other folds.
+
+    Parameters
+    ----------
+    points : ndarray of float64, shape (N, dimensions)
+        See `coordinates`.
+    targets : mapping of str to ndarray of int64, shape (N,)
+        Labels, by name.
+    folds : ndarray of int64, shape (N,)
+        Which fold each image is in; at least two folds.
+
+    Returns
+    -------
+    dict of str to ndarray of float64, shape (N,)
+        For each target and image 1 if the label's score is the greatest, 1/n if n share that, else 0.
+
+    Notes
+    -----
+    One ridge regression on the one-hot labels a fold, its penalty chosen label by label by leave-one-out on the fitted images
+    (scikit-learn's RidgeCV), and the label of the greatest score, as in RidgeClassifier.
+    """
+    from sklearn.linear_model import RidgeCV
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    numbers, onehot, parts, start = {}, [], {}, 0
+    for name, label in targets.items():
+        seen, numbers[name] = np.unique(label, return_inverse=True)
+        onehot.append(np.eye(len(seen))[numbers[name]])
+        parts[name] = slice(start, start + len(seen))
+        start += len(seen)
+    wanted = np.concatenate(onehot, axis=1)
+    right = {name: np.zeros(len(points)) for name in targets}
+    for fold in np.unique(folds):
+        fitted, held = folds != fold, folds == fold
+        if points.shape[1]:
+            with threadpool_limits(1):  # matrices this small: two threads that share a busy machine are slower than one
+                model = RidgeCV(alphas=np.array(ALPHAS), alpha_per_target=True).fit(points[fitted], wanted[fitted])
+            scores = model.predict(points[held]).reshape(held.sum(), -1)
+        else:
+            scores = np.repeat(wanted[fitted].mean(0)[None], held.sum(), axis=0)
+        for name, part in parts.items():
+            # Equal but for rounding is equal.
+            greatest = scores[:, part] >= scores[:, part].max(1, keepdims=True) - 1e-6
+            of_label = greatest[np.arange(len(greatest)), numbers[name][held]]
+            right[name][held] = of_label / greatest.sum(1)
+    return right

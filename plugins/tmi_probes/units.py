@@ -1,0 +1,75 @@
+"""Which units of a layer a probe looks at, and their activations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .common import activations_in_parts, sizes_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    import tmi
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Some or all units of a layer.
+
+    Attributes
+    ----------
+    index : ndarray of int64, shape (units,)
+        Which of the flattened layer's units, ascending.
+    size : int
+        How many the layer has.
+    activations : ndarray of float, shape (N, units)
+        In the network's dtype.
+    """
+
+    index: NDArray[np.int64]
+    size: int
+    activations: NDArray[Any]
+
+
+def examined(
+    network: tmi.Network, scenes: tmi.Scenes, layers: Sequence[str], neurons: int, rng: np.random.Generator, notes: list[str]
+) -> dict[str, Units]:
+    """Return the activations of each layer; a layer that is too large is sampled, and a note says so.
+
+    Parameters
+    ----------
+    network : Network
+    scenes : Scenes
+    layers : sequence of str
+    neurons : int
+        How many units of a layer at most; of a larger one so many are drawn without replacement.
+    rng : Generator
+    notes : list of str
+        Added to.
+
+    Returns
+    -------
+    dict of str to Units
+    """
+    if not layers:
+        return {}
+    sizes = sizes_of(network, scenes, layers)
+    index = {
+        layer: np.sort(rng.permutation(size)[:neurons]) if size > neurons else np.arange(size) for layer, size in sizes.items()
+    }
+    found: dict[str, NDArray[Any]] = {}
+    for rows, activations in activations_in_parts(network, scenes, sizes):
+        for layer, values in activations.items():
+            if layer not in found:  # filled in place: parts to be joined would need twice the memory
+                found[layer] = np.empty((len(scenes), len(index[layer])), values.dtype)
+            found[layer][rows] = values[:, index[layer]]
+    notes += [
+        f"{layer}: {len(index[layer])} of {size} neurons examined, drawn at random"
+        for layer, size in sizes.items()
+        if len(index[layer]) < size
+    ]
+    return {layer: Units(index[layer], size, found[layer]) for layer, size in sizes.items()}

@@ -1,0 +1,163 @@
+"""Suite ``monosemanticity``: its plan, the comparison by hand, and its report on a small copy."""
+
+import tomllib
+from importlib.resources import files
+
+import numpy as np
+import pytest
+
+import tmi
+from tmi.results import Entry
+from tmi_paper.comparison import MEASURES, Measure, Row, compare, network_name, spread
+from tmi_paper.monosemanticity import comparison_table, headline, sections
+
+APART = ("attribution", "examples")
+"""Probes of other questions: what a method says of a network, and what the images look like."""
+
+
+def content():
+    return tomllib.loads(files("tmi_paper").joinpath("monosemanticity.toml").read_text())
+
+
+def test_the_plan_has_every_network_and_every_probe():
+    suite = tmi.load_suite("monosemanticity")
+    seen = {
+        (c.dataset.label, c.dataset.swept.get("tiles_per_class"), c.network.label, c.network.swept.get("filters"))
+        for c in suite.cells
+    }
+    for dataset, k in (("fashion", 1), ("fashion", 3), ("squares", None)):
+        assert {(dataset, k, "theorem1", None), (dataset, k, "theorem2", None)} <= seen
+        assert {(dataset, k, f"trained-{dataset}", f) for f in (4, 12, 48)} <= seen
+    assert {c.seed for c in suite.cells} == {0, 1, 2, 3, 4}
+    assert {c.probe.component.name for c in suite.cells} == set(tmi.names("probe")) - set(APART)
+    assert {c.probe.label for c in suite.cells} >= {measure.probe for measure in MEASURES}
+
+
+def entry(network, metrics, seed=0, filters=None, probe="accuracy"):
+    result = tmi.ProbeResult(metrics, info={name.partition(".")[0]: INFO[name.partition(".")[0]] for name in metrics})
+    swept = {"tiles_per_class": 1, "filters": filters}
+    return Entry("", "fashion", network, probe, seed, swept, "ok", None, dict(result.metrics), _result=result)
+
+
+INFO = {
+    "accuracy": tmi.MetricInfo("a", "higher", 0, 1),
+    "offlabel_logit_max": tmi.MetricInfo("b", "lower"),
+    "hoyer": tmi.MetricInfo("c", None),
+}
+
+
+def by_hand():
+    entries = [
+        entry("theorem1", {"accuracy": 1.0, "offlabel_logit_max": 0.0}),
+        entry("theorem1", {"accuracy": 1.0}, seed=1),
+        entry("trained-fashion", {"accuracy": 0.5, "accuracy.chance": 0.1, "offlabel_logit_max": -1.0}, filters=4),
+        entry("trained-fashion", {"accuracy": 0.9, "accuracy.chance": 0.3}, seed=1, filters=4),
+        entry("theorem2", {"hoyer.conv": 0.2}, probe="activation-sparsity"),
+        entry("theorem1", {"hoyer.hidden": 0.7, "hoyer.conv": 0.1}, probe="activation-sparsity"),
+    ]
+    return tmi.Results(entries, columns={"tiles_per_class": "dataset", "filters": "network"})
+
+
+def test_rows_by_hand():
+    rows = {row.measure.text: row for row in compare(by_hand(), "fashion", 1)}
+    accuracy = rows["accuracy"]
+    assert accuracy.values == {"constructed: Theorem 1": (1.0, 1.0), "trained, 4 filters": (0.5, 0.9)}
+    assert accuracy.best == ["constructed: Theorem 1"]
+    assert accuracy.chance == {"trained, 4 filters": pytest.approx(0.2)}
+    wrong = rows["largest logit of a wrong class"]
+    assert (wrong.better, wrong.best) == ("lower", ["trained, 4 filters"])
+    hoyer = rows["Hoyer sparsity"]
+    assert hoyer.values == {"constructed: Theorem 2": (0.2,), "constructed: Theorem 1": (0.7,)}
+    assert hoyer.best == []  # no direction, no winner
+    assert compare(by_hand(), "squares") == []
+    page = comparison_table(list(rows.values()))
+    assert "1 ●" in page
+    assert "0.7 ± 0.2" in page
+    assert "<td" in page
+
+
+def test_ties_are_shared_and_equal_values_are_one_number():
+    row = Row(Measure("", "", "", ""), "higher", {"a": (1.0,), "b": (1.0, 1.0), "c": (0.9,)}, {})
+    assert row.best == ["a", "b"]
+    assert spread((0.25, 0.25)) == "0.25"
+    assert spread((0.0, 1.0)) == "0.5 ± 0.5"
+    assert spread((1200.0, 1300.0)) == "1,250 ± 50"
+    assert network_name(entry("literal", {})) == "constructed: Theorem 1 as layers"
+    assert network_name(entry("trained-fashion", {}, filters=1)) == "trained, 1 filter"
+
+
+def test_the_picture_has_a_mark_for_every_network_and_a_row_for_every_share():
+    import matplotlib.pyplot as plt
+
+    from tmi.report.style import house_style
+
+    rows = compare(by_hand(), "fashion", 1)
+    with house_style():
+        drawn = headline(rows)
+        names = [text.get_text() for text in drawn.axes[0].get_yticklabels()]
+        legend = [text.get_text() for text in drawn.legends[0].get_texts()]
+        plt.close(drawn)
+    assert names == ["accuracy ↑", "Hoyer sparsity "]
+    assert legend == ["constructed: Theorem 1", "trained, 4 filters", "constructed: Theorem 2", "chance, of each network"]
+
+
+def small():
+    """The suite with one seed, fewer images, epochs and atoms, and the same tables."""
+    suite = content()
+    suite["seeds"] = [0]
+    suite["datasets"]["squares"] |= {"samples": 60, "test_samples": 60}
+    suite["datasets"]["fashion"] |= {"source": "sample", "samples": 80, "test_samples": 60, "sweep": {"tiles_per_class": [1]}}
+    suite["networks"]["trained-squares"] |= {"epochs": 2, "sweep": {"filters": [4]}}
+    suite["networks"]["trained-fashion"] |= {"epochs": 1, "sweep": {"filters": [2, 4]}}
+    suite["probes"]["dictionary"] |= {"atoms": 6, "images": 50, "train_images": 50}
+    suite["probes"]["decodability"] |= {"images": 50, "folds": 2}
+    suite["probes"]["local-linear-form"] |= {"images": 8, "tiles": 1}
+    suite["skip"] = [rule for rule in suite["skip"] if "tiles_per_class" not in rule]
+    return suite
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return tmi.run(small(), store=tmp_path_factory.mktemp("store"))
+
+
+@pytest.mark.slow
+def test_constructed_networks_are_what_the_theorems_promise(results):
+    assert not results.failed, [(str(e), e.message) for e in results.failed]
+    clothes = results.select(dataset="fashion", network="theorem1")
+    assert set(clothes.select(probe="accuracy").values("accuracy")) == {1.0}
+    assert set(clothes.values("active_per_image.hidden")) == {1.0}
+    for probe in ("background-robustness", "translation-robustness"):
+        assert set(clothes.select(probe=probe).values("logit_std")) == {0.0}
+    assert max(clothes.values("reconstruction_error")) < 1e-6
+    assert set(clothes.values("path_regions.background")) == {1.0}
+    for kind in ("mcc", "uniqueness", "f1"):
+        assert clothes.values(f"{kind}.tile-place.hidden") == [pytest.approx(1)]
+    assert clothes.values("tpr.hidden") == [1]
+    assert clothes.values("fpr.hidden") == [0]
+
+
+@pytest.mark.slow
+def test_every_measure_has_a_row_and_the_report_every_section(results):
+    rows = compare(results, "fashion", 1)
+    assert np.mean([len(row.values) for row in rows]) > 2.5
+    found = {row.measure for row in (*rows, *compare(results, "squares"))}
+    assert {measure.text for measure in MEASURES if measure not in found} <= {"variance over places / over backgrounds"}
+    drawn = sections(results)
+    assert [section.title for section in drawn] == [
+        "",
+        "Single neurons",
+        "What is in a layer",
+        "Circuits",
+        "Linear pieces",
+        "Robustness",
+    ]
+    assert "data:image/png" in drawn[0].html
+    assert all("<figure>" in section.html for section in drawn)
+
+
+@pytest.mark.slow
+def test_parts_of_the_suite_make_a_report_too(results):
+    assert sections(results.select(dataset="squares"))
+    assert sections(results.select(probe="accuracy"))
+    assert sections(results.select(dataset="nothing")) == []
