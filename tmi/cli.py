@@ -102,6 +102,13 @@ def main() -> None:
 @click.option(
     "--attempts", type=click.IntRange(min=1), default=2, metavar="N", help="Tries of a cell that ends its worker [default: 2]."
 )
+@click.option(
+    "--keep",
+    type=click.Choice(["all", "networks", "results"]),
+    default="all",
+    show_default=True,
+    help="What is stored: less takes less space, and what is not stored is made again.",
+)
 @click.option("--fail-fast", is_flag=True, help="Begin nothing new once a cell failed.")
 @click.option("--retry-failed", is_flag=True, help="Compute only the cells that failed when they were last tried.")
 def run(

@@ -6,16 +6,17 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from .engines import Engine, Orders, Outcome, serial
-from .errors import InputError, StoreError
+from .errors import InputError, StoreError, did_you_mean
 from .interrupts import stoppable
 from .plan import Planned, make_plan
 from .provenance import now
 from .results import Entry, Results, Status
 from .store import Failure, Store, Stored
 from .suite import Suite, load_suite
+from .work import Keep
 
 if TYPE_CHECKING:
     from .costs import Estimate
@@ -45,6 +46,7 @@ def run(
     memory: str | float | None = None,
     timeout: float | None = None,
     attempts: int = 2,
+    keep: Keep = "all",
     fail_fast: bool = False,
     retry_failed: bool = False,
     only: str | Iterable[str] = (),
@@ -73,6 +75,8 @@ def run(
         Seconds that a data set, a network or a probe may take.
     attempts : int
         How often a cell is begun that ends its worker.
+    keep : {"all", "networks", "results"}
+        What is written to the store: all, so that no data set and no network is made twice; or less, where space is short.
     fail_fast : bool
         Whether to begin nothing new once a cell failed.
     retry_failed : bool
@@ -104,6 +108,8 @@ def run(
         next run goes on from there.
     """
     engine = _engine(workers, scheduler, threads, memory, timeout, attempts)
+    if keep not in get_args(Keep):
+        raise InputError(f"keep {keep!r} is unknown{did_you_mean(keep, get_args(Keep))}")
     if not isinstance(suite, Suite):
         suite = load_suite(suite, plugins=plugins, registry=registry)
     store = store if isinstance(store, Store) else Store(store)
@@ -116,7 +122,7 @@ def run(
     done: dict[int, Entry] = {}
     if todo:
         store.prepare()
-        orders = Orders(store, uuid.uuid4().hex, threads, timeout, attempts)
+        orders = Orders(store, uuid.uuid4().hex, threads, timeout, attempts, keep)
         cached = sum(p.key in found for p in plan)
         _compute(engine, todo, cached, orders, suite, watcher, fail_fast, max(1, workers), done)
     entries = []

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 Stage = Literal["dataset", "network", "probe"]
 """How far a piece of work goes: the data set made, the network built, or the probe put to it."""
 
+Keep = Literal["all", "networks", "results"]
+"""What is kept in the store: results with their networks and data sets, with their networks, or alone."""
+
 _SAMPLE = 8  # images on which a restored network must agree with the one that was kept
 
 
@@ -99,6 +102,8 @@ class Bench:
         Of the run.
     timeout : float, optional
         Seconds that a data set, a network or a probe may take.
+    keep : {"all", "networks", "results"}
+        What is written besides the results.
     last_resort : callable, optional
         What to do about one that cannot be interrupted, called with the cell and the stage; see `tmi.timeouts.time_limit`.
     """
@@ -110,9 +115,11 @@ class Bench:
         *,
         timeout: float | None = None,
         last_resort: Callable[[Planned, Stage], Any] | None = None,
+        keep: Keep = "all",
     ) -> None:
         self._store, self._claims = store, claims
         self._timeout, self._last_resort = timeout, last_resort
+        self._keeps = {"all": ("dataset", "network"), "networks": ("network",), "results": ()}[keep]
         self._held: dict[str, tuple[Hashable, _Made | _Failed]] = {}
         self._state: State | None = None
 
@@ -174,7 +181,7 @@ class Bench:
         def make() -> _Made:
             generate = planned.registry.generate
             made = self._run(planned, "dataset", lambda: generate(choice.component.name, seed=seed, **choice.params))
-            if key is not None and _is_current(planned, "dataset", outcome):
+            if key is not None and "dataset" in self._keeps and _is_current(planned, "dataset", outcome):
                 record = record_of(planned, "dataset", made.seconds, notes=made.value.notes, warnings=made.warnings)
                 with suppress(InputError):  # what no file can hold is made again each time
                     self._store.write_dataset(key, made.value, record)
@@ -204,7 +211,7 @@ class Bench:
         def make() -> _Made:
             with trained.recording() as kept:
                 made = self._build(planned, data)
-            if key is not None and _is_current(planned, "network", outcome):
+            if key is not None and "network" in self._keeps and _is_current(planned, "network", outcome):
                 record = record_of(planned, "network", made.seconds, network=made.value, warnings=made.warnings)
                 images = (data.test if len(data.test) else data.train).images[:_SAMPLE]
                 with suppress(InputError):

@@ -53,6 +53,7 @@ def main(quick: bool, alone: bool, parts: tuple[str, ...]) -> None:
         found = importlib.import_module(f".{parts[0]}", __package__).rows(quick)
         print(json.dumps([row.as_dict() for row in found]))
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the part that runs is ended too
     chosen, begun = parts or PARTS, time.perf_counter()
     table = Table(title="What the store and the engines must show" + (", short form" if quick else ""), show_lines=False)
     for column in ("part", "asked", "found", "holds", "s"):

@@ -285,7 +285,7 @@ def forked_kills(count: int, suite: Path, judge: Judge, truth: Path, rng: random
         status = None
         if aim is not None:
             times = rng.randint(1, 20) if aim in _OFTEN else rng.randint(1, 2)
-            status = _wait_for(child, judge.board, PHASES.index(aim), times)
+            status = _wait_for(child, judge.board, PHASES.index(aim), times, rng.uniform(0.2, 1.5) * long)
             time.sleep(rng.random() * 0.002)
         else:
             status = ended(child, rng.random() * long)
@@ -313,9 +313,9 @@ def forked_kills(count: int, suite: Path, judge: Judge, truth: Path, rng: random
     return hit, complete + 1, wrong
 
 
-def _wait_for(child: int, board: Board, phase: int, times: int) -> int | None:
-    """Wait until the child enters a phase for so many times; its status if it ended before."""
-    until, inside = time.monotonic() + _LIMIT, False
+def _wait_for(child: int, board: Board, phase: int, times: int, seconds: float) -> int | None:
+    """Wait until the child enters a phase for so many times, or so long; its status if it ended before."""
+    until, inside = time.monotonic() + seconds, False
     while time.monotonic() < until:
         now = board.phase == phase
         times -= now and not inside

@@ -167,6 +167,78 @@ def test_a_data_sets_notes_that_are_no_json(folder, how):
 PROBE = "[probes.p]\nuse = 'accuracy'"
 
 
+# Failures.
+
+
+def test_failures_are_remembered_until_they_are_mended(folder, monkeypatch):
+    """A failure that has its cause outside of the code, as most that are worth a second try."""
+    fails = toys.TOYS.replace(
+        "    logits = network", "    if 'BROKEN' in os.environ:\n        fail('raise')\n    logits = network"
+    )
+    toys.plugin(folder, text=fails)
+    monkeypatch.setenv("BROKEN", "1")
+    content = toys.BASE + "[probes.q]\nuse = 'toy-probe'\nscale = 2\n"
+    first = run(folder, content, only=["/p"])
+    assert [e.status for e in first] == ["failed"]
+    found = collect(folder / "suite.toml", folder / "store")
+    assert [e.status for e in found] == ["failed", "missing"]
+    assert (found.entries[0].message, found.entries[0].traceback) == (first.entries[0].message, first.entries[0].traceback)
+    assert "in toy_probe" in found.entries[0].traceback
+    monkeypatch.delenv("BROKEN")
+    calls(folder)
+    again = run(folder, content, retry_failed=True)
+    assert [e.status for e in again] == ["ok", "missing"], "only what had failed"
+    assert calls(folder) == ["probe 0 1.0"]
+    assert Store(folder / "store").failures() == set()
+    assert [e.status for e in run(folder, content)] == ["ok", "ok"]
+    assert calls(folder) == ["probe 0 2.0"]
+
+
+def test_a_later_run_tries_what_failed_again(folder):
+    content = toys.BASE.replace("toy-probe", "bad-probe")
+    for _ in range(2):
+        assert len(run(folder, content).failed) == 1
+        assert [c for c in calls(folder) if c.startswith("bad")] == ["bad-probe raise"]
+
+
+@pytest.mark.parametrize(("keep", "kinds"), [("all", {"dataset", "network"}), ("networks", {"network"}), ("results", set())])
+def test_what_is_kept(folder, keep, kinds):
+    results = run(folder, toys.BASE + "[probes.q]\nuse = 'toy-probe'\nscale = 2\n", keep=keep)
+    assert {kind for kind in ("dataset", "network") if list(results.store.keys(kind))} == kinds
+    assert calls(folder) == ["data 0", "net 0", "probe 0 1.0", "probe 0 2.0"], "once in a run in any case"
+    assert len(list(results.store.keys())) == 2
+    run(folder, toys.BASE + "[probes.r]\nuse = 'toy-probe'\nscale = 3\n", keep=keep)
+    made = [name for kind, name in (("dataset", "data 0"), ("network", "net 0")) if kind not in kinds]
+    assert calls(folder) == [*made, "probe 0 3.0"]
+    with pytest.raises(InputError, match="keep 'nothing' is unknown"):
+        run(folder, keep="nothing")
+
+
+def test_fail_fast(folder):
+    content = toys.BASE + "[probes.bad]\nuse = 'bad-probe'\n"
+    results = run(folder, content, head=PLUGINS + "\nseeds = [0, 1]", fail_fast=True)
+    assert [e.status for e in results] == ["ok", "failed", "missing", "missing"]
+    assert not [c for c in calls(folder) if c.endswith("1")]
+    assert [e.status for e in run(folder, content, head=PLUGINS + "\nseeds = [0, 1]")] == ["ok", "failed", "ok", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("slow", "what"),
+    [('called(f"data', "making the data set"), ('called(f"net', "building the network"), ('called(f"probe', "the probe")],
+)
+def test_a_time_limit(folder, slow, what):
+    waits = f"import time; time.sleep(100 if seed_or(locals()) == 1 else 0); {slow}"
+    text = toys.TOYS.replace(slow, waits).replace(
+        "def called(",
+        "def seed_or(names):\n    return names.get('seed', getattr(names.get('network'), 'seed', None))\n\n\ndef called(",
+    )
+    toys.plugin(folder, text=text)
+    results = run(folder, head=PLUGINS + "\nseeds = [0, 1, 2]", timeout=1)
+    assert [e.status for e in results] == ["ok", "failed", "ok"]
+    assert results.entries[1].message == f"{what} took longer than the limit of 1 s"
+    assert "time.sleep" in results.entries[1].traceback
+
+
 # The store.
 
 

@@ -14,7 +14,7 @@ from ..interrupts import Stop
 from ..plan import Planned
 from ..store import Store
 from ..threads import limited
-from ..work import Bench, Outcome
+from ..work import Bench, Keep, Outcome
 from .agenda import Agenda
 
 __all__ = ["Engine", "Orders", "Outcome", "serial"]
@@ -36,6 +36,8 @@ class Orders:
         Seconds that a data set, a network or a probe may take.
     attempts : int
         How often work is begun that ends its worker process.
+    keep : {"all", "networks", "results"}
+        What is written to the store besides the results: networks and data sets, networks, or neither.
     stop : Stop
         Looked at between two cells: nothing new is begun once somebody asked to stop.
     """
@@ -45,6 +47,7 @@ class Orders:
     threads: int | None = None
     timeout: float | None = None
     attempts: int = 2
+    keep: Keep = "all"
     stop: Stop = field(default_factory=Stop)
 
 
@@ -69,7 +72,7 @@ def serial(cells: Sequence[Planned], orders: Orders) -> Iterator[Outcome]:
         One for each cell that was begun, in order, but for those that another run is at: they come later.
     """
     claims = orders.store.claims(orders.run, orders.attempts)
-    bench = Bench(orders.store, claims, timeout=orders.timeout)
+    bench = Bench(orders.store, claims, timeout=orders.timeout, keep=orders.keep)
     agenda = Agenda(cells, orders.store.has)
     try:
         with limited(orders.threads):

@@ -42,6 +42,7 @@ def order_of(job: Job, orders: Orders) -> str:
             "threads": orders.threads,
             "timeout": orders.timeout,
             "attempts": orders.attempts,
+            "keep": orders.keep,
             "stage": job.stage,
             "seed": cell.seed,
             "choices": [[c.kind, c.label, c.component.name, c.params, c.swept] for c in cell.choices],
@@ -93,7 +94,7 @@ class _Worker:
         self.run: str = asked["run"]
         self._store = Store(asked["store"])
         self._claims = self._store.claims(self.run, asked["attempts"])
-        self._bench = Bench(self._store, self._claims, timeout=asked["timeout"], last_resort=self._give_up)
+        self._bench = Bench(self._store, self._claims, timeout=asked["timeout"], last_resort=self._give_up, keep=asked["keep"])
         self._registry: Registry = with_files([Path(file) for file in asked["files"]])
         self._keys = Keys()
         self._choices: dict[str, Choice] = {}
