@@ -1,7 +1,12 @@
-"""Draw the figures of the documentation: ``python docs/make_figures.py``."""
+"""Draw the figures of the documentation: ``python docs/make_figures.py``, or some of them by name.
+
+``monosemanticity`` takes the results of that suite from the store (the variable ``TMI_STORE``, or the folder ``tmi-store``), and
+computes those that are not there.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,5 +57,23 @@ def theorems() -> None:
         plt.close(figure)
 
 
+def monosemanticity() -> None:
+    """Constructed networks beside trained ones on section 6.2, one tile a class: a row a measure."""
+    import matplotlib.pyplot as plt
+
+    from tmi_paper.comparison import compare
+    from tmi_paper.monosemanticity import headline
+
+    rows = compare(tmi.run("monosemanticity", only="fashion[tiles_per_class=1]/*"), "fashion", 1)
+    with house_style():
+        figure = headline(rows)
+        FIGURES.mkdir(exist_ok=True)
+        figure.savefig(FIGURES / "monosemanticity.png", dpi=110, metadata={"Software": None})
+        plt.close(figure)
+
+
+ALL = {"theorems": theorems, "monosemanticity": monosemanticity}
+
 if __name__ == "__main__":
-    theorems()
+    for name in sys.argv[1:] or ALL:
+        ALL[name]()

@@ -72,7 +72,7 @@ def _complain(lines: Sequence[str]) -> None:
 _plugin = click.option(
     "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE", help="A Python file with plug-ins; repeatable."
 )
-_store = click.option("--store", type=click.Path(), metavar="DIR", help="Folder of results [default: $TMI_STORE or tmi-store].")
+_store = click.option("--store", type=click.Path(), metavar="DIR", help="The store, a folder [default: $TMI_STORE or tmi-store].")
 _only = click.option(
     "--only", multiple=True, metavar="PATTERN", help="Only the cells whose name, dataset/network/probe, fits; repeatable."
 )
@@ -94,14 +94,12 @@ def main() -> None:
 @_json
 @_report
 @click.option("--dry-run", is_flag=True, help="Say what would be computed, what is in the store, and what it would take.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, metavar="N", help="Processes that compute [default: 1].")
+@click.option("--workers", type=int, default=1, metavar="N", help="Processes that compute [default: 1].")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers compute, as tcp://10.0.0.1:8786.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of each process.")
+@click.option("--threads", type=int, metavar="N", help="Threads of each process.")
 @click.option("--memory", metavar="SIZE", help='What one of several workers may take, as "4 GB".')
 @click.option("--timeout", type=float, metavar="SECONDS", help="What a data set, a network or a probe may take.")
-@click.option(
-    "--attempts", type=click.IntRange(min=1), default=2, metavar="N", help="Tries of a cell that ends its worker [default: 2]."
-)
+@click.option("--attempts", type=int, default=2, metavar="N", help="Tries of a cell that ends its worker [default: 2].")
 @click.option(
     "--keep",
     type=click.Choice(["all", "networks", "results"]),

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 import tmi
-from tmi.errors import InputError
 from tmi.params import Count
 from tmi.seeds import fixed_seed
 
+from .common import described, each_once, predictions
 from .robustness import INFO as SPREADS
 from .robustness import compare, originals
 
@@ -54,9 +54,7 @@ def background_kinds(
     InputError
         If no test scene shows a tile, or a kind is named twice.
     """
-    kinds = list(kinds)
-    if not kinds or len(set(kinds)) < len(kinds):
-        raise InputError(f"kinds: expected at least one, each once; got {kinds}")
+    each_once("kinds", kinds)
     chosen, notes = originals(data.test, tiles, np.random.default_rng(seed))
     scenes = data.test[chosen]
     metrics: dict[str, float] = {}
@@ -84,8 +82,7 @@ def background_kinds(
         "worst_tile": (("kind",), np.array(tile)),
     }
     coords: dict[str, Any] = {"kind": done, "tile": [data.task.tile_name(int(t)) for t in scenes.tile]}
-    bases = {name.partition(".")[0] for name in metrics}
-    return tmi.ProbeResult(metrics, found, coords, {n: INFO[n] for n in INFO if n in bases}, tuple(notes))
+    return tmi.ProbeResult(metrics, found, coords, described(INFO, metrics), tuple(notes))
 
 
 def _draw(kind: Kind, rng: np.random.Generator, data: tmi.Dataset, count: int) -> Any:
@@ -155,8 +152,6 @@ def _crops(rng: np.random.Generator, shape: tuple[int, ...]) -> Images:
 
 def _correct(arrays: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
     """Share of each tile's kept variants that are predicted right."""
-    from .common import predictions
-
     right = predictions(arrays["logits"]) == arrays["label"][:, None]
     kept = arrays["kept_variant"]
     count = kept.sum(1)

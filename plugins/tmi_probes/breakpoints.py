@@ -58,7 +58,8 @@ def _crossings(exact: Exact, start: torch.Tensor, end: torch.Tensor, points: Arr
     import torch
 
     found = []
-    step = max(1, min(2048, _ELEMENTS // start.numel()))
+    width = exact.before_relu(start, use).shape[1]
+    step = max(1, min(2048, _ELEMENTS // max(start.numel(), width)))
     last: Array | None = None
     for first in range(0, len(points), step):
         values = exact.before_relu(on_path(start, end, torch.from_numpy(points[first : first + step])), use)

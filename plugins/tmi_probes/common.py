@@ -113,6 +113,24 @@ def finite(metrics: Mapping[str, float], notes: list[str]) -> dict[str, float]:
     return kept
 
 
+def described(info: Mapping[str, tmi.MetricInfo], metrics: Iterable[str]) -> dict[str, tmi.MetricInfo]:
+    """Return what is said of those metrics that there are; ``mcc`` is said of ``mcc.tile.hidden`` too."""
+    bases = {name.partition(".")[0] for name in metrics}
+    return {name: one for name, one in info.items() if name in bases}
+
+
+def each_once(name: str, chosen: Sequence[str]) -> None:
+    """Check a setting that lists several things.
+
+    Raises
+    ------
+    InputError
+        If there is none, or one twice.
+    """
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise InputError(f"{name}: expected at least one, each once; got {list(chosen)}")
+
+
 def spread_over(groups: Iterable[int], count: int) -> list[int]:
     """Choose positions so that as many groups as possible are seen: the first of each group, then the others in order."""
     groups = list(groups)

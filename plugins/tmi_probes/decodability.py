@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Annotated, Any
 
 import msgspec
@@ -71,12 +72,12 @@ def decodability(
     both = labels | {f"{name}.chance": label[order] for name, label in labels.items()}
     exact = np.concatenate([np.eye(label.max() + 1)[label] for name, label in labels.items() if name != "class"], axis=1)
     oracle = _with_place(decode(coordinates(exact), labels, fold))
-    layers = examined(network, scenes, network.layers, neurons, rng, notes)
+    layers = ((layer, units.activations) for layer, units in examined(network, scenes, network.layers, neurons, rng, notes))
+    pixels = [] if "pixels" in network.layers else [("pixels", scenes.images.flatten(1).numpy())]
     metrics: dict[str, float] = {}
-    right = []
-    names = ["pixels", *layers] if "pixels" not in layers else list(layers)
-    for layer in names:
-        values = layers.pop(layer).activations if layer in layers else scenes.images.flatten(1).numpy()
+    right, names = [], []
+    for layer, values in chain(pixels, layers):
+        names.append(layer)
         if not np.isfinite(values).all():
             notes.append(f"{layer}: left out, for activations are NaN or infinite")
             right.append(np.full((len(TARGETS) + 1, len(scenes)), np.nan))

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 import tmi
-from tmi.errors import InputError
 from tmi.params import Count
 
 from .backgrounds import smooth
-from .common import labelled, predictions
+from .common import each_once, labelled, predictions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,9 +81,7 @@ def deformation(
     InputError
         If no test scene shows a tile, or a kind is named twice.
     """
-    kinds = list(kinds)
-    if not kinds or len(set(kinds)) < len(kinds):
-        raise InputError(f"kinds: expected at least one, each once; got {kinds}")
+    each_once("kinds", kinds)
     scenes = labelled(data.test, images)
     label = scenes.labels.numpy()
     metrics: dict[str, float] = {"chance": np.bincount(label).max() / len(label)}

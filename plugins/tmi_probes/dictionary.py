@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 import tmi
-from tmi.errors import InputError
 from tmi.params import Count, Positive
 
-from .common import labelled
+from .common import described, each_once, labelled
 from .measures.recovery import recovery, varies
 from .samples import Maps, Samples, samples_of
 from .tail import inner_layer
@@ -108,8 +107,7 @@ def dictionary(
     UnknownNameError
         For a layer that the network does not have.
     """
-    if len(set(methods)) < len(methods) or not methods:
-        raise InputError(f"methods: expected one or several of {', '.join(ALL_METHODS)}, none twice; got {list(methods)}")
+    each_once("methods", methods)
     from tmi.seeds import fixed_seed
 
     train, test = labelled(data.train, train_images), labelled(data.test, images)
@@ -121,6 +119,8 @@ def dictionary(
     rng = np.random.default_rng(seed)
     moving = np.flatnonzero(varies(fitted.values) & np.isfinite(shown.values).all(0))
     notes = [_about(chosen, fitted, len(moving))]
+    if not fitted.in_float64:
+        notes.append(f"{chosen}: computed in the network's dtype, for it does not run in float64; fits amplify its rounding")
     if not len(moving):
         return tmi.ProbeResult({}, notes=notes)
     if len(moving) > neurons:
@@ -157,8 +157,7 @@ def dictionary(
     for name, values in codes.items():
         metrics[f"codes.{name}"] = varies(values).sum()
         metrics[f"active.{name}"] = (values != 0).sum(1).mean()
-    bases = {name.partition(".")[0] for name in metrics}
-    return tmi.ProbeResult(metrics, arrays, {}, {name: info for name, info in INFO.items() if name in bases}, tuple(notes))
+    return tmi.ProbeResult(metrics, arrays, {}, described(INFO, metrics), tuple(notes))
 
 
 def _about(layer: str, fitted: Samples, moving: int) -> str:

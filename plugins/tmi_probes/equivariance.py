@@ -9,7 +9,7 @@ import numpy as np
 import tmi
 from tmi.params import Count, Share
 
-from .common import finite
+from .common import described, finite
 from .robustness import originals
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def equivariance(network: tmi.Network, data: tmi.Dataset, *, seed: int, tiles: C
     There a move of the tile is a move of the whole picture, so that the shifted picture is exact. A layer with rows and columns
     is compared where both its answers have a value. Of a layer with a stride of s, shifts by multiples of s count, and move its
     answer by their s-th part; s is the number under which it moves along best. The hidden layer of a constructed network has
-    rows and columns too, those of its windows. A layer without, such as the logits, should not change at
-    all: its defect is ‖Φ(T x) − Φ(x)‖/‖Φ(x)‖.
+    rows and columns too, those of its windows. A layer without, such as the logits, should not change at all: its defect is
+    ‖Φ(T x) − Φ(x)‖/‖Φ(x)‖.
 
     Parameters
     ----------
@@ -79,11 +79,10 @@ def equivariance(network: tmi.Network, data: tmi.Dataset, *, seed: int, tiles: C
             metrics[f"defect_mean.{layer}"] = values[defined].mean()
             metrics[f"defect_worst.{layer}"] = values[defined].max()
         else:
-            notes.append(f"defect.{layer}: left out, for the layer is 0 on every unmoved picture, or no shift is legal")
+            notes.append(f"defect.{layer}: left out, for every unmoved picture leaves it 0 or not finite, or no shift is legal")
     metrics = finite(metrics, notes)
     coords: dict[str, Any] = {"tile": [data.task.tile_name(int(t)) for t in scenes.tile]}
-    bases = {name.partition(".")[0] for name in metrics}
-    return tmi.ProbeResult(metrics, arrays, coords, {n: INFO[n] for n in INFO if n in bases}, tuple(notes))
+    return tmi.ProbeResult(metrics, arrays, coords, described(INFO, metrics), tuple(notes))
 
 
 class _Map:
@@ -147,7 +146,7 @@ def _of_scene(
         answers = network.activations(images[start : start + step], batch_size=step)
         for layer, values in answers.items():
             size = float(np.linalg.norm(before[layer]))
-            if size == 0:
+            if not 0 < size < np.inf:
                 continue
             for i, moved in enumerate(values.double().numpy(), start):
                 for stride in maps[layer].strides:

@@ -11,7 +11,7 @@ import numpy as np
 import tmi
 from tmi.params import Count, Share
 
-from .common import labelled, logits_of, predictions
+from .common import described, labelled, logits_of, predictions
 from .measures.blocks import blocks
 
 if TYPE_CHECKING:
@@ -124,9 +124,7 @@ def prunability(
     coords: dict[str, Any] = {"share": np.array(SHARES, float)} if pruned.count else {}
     if found and pruned.count:
         coords["layer"] = list(found)
-    bases = {name.partition(".")[0] for name in metrics}
-    info = {name: info for name, info in INFO.items() if name in bases}
-    return tmi.ProbeResult(metrics, arrays, coords, info, tuple(notes))
+    return tmi.ProbeResult(metrics, arrays, coords, described(INFO, metrics), tuple(notes))
 
 
 _STRUCTURE = ("components", "largest_component", "modularity")

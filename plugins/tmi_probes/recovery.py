@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import tmi
-from tmi.errors import InputError
 from tmi.params import Count
 
 from . import truth
-from .common import labelled
+from .common import described, each_once, labelled
 from .measures.recovery import Recovery, recovery, varies
 from .truth import KINDS, Features, Kind, own_kind
 from .units import examined
@@ -82,11 +81,13 @@ def unit_recovery(
         if 2 * once > len(found) > 1:
             notes.append(f"{kind}: {once} of {len(found)} features occur once, so that chance scores high; more images lower it")
     coords = {f"feature.{kind}": found.names(data.task) for kind, found in kinds.items()}
-    for layer, units in examined(network, scenes, network.layers, neurons, rng, notes).items():
+    for layer, units in examined(network, scenes, network.layers, neurons, rng, notes):
         moving = varies(units.activations)
         metrics[f"varying.{layer}"] = moving.mean()
         if not moving.all():
-            notes.append(f"{layer}: {int((~moving).sum())} of {len(moving)} examined units are constant and left out")
+            notes.append(
+                f"{layer}: {int((~moving).sum())} of {len(moving)} examined units are constant or not finite, and left out"
+            )
         arrays[f"neuron_index.{layer}"] = ((f"neuron.{layer}",), units.index)
         values = units.activations[:, moving]
         for kind, found in kinds.items():
@@ -105,8 +106,7 @@ def unit_recovery(
     own = [own_kind(network.neurons(layer)) or "" for layer in network.layers]
     arrays["own_kind"] = (("layer",), np.array(own))
     coords["layer"] = list(network.layers)
-    bases = {name.partition(".")[0] for name in metrics}
-    return tmi.ProbeResult(metrics, arrays, coords, {n: i for n, i in INFO.items() if n in bases}, tuple(notes))
+    return tmi.ProbeResult(metrics, arrays, coords, described(INFO, metrics), tuple(notes))
 
 
 def chosen_kinds(kinds: list[Kind], scenes: tmi.Scenes) -> dict[Kind, Features]:
@@ -117,8 +117,7 @@ def chosen_kinds(kinds: list[Kind], scenes: tmi.Scenes) -> dict[Kind, Features]:
     InputError
         If there is no kind, or one twice.
     """
-    if not kinds or len(set(kinds)) < len(kinds):
-        raise InputError(f"features: expected one or several of {', '.join(KINDS)}, none twice; got {list(kinds)}")
+    each_once("features", kinds)
     return {kind: truth.features(scenes, kind) for kind in kinds}
 
 

@@ -12,7 +12,7 @@ from tmi.params import Count
 
 from .attribution.preflight import preflight
 from .breakpoints import of_formula, of_layers, on_path
-from .common import activations_in_parts, finite, labelled, sizes_of
+from .common import activations_in_parts, described, finite, labelled, sizes_of
 from .exact import Exact, in_float64
 from .robustness import originals
 
@@ -112,8 +112,7 @@ def linear_regions(
             arrays[f"breakpoints.{kind}"] = ((f"path_{kind}", f"breakpoint_{kind}"), padded)
             arrays[f"label_logit.{kind}"] = ((f"path_{kind}", "step"), _curves(exact, start, end, labels))
     metrics = finite(metrics, notes)
-    bases = {name.partition(".")[0] for name in metrics}
-    return tmi.ProbeResult(metrics, arrays, {}, {n: INFO[n] for n in INFO if n in bases}, tuple(dict.fromkeys(notes)))
+    return tmi.ProbeResult(metrics, arrays, {}, described(INFO, metrics), tuple(dict.fromkeys(notes)))
 
 
 def _patterns(exact: Exact, scenes: tmi.Scenes) -> tuple[list[bytes], dict[str, list[bytes]]]:

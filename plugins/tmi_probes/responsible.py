@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,7 +11,7 @@ import numpy as np
 import tmi
 from tmi.params import Count, Share
 
-from .common import NO_CLASS, activations_in_parts, labelled, logits_of, predictions, sizes_of
+from .common import NO_CLASS, activations_in_parts, described, labelled, logits_of, predictions, sizes_of
 from .measures.sufficient import ROUNDING, breaks_margin, first_prefix, keeps_margins, keeps_value
 from .tail import Linear, inner_layer, linear_form, logits_from
 from .truth import own_kind
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
     Indices = NDArray[np.int64]
+
+_ELEMENTS = 4_000_000  # activations replaced at a time
 
 INFO = {
     "sufficient": tmi.MetricInfo(
@@ -208,27 +211,26 @@ class _Ablations(_Circuit):
         super().__init__(values, ablated)
         self.network, self.layer, self.image = network, layer, image
         n = len(self.neurons)
-        every = ~np.eye(n, dtype=bool)
         self.whole = self.with_only(np.ones((1, n), bool))[0]
         self.none = self.with_only(np.zeros((1, n), bool))[0]
-        self.without_each = self.with_only(every)
+        self.without_each = self._of_sets(n, lambda number: number[:, None] != np.arange(n))
 
     def with_only(self, kept: NDArray[np.bool_]) -> Array:
-        step = max(1, 4_000_000 // len(self.values))
-        found = []
-        for start in range(0, len(kept), step):
-            part = kept[start : start + step]
-            replaced = np.tile(self.ablated, (len(part), 1))
-            replaced[:, self.neurons] = np.where(part, self.values[self.neurons], self.ablated[self.neurons])
-            found.append(logits_from(self.network, self.layer, self.image, replaced))
-        return np.concatenate(found) if found else np.empty((0, len(self.whole)))
+        replaced = np.tile(self.ablated, (len(kept), 1))
+        replaced[:, self.neurons] = np.where(kept, self.values[self.neurons], self.ablated[self.neurons])
+        return logits_from(self.network, self.layer, self.image, replaced)
+
+    def _of_sets(self, count: int, kept: Callable[[Indices], NDArray[np.bool_]]) -> Array:
+        """Return the logits of sets 0, 1, …, which are marked a few at a time: as many as neurons, their marks are n² numbers."""
+        step = max(1, _ELEMENTS // len(self.values))
+        parts = [np.arange(start, min(start + step, count)) for start in range(0, count, step)]
+        return np.concatenate([self.with_only(kept(part)) for part in parts] or [np.empty((0, len(self.whole)))])
 
     def _prefixes(self, order: Indices, kept: bool) -> Array:
         """Return the logits where the first 0, 1, …, n of an order alone are kept, or alone are ablated."""
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))
-        marked = rank < np.arange(len(order) + 1)[:, None]
-        return self.with_only(marked if kept else ~marked)
+        return self._of_sets(len(order) + 1, lambda length: (rank < length[:, None]) == kept)
 
     def logit_set(self, label: int, share: float) -> Indices:
         rise = self.whole[label] - self.none[label]
@@ -312,8 +314,7 @@ def _result(
         "label": (("image",), label),
         f"responsible.{layer}": ((f"neuron.{layer}",), often.astype(np.float32)),
     }
-    bases = {name.partition(".")[0] for name in metrics}
-    return tmi.ProbeResult(metrics, arrays, {}, {name: info for name, info in INFO.items() if name in bases}, tuple(notes))
+    return tmi.ProbeResult(metrics, arrays, {}, described(INFO, metrics), tuple(notes))
 
 
 def _rates(layer: str, neurons: int, sets: list[Found], known: list[Indices]) -> dict[str, float]:

@@ -170,7 +170,7 @@ def variance_ratio(
     if metrics.get("variance_background", 0) > 0 and "variance_translation" in metrics:
         metrics["variance_ratio"] = metrics["variance_translation"] / metrics["variance_background"]
     else:
-        notes.append("variance_ratio: left out, for no logit varies over the backgrounds")
+        notes.append("variance_ratio: left out, for no logit varies over the backgrounds, or no variant is of one class only")
     metrics = finite(metrics, notes)
     variance = []
     for part in parts.values():

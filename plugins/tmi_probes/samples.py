@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+import tmi
+
 from .common import sizes_of
+from .exact import in_float64
 from .truth import KINDS, Features, Kind
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
-
-    import tmi
 
 Maps = Literal["places", "mean"]
 
@@ -31,11 +34,14 @@ class Samples:
         What each sample shows, by the kind of feature; −1 at a place where there is no tile.
     by_place : bool
         Whether a sample is a place of a map.
+    in_float64 : bool
+        Whether the values were computed in float64, so that, rounded, they do not depend on how many images were taken at a time.
     """
 
     values: NDArray[np.float32]
     identity: dict[Kind, NDArray[np.int64]]
     by_place: bool
+    in_float64: bool
 
     def features(self, kind: Kind) -> Features:
         """Return the features of one kind that occur in the samples."""
@@ -44,7 +50,10 @@ class Samples:
 
 
 def samples_of(network: tmi.Network, layer: str, scenes: tmi.Scenes, maps: Maps, places: int, seed: int) -> Samples:
-    """Return a layer's samples on scenes that show a tile.
+    """Return a layer's samples on scenes that show a tile, computed in float64 where the network can and rounded to float32.
+
+    Fits amplify the last bit of a float32 sum, which depends on how many images are taken at a time; that of a float64 sum is
+    rounded away.
 
     Parameters
     ----------
@@ -60,16 +69,17 @@ def samples_of(network: tmi.Network, layer: str, scenes: tmi.Scenes, maps: Maps,
     """
     import torch
 
-    shape = network.activations(scenes.images[:1], layer)[layer].shape[1:]
+    wide = widened(network, layer, scenes)
+    exact, images = wide or (network, scenes.images)
+    shape = exact.activations(images[:1], layer)[layer].shape[1:]
     by_place = len(shape) == 3 and maps == "places"
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, int(np.prod(shape[1:], dtype=int)), (len(scenes), places)) if by_place else None
-    # Not the number of images that others hold: what a fit is given must not depend on it in the last bits.
     step = max(1, min(256, _ELEMENTS // sizes_of(network, scenes, [layer])[layer]))
     found = []
     for start in range(0, len(scenes), step):
         rows = slice(start, start + step)
-        values = network.activations(scenes.images[rows], layer, batch_size=step)[layer]
+        values = exact.activations(images[rows], layer, batch_size=step)[layer]
         if drawn is not None:
             index = torch.from_numpy(drawn[rows])[:, None].expand(-1, shape[0], -1)
             values = values.flatten(2).gather(2, index).transpose(1, 2).flatten(0, 1)
@@ -77,7 +87,27 @@ def samples_of(network: tmi.Network, layer: str, scenes: tmi.Scenes, maps: Maps,
             values = values.mean((2, 3))
         found.append(values.flatten(1).float().numpy())
     shown = _at_places(scenes, drawn, tuple(shape)) if drawn is not None else _of_images(scenes)
-    return Samples(np.concatenate(found), shown, by_place)
+    return Samples(np.concatenate(found), shown, by_place, wide is not None)
+
+
+def widened(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> tuple[tmi.Network, torch.Tensor] | None:
+    """Return a network that computes in float64 what this one does, and the scenes' images for it.
+
+    Returns
+    -------
+    (Network, Tensor) or None
+        A copy; a constructed network itself, which computes in its images' dtype. None for a module that cannot be copied or does
+        not run in float64.
+    """
+    images = in_float64(scenes).images
+    try:
+        if network.origin != "constructed":
+            module = copy.deepcopy(network.module).double()
+            network = tmi.Network(module, network.layers, network.origin, task=network.task)
+        network.activations(images[:1], layer)
+    except RuntimeError:  # torch's for dtypes that do not go together
+        return None
+    return network, images
 
 
 def _of_images(scenes: tmi.Scenes) -> dict[Kind, NDArray[np.int64]]:

@@ -13,7 +13,7 @@ import numpy as np
 import tmi
 from tmi.params import Count, Share
 
-from .common import labelled
+from .common import described, labelled
 from .measures.monosemanticity import monosemanticity_score, tile_purity
 from .measures.recovery import varies
 from .measures.selectivity import auc, class_selectivity, classes_fired, group_means, mutual_information, one_hot
@@ -43,7 +43,7 @@ INFO = {
         0,
         1,
     ),
-    "live": tmi.MetricInfo("Share of the examined neurons that are not 0 on some image", None, 0, 1),
+    "live": tmi.MetricInfo("Share of the examined neurons that are not 0 on some image, and finite on all", None, 0, 1),
     "tile_purity": tmi.MetricInfo(
         "Largest share of a neuron's mean activation that one tile has, mean over live neurons", "higher", 0, 1
     ),
@@ -105,10 +105,16 @@ def selectivity(
                 "one tile a class: class selectivity rises with tile purity by definition; their correlation says nothing"
             )
         metrics |= _means(panel(one_hot(tile).T, label, tile, firing), "oracle")
-    for layer, units in examined(network, scenes, network.layers[:-1], neurons, rng, notes).items():
+    for layer, units in examined(network, scenes, network.layers[:-1], neurons, rng, notes):
         live = (units.activations != 0).any(0)
         if not live.all():
             notes.append(f"{layer}: {int((~live).sum())} of {len(live)} examined neurons are 0 on all images and left out")
+        defined = np.isfinite(units.activations).all(0)
+        if not defined.all():
+            notes.append(
+                f"{layer}: {int((~defined).sum())} of {len(live)} examined neurons are left out: NaN or infinite somewhere"
+            )
+            live &= defined
         axis = (f"neuron.{layer}",)
         arrays |= {f"neuron_index.{layer}": (axis, units.index), f"is_live.{layer}": (axis, live)}
         metrics[f"live.{layer}"] = live.mean()
@@ -121,9 +127,9 @@ def selectivity(
             every = np.full(len(live), np.nan)
             every[live] = of_neurons
             arrays[f"{name}.{layer}"] = (axis, every)
-            defined = np.isfinite(of_neurons)
-            if not defined.all():
-                notes.append(f"{name}.{layer}: not defined for {int((~defined).sum())} of {len(defined)} live neurons, left out")
+            missing = int((~np.isfinite(of_neurons)).sum())
+            if missing:
+                notes.append(f"{name}.{layer}: not defined for {missing} of {len(of_neurons)} live neurons, left out")
         order = rng.permutation(len(label))
         metrics |= _means(measured | {"tile_purity": purity}, layer)
         metrics[f"monosemantic.{layer}"] = (measured["classes_per_neuron"] == 1).mean()
@@ -135,9 +141,7 @@ def selectivity(
             found = features(scenes, "tile")
             known = feature_of_neurons(table, found, data.task)[units.index[live]]
             metrics[f"known_tile.{layer}"] = (group_means(np.abs(values), tile).argmax(0) == known).mean()
-    bases = {name.partition(".")[0] for name in metrics}
-    info = {name: info for name, info in INFO.items() if name in bases}
-    return tmi.ProbeResult(metrics, arrays, info=info, notes=tuple(notes))
+    return tmi.ProbeResult(metrics, arrays, info=described(INFO, metrics), notes=tuple(notes))
 
 
 def panel(activations: Array, label: NDArray[np.int64], tile: NDArray[np.int64], firing: float = 0.01) -> dict[str, Array]:

@@ -9,7 +9,7 @@ import numpy as np
 import tmi
 from tmi.params import Count
 
-from .common import activations_in_parts, labelled, sizes_of
+from .common import activations_in_parts, described, labelled, sizes_of
 from .measures.hoyer import hoyer, hoyer_of_norms
 
 if TYPE_CHECKING:
@@ -101,6 +101,4 @@ def activation_sparsity(network: tmi.Network, data: tmi.Dataset, *, images: Coun
             f"mean_activation.{layer}": (axis, (sums[layer] / len(scenes)).astype(np.float32)),
             f"neuron_hoyer.{layer}": (axis, of_neuron.astype(np.float32)),
         }
-    bases = {name.partition(".")[0] for name in metrics}
-    info = {name: info for name, info in INFO.items() if name in bases}
-    return tmi.ProbeResult(metrics, arrays, {"layer": np.array(layers)}, info, tuple(notes))
+    return tmi.ProbeResult(metrics, arrays, {"layer": np.array(layers)}, described(INFO, metrics), tuple(notes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 import tmi
 from tmi.params import Count
 
-from .common import labelled
+from .common import described, labelled
 from .measures.superposition import dimensions_per_feature, feature_dimensionality
 from .recovery import ALL_KINDS, chosen_kinds
 from .truth import Features, Kind
@@ -66,7 +67,8 @@ def superposition(
         For each kind and layer ``feature_dimensionality.<kind>.<layer>`` with ``.chance``, the same of shuffled images, and
         ``.oracle``, the most that as many dimensions allow, min(units, features)/features; ``dimensions_per_feature`` likewise,
         of which the dimensions are the units that some feature moves. For each layer of one linear or convolutional module
-        ``weight_dimensionality.<layer>`` and ``weight_dimensions_per_feature.<layer>``. Arrays of every D_i.
+        ``weight_dimensionality.<layer>``, with ``.oracle`` and as ``.chance`` that of the same entries in random order, and
+        ``weight_dimensions_per_feature.<layer>``. Arrays of every D_i.
 
     Raises
     ------
@@ -80,13 +82,15 @@ def superposition(
     metrics: dict[str, float] = {}
     arrays: dict[str, Any] = {}
     coords = {f"feature.{kind}": found.names(data.task) for kind, found in kinds.items()}
-    state = rng.bit_generator.state
+    again = copy.deepcopy(rng)  # for the same units
     shown = examined(network, scenes, network.layers, neurons, rng, notes)
-    rng.bit_generator.state = state  # the same units again
-    empty = examined(network, scenes.without_tiles(), network.layers, neurons, rng, [])
-    for layer, units in shown.items():
-        change = units.activations
-        change -= empty.pop(layer).activations
+    empty = examined(network, scenes.without_tiles(), network.layers, neurons, again, [])
+    for (layer, units), (_, bare) in zip(shown, empty, strict=True):
+        change, without = units.activations, bare.activations
+        if not (np.isfinite(change).all() and np.isfinite(without).all()):
+            notes.append(f"{layer}: left out, for activations are NaN or infinite")
+            continue
+        change -= without
         # A change of the size of rounding is none.
         change[np.abs(change) < 1e-6 * np.abs(change).max(initial=0)] = 0
         order = rng.permutation(len(scenes))
@@ -106,16 +110,17 @@ def superposition(
     coords = {axis: names for axis, names in coords.items() if any(axis in dims for dims, _ in arrays.values())}
     for layer in network.layers:
         weights = weight_matrix(network, layer)
-        if weights is None:
-            notes.append(f"weights of {layer}: left out, for the layer is not one dense linear or convolutional module")
+        if weights is None or not np.isfinite(weights).all():
+            notes.append(f"weights of {layer}: left out, for they are not those of one dense linear or convolutional module, finite")
             continue
         each = feature_dimensionality(weights)
         arrays[f"weight_dimensionality.{layer}"] = ((f"input.{layer}",), each)
         metrics[f"weight_dimensionality.{layer}"] = each.mean()
+        shuffled = rng.permutation(weights.ravel()).reshape(weights.shape)
+        metrics[f"weight_dimensionality.{layer}.chance"] = feature_dimensionality(shuffled).mean()
         metrics[f"weight_dimensionality.{layer}.oracle"] = min(weights.shape) / weights.shape[1]
         metrics |= _if_finite(f"weight_dimensions_per_feature.{layer}", dimensions_per_feature(weights))
-    bases = {name.partition(".")[0] for name in metrics}
-    return tmi.ProbeResult(metrics, arrays, coords, {n: i for n, i in INFO.items() if n in bases}, tuple(notes))
+    return tmi.ProbeResult(metrics, arrays, coords, described(INFO, metrics), tuple(notes))
 
 
 def weight_matrix(network: tmi.Network, layer: str) -> Array | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import tmi
 
@@ -14,6 +15,17 @@ from .pages import ROOT
 
 COMMAND = ROOT / "docs" / "command.md"
 PROBES = ROOT / "docs" / "probes.md"
+
+# Settings with which slow probes are quick. Which metrics there are does not depend on them.
+_QUICK: dict[str, dict[str, Any]] = {
+    "attribution": {"images": 2},
+    "background-kinds": {"tiles": 2, "backgrounds": 5},
+    "decodability": {"images": 30, "folds": 2},
+    "dictionary": {"atoms": 4, "steps": 10, "images": 30},
+    "deformation": {"images": 10},
+    "linear-regions": {"images": 10, "paths": 1},
+    "local-linear-form": {"tiles": 2, "backgrounds": 3, "places": 3},
+}
 
 _HEAD = """# The command
 
@@ -63,11 +75,23 @@ def metric_tables() -> dict[str, str]:
     from tmi_paper.heuristics import INFO
 
     data = tmi.generate("squares", seed=1, samples=20, test_samples=60)
-    trained = tmi.build("cnn", data, filters=1, kernel=2, hidden=0, epochs=1)
-    found = {name: tmi.probe(name, trained, data).info for name in tmi.names("probe") if name != "squares-heuristics"}
-    found["certificate"] = tmi.probe("certificate", tmi.build("theorem1", data), data).info  # a trained network has none
-    # Which of its statements have a value depends on the network.
-    return {name: _table(info) for name, info in {**found, "squares-heuristics": INFO}.items()}
+    # Some metrics have a value on constructed networks only, some on trained ones.
+    networks = [tmi.build("theorem1", data), tmi.build("cnn", data, filters=1, kernel=2, hidden=0, epochs=1)]
+    found: dict[str, Mapping[str, tmi.MetricInfo]] = {"squares-heuristics": INFO}  # its statements may all be without a case
+    for name in set(tmi.names("probe")) - set(found):
+        constructed, trained = (tmi.probe(name, network, data, **_QUICK.get(name, {})).info for network in networks)
+        found[name] = _merged(constructed, trained)
+    return {name: _table(info) for name, info in found.items()}
+
+
+def _merged(first: Mapping[str, tmi.MetricInfo], second: Mapping[str, tmi.MetricInfo]) -> dict[str, tmi.MetricInfo]:
+    """All metrics of both; one that only the second has stands below the one that it follows there."""
+    order, above = list(first), None
+    for name in second:
+        if name not in order:
+            order.insert(order.index(above) + 1 if above else 0, name)
+        above = name
+    return {name: {**first, **second}[name] for name in order}
 
 
 def _table(info: Mapping[str, tmi.MetricInfo]) -> str:
@@ -81,7 +105,7 @@ def _text(info: tmi.MetricInfo) -> str:
 
 def _range(info: tmi.MetricInfo) -> str:
     low, high = ("−∞" if info.low is None else f"{info.low:g}"), ("∞" if info.high is None else f"{info.high:g}")
-    return f"{low} to {high}"
+    return f"{low} to {high}".replace("-", "−")
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ def test_the_tables_of_metrics_are_up_to_date() -> None:
 def test_every_probe_has_a_heading() -> None:
     import tmi
 
-    headings = re.findall(r"^## (.*)$", generated.PROBES.read_text(encoding="utf-8"), re.M)
+    headings = re.findall(r"^### (.*)$", generated.PROBES.read_text(encoding="utf-8"), re.M)
     named = {name for heading in headings for name in heading.split(" and ")}
     assert set(tmi.names("probe")) <= named
 

@@ -34,7 +34,6 @@ SMALL = {
 # They look at one layer of one channel, as section 6.1 has it.
 ONLY_ON_SQUARES_CNN = ("squares-heuristics",)
 PROBES = tuple(tmi.names("probe"))
-ITERATIVE = pytest.mark.xfail(reason="its fits turn the last bit of a float32 activation into 1e-3 of a score", strict=True)
 # Run often enough in the quick tests.
 SLOW = [pytest.param(name, marks=pytest.mark.slow) if name == "dictionary" else name for name in PROBES]
 
@@ -169,7 +168,7 @@ def test_a_seed_decides_everything(worlds, name):
         )
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=ITERATIVE) if n == "dictionary" else n for n in PROBES])
+@pytest.mark.parametrize("name", PROBES)
 def test_scores_do_not_depend_on_how_many_images_are_taken_at_a_time(worlds, name):
     network, data = worlds["squares", "cnn"]
     first = run(name, network, data)
@@ -193,14 +192,39 @@ def test_scores_do_not_depend_on_torchs_threads(worlds, name):
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", PROBES)
-def test_dead_and_constant_networks_have_no_nan(worlds, name):
+def dead(module):
+    module.conv[0].bias.fill_(-100)  # no filter ever fires, so that every logit is constant
+
+
+def constant(module):
+    module.conv[0].weight.zero_()
+    module.conv[0].bias.fill_(1)  # awake, and the same on every image
+    module.hidden[-2].bias.fill_(1)
+
+
+def equal(module):
+    for part in (module.conv[0], module.hidden[-2], module.logits):  # every unit of a layer is the same unit
+        part.weight.copy_(part.weight[:1].expand_as(part.weight).clone())
+        part.bias.fill_(1)
+
+
+@pytest.mark.parametrize("name", SLOW)
+@pytest.mark.parametrize("spoil", [dead, constant, equal])
+def test_dead_constant_and_equal_units_have_no_nan(worlds, name, spoil):
     network, data = worlds["squares", "cnn"]
     module = trained(data).module
     with torch.no_grad():
-        module.conv[0].bias.fill_(-100)  # no filter ever fires, so that every logit is constant
-    dead = tmi.Network(module, network.layers, "trained", task=data.task)
-    result = run(name, dead, data)
+        spoil(module)
+    spoilt = tmi.Network(module, network.layers, "trained", task=data.task)
+    seen = spoilt.activations(data.test.images)
+    if spoil is equal:
+        assert (seen["hidden"] == seen["hidden"][:, :1]).all()
+        assert seen["hidden"].std() > 0
+        assert torch.allclose(seen["logits"], seen["logits"][:, :1])
+    else:
+        assert all((values == values[0]).all() for values in seen.values())
+        assert bool(seen["conv"].any()) == (spoil is constant)
+    result = run(name, spoilt, data)
     assert all(math.isfinite(value) for value in result.metrics.values())
 
 

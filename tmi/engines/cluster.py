@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 _DEATHS = 10  # workers that may die before a job begins to count, at its import of torch, say
+_SHORT = 0.5  # seconds below which a job is short: after Ctrl-C one more of them is done
 _LOOK = 1.0  # seconds between two looks at which workers there are
 
 
@@ -99,6 +100,7 @@ class _Dispatch:
         self._flying: dict[str, tuple[Future[Any], Job, str]] = {}
         self._landed: queue.Queue[str] = queue.Queue()
         self._workers: list[str] = []
+        self._lasted: dict[str, float] = {}
         self._looked = 0.0
         self._number = 0
 
@@ -122,11 +124,11 @@ class _Dispatch:
     def _give_out(self) -> None:
         flying = Counter(worker for _, _, worker in self._flying.values())
         for worker in self._present():
-            if not flying[worker]:
+            # Where jobs are short the next one waits at the worker, so that the way there and back costs nothing.
+            for _ in range((2 if self._lasted.get(worker, _SHORT) < _SHORT else 1) - flying[worker]):
                 job = self._agenda.next(worker)
-                if job is None:
-                    continue
-                self._submit(job, worker)
+                if job is not None:
+                    self._submit(job, worker)
 
     def _submit(self, job: Job, worker: str) -> None:
         from .worker import order_of, work
@@ -144,9 +146,10 @@ class _Dispatch:
 
         if name not in self._flying:
             return
-        future, job, _ = self._flying.pop(name)
+        future, job, worker = self._flying.pop(name)
         try:
             outcome = outcome_of(future.result(timeout=60), job, self._orders.store)
+            self._lasted[worker] = outcome.seconds
             if self._local is not None:
                 self._local.worked()
                 how = dict.fromkeys(self._local.ends[pid] for pid in outcome.ended if pid in self._local.ends)

@@ -95,7 +95,7 @@ def decode(points: Array, targets: Mapping[str, NDArray[np.int64]], folds: NDArr
     right = {name: np.zeros(len(points)) for name in targets}
     for fold in np.unique(folds):
         fitted, held = folds != fold, folds == fold
-        if points.shape[1]:
+        if points.shape[1] and fitted.sum() > 1:  # of one image nothing can be left out
             with threadpool_limits(1):  # matrices this small: two threads that share a busy machine are slower than one
                 model = RidgeCV(alphas=np.array(ALPHAS), alpha_per_target=True).fit(points[fitted], wanted[fitted])
             scores = model.predict(points[held]).reshape(held.sum(), -1)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tmi
-from tmi_probes.common import finite, labelled, of_label, of_others, predictions, spread_over
+from tmi_probes.common import described, each_once, finite, labelled, of_label, of_others, predictions, spread_over
 
 from .toys import dataset
 
@@ -40,3 +40,15 @@ def test_as_many_groups_as_possible(groups, count):
     chosen = spread_over(groups, count)
     assert len(chosen) == len(set(chosen)) == min(count, len(groups))
     assert len({groups[i] for i in chosen}) == min(count, len(set(groups)))
+
+
+def test_metrics_are_explained_by_what_stands_before_the_first_dot():
+    info = {"mcc": tmi.MetricInfo("one"), "f1": tmi.MetricInfo("other")}
+    assert described(info, ["mcc.tile.hidden", "else"]) == {"mcc": info["mcc"]}
+
+
+@pytest.mark.parametrize("chosen", [[], ["a", "b", "a"]])
+def test_several_things_are_named_once(chosen):
+    each_once("kinds", ["a", "b"])
+    with pytest.raises(tmi.InputError, match="kinds: expected at least one, each once"):
+        each_once("kinds", chosen)

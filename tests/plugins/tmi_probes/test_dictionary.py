@@ -142,7 +142,7 @@ def test_a_wide_layer_is_sampled():
 
 
 def test_settings_are_checked(data):
-    with pytest.raises(tmi.InputError, match="none twice"):
+    with pytest.raises(tmi.InputError, match="each once"):
         dictionary(cnn_network(), data, seed=0, methods=["nmf", "nmf"])
     with pytest.raises(tmi.InputError, match="gives the logits"):
         dictionary(cnn_network(), data, seed=0, layer="logits")

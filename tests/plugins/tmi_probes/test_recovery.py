@@ -96,5 +96,5 @@ def test_batches_and_sampling(monkeypatch):
 
 @pytest.mark.parametrize("kinds", [[], ["tile", "tile"]])
 def test_kinds_are_checked(kinds):
-    with pytest.raises(tmi.InputError, match="none twice"):
+    with pytest.raises(tmi.InputError, match="each once"):
         tmi.probe("unit-recovery", cnn_network(), dataset(5), features=kinds)

@@ -122,10 +122,10 @@ def test_a_layer_before_another():
 
 
 @pytest.mark.parametrize("ablation", ["zero", "mean"])
-@pytest.mark.parametrize("k", [1, 3])
-def test_the_constructed_network_over_fashion_has_one_responsible_neuron(k, ablation):
+@pytest.mark.parametrize(("name", "k"), [("theorem1", 1), ("theorem1", 3), ("theorem2", 1)])
+def test_the_constructed_network_over_fashion_has_one_responsible_neuron(name, k, ablation):
     data = tmi.generate("fashion", seed=0, tiles_per_class=k, source="sample", samples=1, test_samples=100)
-    result = tmi.probe("responsible-neurons", tmi.build("theorem1", data), data, ablation=ablation)
+    result = tmi.probe("responsible-neurons", tmi.build(name, data, realisation="fused"), data, ablation=ablation)
     assert result.metrics["tpr.hidden"] == 1
     assert result.metrics["fpr.hidden"] == 0
     assert result.metrics["sufficient_logit.hidden"] == 1
@@ -179,8 +179,11 @@ def test_a_network_of_logits_alone_and_a_dead_layer():
 def test_parts_and_draws_do_not_matter(monkeypatch):
     net, data = cnn_network(), dataset(15)
     whole = responsible_neurons(net, data, seed=1)
+    conv = responsible_neurons(net, data, seed=1, images=3, layer="conv")
     monkeypatch.setattr("tmi_probes.common._ELEMENTS", 40)
+    monkeypatch.setattr("tmi_probes.responsible._ELEMENTS", 1000)
     assert responsible_neurons(net, data, seed=1).metrics == pytest.approx(whole.metrics, rel=1e-5)
+    assert responsible_neurons(net, data, seed=1, images=3, layer="conv").metrics == pytest.approx(conv.metrics, rel=1e-5)
 
 
 @pytest.mark.parametrize("layer", [None, "conv"])

@@ -72,6 +72,18 @@ def test_exactly_unmoved_on_a_constructed_network(probe):
     assert metrics["logit_std"] == metrics["logit_std_max"] == metrics["margin_std"] == metrics["logit_variance"] == 0
 
 
+@pytest.mark.parametrize("name", ["theorem1", "theorem2"])
+@pytest.mark.parametrize("probe", PROBES)
+def test_over_fashion_constructed_networks_do_not_move_at_all(probe, name):
+    data = tmi.generate("fashion", seed=0, source="sample", samples=1, test_samples=60)
+    result = tmi.probe(probe, tmi.build(name, data, realisation="fused"), data, seed=1)
+    metrics = result.metrics
+    assert metrics["logit_std"] == metrics["logit_std_max"] == metrics["logit_variance"] == 0
+    assert metrics["label_logit_std"] == metrics["margin_std"] == 0
+    assert metrics["kept"] == metrics["unchanged"] == metrics["correct"] == 1
+    assert result.arrays["logits"].shape[1] == (59 if probe == "background-robustness" else 100)
+
+
 @pytest.mark.parametrize("probe", PROBES)
 def test_ambiguous_variants_are_left_out_and_counted(probe):
     data = dataset(30)

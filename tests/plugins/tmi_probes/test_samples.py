@@ -69,6 +69,42 @@ def test_parts_of_the_images_do_not_matter(monkeypatch):
     assert not np.array_equal(other.values, whole.values)
 
 
+def test_values_do_not_depend_on_how_many_images_are_taken_at_a_time():
+    net, scenes = cnn_network(), dataset(60).test
+    module = nn.Sequential()
+    module.add_module("hidden", nn.Sequential(nn.Flatten(), nn.Linear(64, 50), nn.Tanh()))
+    module.add_module("logits", nn.Linear(50, 3))
+    for one, layer in ((network(module, "hidden", "logits"), "hidden"), (net, "conv"), (net, "hidden")):
+        whole = samples_of(one, layer, scenes, "mean", 1, 0)
+        assert whole.in_float64
+        for at_once in (1, 7):
+            one.module.images_at_once = at_once
+            assert np.array_equal(samples_of(one, layer, scenes, "mean", 1, 0).values, whole.values)
+        del one.module.images_at_once
+        assert one.module(scenes.images).dtype == torch.float32  # a copy was widened
+
+
+class Stubborn(nn.Module):
+    """A module that does not run in float64."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.logits = nn.Flatten(), nn.Linear(64, 3)
+
+    def forward(self, images):
+        return self.logits(self.hidden(images.float()))
+
+
+def test_what_does_not_run_in_float64_is_taken_as_it_is_and_says_so():
+    net, data = network(Stubborn(), "hidden", "logits"), dataset(20)
+    found = samples_of(net, "hidden", data.test, "places", 1, 0)
+    assert not found.in_float64
+    assert np.array_equal(found.values, data.test.images.flatten(1).numpy())
+    settings = {"methods": ["nmf"], "atoms": 3, "layer": "hidden"}
+    assert any("does not run in float64" in note for note in tmi.probe("dictionary", net, data, **settings).notes)
+    assert not any("float64" in note for note in tmi.probe("dictionary", cnn_network(), data, **settings).notes)
+
+
 def test_middles():
     assert middles(36, 40).tolist() == list(range(2, 38))  # a 5×5 kernel without padding
     assert middles(8, 8).tolist() == list(range(8))

@@ -196,3 +196,15 @@ def test_what_has_no_value_is_left_out():
     assert not [name for name in result.metrics if name.startswith(("auc", "class_selectivity"))]
     with pytest.raises(tmi.InputError, match="firing"):
         tmi.probe("selectivity", cnn_network(), dataset(5), firing=1.5)
+
+
+def test_neurons_that_are_not_finite_are_left_out():
+    net, data = cnn_network(), dataset(30)
+    whole = selectivity(net, data, seed=0)
+    with torch.no_grad():
+        net.module.hidden[0].bias[0] = torch.inf
+    result = selectivity(net, data, seed=0)
+    assert not result.arrays["is_live.hidden"].values[0]
+    assert any("1 of 16 examined neurons are left out: NaN or infinite" in note for note in result.notes)
+    assert result.arrays["auc.hidden"].values[1:] == pytest.approx(whole.arrays["auc.hidden"].values[1:], nan_ok=True)
+    assert np.isnan(result.arrays["auc.hidden"].values[0])

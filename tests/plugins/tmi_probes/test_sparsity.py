@@ -66,6 +66,18 @@ def test_a_constructed_network_wakes_as_many_neurons_as_windows_contain_a_tile()
     assert metrics["active_per_image.hidden"] == metrics["windows_per_image"] >= 1
 
 
+@pytest.mark.parametrize("name", ["theorem1", "theorem2"])
+@pytest.mark.parametrize("k", [1, 3])
+def test_over_fashion_an_image_wakes_one_neuron_of_a_constructed_network(name, k):
+    data = tmi.generate("fashion", seed=0, tiles_per_class=k, source="sample", samples=1, test_samples=60)
+    result = activation_sparsity(tmi.build(name, data, realisation="fused"), data)
+    column = result.coords["layer"].tolist().index("hidden")
+    assert (result.arrays["active_count"].values[:, column] == 1).all()
+    assert result.metrics["active_per_image.hidden"] == result.metrics["windows_per_image"] == 1
+    assert result.metrics["hoyer.hidden"] == pytest.approx(1)
+    assert result.metrics["neurons.hidden"] == 10 * k * 169
+
+
 def test_dead_neurons_have_no_sparsity():
     result = activation_sparsity(network(Sums(), "hidden", "logits"), dataset(6))
     assert np.isnan(result.arrays["neuron_hoyer.logits"].values).tolist() == [False, True, False]

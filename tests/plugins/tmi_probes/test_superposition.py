@@ -6,7 +6,7 @@ from torch import nn
 import tmi
 from tmi_probes.superposition import superposition, weight_matrix
 
-from .toys import TASK, Phi, cnn_network, dataset, network
+from .toys import TASK, Phi, Sums, cnn_network, dataset, network
 
 
 class Arranged(nn.Module):
@@ -63,6 +63,7 @@ def test_weights():
     gram = np.square((hidden.T @ hidden).detach().double().numpy())
     assert result.arrays["weight_dimensionality.hidden"].values == pytest.approx(np.diag(gram) / gram.sum(1), rel=1e-5)
     assert weight_matrix(network(Phi()), "logits") is None
+    assert 0 < result.metrics["weight_dimensionality.hidden.chance"] < result.metrics["weight_dimensionality.hidden.oracle"]
     assert any("weights of logits: left out" in note for note in superposition(network(Phi()), dataset(9), seed=0).notes)
 
 
@@ -78,6 +79,17 @@ def test_a_layer_that_no_tile_moves():
     result = superposition(network(Constant(), "hidden", "logits"), dataset(9), seed=0, features=["tile"])
     assert not result.metrics
     assert any("tile.hidden: left out, for no tile moves" in note for note in result.notes)
+
+
+def test_activations_that_are_not_numbers_are_left_out():
+    module = Sums()
+    with torch.no_grad():
+        module.logits.weight.fill_(torch.inf)
+    result = superposition(network(module, "hidden", "logits"), dataset(9), seed=0)
+    assert "feature_dimensionality.tile.hidden" in result.metrics
+    assert "feature_dimensionality.tile.logits" not in result.metrics
+    assert any("logits: left out, for activations are NaN" in note for note in result.notes)
+    assert "weight_dimensionality.logits" not in result.metrics
 
 
 def test_batches_and_sampling(monkeypatch):

@@ -58,3 +58,9 @@ def test_nothing_to_read_ties_with_the_commonest_label():
 def test_a_layer_of_noise_below_rounding_is_no_layer():
     values = (np.ones((50, 20)) * (1 + 1e-16 * RNG.normal(size=(50, 20)))).astype(np.float32)
     assert coordinates(values).shape == (50, 0)
+
+
+def test_one_image_to_fit_on_tells_its_own_label():
+    found = decode(coordinates(np.array([[0.0], [1.0]])), {"label": np.array([0, 1]), "same": np.array([1, 1])}, np.array([0, 1]))
+    assert found["label"].tolist() == [0, 0]
+    assert found["same"].tolist() == [1, 1]
