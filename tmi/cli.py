@@ -139,12 +139,14 @@ def run(
     loaded = load_suite(suite, plugins=plugins, registry=registry)
     if dry_run:
         results = collect(loaded, store, only=only)
+        todo = results.failed if how["retry_failed"] else results.failed + results.missing
+        chosen = {id(entry) for entry in todo}
         for entry in results:
-            again = ", which failed before" if entry.status == "failed" else ""
-            click.echo(f"{'cached ' if entry.status == 'ok' else 'compute'}  {entry}{again}")
+            what = "compute" if id(entry) in chosen else "cached " if entry.status == "ok" else "leave  "
+            click.echo(f"{what}  {entry}{', which failed before' if entry.status == 'failed' else ''}")
         there = sum(entry.status == "ok" for entry in results)
-        took = f"; {estimate(loaded, Store(store), only=only, workers=workers)}" if there < len(results) else ""
-        click.echo(f"{len(results)} cells: {len(results) - there} to compute, {there} in the store{took}")
+        took = f"; {estimate(loaded, Store(store), {str(e) for e in todo}, workers)}" if todo else ""
+        click.echo(f"{len(results)} cells: {len(todo)} to compute, {there} in the store{took}")
         return
     watcher = None if sys.stderr.isatty() else Lines()
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -45,7 +45,8 @@ def stoppable(say: Callable[[str], None]) -> Iterator[Stop]:
         if stop.by_signal:
             raise KeyboardInterrupt
         stop.asked = stop.by_signal = True
-        say("stopping when what is running is finished; once more to stop at once")
+        with suppress(Exception):  # where nobody listens any more, as after a lost connection, the run still ends in order
+            say("stopping when what is running is finished; once more to stop at once")
 
     before = {}
     if threading.current_thread() is threading.main_thread():

@@ -169,7 +169,10 @@ class Results:
             return entry._result
         found = self.store.load(entry.key) if self.store is not None and entry.key else None
         if found is None:
-            raise UnknownNameError(f"{entry}: there is no result ({entry.message or entry.status})")
+            why = (
+                "its file is gone or was damaged; run the suite again" if entry.status == "ok" else entry.message or entry.status
+            )
+            raise UnknownNameError(f"{entry}: there is no result ({why})")
         return found
 
     def rows(self) -> list[dict[str, Any]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, get_args
 
@@ -119,17 +120,20 @@ def run(
     if retry_failed:
         failed = store.failures()
         todo = [p for p in todo if p.key in failed]
-    done: dict[int, Entry] = {}
+    todo = list({_work(p): p for p in reversed(todo)}.values())[::-1]  # cells with one key are one piece of work
+    done: dict[Hashable, Outcome] = {}
     if todo:
         store.prepare()
         orders = Orders(store, uuid.uuid4().hex, threads, timeout, attempts, keep)
         cached = sum(p.key in found for p in plan)
-        _compute(engine, todo, cached, orders, suite, watcher, fail_fast, max(1, workers), done)
+        _compute(engine, todo, cached, orders, watcher, fail_fast, max(1, workers), done)
     entries = []
     for p in plan:
+        if _work(p) in done:
+            entries.append(_settled(suite, p, done[_work(p)]))
+            continue
         stored = found.get(p.key or "")
-        status: Status = "ok" if stored else "missing"
-        entries.append(done.get(id(p)) or _entry(suite, p, status, stored, cached=stored is not None))
+        entries.append(_entry(suite, p, "ok" if stored else "missing", stored, cached=stored is not None))
     return _results(suite, entries, store)
 
 
@@ -156,11 +160,10 @@ def _compute(
     todo: Sequence[Planned],
     cached: int,
     orders: Orders,
-    suite: Suite,
     watcher: Watcher | None,
     fail_fast: bool,
     workers: int,
-    done: dict[int, Entry],
+    done: dict[Hashable, Outcome],
 ) -> None:
     from .costs import Costs
     from .display import watching
@@ -171,34 +174,44 @@ def _compute(
         orders.stop = stop
         told.start(len(todo), cached, left.seconds)
         try:
-            for outcome in engine(todo, orders):
-                for remark in outcome.remarks:
-                    warnings.warn(remark, stacklevel=3)
-                if outcome.fatal:
-                    stop.asked, lost = True, outcome
-                    continue
-                done[id(outcome.planned)] = _settle(orders, suite, outcome)
-                spent = {"probe": outcome.seconds} if outcome.stored is None else outcome.stored.record["seconds"]
-                left.update(outcome.planned, spent)
-                told.done(outcome)
-                stop.asked |= fail_fast and bool(outcome.failed)
+            with closing(engine(todo, orders)) as outcomes:  # an exception's traceback would keep its workers alive
+                for outcome in outcomes:
+                    for remark in outcome.remarks:
+                        warnings.warn(remark, stacklevel=3)
+                    if outcome.fatal:
+                        stop.asked, lost = True, outcome
+                        continue
+                    done[_work(outcome.planned)] = outcome
+                    _note_failure(orders, outcome)
+                    spent = {"probe": outcome.seconds} if outcome.stored is None else outcome.stored.record["seconds"]
+                    left.update(outcome.planned, spent)
+                    told.done(outcome)
+                    stop.asked |= fail_fast and bool(outcome.failed)
         finally:
             orders.store.flush()
     if lost is not None:
-        kept = sum(entry.status == "ok" for entry in done.values()) + cached
+        kept = sum(outcome.stored is not None for outcome in done.values()) + cached
         raise StoreError(f"{lost.message}; the {kept} results that there are stay, and the next run goes on from there")
     if stop.by_signal:
         raise KeyboardInterrupt
 
 
-def _settle(orders: Orders, suite: Suite, outcome: Outcome) -> Entry:
-    """Turn an outcome into a row, and remember a failure."""
+def _work(planned: Planned) -> Hashable:
+    """The same for cells that are one piece of work, as tables with equal settings make them."""
+    return planned.key or id(planned)
+
+
+def _note_failure(orders: Orders, outcome: Outcome) -> None:
     planned = outcome.planned
-    if outcome.stored is not None:
-        return _entry(suite, planned, "ok", outcome.stored, _result=outcome.result)
-    if planned.key is not None:
+    if outcome.stored is None and planned.key is not None:
         failure = Failure(str(planned.cell), outcome.message, outcome.traceback, outcome.mistake, orders.run, now())
         orders.store.write_failure(planned.key, failure)
+
+
+def _settled(suite: Suite, planned: Planned, outcome: Outcome) -> Entry:
+    """Turn an outcome into a row; ``planned`` may be another cell of the same work."""
+    if outcome.stored is not None:
+        return _entry(suite, planned, "ok", outcome.stored, _result=outcome.result)
     return _entry(suite, planned, "failed", message=outcome.message, traceback=outcome.traceback, mistake=outcome.mistake)
 
 
@@ -239,19 +252,20 @@ def collect(
     return _results(suite, entries, store)
 
 
-def estimate(suite: Suite, store: Store, *, only: str | Iterable[str] = (), workers: int = 1) -> Estimate:
-    """Return what computing the missing cells of a suite would take, by the costs that the store has recorded.
+def estimate(suite: Suite, store: Store, cells: Collection[str], workers: int = 1) -> Estimate:
+    """Return what computing cells of a suite would take, by the costs that the store has recorded.
 
     Parameters
     ----------
-    suite, store, only
-        As for `run`.
+    suite : Suite
+    store : Store
+    cells : collection of str
+        Their names, as an `Entry` has them.
     workers : int
     """
     from .costs import Costs
 
-    plan = make_plan(suite, only)
-    todo = [p for p in plan if p.key is None or p.key not in store]
+    todo = [p for p in make_plan(suite) if str(p.cell) in cells]
     return Costs(store.index.costs()).estimate(todo, *_there(todo, store), workers)
 
 

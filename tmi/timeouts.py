@@ -37,9 +37,16 @@ def time_limit(seconds: float | None, last_resort: Callable[[], Any] | None = No
     if seconds is None:
         yield
         return
-    watch = _AlarmClock if threading.current_thread() is threading.main_thread() else _Watchdog
-    with watch(seconds, last_resort):
-        yield
+    kind: type[_AlarmClock | _Watchdog] = _AlarmClock if threading.current_thread() is threading.main_thread() else _Watchdog
+    watch = kind(seconds, last_resort)
+    try:
+        watch.start()
+        try:
+            yield
+        finally:
+            watch.stop()
+    finally:
+        watch.stop()  # once more: the exception may have come in the midst of the first
 
 
 class _AlarmClock:
@@ -47,16 +54,17 @@ class _AlarmClock:
 
     def __init__(self, seconds: float, last_resort: Callable[[], Any] | None) -> None:
         self._seconds = seconds
+        self._before = signal.getsignal(signal.SIGALRM)
 
-    def __enter__(self) -> None:
+    def start(self) -> None:
         def ring(*_: object) -> None:
             raise TimedOut
 
-        self._before = signal.signal(signal.SIGALRM, ring)
+        signal.signal(signal.SIGALRM, ring)
         # Again and again, for code that swallows the first one.
         signal.setitimer(signal.ITIMER_REAL, self._seconds, GRACE)
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, self._before)
 
@@ -70,10 +78,10 @@ class _Watchdog:
         self._done = threading.Event()
         self._lock = threading.Lock()
 
-    def __enter__(self) -> None:
+    def start(self) -> None:
         threading.Thread(target=self._watch, name="tmi time limit", daemon=True).start()
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
         with self._lock:
             self._done.set()
             _raise_in(self._thread, None)  # one that is under way must not hit what comes after the block

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from . import trained
 from .errors import DamagedFileError, DataFileError, InputError, PluginError, StoreError, TmiError
+from .keys import digest
 from .plan import Planned
 from .provenance import record_of
 from .purity import State, first_change, state_of
@@ -161,7 +162,7 @@ class Bench:
             return
         network = self._network(planned, data.value, outcome)
         if outcome.stage == "probe":
-            with self._claimed("probe", planned.key):
+            with self._claimed("probe", planned.key, outcome):
                 if not self._is_there(planned, outcome):  # somebody may just have finished it
                     self._probe(planned, network, data, outcome)
 
@@ -183,7 +184,7 @@ class Bench:
             made = self._run(planned, "dataset", lambda: generate(choice.component.name, seed=seed, **choice.params))
             if key is not None and "dataset" in self._keeps and _is_current(planned, "dataset", outcome):
                 record = record_of(planned, "dataset", made.seconds, notes=made.value.notes, warnings=made.warnings)
-                with suppress(InputError):  # what no file can hold is made again each time
+                with suppress(InputError, MemoryError):  # what no file can hold is made again each time
                     self._store.write_dataset(key, made.value, record)
             return made
 
@@ -214,7 +215,7 @@ class Bench:
             if key is not None and "network" in self._keeps and _is_current(planned, "network", outcome):
                 record = record_of(planned, "network", made.seconds, network=made.value, warnings=made.warnings)
                 images = (data.test if len(data.test) else data.train).images[:_SAMPLE]
-                with suppress(InputError):
+                with suppress(InputError, MemoryError):
                     self._store.write_network(key, made.value, images, data.task, kept, record)
             return made
 
@@ -245,7 +246,7 @@ class Bench:
                 with _remarking(outcome):
                     made = restored()
                 if made is None:
-                    with self._claimed(stage, key):
+                    with self._claimed(stage, key, outcome):
                         with _remarking(outcome):
                             made = restored() if self._store.has(stage, key) else None  # somebody made it meanwhile
                         made = made or make()
@@ -258,7 +259,10 @@ class Bench:
         return held
 
     @contextmanager
-    def _claimed(self, stage: Stage, key: str | None) -> Iterator[None]:
+    def _claimed(self, stage: Stage, key: str | None, outcome: Outcome) -> Iterator[None]:
+        if key is not None and stage != outcome.stage:
+            # Nobody else needs what could not be kept, and other workers of this run may make it for their jobs just now.
+            key = digest([key, self._claims.run, str(outcome.planned.cell), outcome.stage])
         try:
             with self._claims.hold(key):
                 yield
@@ -277,10 +281,12 @@ class Bench:
         try:
             made = self._run(planned, "probe", lambda: probe(choice.component.name, network, data, seed=seed, **choice.params))
         finally:
+            held = dict(self._held)
+            self._held.clear()  # the next cell gets them made anew, unless they are as they were
             self._state = state_of(data, network)
             changed = first_change(before, self._state)
-            if changed:
-                self._held.clear()  # the next cell gets them made anew
+            if not changed:
+                self._held = held
         if changed:
             text = f"the probe changed {changed} in place, which other probes share; let it work on a copy"
             raise _Failed("probe", PluginError(text))
@@ -317,7 +323,9 @@ class Bench:
                     value = function()
         except TimedOut as error:
             raise _Failed(stage, error, message=too_long(self._timeout, stage)) from error
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a plug-in leaves by, such as sys.exit or a cancelled task
             raise _Failed(stage, error) from error
         seconds = round(time.perf_counter() - start, 6)
         return _Made(value, seconds, list(dict.fromkeys(_text(w.message) for w in caught)))

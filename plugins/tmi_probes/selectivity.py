@@ -74,10 +74,10 @@ def selectivity(
     Returns
     -------
     ProbeResult
-        For each layer, over the neurons that are active on some image: ``class_selectivity``, ``auc``, ``mutual_information``,
-        ``classes_per_neuron``, ``monosemantic``, ``monosemanticity_score``, ``tile_purity``, and the share ``live``;
-        ``label_entropy``. Arrays of the same names for each examined neuron, NaN where a measure is not defined, and
-        ``neuron_index.<layer>``.
+        For each layer, over the neurons that are active on some image and finite on all: ``class_selectivity``, ``auc``,
+        ``mutual_information``, ``classes_per_neuron``, ``monosemantic``, ``monosemanticity_score``, ``tile_purity``, and the
+        share ``live``; ``label_entropy``. Arrays of the same names for each examined neuron, NaN where a measure is not defined,
+        and ``neuron_index.<layer>``.
 
         Beside each of the panel, as ``auc.<layer>.chance``, what it gives the same neurons on shuffled images, and as
         ``auc.oracle`` what it gives neurons that answer to one tile each, wherever it is. Each one's correlation with tile purity

@@ -111,7 +111,9 @@ def superposition(
     for layer in network.layers:
         weights = weight_matrix(network, layer)
         if weights is None or not np.isfinite(weights).all():
-            notes.append(f"weights of {layer}: left out, for they are not those of one dense linear or convolutional module, finite")
+            notes.append(
+                f"weights of {layer}: left out, for they are not finite, or not of one dense linear or convolutional module"
+            )
             continue
         each = feature_dimensionality(weights)
         arrays[f"weight_dimensionality.{layer}"] = ((f"input.{layer}",), each)

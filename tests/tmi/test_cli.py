@@ -91,6 +91,19 @@ def test_dry_run(folder):
     assert call("run", "suite.toml", "--dry-run", "--only", "*seed 0").stdout.splitlines()[-1].startswith("1 cells: 1 to")
 
 
+def test_dry_run_of_what_failed(folder):
+    toys.suite(folder, toys.BASE + '[probes.bad]\nuse = "bad-probe"\n', head=PLUGINS + "\nseeds = [0, 1]")
+    call("run", "suite.toml", "--only", "seed 0", code=1)
+    lines = call("run", "suite.toml", "--dry-run", "--retry-failed").stdout.splitlines()
+    assert lines[:-1] == [
+        "cached   d/n/p seed 0", "compute  d/n/bad seed 0, which failed before", "leave    d/n/p seed 1", "leave    d/n/bad seed 1",
+    ]  # fmt: skip
+    assert lines[-1].startswith("4 cells: 1 to compute, 1 in the store; ")
+    assert "4 cells: 3 to compute, 1 in the store; " in call("run", "suite.toml", "--dry-run").stdout
+    call("run", "suite.toml", "--retry-failed", code=1)
+    assert "suite: 4 cells, 1 from the store, 1 failed, 2 not tried" in call("run", "suite.toml", "--retry-failed", code=1).stdout
+
+
 def test_a_name_that_is_shown_can_be_given_to_only(folder):
     toys.suite(folder, toys.BASE.replace('"toy-data"', '"toy-data"\nsweep.samples = [1, 2]'))
     for line in call("run", "suite.toml", "--dry-run").stdout.splitlines()[:-1]:

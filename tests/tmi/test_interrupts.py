@@ -57,3 +57,12 @@ def test_another_thread_gets_no_signals():
     thread.start()
     thread.join()
     assert found == [False]
+
+
+def test_a_terminal_that_is_gone_does_not_end_the_run():
+    def say(text):
+        raise BrokenPipeError
+
+    with stoppable(say) as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.by_signal

@@ -112,7 +112,7 @@ def test_values(results):
 def test_load(results, tmp_path):
     store = Store(tmp_path)
     results.store = store
-    with pytest.raises(UnknownNameError, match=r"d\[k=1\]/n/p seed 0: there is no result \(ok\)"):
+    with pytest.raises(UnknownNameError, match=r"d\[k=1\]/n/p seed 0: there is no result \(its file is gone"):
         results.load(results.entries[0])
     store.write(KEY, ProbeResult({"a": 1.0}), {})
     assert results.load(results.entries[0]).metrics == {"a": 1.0}

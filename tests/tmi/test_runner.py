@@ -15,7 +15,7 @@ import pytest
 
 import tmi
 from tests.tmi import toys
-from tmi import InputError, StoreError, SuiteError, plugins
+from tmi import InputError, StoreError, SuiteError, engines, plugins, runner
 from tmi.registry import Registry
 from tmi.runner import collect
 from tmi.store import Store
@@ -501,3 +501,51 @@ def test_ctrl_c_with_workers(folder, times):
     assert list((folder / "store").rglob("*.tmp")) == []
     if times == 1:
         assert len([c for c in calls(folder) if c.startswith("probe")]) == kept, "what was running was finished and kept"
+
+
+def test_cells_with_equal_settings_are_computed_once(folder):
+    same = '[probes.same]\nuse = "toy-probe"\n[datasets.e]\nuse = "toy-data"\n'
+    results = tmi.run(toys.suite(folder, toys.BASE + same), folder / "store")
+    assert calls(folder) == ["data 0", "net 0", "probe 0 1.0"]
+    assert [(e.dataset, e.probe, e.status, e.cached) for e in results] == [
+        (d, p, "ok", False) for d in ("d", "e") for p in ("p", "same")
+    ]
+    assert len({e.key for e in results}) == 1
+
+
+def test_cells_with_equal_settings_fail_together(folder):
+    text = toys.BASE.replace("toy-probe", "bad-probe") + '[probes.same]\nuse = "bad-probe"\n'
+    results = tmi.run(toys.suite(folder, text), folder / "store")
+    assert [e.probe for e in results.failed] == ["p", "same"]
+    assert calls(folder).count("bad-probe raise") == 1
+
+
+def test_the_engine_is_closed_when_its_consumer_fails(folder, monkeypatch):
+    closed = []
+
+    def engine(cells, orders):
+        try:
+            yield from engines.serial(cells, orders)
+        finally:
+            closed.append(True)
+
+    class Broken:
+        def start(self, todo, cached, left): ...
+
+        def say(self, text): ...
+
+        def done(self, outcome):
+            raise RuntimeError("no terminal")
+
+    monkeypatch.setattr(runner, "serial", engine)
+    with pytest.raises(RuntimeError) as caught:
+        tmi.run(toys.suite(folder), folder / "store", watcher=Broken())
+    assert closed, "although the traceback is still held"
+    assert caught.traceback
+
+
+def test_what_is_gone_is_said(folder):
+    (entry,) = results = tmi.run(toys.suite(folder), folder / "store")
+    results.store.path(entry.key).unlink()
+    with pytest.raises(tmi.UnknownNameError, match="its file is gone or was damaged; run the suite again"):
+        results.load(entry)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import signal
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -91,3 +93,13 @@ def test_a_handler_that_was_there_comes_back():
     assert limited(lambda: None, 5) == "done"
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_an_alarm_at_the_very_end_leaves_nothing_behind():
+    before = signal.getsignal(signal.SIGALRM)
+    for number in range(400):
+        with suppress(TimedOut), time_limit(1e-6 if number % 2 else 5e-5):
+            for _ in range(number):
+                pass
+        assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+        assert signal.getsignal(signal.SIGALRM) is before

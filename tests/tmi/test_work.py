@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from contextlib import ExitStack
 
 import pytest
 
@@ -249,3 +250,40 @@ def test_the_old_data_set_is_let_go_before_the_new_one_is_made(compute, monkeypa
     outcomes, _ = compute(toys.BASE, 'plugins = ["toys.py"]\nseeds = [0, 1, 2]')
     assert len(alive) == 3
     assert all(o.stored is not None for o in outcomes)
+
+
+def test_workers_of_one_run_may_make_the_same_thing_for_their_jobs(tmp_path):
+    """What could not be kept is made for every job: no worker takes the others for dead."""
+    toys.plugin(tmp_path)
+    plan = make_plan(load_suite(toys.suite(tmp_path, toys.BASE + "sweep.scale = [1, 2, 3, 4]\n")))
+    store = Store(tmp_path / "store")
+    store.prepare()
+    claims = [store.claims("the run") for _ in plan]
+    with ExitStack() as held:
+        for planned, own in zip(plan, claims, strict=True):
+            bench = work.Bench(store, own, keep="results")
+            outcome = work.Outcome(planned, "probe")
+            held.enter_context(bench._claimed("dataset", planned.dataset_key, outcome))
+            held.enter_context(bench._claimed("network", planned.network_key, outcome))
+        assert len(list((tmp_path / "store/claims").iterdir())) == 8
+        again = bench._claimed("dataset", plan[-1].dataset_key, outcome)
+        held.enter_context(again)  # begun a second time, as after a worker that died and left its claim
+        with pytest.raises(work._Failed, match="ended its worker process twice"):
+            held.enter_context(bench._claimed("dataset", plan[-1].dataset_key, outcome))
+
+
+def test_a_network_that_was_taken_apart_is_made_anew(compute, tmp_path):
+    code = """
+import tmi
+@tmi.hookimpl
+def tmi_probes():
+    return {"vandal": "vandal:vandal"}
+def vandal(network, data):
+    network.module = None
+    return tmi.ProbeResult({"a": 1})
+"""
+    toys.plugin(tmp_path, "vandal", code)
+    text = toys.BASE.replace("[probes.p]", '[probes.a]\nuse = "vandal"\n[probes.p]')
+    first, second = compute(text, 'plugins = ["toys.py", "vandal.py"]')[0]
+    assert first.failed == "probe"
+    assert second.stored is not None, second.message

@@ -7,7 +7,7 @@ here; `tmi.engines.cluster` has the one for several processes and machines, on D
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
 from ..interrupts import Stop
@@ -51,11 +51,11 @@ class Orders:
     stop: Stop = field(default_factory=Stop)
 
 
-Engine = Callable[[Sequence[Planned], Orders], Iterator[Outcome]]
+Engine = Callable[[Sequence[Planned], Orders], Generator[Outcome, None, None]]
 """Cells and orders to outcomes."""
 
 
-def serial(cells: Sequence[Planned], orders: Orders) -> Iterator[Outcome]:
+def serial(cells: Sequence[Planned], orders: Orders) -> Generator[Outcome, None, None]:
     """Compute cells one after another in this process.
 
     One data set and one network are held at a time; a suite's cells come in the order that makes this enough. A data set or

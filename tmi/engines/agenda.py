@@ -103,16 +103,20 @@ class Agenda:
         Yields
         ------
         Outcome
-            Of every cell that is settled by it: the job's own, or all that needed what could not be made.
+            Of every cell that is settled by it: the job's own, or all that needed what could not be made; and a fatal one.
         """
         self.given.discard(job)
         shared = self._shared(job)
-        if outcome.busy:
+        if outcome.fatal:  # going on would make the same again, and lose it again
+            self._datasets.clear()
+            self._later.clear()
+            yield outcome
+        elif outcome.busy:
             if job.stage == "probe":
                 self._later.append((time.monotonic() + _PAUSE, job.planned))
             if shared is not None:
                 shared.making, shared.later = False, time.monotonic() + _PAUSE
-        elif outcome.failed in ("dataset", "network") and not outcome.fatal:
+        elif outcome.failed in ("dataset", "network"):
             if job.stage == "probe":
                 yield outcome
             yield from self._fail(outcome)

@@ -10,8 +10,9 @@ import logging
 import queue
 import socket
 import time
+import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _DEATHS = 10  # workers that may die before a job begins to count, at its import of torch, say
 _SHORT = 0.5  # seconds below which a job is short: after Ctrl-C one more of them is done
 _LOOK = 1.0  # seconds between two looks at which workers there are
+_GATHER = 20.0  # seconds that fetching an answer may take
+_ALONE = 10.0  # seconds without any worker after which a person is told
 
 
 def engine(*, workers: int | None = None, scheduler: str | None = None, memory: str | float | None = None) -> Engine:
@@ -59,7 +62,7 @@ def engine(*, workers: int | None = None, scheduler: str | None = None, memory: 
             raise InputError("memory: a scheduler's workers have their own limits, given where they are started")
         try:
             limit = parse_bytes(memory)
-        except (ValueError, AttributeError, TypeError):
+        except (ValueError, AttributeError, TypeError, OverflowError):
             raise InputError(f'memory: expected bytes, or text as "4 GB"; got {memory!r}') from None
         if limit < 2**28:
             raise InputError(f"memory: torch alone takes 256 MB; got {memory!r}")
@@ -68,7 +71,7 @@ def engine(*, workers: int | None = None, scheduler: str | None = None, memory: 
 
         limit = int(0.95 * MEMORY_LIMIT / (workers or 1))
 
-    def compute(cells: Sequence[Planned], orders: Orders) -> Iterator[Outcome]:
+    def compute(cells: Sequence[Planned], orders: Orders) -> Generator[Outcome, None, None]:
         claims = orders.store.claims(orders.run)
         try:
             with claims.hold(marker(orders.run)):
@@ -78,7 +81,7 @@ def engine(*, workers: int | None = None, scheduler: str | None = None, memory: 
                     return
                 assert workers is not None
                 threads = orders.threads or max(1, available() // workers)
-                with _local(workers, limit, threads) as (client, local):
+                with _local(workers, limit, threads, orders.attempts) as (client, local):
                     yield from _Dispatch(client, cells, replace(orders, threads=threads), local).outcomes()
         finally:
             claims.close()
@@ -101,7 +104,9 @@ class _Dispatch:
         self._landed: queue.Queue[str] = queue.Queue()
         self._workers: list[str] = []
         self._lasted: dict[str, float] = {}
+        self._given_up: Counter[tuple[int, str]] = Counter()
         self._looked = 0.0
+        self._alone_since: float | None = time.monotonic()
         self._number = 0
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -148,7 +153,7 @@ class _Dispatch:
             return
         future, job, worker = self._flying.pop(name)
         try:
-            outcome = outcome_of(future.result(timeout=60), job, self._orders.store)
+            outcome = outcome_of(future.result(timeout=_GATHER), job, self._orders.store)
             self._lasted[worker] = outcome.seconds
             if self._local is not None:
                 self._local.worked()
@@ -157,7 +162,11 @@ class _Dispatch:
         except EngineError:
             raise
         except Exception as error:
-            outcome = self._lost(job, error)
+            if isinstance(error, TimeoutError) and future.status != "error":
+                # The worker ended before its answer was fetched: given out again, the work is found in the store.
+                outcome = Outcome(job.planned, job.stage, busy=True)
+            else:
+                outcome = self._lost(job, error)
         finally:
             future.release()
         yield from self._agenda.done(job, outcome)
@@ -166,8 +175,11 @@ class _Dispatch:
         from distributed.scheduler import KilledWorker
 
         if isinstance(error, KilledWorker):
-            message = "its worker ended again and again, before the work began; is the memory limit too low?"
-            return Outcome(job.planned, job.stage, message=message, failed=job.stage)
+            # The scheduler has given up, by a number of its own. Claims count how often the work itself was begun.
+            self._given_up[id(job.planned), job.stage] += 1
+            if self._given_up[id(job.planned), job.stage] <= self._orders.attempts:
+                return Outcome(job.planned, job.stage, busy=True)
+            return Outcome(job.planned, job.stage, message="its worker ended again and again", failed=job.stage)
         # Code that cannot be imported there, a scheduler that is gone: it would be the same for every other cell.
         raise EngineError(f"the workers cannot go on ({type(error).__name__}: {error}); what is finished is kept") from error
 
@@ -178,7 +190,15 @@ class _Dispatch:
                 self._workers = sorted(self._client.nthreads())
             except Exception as error:
                 raise EngineError(f"the scheduler is gone ({type(error).__name__}: {error}); what is finished is kept") from error
+            self._tell_if_alone()
         return self._workers
+
+    def _tell_if_alone(self) -> None:
+        if self._workers:
+            self._alone_since = None
+        elif self._local is None and self._alone_since is not None and time.monotonic() - self._alone_since > _ALONE:
+            self._alone_since = None
+            warnings.warn("the scheduler has no workers yet; the run waits for them", stacklevel=2)
 
     def _look_for_lost(self) -> None:
         """A scheduler that goes away takes its futures with it, and tells nobody."""
@@ -188,19 +208,19 @@ class _Dispatch:
 
 
 @contextmanager
-def _local(workers: int, memory: int, threads: int) -> Iterator[tuple[Client, LocalWorkers]]:
+def _local(workers: int, memory: int, threads: int, attempts: int) -> Iterator[tuple[Client, LocalWorkers]]:
     """A scheduler in this process, and workers in processes of their own."""
     import dask
     from distributed import Client, LocalCluster
 
-    settings = {"distributed.scheduler.allowed-failures": _DEATHS}
+    settings = {"distributed.scheduler.allowed-failures": _DEATHS + attempts}
     where = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with (
         _quiet(),
         dask.config.set(settings),
         LocalCluster(n_workers=0, silence_logs=logging.CRITICAL, **where) as cluster,
         Client(cluster, set_as_default=False) as client,
-        LocalWorkers(cluster.scheduler_address, workers, memory, threads) as local,
+        LocalWorkers(cluster.scheduler_address, workers, memory, threads, attempts) as local,
     ):
         yield client, local
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import EngineError
 
-_IN_VAIN = 10  # workers that may end one after another without any work being done
+_IN_VAIN = 5  # times that every worker may end without any work being done, beside the attempts that cells have
 
 
 class LocalWorkers:
@@ -28,6 +28,8 @@ class LocalWorkers:
         Bytes that each may take.
     threads : int
         Of each, for torch and the libraries below NumPy.
+    attempts : int
+        How often a cell may end its worker.
 
     Attributes
     ----------
@@ -35,8 +37,9 @@ class LocalWorkers:
         How processes ended, by their numbers.
     """
 
-    def __init__(self, address: str, count: int, memory: int, threads: int) -> None:
+    def __init__(self, address: str, count: int, memory: int, threads: int, attempts: int = 2) -> None:
         self._address, self._memory, self._threads = address, memory, threads
+        self._patience = count * (attempts + _IN_VAIN)  # each worker may have a cell that ends it as often as it may
         self._in_vain = 0
         self.ends: dict[int, str] = {}
 
@@ -71,7 +74,7 @@ class LocalWorkers:
                 continue
             self.ends.setdefault(process.pid, _ended(code))
             self._in_vain += 1
-            if self._in_vain > _IN_VAIN:
+            if self._in_vain > self._patience:
                 raise EngineError(f"the workers end as soon as they start ({self._last_words(number) or _ended(code)})")
             self._processes[number] = self._start(number)
 
@@ -80,7 +83,8 @@ class LocalWorkers:
         self._in_vain = 0
 
     def _start(self, number: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "tmi.engines.local_worker", self._address, "--no-nanny", "--nworkers", "1"]
+        # -P: no file of the working folder takes the place of a module that the caller found elsewhere.
+        command = [sys.executable, "-P", "-m", "tmi.engines.local_worker", self._address, "--no-nanny", "--nworkers", "1"]
         command += ["--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--death-timeout", "60"]
         with self._log(number).open("wb") as log:
             return subprocess.Popen(

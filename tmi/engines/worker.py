@@ -115,6 +115,8 @@ class _Worker:
         key = dict(zip(("dataset", "network", "probe"), asked["keys"], strict=True))[stage]
         before = self._store.read_failure(key) if key is not None else None
         if before is not None and before.run == self.run:  # an earlier attempt could not be interrupted, see _give_up
+            if stage != "probe":  # of a cell it is kept, as the failure of that cell
+                self._store.clear_failure(key)
             return _answer(Outcome(planned, stage, failed=stage, message=before.message), [])
         with limited(asked["threads"]):
             outcome = self._bench.work(planned, stage)

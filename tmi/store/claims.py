@@ -147,6 +147,11 @@ class Claims:
         write_json(written, asdict(claim))
         try:
             os.link(written, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            with path.open("x") as file:
+                file.write(written.read_text(encoding="utf-8"))
         finally:
             with suppress(OSError):
                 written.unlink()

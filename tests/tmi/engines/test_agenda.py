@@ -168,3 +168,15 @@ def test_every_cell_is_settled_once_whatever_happens(data):
     monkey.undo()
     assert sorted(str(o.planned) for o in settled) == sorted(map(str, plan_cells))
     assert len(made) == len(set(made))
+
+
+@pytest.mark.parametrize("stage", ["dataset", "network", "probe"])
+def test_nothing_is_given_out_when_the_store_has_failed(stage):
+    plan = Agenda(cells(), nothing_there)
+    job = plan.next()
+    while job.stage != stage:
+        list(plan.done(job, ok(job)))
+        job = plan.next()
+    full = Outcome(job.planned, stage, failed=stage, message="no space left", fatal=True)
+    assert list(plan.done(job, full)) == [full], "said at once, and not when a cell is reached"
+    assert not plan

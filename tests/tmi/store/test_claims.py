@@ -147,3 +147,16 @@ def test_sweeping(folder):
     os.utime(young, (0, 0))
     sweep(folder.parent / "link")
     assert young.exists(), "through a link nothing is removed"
+
+
+def test_a_file_system_without_links(folder, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(module.os, "link", refuse)
+    folder.mkdir()
+    with Claims(folder, "mine").hold(KEY):
+        assert read(folder / KEY).run == "mine"
+        with pytest.raises(Busy), Claims(folder, "other").hold(KEY):
+            pytest.fail("it is another's")
+    assert not list(folder.iterdir())
