@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, get_args
@@ -118,7 +118,7 @@ def run(
     found = store.read_all(p.key for p in plan if p.key)
     todo = [p for p in plan if p.key not in found]
     if retry_failed:
-        failed = store.failures()
+        failed = store.failures.keys()
         todo = [p for p in todo if p.key in failed]
     todo = list({_work(p): p for p in reversed(todo)}.values())[::-1]  # cells with one key are one piece of work
     done: dict[Hashable, Outcome] = {}
@@ -205,7 +205,7 @@ def _note_failure(orders: Orders, outcome: Outcome) -> None:
     planned = outcome.planned
     if outcome.stored is None and planned.key is not None:
         failure = Failure(str(planned.cell), outcome.message, outcome.traceback, outcome.mistake, orders.run, now())
-        orders.store.write_failure(planned.key, failure)
+        orders.store.failures.write(planned.key, failure)
 
 
 def _settled(suite: Suite, planned: Planned, outcome: Outcome) -> Entry:
@@ -237,11 +237,11 @@ def collect(
     store = store if isinstance(store, Store) else Store(store)
     plan = make_plan(suite, only)
     found = store.read_all(p.key for p in plan if p.key)
-    failures = store.failures() if len(found) < len(plan) else set()
+    failures = store.failures.keys() if len(found) < len(plan) else set()
     entries = []
     for planned in plan:
         stored = found.get(planned.key or "")
-        failure = store.read_failure(planned.key) if stored is None and planned.key and planned.key in failures else None
+        failure = store.failures.read(planned.key) if stored is None and planned.key and planned.key in failures else None
         if failure is not None:
             entry = _entry(
                 suite, planned, "failed", message=failure.message, traceback=failure.traceback, mistake=failure.mistake

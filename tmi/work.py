@@ -307,7 +307,7 @@ class Bench:
                 self._store.write(planned.key, result, record)
             except InputError as error:
                 raise _Failed("probe", error) from error
-            self._store.clear_failure(planned.key)
+            self._store.failures.clear(planned.key)
             outcome.stored = stored
             return
         outcome.stored, outcome.result = stored, result

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from tmi.plan import Planned
-from tmi.store import Store, Stored, _from_row, files
+from tmi.store import Store, Stored, files
 from tmi.store import claims as claiming
+from tmi.store.results import from_row
 
 from . import toys
 from .rows import Part, Row, scratch
@@ -253,7 +254,7 @@ class Judge:
         stamps = {key: stamp for key in names if (stamp := files.stamp(store.path(key))) is not None}
         rows = store.index.read("result", stamps)
         self.rows += len(rows)
-        self.index += [key[:8] for key, row in rows.items() if _from_row(row) != self._contents[names[key], now[names[key]][1]]]
+        self.index += [key[:8] for key, row in rows.items() if from_row(row) != self._contents[names[key], now[names[key]][1]]]
         if store.index.trouble:
             self.index.append(store.index.trouble)
 

@@ -96,7 +96,8 @@ def test_dry_run_of_what_failed(folder):
     call("run", "suite.toml", "--only", "seed 0", code=1)
     lines = call("run", "suite.toml", "--dry-run", "--retry-failed").stdout.splitlines()
     assert lines[:-1] == [
-        "cached   d/n/p seed 0", "compute  d/n/bad seed 0, which failed before", "leave    d/n/p seed 1", "leave    d/n/bad seed 1",
+        "cached   d/n/p seed 0", "compute  d/n/bad seed 0, which failed before",
+        "leave    d/n/p seed 1", "leave    d/n/bad seed 1",
     ]  # fmt: skip
     assert lines[-1].startswith("4 cells: 1 to compute, 1 in the store; ")
     assert "4 cells: 3 to compute, 1 in the store; " in call("run", "suite.toml", "--dry-run").stdout

@@ -189,7 +189,7 @@ def test_failures_are_remembered_until_they_are_mended(folder, monkeypatch):
     again = run(folder, content, retry_failed=True)
     assert [e.status for e in again] == ["ok", "missing"], "only what had failed"
     assert calls(folder) == ["probe 0 1.0"]
-    assert Store(folder / "store").failures() == set()
+    assert Store(folder / "store").failures.keys() == set()
     assert [e.status for e in run(folder, content)] == ["ok", "ok"]
     assert calls(folder) == ["probe 0 2.0"]
 

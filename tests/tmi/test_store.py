@@ -23,8 +23,7 @@ from hypothesis.extra import numpy as hnp
 import tmi
 from tests.tmi import toys
 from tmi import DamagedFileError, MetricInfo, ProbeResult, Store, StoreError
-from tmi import store as module
-from tmi.store import files
+from tmi.store import files, layout
 
 KEY = "0123456789abcdef" * 4
 OTHER = "f" * 64
@@ -237,7 +236,7 @@ def test_the_result_of_another_key(kept):
 
 
 def test_a_newer_layout_is_refused(store, monkeypatch):
-    monkeypatch.setattr(module, "VERSION", 2)
+    monkeypatch.setattr(layout, "VERSION", 2)
     store.write(KEY, RESULT, RECORD)
     monkeypatch.undo()
     for read in (store.read, store.load):

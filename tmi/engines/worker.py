@@ -113,10 +113,10 @@ class _Worker:
         if problem:
             return {"problem": problem}
         key = dict(zip(("dataset", "network", "probe"), asked["keys"], strict=True))[stage]
-        before = self._store.read_failure(key) if key is not None else None
+        before = self._store.failures.read(key) if key is not None else None
         if before is not None and before.run == self.run:  # an earlier attempt could not be interrupted, see _give_up
             if stage != "probe":  # of a cell it is kept, as the failure of that cell
-                self._store.clear_failure(key)
+                self._store.failures.clear(key)
             return _answer(Outcome(planned, stage, failed=stage, message=before.message), [])
         with limited(asked["threads"]):
             outcome = self._bench.work(planned, stage)
@@ -149,7 +149,7 @@ class _Worker:
         key = {"dataset": planned.dataset_key, "network": planned.network_key, "probe": planned.key}[stage]
         if key is not None:
             message = too_long(self._timeout, stage)
-            self._store.write_failure(key, Failure(str(planned.cell), message, run=self.run, finished=now()))
+            self._store.failures.write(key, Failure(str(planned.cell), message, run=self.run, finished=now()))
         os._exit(1)
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DamagedFileError, StoreError
-from ..keys import canonical
-from ..store import VERSION, Store, Stored, _component, _finished, _Parts, _result, files
+from ..store import Stored, files
 from ..store.contents import from_bytes
 from ..store.index import Row
+from ..store.layout import VERSION, Parts
+from ..store.results import row_of, row_of_other, whole
 from .inventory import Found
 
 if TYPE_CHECKING:
@@ -74,11 +75,11 @@ def content_of(found: Found, data: bytes, tasks: Mapping[str, TemplateTask] | No
             raise DamagedFileError(f"it holds the {found.kind} of another key")
         record = header["record"]
         if found.kind == "result":
-            result = _result(_Parts(header, arrays))
-            row = _result_row(found, Stored(found.key, dict(result.metrics), record, tuple(result.notes)))
+            result = whole(Parts(header, arrays))
+            row = row_of(Stored(found.key, dict(result.metrics), record, tuple(result.notes)), found.stamp)
             return Content(header, record, arrays, row)
         task = _task(found, header, arrays, record, tasks or {})
-        return Content(header, record, arrays, _other_row(found, record), task)
+        return Content(header, record, arrays, row_of_other(found.kind, found.key, found.stamp, record), task)
     except (StoreError, MemoryError):
         raise
     except Exception as error:  # whatever a file of another making leads to
@@ -121,15 +122,3 @@ def _task(
     networks.weights_of(header, arrays)
     networks.trained_of(header, arrays)
     return None
-
-
-def _result_row(found: Found, stored: Stored) -> Row:
-    aside = Store(found.path.parents[2])  # says what it would put into its index, and puts nothing there
-    aside.remember(stored, found.stamp)
-    return aside.take_rows()[0]
-
-
-def _other_row(found: Found, record: dict[str, Any]) -> Row:
-    name, params = _component(record[found.kind])
-    seconds = float(record.get("seconds", 0.0))
-    return Row(found.kind, found.key, *found.stamp, name, params, seconds, _finished(record), canonical({"record": record}))

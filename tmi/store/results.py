@@ -1,0 +1,143 @@
+"""Results in files and in the index."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgspec
+
+from ..keys import canonical
+from ..result import LabelledArray, MetricInfo, ProbeResult
+from .files import Stamp
+from .index import Row
+from .layout import Parts, believing, headed
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a warm run needs of a result: its metrics and where it came from, without the arrays.
+
+    Attributes
+    ----------
+    key : str
+    metrics : dict of str to float
+    record : dict
+        Provenance: names, settings, seed, versions, device, threads, seconds, time, notes of the data set, warnings.
+    notes : tuple of str
+        The probe's own remarks.
+    """
+
+    key: str
+    metrics: dict[str, float]
+    record: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def result_bytes(key: str, result: ProbeResult, record: Mapping[str, Any]) -> bytes:
+    """Return the HDF5 file of a result, without its seal.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it holds what a file cannot.
+    """
+    import numpy as np
+
+    from .contents import to_bytes
+
+    header = {
+        "record": dict(record),
+        "info": {name: asdict(info) for name, info in result.info.items()},
+        "notes": list(result.notes),
+        "arrays": list(result.arrays),
+        "coords": list(result.coords),
+    }
+    arrays = {
+        **{name: LabelledArray((name,), values) for name, values in result.coords.items()},
+        "metric": LabelledArray(("metric",), np.array(list(result.metrics), dtype=str)),
+        **result.arrays,
+        "metrics": LabelledArray(("metric",), np.array(list(result.metrics.values()), float)),
+    }
+    return to_bytes("result", headed(key, header), arrays)
+
+
+def result_of(data: bytes) -> ProbeResult:
+    """Read what `result_bytes` made."""
+    from .contents import from_bytes
+
+    return whole(Parts(*from_bytes(data)))
+
+
+def metrics_of(parts: Parts) -> Stored:
+    """Return the metrics and the provenance of a result.
+
+    Raises
+    ------
+    DamagedFileError
+        If it is none.
+    """
+    with believing():
+        names, values = (parts.arrays[name].values.tolist() for name in ("metric", "metrics"))
+        metrics = dict(zip(names, values, strict=True))
+        return Stored(parts.header["key"], metrics, parts.header["record"], tuple(parts.header["notes"]))
+
+
+def whole(parts: Parts) -> ProbeResult:
+    """Return a whole result.
+
+    Raises
+    ------
+    DamagedFileError
+        If it is none.
+    """
+    stored = metrics_of(parts)
+    with believing():
+        arrays = {name: parts.arrays[name] for name in parts.header["arrays"]}
+        coords = {name: parts.arrays[name].values for name in parts.header["coords"]}
+        info = {name: MetricInfo(**fields) for name, fields in parts.header["info"].items()}
+        return ProbeResult(stored.metrics, arrays, coords, info, stored.notes)
+
+
+def row_of(stored: Stored, stamp: Stamp) -> Row:
+    """Return what the index says of a result."""
+    # As pairs: the order of the metrics is their probe's.
+    pairs = [[name, value] for name, value in stored.metrics.items()]
+    content = canonical({"metrics": pairs, "record": stored.record, "notes": list(stored.notes)})
+    seconds = float(stored.record.get("seconds", {}).get("probe", 0.0))
+    return Row(
+        "result", stored.key, *stamp, *component_of(stored.record.get("probe", {})), seconds, finished(stored.record), content
+    )
+
+
+def row_of_other(kind: str, key: str, stamp: Stamp, record: Mapping[str, Any]) -> Row:
+    """Return what the index says of a data set or a network."""
+    seconds = float(record.get("seconds", 0.0))
+    return Row(kind, key, *stamp, *component_of(record[kind]), seconds, finished(record), canonical({"record": dict(record)}))
+
+
+def from_row(row: Row) -> Stored | None:
+    """Return what the index says of a result, or None if it is not to be believed."""
+    try:
+        content = msgspec.json.decode(row.content, type=_Content)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return Stored(row.key, dict(content.metrics), content.record, content.notes)
+
+
+class _Content(msgspec.Struct):
+    metrics: list[tuple[str, float]]
+    record: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def component_of(choice: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the name and the settings of a record's data set, network or probe."""
+    return str(choice.get("name", "")), canonical(choice.get("params", {}))
+
+
+def finished(record: Mapping[str, Any]) -> str:
+    """Return when a record was finished; now, where it does not say."""
+    return str(record.get("finished", "")) or time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
