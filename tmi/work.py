@@ -147,8 +147,6 @@ class Bench:
             outcome.mistake, outcome.ended = failed.mistake, failed.ended
         except StoreError as error:
             outcome.failed, outcome.message, outcome.fatal = stage, str(error), True
-        except OSError as error:  # of a claim
-            outcome.failed, outcome.message, outcome.fatal = stage, f"store {self._store.folder}: {error.strerror or error}", True
         except (Exception, SystemExit) as error:  # such as images that cannot be rendered
             outcome.failed, outcome.message, outcome.traceback = stage, message_of(error), _text_block(traceback.format_exc())
         outcome.seconds = time.perf_counter() - begun

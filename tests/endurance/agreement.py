@@ -120,7 +120,7 @@ def rows(quick: bool) -> list[Row]:
             for network in (
                 tmi.build("theorem1", data),
                 tmi.build("theorem1", data, realisation="literal"),
-                tmi.build("cnn", data),
+                tmi.build("cnn", data, kernel=2, hidden=0),
             ):
                 whole = network.logits(data.test.images)
                 for batch_size in (1, 3, 64, 1000):

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ..errors import StoreError
 from .files import is_running, read_json, temporary_name, write_json
 
 BEAT = 20.0
@@ -100,7 +101,7 @@ class Claims:
             If another run that is alive is at it.
         WornOut
             If this run has begun it as often as it may.
-        OSError
+        StoreError
             If the folder cannot be written to.
         """
         if key is None:
@@ -138,6 +139,8 @@ class Claims:
                 write_json(path, asdict(mine))
                 if read(path) != mine:
                     raise Busy from None  # somebody else took it over at the same time
+        except OSError as error:
+            raise StoreError(f"store {self.folder.parent}: cannot be written to ({error.strerror or error})") from error
         self._held.add(path)
         self._beat()
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -9,6 +10,7 @@ import time
 
 import pytest
 
+from tmi import StoreError
 from tmi.store import claims as module
 from tmi.store.claims import Busy, Claims, WornOut, is_alive, read, sweep
 
@@ -117,6 +119,15 @@ def test_what_is_no_file_is_no_claim(folder):
     assert read(folder / "pipe") is None
     with Claims(folder, "mine").hold(KEY):
         pass
+
+
+def test_a_full_disk_is_said(folder, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(module, "write_json", full)
+    with pytest.raises(StoreError, match="cannot be written to .No space left on device"), Claims(folder, "mine").hold(KEY):
+        pytest.fail("nothing is claimed")
 
 
 def test_signs_of_life(folder, monkeypatch):
