@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -159,7 +160,11 @@ class Costs:
         return Estimate(len(todo), unknown, max(seconds / workers, longest), size, workers)
 
     def time_left(
-        self, todo: Sequence[Planned], workers: int = 1, have_datasets: Collection[str] = (), have_networks: Collection[str] = ()
+        self,
+        todo: Sequence[Planned],
+        workers: int | None = 1,
+        have_datasets: Collection[str] = (),
+        have_networks: Collection[str] = (),
     ) -> TimeLeft:
         """Return a live estimate for a run of these cells; see `TimeLeft`, and `estimate` for the parameters."""
         return TimeLeft(self, todo, workers, have_datasets, have_networks)
@@ -200,7 +205,8 @@ class TimeLeft:
     ----------
     costs : Costs
     todo : sequence of Planned
-    workers : int
+    workers : int or None
+        Processes that compute at once; None for as many as seem to be at it, by what is done in which time.
     have_datasets, have_networks : collection of str
         Keys of those that the store has.
     """
@@ -209,11 +215,12 @@ class TimeLeft:
         self,
         costs: Costs,
         todo: Sequence[Planned],
-        workers: int = 1,
+        workers: int | None = 1,
         have_datasets: Collection[str] = (),
         have_networks: Collection[str] = (),
     ) -> None:
-        self._workers = max(workers, 1)
+        self._workers = workers
+        self._begun, self._spent = time.monotonic(), 0.0
         self._components: dict[tuple[str, str], _Component] = {}
         self._pieces: dict[Hashable, tuple[_Component, float | None]] = {}
         self._cells = Counter(_name(planned) for planned in todo)
@@ -261,6 +268,7 @@ class TimeLeft:
             component.expected_left -= expected
         if not _sensible(spent) or spent == 0:  # made elsewhere, or failed before it took any time
             return
+        self._spent += spent
         component.spent += spent
         component.count += 1
         if expected is not None:
@@ -283,7 +291,8 @@ class TimeLeft:
             if component.unknown_left and not component.count and component.kind == "probe" and "probe" not in means:
                 return None
             work += max(0.0, component.left(means.get(component.kind, 0.0)))
-        return work / min(self._workers, self._count)
+        at_once = self._workers or max(1.0, self._spent / max(time.monotonic() - self._begun, 1e-9))
+        return work / min(at_once, self._count)
 
 
 def _pieces(planned: Planned) -> Iterator[Piece]:

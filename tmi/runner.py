@@ -126,7 +126,7 @@ def run(
         store.prepare()
         orders = Orders(store, uuid.uuid4().hex, threads, timeout, attempts, keep)
         cached = sum(p.key in found for p in plan)
-        _compute(engine, todo, cached, orders, watcher, fail_fast, max(1, workers), done)
+        _compute(engine, todo, cached, orders, watcher, fail_fast, None if scheduler else workers, done)
     entries = []
     for p in plan:
         if _work(p) in done:
@@ -162,7 +162,7 @@ def _compute(
     orders: Orders,
     watcher: Watcher | None,
     fail_fast: bool,
-    workers: int,
+    workers: int | None,
     done: dict[Hashable, Outcome],
 ) -> None:
     from .costs import Costs

@@ -184,6 +184,19 @@ def test_time_left_of_a_run_that_goes_as_recorded():
     assert left.seconds() == 0
 
 
+def test_time_left_with_a_number_of_workers_that_nobody_knows(monkeypatch):
+    """A scheduler's workers come and go: how many are at it shows in what is done in which time."""
+    now = [100.0]
+    monkeypatch.setattr("tmi.costs.time", SimpleNamespace(monotonic=lambda: now[0]))
+    plan = cells([D], [N], [P], range(20))
+    left = Costs([cost("result", "p", 10), cost("dataset", "d", 0), cost("network", "n", 0)]).time_left(plan, None)
+    assert left.seconds() == pytest.approx(200), "one, as far as is known"
+    now[0] += 10
+    for planned in plan[:4]:
+        left.update(planned, {"probe": 10.0})
+    assert left.seconds() == pytest.approx(160 / 4)
+
+
 def test_time_left_starts_from_what_the_store_has():
     plan = cells([D], [N], [P, Q], seeds=range(5))
     left = Costs(RECORDED).time_left(plan, 2, {p.dataset_key for p in plan}, {p.network_key for p in plan})

@@ -126,7 +126,7 @@ def test_a_full_disk_is_said(folder, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(module, "write_json", full)
-    with pytest.raises(StoreError, match="cannot be written to .No space left on device"), Claims(folder, "mine").hold(KEY):
+    with pytest.raises(StoreError, match=r"cannot be written to .No space left on device"), Claims(folder, "mine").hold(KEY):
         pytest.fail("nothing is claimed")
 
 
