@@ -28,9 +28,9 @@ from .local import LocalWorkers
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-_DEATHS = 10  # workers that may die before a job begins to count, at its import of torch, say
+_DEATHS = 10  # workers that a job may lose before it begins, at the import of torch, say, or where it cannot be claimed
 _SHORT = 0.5  # seconds below which a job is short: after Ctrl-C one more of them is done
-_LOOK = 1.0  # seconds between two looks at which workers there are
+_LOOK = 0.5  # seconds between two looks at which workers there are
 _GATHER = 20.0  # seconds that fetching an answer may take
 _ALONE = 10.0  # seconds without any worker after which a person is told
 
@@ -104,7 +104,7 @@ class _Dispatch:
         self._landed: queue.Queue[str] = queue.Queue()
         self._workers: list[str] = []
         self._lasted: dict[str, float] = {}
-        self._given_up: Counter[tuple[int, str]] = Counter()
+        self._lost: Counter[tuple[int, str]] = Counter()
         self._looked = 0.0
         self._alone_since: float | None = time.monotonic()
         self._number = 0
@@ -115,20 +115,18 @@ class _Dispatch:
         while self._agenda:
             if self._local is not None:
                 self._local.tend()
+            if time.monotonic() - self._looked > _LOOK:
+                yield from self._look()
             if not stop.asked:
                 self._give_out()
             elif not self._flying:
                 return
-            try:
-                name = self._landed.get(timeout=0.1 if self._flying else 0.05)
-            except queue.Empty:
-                self._look_for_lost()
-                continue
-            yield from self._land(name)
+            with suppress(queue.Empty):
+                yield from self._land(self._landed.get(timeout=0.1 if self._flying else 0.05))
 
     def _give_out(self) -> None:
         flying = Counter(worker for _, _, worker in self._flying.values())
-        for worker in self._present():
+        for worker in self._workers:
             # Where jobs are short the next one waits at the worker, so that the way there and back costs nothing.
             for _ in range((2 if self._lasted.get(worker, _SHORT) < _SHORT else 1) - flying[worker]):
                 job = self._agenda.next(worker)
@@ -141,12 +139,14 @@ class _Dispatch:
         self._number += 1
         name = f"tmi-{self._orders.run}-{self._number}"
         order = order_of(job, self._orders)
-        # Another worker takes over if this one goes away.
-        future = self._client.submit(work, order, key=name, workers=[worker], allow_other_workers=True, pure=False)
+        # There and nowhere else: what becomes of it if that worker goes away is decided here, see _look.
+        future = self._client.submit(work, order, key=name, workers=[worker], allow_other_workers=False, pure=False)
         self._flying[name] = future, job, worker
         future.add_done_callback(lambda done: self._landed.put(done.key))
 
     def _land(self, name: str) -> Iterator[Outcome]:
+        from distributed.scheduler import KilledWorker
+
         from .worker import outcome_of
 
         if name not in self._flying:
@@ -159,39 +159,41 @@ class _Dispatch:
                 self._local.worked()
                 how = dict.fromkeys(self._local.ends[pid] for pid in outcome.ended if pid in self._local.ends)
                 outcome.message += f" ({', '.join(how)})" if how else ""
+        except (TimeoutError, KilledWorker):
+            outcome = self._again(job)  # its worker ended, perhaps before its answer was fetched: then the store has it
         except EngineError:
             raise
         except Exception as error:
-            if isinstance(error, TimeoutError) and future.status != "error":
-                # The worker ended before its answer was fetched: given out again, the work is found in the store.
-                outcome = Outcome(job.planned, job.stage, busy=True)
-            else:
-                outcome = self._lost(job, error)
+            # Code that cannot be imported there, a scheduler that is gone: it would be the same for every other cell.
+            why = f"{type(error).__name__}: {error}"
+            raise EngineError(f"the workers cannot go on ({why}); what is finished is kept") from error
         finally:
             future.release()
         yield from self._agenda.done(job, outcome)
 
-    def _lost(self, job: Job, error: Exception) -> Outcome:
-        from distributed.scheduler import KilledWorker
+    def _look(self) -> Iterator[Outcome]:
+        """See which workers there are; what those had that went away is given out again."""
+        self._looked = time.monotonic()
+        gone = any(future.status in ("cancelled", "lost") for future, _, _ in self._flying.values())
+        try:
+            self._workers = sorted(self._client.nthreads())
+        except Exception:
+            gone = True
+        if gone:  # a scheduler that goes away takes its futures with it
+            raise EngineError("the scheduler is gone; what is finished is kept, and the next run goes on from there")
+        self._tell_if_alone()
+        for name, (future, job, worker) in list(self._flying.items()):
+            if worker not in self._workers and not future.done():
+                del self._flying[name]
+                future.cancel()
+                yield from self._agenda.done(job, self._again(job))
 
-        if isinstance(error, KilledWorker):
-            # The scheduler has given up, by a number of its own. Claims count how often the work itself was begun.
-            self._given_up[id(job.planned), job.stage] += 1
-            if self._given_up[id(job.planned), job.stage] <= self._orders.attempts:
-                return Outcome(job.planned, job.stage, busy=True)
-            return Outcome(job.planned, job.stage, message="its worker ended again and again", failed=job.stage)
-        # Code that cannot be imported there, a scheduler that is gone: it would be the same for every other cell.
-        raise EngineError(f"the workers cannot go on ({type(error).__name__}: {error}); what is finished is kept") from error
-
-    def _present(self) -> list[str]:
-        if time.monotonic() - self._looked > _LOOK:
-            self._looked = time.monotonic()
-            try:
-                self._workers = sorted(self._client.nthreads())
-            except Exception as error:
-                raise EngineError(f"the scheduler is gone ({type(error).__name__}: {error}); what is finished is kept") from error
-            self._tell_if_alone()
-        return self._workers
+    def _again(self, job: Job) -> Outcome:
+        """A job that was lost is as good as one that another run is at: its turn comes again. Claims say when it is enough."""
+        self._lost[id(job.planned), job.stage] += 1
+        if self._lost[id(job.planned), job.stage] <= _DEATHS + self._orders.attempts:
+            return Outcome(job.planned, job.stage, busy=True)
+        return Outcome(job.planned, job.stage, message="its worker ended again and again", failed=job.stage)
 
     def _tell_if_alone(self) -> None:
         if self._workers:
@@ -200,24 +202,15 @@ class _Dispatch:
             self._alone_since = None
             warnings.warn("the scheduler has no workers yet; the run waits for them", stacklevel=2)
 
-    def _look_for_lost(self) -> None:
-        """A scheduler that goes away takes its futures with it, and tells nobody."""
-        if any(future.status in ("cancelled", "lost") for future, _, _ in self._flying.values()):
-            raise EngineError("the scheduler is gone; what is finished is kept, and the next run goes on from there")
-        self._present()
-
 
 @contextmanager
 def _local(workers: int, memory: int, threads: int, attempts: int) -> Iterator[tuple[Client, LocalWorkers]]:
     """A scheduler in this process, and workers in processes of their own."""
-    import dask
     from distributed import Client, LocalCluster
 
-    settings = {"distributed.scheduler.allowed-failures": _DEATHS + attempts}
     where = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with (
         _quiet(),
-        dask.config.set(settings),
         LocalCluster(n_workers=0, silence_logs=logging.CRITICAL, **where) as cluster,
         Client(cluster, set_as_default=False) as client,
         LocalWorkers(cluster.scheduler_address, workers, memory, threads, attempts) as local,
