@@ -41,8 +41,8 @@ def firing_rates(results: Mapping[str, tmi.ProbeResult]) -> Figure:
             rate = np.sort(result.arrays[f"firing_rate.{layer}"].values)[::-1]
             edges = np.linspace(0, 1, len(rate) + 1)
             axis.stairs(rate, edges, baseline=None, color=colors[name], linewidth=1.6)
-            neurons.append(f"{name} {len(rate):,}")
-        axis.set_title("\n".join([layer, "neurons: " + ", ".join(neurons)]), fontsize=8)
+            neurons.append(f"{name}: {len(rate):,} neurons")
+        axis.set_title("\n".join([layer, *neurons]), fontsize=7)
         axis.set_ylim(-0.03, 1.03)
         axis.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
         axis.set_xlabel("neurons, the busiest first")
