@@ -21,6 +21,7 @@ from typing import Any
 from tmi.plan import Planned
 from tmi.store import Store, Stored, files
 from tmi.store import claims as claiming
+from tmi.store.failures import Failures
 from tmi.store.results import from_row
 
 from . import toys
@@ -125,7 +126,7 @@ def watch(board: Board) -> None:
     show(Store, "read_all", lambda *_: "asking the store")
     show(Store, "prepare", lambda *_: "preparing the store")
     show(Store, "_write", lambda store, kind, *_: written[kind])
-    show(Store, "write_failure", lambda *_: "writing a failure")
+    show(Failures, "write", lambda *_: "writing a failure")
     show(claiming.Claims, "_take", lambda *_: "claiming")
     show(work.Bench, "_run", lambda bench, planned, stage, *_: stages[stage])
     show(index.Index, "add", lambda *_: "writing the index")
