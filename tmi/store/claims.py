@@ -7,6 +7,8 @@ begun and not finished, by which a cell that kills its worker is recognised.
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import re
 import socket
@@ -147,12 +149,15 @@ class Claims:
     def _create(self, path: Path, claim: Claim) -> None:
         # By a link: a claim is never there without saying whose it is.
         written = path.with_name(temporary_name(path.name))
-        write_json(written, asdict(claim))
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            written.write_text(json.dumps(asdict(claim)), encoding="utf-8")
             os.link(written, path)
         except FileExistsError:
             raise
-        except OSError:  # a file system without links
+        except OSError as error:  # a file system without links
+            if error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES):
+                raise
             with path.open("x") as file:
                 file.write(written.read_text(encoding="utf-8"))
         finally:

@@ -7,11 +7,13 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from tmi import StoreError
 from tmi.store import claims as module
+from tmi.store import files
 from tmi.store.claims import Busy, Claims, WornOut, is_alive, read, sweep
 
 KEY = "a" * 64
@@ -49,6 +51,19 @@ def test_a_claim_stands_while_the_work_goes_on(folder):
     assert list(folder.iterdir()) == []
     with other.hold(KEY):
         assert read(folder / KEY).ended == ()
+
+
+def test_what_a_kill_leaves_of_a_claim_is_swept(folder, monkeypatch):
+    """Killed between writing and linking: the name says whose it is, so that it can be swept up."""
+    monkeypatch.setattr(os, "link", lambda *_: os._exit(0))
+    child = os.fork()
+    if not child:
+        with Claims(folder, "mine").hold(KEY):
+            pass
+    os.waitpid(child, 0)
+    assert len(list(folder.iterdir())) == 1
+    assert files.sweep(folder) == 1
+    assert list(folder.iterdir()) == []
 
 
 def test_nothing_is_claimed_for_what_nobody_else_can_use(folder):
@@ -122,10 +137,10 @@ def test_what_is_no_file_is_no_claim(folder):
 
 
 def test_a_full_disk_is_said(folder, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(module, "write_json", full)
+    monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(StoreError, match=r"cannot be written to .No space left on device"), Claims(folder, "mine").hold(KEY):
         pytest.fail("nothing is claimed")
 
