@@ -33,6 +33,11 @@ class Planned:
     key: str | None
 
     @property
+    def keys(self) -> dict[str, str | None]:
+        """The keys by what is made on the way: ``"dataset"``, ``"network"``, ``"probe"``."""
+        return {"dataset": self.dataset_key, "network": self.network_key, "probe": self.key}
+
+    @property
     def dataset_id(self) -> Hashable:
         """The same for cells that share a data set."""
         return self.dataset_key or _id(self.cell.dataset, self.cell.seed)

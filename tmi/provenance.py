@@ -61,9 +61,8 @@ def record_of(
         "finished": now(),
         "warnings": list(warnings),
     }
-    upstream = {"dataset": planned.dataset_key, "network": planned.network_key}
     if kind != "dataset":
-        made["keys"] = {name: upstream[name] for name in [choice.kind for choice in choices[:-1]]}
+        made["keys"] = {choice.kind: planned.keys[choice.kind] for choice in choices[:-1]}
     if notes is not None:
         made["data"] = dict(notes)
     revisions = {choice.component.plugin.name: revision for choice in choices if (revision := _revision(choice))}

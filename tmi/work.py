@@ -35,6 +35,7 @@ Stage = Literal["dataset", "network", "probe"]
 Keep = Literal["all", "networks", "results"]
 """What is kept in the store: results with their networks and data sets, with their networks, or alone."""
 
+_DOING: dict[Stage, str] = {"dataset": "making the data set", "network": "building the network", "probe": "the probe"}
 _SAMPLE = 8  # images on which a restored network must agree with the one that was kept
 
 
@@ -266,8 +267,7 @@ class Bench:
                 yield
         except WornOut as worn:
             times = {1: "once", 2: "twice"}.get(self._claims.attempts, f"{self._claims.attempts} times")
-            what = {"dataset": "making the data set", "network": "building the network", "probe": "the probe"}[stage]
-            raise _Failed(stage, WorkerEnded(f"{what} ended its worker process {times}"), ended=worn.pids) from None
+            raise _Failed(stage, WorkerEnded(f"{_DOING[stage]} ended its worker process {times}"), ended=worn.pids) from None
 
     def _probe(self, planned: Planned, built: _Made, generated: _Made, outcome: Outcome) -> None:
         network: Network = built.value
@@ -343,10 +343,9 @@ class _Failed(Exception):
         self.traceback = _text_block("".join(traceback.format_exception(error)))
 
 
-def too_long(seconds: float | None, stage: str) -> str:
+def too_long(seconds: float | None, stage: Stage) -> str:
     """Say that a time limit was reached."""
-    what = {"dataset": "making the data set", "network": "building the network", "probe": "the probe"}[stage]
-    return f"{what} took longer than the limit of {seconds:g} s"
+    return f"{_DOING[stage]} took longer than the limit of {seconds:g} s"
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from . import toys
 from .rows import Part, Row, scratch
@@ -94,12 +95,7 @@ def full(quick: bool, part: Part, workers: int) -> None:
                 again = toys.command(*begin, timeout=_LIMIT)  # still no space
                 said += [f"{kilobytes} kB, again: {problem}" for problem in _clear(again, "No space left")]
                 said += _lost(store, before)
-                why = _remount(disk, "size=64m")
-                if why:
-                    raise OSError(why)
-                done = toys.command(*begin, timeout=_LIMIT)
-                if done.returncode:
-                    said.append(f"{kilobytes} kB, with space: exit code {done.returncode} {done.stderr[-200:]}")
+                said += [f"{kilobytes} kB, with space: {problem}" for problem in _goes_on(disk, "size=64m", begin)]
                 said += _lost(store, before) + toys.differences(store, folder / "truth", keys)
                 said += [f"{path.name[:20]} is left" for path in store.glob("**/.*.tmp")]
         said.append(f"={stopped} disks of {', '.join(map(str, sizes))} kB; then all {len(keys)} are right; “{message[:170]}”")
@@ -133,15 +129,19 @@ def read_only(part: Part) -> None:
             again = toys.command(*begin, timeout=_LIMIT)
             said += [f"again: {problem}" for problem in _clear(again, "Read-only")]
             said += _lost(store, before)
-            why = _remount(disk, "rw")
-            if why:
-                raise OSError(why)
-            done = toys.command(*begin, timeout=_LIMIT)
-            if done.returncode:
-                said.append(f"writable again: exit code {done.returncode} {done.stderr[-200:]}")
+            said += [f"writable again: {problem}" for problem in _goes_on(disk, "rw", begin)]
             said += _lost(store, before) + toys.differences(store, folder / "truth", keys)
             there = sum(name.startswith("results") for name in before)
             said.append(f"={there} results were there and stay, then all {len(keys)} are right; “{message[:170]}”")
+
+
+def _goes_on(disk: Path, options: str, begin: tuple[Any, ...]) -> list[str]:
+    """Mount the disk so that it can be written to, and run once more; return what is wrong."""
+    why = _remount(disk, options)
+    if why:
+        raise OSError(why)
+    done = toys.command(*begin, timeout=_LIMIT)
+    return [f"exit code {done.returncode} {done.stderr[-200:]}"] if done.returncode else []
 
 
 def _alone(suite: Path, truth: Path) -> None:

@@ -30,14 +30,6 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def calls(folder: Path) -> list[str]:
-    """What was called since the last time."""
-    log = folder / "calls"
-    lines = log.read_text().splitlines() if log.exists() else []
-    log.write_text("")
-    return lines
-
-
 def run(folder, content=toys.BASE, head=PLUGINS, **more):
     return tmi.run(toys.suite(folder, content, head=head), folder / "store", **more)
 
@@ -62,12 +54,12 @@ class Seen:
 def test_cold_and_warm(folder):
     seen = Seen()
     cold = run(folder, head=PLUGINS + "\nseeds = [0, 1]", watcher=seen)
-    assert calls(folder) == ["data 0", "net 0", "probe 0 1.0", "data 1", "net 1", "probe 1 1.0"]
+    assert toys.calls(folder) == ["data 0", "net 0", "probe 0 1.0", "data 1", "net 1", "probe 1 1.0"]
     assert seen.said == [(2, 0), ("d/n/p seed 0", ""), ("d/n/p seed 1", "")]
     assert [e.cached for e in cold] == [False, False]
     warm = run(folder, head=PLUGINS + "\nseeds = [0, 1]", watcher=seen)
     assert len(seen.said) == 3, "nothing to do, nothing to tell"
-    assert calls(folder) == []
+    assert toys.calls(folder) == []
     assert [e.cached for e in warm] == [True, True]
     assert cold.rows() == warm.rows()
     for a, b in zip(cold, warm, strict=True):
@@ -92,11 +84,11 @@ def test_provenance(folder):
 
 def test_only_what_is_new_is_computed(folder):
     run(folder, head=PLUGINS + "\nseeds = [0]")
-    calls(folder)
+    toys.calls(folder)
     run(folder, toys.BASE + "[probes.q]\nuse = 'toy-probe'\nscale = 2\n", head=PLUGINS + "\nseeds = [0]")
-    assert calls(folder) == ["probe 0 2.0"], "data set and network come from the store"
+    assert toys.calls(folder) == ["probe 0 2.0"], "data set and network come from the store"
     run(folder, head=PLUGINS + "\nseeds = [1, 0]")
-    assert calls(folder) == ["data 1", "net 1", "probe 1 1.0"]
+    assert toys.calls(folder) == ["data 1", "net 1", "probe 1 1.0"]
 
 
 def test_failures_are_rows_and_never_kept(folder):
@@ -110,9 +102,9 @@ def test_failures_are_rows_and_never_kept(folder):
     )
     assert all("Traceback" in e.traceback for e in results.failed)
     assert len(list(results.store.keys())) == 1
-    calls(folder)
+    toys.calls(folder)
     again = run(folder, content)
-    assert {"bad-data 0", "bad-net 0", "bad-probe raise"} <= set(calls(folder))
+    assert {"bad-data 0", "bad-net 0", "bad-probe raise"} <= set(toys.calls(folder))
     assert len(again.failed) == 7
     with pytest.raises(tmi.UnknownNameError, match=r"there is no result .ValueError: the toy is broken"):
         again.load(again.failed[0])
@@ -185,31 +177,31 @@ def test_failures_are_remembered_until_they_are_mended(folder, monkeypatch):
     assert (found.entries[0].message, found.entries[0].traceback) == (first.entries[0].message, first.entries[0].traceback)
     assert "in toy_probe" in found.entries[0].traceback
     monkeypatch.delenv("BROKEN")
-    calls(folder)
+    toys.calls(folder)
     again = run(folder, content, retry_failed=True)
     assert [e.status for e in again] == ["ok", "missing"], "only what had failed"
-    assert calls(folder) == ["probe 0 1.0"]
+    assert toys.calls(folder) == ["probe 0 1.0"]
     assert Store(folder / "store").failures.keys() == set()
     assert [e.status for e in run(folder, content)] == ["ok", "ok"]
-    assert calls(folder) == ["probe 0 2.0"]
+    assert toys.calls(folder) == ["probe 0 2.0"]
 
 
 def test_a_later_run_tries_what_failed_again(folder):
     content = toys.BASE.replace("toy-probe", "bad-probe")
     for _ in range(2):
         assert len(run(folder, content).failed) == 1
-        assert [c for c in calls(folder) if c.startswith("bad")] == ["bad-probe raise"]
+        assert [c for c in toys.calls(folder) if c.startswith("bad")] == ["bad-probe raise"]
 
 
 @pytest.mark.parametrize(("keep", "kinds"), [("all", {"dataset", "network"}), ("networks", {"network"}), ("results", set())])
 def test_what_is_kept(folder, keep, kinds):
     results = run(folder, toys.BASE + "[probes.q]\nuse = 'toy-probe'\nscale = 2\n", keep=keep)
     assert {kind for kind in ("dataset", "network") if list(results.store.keys(kind))} == kinds
-    assert calls(folder) == ["data 0", "net 0", "probe 0 1.0", "probe 0 2.0"], "once in a run in any case"
+    assert toys.calls(folder) == ["data 0", "net 0", "probe 0 1.0", "probe 0 2.0"], "once in a run in any case"
     assert len(list(results.store.keys())) == 2
     run(folder, toys.BASE + "[probes.r]\nuse = 'toy-probe'\nscale = 3\n", keep=keep)
     made = [name for kind, name in (("dataset", "data 0"), ("network", "net 0")) if kind not in kinds]
-    assert calls(folder) == [*made, "probe 0 3.0"]
+    assert toys.calls(folder) == [*made, "probe 0 3.0"]
     with pytest.raises(InputError, match="keep 'nothing' is unknown"):
         run(folder, keep="nothing")
 
@@ -218,7 +210,7 @@ def test_fail_fast(folder):
     content = toys.BASE + "[probes.bad]\nuse = 'bad-probe'\n"
     results = run(folder, content, head=PLUGINS + "\nseeds = [0, 1]", fail_fast=True)
     assert [e.status for e in results] == ["ok", "failed", "missing", "missing"]
-    assert not [c for c in calls(folder) if c.endswith("1")]
+    assert not [c for c in toys.calls(folder) if c.endswith("1")]
     assert [e.status for e in run(folder, content, head=PLUGINS + "\nseeds = [0, 1]")] == ["ok", "failed", "ok", "failed"]
 
 
@@ -247,7 +239,7 @@ def test_a_store_that_cannot_be_is_said_first(folder, where):
     (folder / "file").write_text("")
     with pytest.raises(StoreError, match=r"store .*file"):
         tmi.run(toys.suite(folder), folder / where)
-    assert calls(folder) == []
+    assert toys.calls(folder) == []
 
 
 def test_an_unwritable_store_is_said_first(folder, monkeypatch):
@@ -257,7 +249,7 @@ def test_an_unwritable_store_is_said_first(folder, monkeypatch):
     monkeypatch.setattr(Path, "touch", refuse)
     with pytest.raises(StoreError, match="cannot be written to"):
         run(folder)
-    assert calls(folder) == []
+    assert toys.calls(folder) == []
 
 
 def test_a_disk_that_fills_up_keeps_what_was_done(folder, monkeypatch):
@@ -273,21 +265,21 @@ def test_a_disk_that_fills_up_keeps_what_was_done(folder, monkeypatch):
     with pytest.raises(StoreError, match=r"No space left on device.; the 2 results that there are stay, and the next run"):
         run(folder, head=head)
     monkeypatch.setattr(os, "fsync", before)
-    calls(folder)
+    toys.calls(folder)
     results = run(folder, head=head)
     assert [e.cached for e in results] == [True, True, False, False]
-    assert calls(folder) == ["probe 2 1.0", "data 3", "net 3", "probe 3 1.0"]
+    assert toys.calls(folder) == ["probe 2 1.0", "data 3", "net 3", "probe 3 1.0"]
 
 
 def test_a_damaged_file_is_computed_again(folder):
     (first,) = run(folder)
     path = Store(folder / "store").path(first.key)
     path.write_bytes(path.read_bytes()[:-9])
-    calls(folder)
+    toys.calls(folder)
     with pytest.warns(UserWarning, match="is damaged"):
         (second,) = run(folder)
     assert not second.cached
-    assert calls(folder) == ["probe 0 1.0"]
+    assert toys.calls(folder) == ["probe 0 1.0"]
     assert second.metrics == first.metrics
     assert run(folder).entries[0].cached
 
@@ -295,10 +287,10 @@ def test_a_damaged_file_is_computed_again(folder):
 def test_collect_computes_nothing(folder):
     suite = toys.suite(folder, head=PLUGINS + "\nseeds = [0, 1]")
     tmi.run(suite, folder / "store", only=["seed 1"])
-    calls(folder)
+    toys.calls(folder)
     found = collect(suite, folder / "store")
     assert [e.status for e in found] == ["missing", "ok"]
-    assert calls(folder) == []
+    assert toys.calls(folder) == []
     assert [str(e) for e in collect(suite, folder / "store", only=["seed 0"])] == ["d/n/p seed 0"]
     assert [e.status for e in collect(suite, folder / "nosuch")] == ["missing"] * 2
     assert not (folder / "nosuch").exists()
@@ -344,8 +336,8 @@ def test_without_a_fingerprint_nothing_is_kept(folder):
 def test_settings_of_a_run_that_make_no_sense(folder, how):
     with pytest.raises(InputError, match="|".join(how)):
         run(folder, **how)
-    assert calls(folder) == []
-    assert calls(folder) == []
+    assert toys.calls(folder) == []
+    assert toys.calls(folder) == []
 
 
 def test_mistakes_come_before_any_work(folder):
@@ -353,7 +345,7 @@ def test_mistakes_come_before_any_work(folder):
         run(folder, toys.BASE + "[probes.q]\nuse = 'nosuch'")
     with pytest.raises(SuiteError, match="fits no cell"):
         run(folder, only=["nosuch"])
-    assert calls(folder) == []
+    assert toys.calls(folder) == []
     assert not (folder / "store").exists()
 
 
@@ -460,11 +452,11 @@ def test_ctrl_c_and_again(folder, number):
     assert 3 <= kept < 15
     assert list((folder / "store").rglob("*.tmp")) == []
     assert list((folder / "store" / "claims").iterdir()) == []
-    first = [c for c in calls(folder) if c.startswith("probe")]
+    first = [c for c in toys.calls(folder) if c.startswith("probe")]
     assert len(first) == kept, "what was running was finished and kept"
     results = tmi.run(folder / "suite.toml", store)
     assert sum(e.cached for e in results) == kept
-    second = [c for c in calls(folder) if c.startswith("probe")]
+    second = [c for c in toys.calls(folder) if c.startswith("probe")]
     assert len(second) == 15 - kept
     assert not set(first) & set(second)
 
@@ -500,13 +492,13 @@ def test_ctrl_c_with_workers(folder, times):
     assert 3 <= kept < 40
     assert list((folder / "store").rglob("*.tmp")) == []
     if times == 1:
-        assert len([c for c in calls(folder) if c.startswith("probe")]) == kept, "what was running was finished and kept"
+        assert len([c for c in toys.calls(folder) if c.startswith("probe")]) == kept, "what was running was finished and kept"
 
 
 def test_cells_with_equal_settings_are_computed_once(folder):
     same = '[probes.same]\nuse = "toy-probe"\n[datasets.e]\nuse = "toy-data"\n'
     results = tmi.run(toys.suite(folder, toys.BASE + same), folder / "store")
-    assert calls(folder) == ["data 0", "net 0", "probe 0 1.0"]
+    assert toys.calls(folder) == ["data 0", "net 0", "probe 0 1.0"]
     assert [(e.dataset, e.probe, e.status, e.cached) for e in results] == [
         (d, p, "ok", False) for d in ("d", "e") for p in ("p", "same")
     ]
@@ -517,7 +509,7 @@ def test_cells_with_equal_settings_fail_together(folder):
     text = toys.BASE.replace("toy-probe", "bad-probe") + '[probes.same]\nuse = "bad-probe"\n'
     results = tmi.run(toys.suite(folder, text), folder / "store")
     assert [e.probe for e in results.failed] == ["p", "same"]
-    assert calls(folder).count("bad-probe raise") == 1
+    assert toys.calls(folder).count("bad-probe raise") == 1
 
 
 def test_the_engine_is_closed_when_its_consumer_fails(folder, monkeypatch):

@@ -148,6 +148,14 @@ def plugin(folder: Path, name: str = "toys", text: str = TOYS) -> Path:
     return file
 
 
+def calls(folder: Path) -> list[str]:
+    """What the toys were called for since the last time, where ``TMI_TOY_LOG`` is ``folder / "calls"``."""
+    log = folder / "calls"
+    lines = log.read_text().splitlines() if log.exists() else []
+    log.write_text("")
+    return lines
+
+
 def suite(folder: Path, text: str = BASE, *, head: str = 'plugins = ["toys.py"]', name: str = "suite.toml") -> Path:
     """Write a suite beside the toys."""
     file = folder / name

@@ -1,7 +1,7 @@
 """Engines: how the cells of a plan that are not in the store are computed.
 
-An engine is a function ``(cells, job) -> iterator of outcomes``, one outcome a cell, in whatever order they are done. `serial` is
-here; `tmi.engines.cluster` has the one for several processes and machines, on Dask.
+An engine is a function ``(cells, orders) -> iterator of outcomes``, one outcome a cell, in whatever order they are done. `serial`
+is here; `tmi.engines.cluster` has the one for several processes and machines, on Dask.
 """
 
 from __future__ import annotations

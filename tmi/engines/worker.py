@@ -46,7 +46,7 @@ def order_of(job: Job, orders: Orders) -> str:
             "stage": job.stage,
             "seed": cell.seed,
             "choices": [[c.kind, c.label, c.component.name, c.params, c.swept] for c in cell.choices],
-            "keys": [planned.dataset_key, planned.network_key, planned.key],
+            "keys": planned.keys,
         }
     )
 
@@ -112,9 +112,11 @@ class _Worker:
         problem = self._problem(planned, asked)
         if problem:
             return {"problem": problem}
-        key = dict(zip(("dataset", "network", "probe"), asked["keys"], strict=True))[stage]
+        key = planned.keys[stage]
         before = self._store.failures.read(key) if key is not None else None
-        if before is not None and before.run == self.run:  # an earlier attempt could not be interrupted, see _give_up
+        if (
+            key is not None and before is not None and before.run == self.run
+        ):  # an earlier attempt could not be interrupted, see _give_up
             if stage != "probe":  # of a cell it is kept, as the failure of that cell
                 self._store.failures.clear(key)
             return _answer(Outcome(planned, stage, failed=stage, message=before.message), [])
@@ -140,13 +142,13 @@ class _Worker:
             return (
                 f"worker on {_here()}: does not see the store {self._store.folder}; it must be a folder that all machines share"
             )
-        if [planned.dataset_key, planned.network_key, planned.key] != asked["keys"]:
+        if planned.keys != asked["keys"]:
             return f"worker on {_here()}: has other code, data or versions of libraries than the process that asked it"
         return ""
 
     def _give_up(self, planned: Planned, stage: Stage) -> None:
         """Leave word, and end this process: a library does not come back to Python. The job is then given out again."""
-        key = {"dataset": planned.dataset_key, "network": planned.network_key, "probe": planned.key}[stage]
+        key = planned.keys[stage]
         if key is not None:
             message = too_long(self._timeout, stage)
             self._store.failures.write(key, Failure(str(planned.cell), message, run=self.run, finished=now()))

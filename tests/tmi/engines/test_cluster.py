@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,14 +26,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("TMI_TOY_LOG", str(tmp_path / "calls"))
     toys.plugin(tmp_path)
     return tmp_path
-
-
-def calls(folder: Path) -> list[str]:
-    """What was called since the last time."""
-    log = folder / "calls"
-    lines = log.read_text().splitlines() if log.exists() else []
-    log.write_text("")
-    return lines
 
 
 TRAINED = """
@@ -69,9 +60,9 @@ network = "sgd"
 def test_workers_do_what_one_process_does(folder):
     suite = toys.suite(folder, TRAINED, head=PLUGINS + "\nseeds = [0, 1, 2]")
     alone = tmi.run(suite, folder / "alone", threads=1)
-    calls(folder)
+    toys.calls(folder)
     together = tmi.run(suite, folder / "together", workers=2, threads=1)
-    said = calls(folder)
+    said = toys.calls(folder)
     assert [e.status for e in together] == [e.status for e in alone]
     assert {e.status for e in together} == {"ok", "failed"}
     for a, b in zip(alone, together, strict=True):
@@ -99,7 +90,7 @@ def test_a_data_set_that_cannot_be_made_is_tried_once(folder):
         + "[datasets.bad]\nuse = 'bad-data'\nhow = 'tmi'\n[networks.bad]\nuse = 'bad-net'\n[networks.m]\nuse = 'toy-net'\n"
     )
     results = tmi.run(toys.suite(folder, content), folder / "store", workers=2)
-    assert calls(folder).count("bad-data 0") == 1
+    assert toys.calls(folder).count("bad-data 0") == 1
     bad = [e for e in results if e.dataset == "bad"]
     assert len(bad) == 3
     assert {(e.status, e.message, e.mistake) for e in bad} == {("failed", "the toy is broken", True)}
