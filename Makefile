@@ -49,4 +49,6 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.installed
 	@echo "Installing what tests, checks and docs need into $(VENV)."
 	@$(PIP) --editable '.[dev]'
+	@# Quantus asks for the OpenCV that needs a screen's libraries; the other one, which is there, serves it as well.
+	@$(PIP) --no-deps quantus
 	@touch $@

@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .apart import Separation, separation
+    from .attribution import attribution_measure, attribution_method
     from .dataset import Dataset, Scenes
     from .errors import (
         DamagedFileError,
@@ -63,6 +64,7 @@ _HOME = {
     "result": ("ProbeResult", "LabelledArray", "MetricInfo"),
     "hookspecs": ("hookimpl",),
     "keys": ("external",),
+    "attribution": ("attribution_method", "attribution_measure"),
     "progress": ("track",),
     "trained": ("train_once",),
     "registry": ("names", "describe", "generate", "build", "probe"),
@@ -98,6 +100,8 @@ __all__ = [
     "TileClass",
     "TmiError",
     "UnknownNameError",
+    "attribution_measure",
+    "attribution_method",
     "build",
     "describe",
     "external",

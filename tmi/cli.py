@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .registry import Registry
     from .results import Results
 
-KINDS = ("dataset", "network", "probe", "suite", "report")
+KINDS = ("dataset", "network", "probe", "method", "measure", "suite", "report")
 
 
 class _Group(click.Group):
@@ -169,7 +169,7 @@ def run(
 @click.argument("kind", required=False, type=click.Choice(KINDS))
 @_plugin
 def list_(kind: str | None, plugins: tuple[str, ...]) -> None:
-    """List what is registered: data sets, networks, probes, suites and reports, or one KIND of them."""
+    """List what is registered: data sets, networks, probes, attribution methods and measures, suites and reports, or one KIND."""
     registry = _registry(plugins)
     for one in [kind] if kind else KINDS:
         found = [registry.find(one, name) for name in registry.names(one)]

@@ -1,4 +1,4 @@
-"""The five hooks through which everything enters tmi: its own plug-ins and everybody's.
+"""The seven hooks through which everything enters tmi: its own plug-ins and everybody's.
 
 Each returns names and where to find what they stand for, ``"module:function"`` (imported when first used) or the function itself.
 """
@@ -33,6 +33,16 @@ def tmi_network_builders() -> Targets:  # type: ignore[empty-body]
 @hookspec
 def tmi_probes() -> Targets:  # type: ignore[empty-body]
     """Name probes: ``def f(network: tmi.Network, data: tmi.Dataset, *, …) -> tmi.ProbeResult``."""
+
+
+@hookspec
+def tmi_attribution_methods() -> Targets:  # type: ignore[empty-body]
+    """Name attribution methods: ``def f(module, images, targets, *, …) -> maps``."""
+
+
+@hookspec
+def tmi_attribution_measures() -> Targets:  # type: ignore[empty-body]
+    """Name measures of attributions: ``def f(maps, truth, *, …) -> scores``."""
 
 
 @hookspec

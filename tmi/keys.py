@@ -15,6 +15,7 @@ import json
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,6 +42,8 @@ _CORE = (
     "seeds",
     "params",
     "registry",
+    "references",
+    "attribution",
     "trained",
 )
 
@@ -191,6 +194,15 @@ def _fingerprint(module: str, file: Path) -> _Fingerprint:
 
 
 def _source(module: str) -> Path:
+    top, _, rest = module.partition(".")
+    if rest:  # asked by its name, a submodule's packages would be imported
+        with suppress(ImportError, ValueError):
+            spec = find_spec(top)
+            for place in (spec.submodule_search_locations or []) if spec else []:
+                inside = Path(place).joinpath(*rest.split("."))
+                for candidate in (inside.with_name(f"{inside.name}.py"), inside / "__init__.py"):
+                    if candidate.exists():
+                        return candidate
     try:
         spec = find_spec(module)
     except Exception as error:  # finding a submodule runs its package, and that may raise anything

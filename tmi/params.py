@@ -14,9 +14,9 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -33,10 +33,29 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 """A share, from 0 to 1."""
 
+
+@dataclass(frozen=True)
+class Named:
+    """Marks a setting that names a registered component; see `tmi.references`."""
+
+    kind: str
+
+
+if TYPE_CHECKING:  # a name where it is set, a `tmi.references.Reference` where the function is called
+    from typing import TypeAlias
+
+    Method: TypeAlias = Any
+    Measure: TypeAlias = Any
+else:
+    Method = Annotated[str, Named("method")]
+    """An attribution method by its name, with settings of its own in brackets: ``"integrated-gradients(steps=200)"``."""
+    Measure = Annotated[str, Named("measure")]
+    """A measure of attributions by its name, with settings of its own in brackets."""
+
 REQUIRED: Any = inspect.Parameter.empty
 
-# Not settings: the runner hands them over.
-_GIVEN = ("seed",)
+GIVEN = ("seed",)
+"""No settings: the runner hands them over."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +89,15 @@ class Parameter:
         return _type_text(self.type)
 
 
-def parameters(function: Callable[..., Any]) -> dict[str, Parameter]:
+def parameters(function: Callable[..., Any], given: Collection[str] = GIVEN) -> dict[str, Parameter]:
     """Read a plug-in function's settings from its signature.
 
     Parameters
     ----------
     function : callable
-        Its keyword-only parameters, except ``seed``, are the settings.
+        Its keyword-only parameters are the settings.
+    given : collection of str
+        Those that are none, for they are handed over.
 
     Returns
     -------
@@ -88,7 +109,7 @@ def parameters(function: Callable[..., Any]) -> dict[str, Parameter]:
     PluginError
         If a setting has neither annotation nor default, an annotation cannot be resolved, or a default is not of its own type.
     """
-    found = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name not in _GIVEN]
+    found = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name not in given]
     while isinstance(function, functools.partial):
         function = function.func
     function = inspect.unwrap(function)
@@ -135,6 +156,8 @@ def check_value(parameter: Parameter, value: Any) -> Any:
     """
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         value = value.item()  # as loops over arrays give them
+    if named_kind(parameter.type) and _functions(value):
+        return value  # a function stands for itself
     try:
         result = msgspec.convert(value, parameter.type, strict=True)
     except msgspec.ValidationError as error:
@@ -152,6 +175,13 @@ def check_value(parameter: Parameter, value: Any) -> Any:
     return result
 
 
+def _functions(value: Any) -> bool:
+    """Whether a value is a function, or a list of names with a function among them."""
+    if isinstance(value, list):
+        return any(map(callable, value)) and all(callable(one) or isinstance(one, str) for one in value)
+    return callable(value)
+
+
 def _choices(kind: Any) -> list[str]:
     """Every word that a type allows, however deep in it."""
     if typing.get_origin(kind) is typing.Literal:
@@ -167,16 +197,27 @@ def _finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def check(function: Callable[..., Any], given: Mapping[str, Any], name: str = "") -> tuple[dict[str, Any], list[str]]:
+def named_kind(kind: Any) -> str | None:
+    """Return which kind of component a setting of this type names, alone or in a list; None for a plain setting."""
+    if typing.get_origin(kind) is Annotated:
+        return next((meta.kind for meta in kind.__metadata__ if isinstance(meta, Named)), None)
+    return next(filter(None, map(named_kind, typing.get_args(kind))), None)
+
+
+def check(
+    function: Callable[..., Any], settings: Mapping[str, Any], name: str = "", given: Collection[str] = GIVEN
+) -> tuple[dict[str, Any], list[str]]:
     """Check settings against a function's schema, and fill in the defaults.
 
     Parameters
     ----------
     function : callable
-    given : mapping
+    settings : mapping
         Setting names to values.
     name : str
         What to call the function in messages.
+    given : collection of str
+        See `parameters`.
 
     Returns
     -------
@@ -185,14 +226,14 @@ def check(function: Callable[..., Any], given: Mapping[str, Any], name: str = ""
     problems : list of str
         One line for each thing that is wrong; empty if all is well.
     """
-    schema = parameters(function)
+    schema = parameters(function, given)
     owner = repr(name) if name else getattr(function, "__name__", "the function")
-    problems = [f"{key}: {owner} has no such parameter{did_you_mean(key, schema)}" for key in given if key not in schema]
+    problems = [f"{key}: {owner} has no such parameter{did_you_mean(key, schema)}" for key in settings if key not in schema]
     values = {}
     for key, parameter in schema.items():
-        if key in given:
+        if key in settings:
             try:
-                values[key] = check_value(parameter, given[key])
+                values[key] = check_value(parameter, settings[key])
             except InputError as error:
                 problems.append(f"{key}: {error}")
         elif parameter.required:
@@ -217,6 +258,8 @@ def _documented(docstring: str) -> dict[str, str]:
 def _type_text(kind: Any) -> str:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
+        if named_kind(kind):
+            return f"name of a {named_kind(kind)}"
         signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "min_length": "length ≥", "max_length": "length ≤"}
         limits = [
             f"{sign} {getattr(meta, key)}"

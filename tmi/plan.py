@@ -9,6 +9,8 @@ from typing import Any
 
 from . import keys
 from .errors import SuiteError, TmiError
+from .plugins import Component
+from .references import references
 from .registry import Registry
 from .suite import Cell, Choice, Suite
 
@@ -72,7 +74,7 @@ def make_plan(suite: Suite, only: str | Iterable[str] = ()) -> list[Planned]:
     if not cells:
         names = sorted({cell.labels for cell in suite.cells})
         raise SuiteError([f"--only {', '.join(patterns)}: fits no cell; there are: {', '.join(names)}"])
-    makers = Keys()
+    makers = Keys(suite.registry)
     return [Planned(cell, suite.registry, *makers.of(cell)) for cell in cells]
 
 
@@ -85,9 +87,16 @@ def _fits(cell: Cell, pattern: str) -> bool:
 
 
 class Keys:
-    """Keys of cells; those of data sets and networks are computed once."""
+    """Keys of cells; those of data sets and networks are computed once.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    registry : Registry
+        Where the methods and measures that settings name are found.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
         self._known: dict[tuple[object, ...], str | None] = {}
         self._kept: list[Choice] = []
         self._outside: dict[int, object] = {}
@@ -113,11 +122,9 @@ class Keys:
         return self._known[known]
 
     def _make(self, choice: Choice, seed: int, upstream: tuple[str | None, ...]) -> str | None:
-        label = f"{choice.kind} {choice.component.name}"
-        if label not in self._code:
-            self._code[label] = choice.component.fingerprint()
-        code = self._code[label]
-        if code is None or None in upstream:
+        named = references(self._registry, choice.component, choice.params)
+        codes = [self._code_of(component) for component in (choice.component, *(one.component for one in named))]
+        if None in codes or None in upstream:
             return None
         make: Any = {
             "dataset": keys.dataset_key,
@@ -125,10 +132,20 @@ class Keys:
             "probe": keys.result_key,
         }[choice.kind]
         try:
-            made: str = make(choice.component.name, code, choice.params, seed, *upstream, outside=self._read(choice))
+            outside = self._read(choice)
+            if named:  # what is named counts by its code and settings, like the rest
+                uses = [[one.component.kind, one.component.name, one.params] for one in named]
+                outside = {"outside": outside, "uses": uses, "code": codes[1:]}
+            made: str = make(choice.component.name, codes[0], choice.params, seed, *upstream, outside=outside)
         except (TypeError, ValueError) as error:  # a date or a set, or what tmi.external returned
             raise SuiteError([f"{choice.kind} {choice}: its settings, or what it reads, are no JSON ({error})"]) from error
         return made
+
+    def _code_of(self, component: Component) -> str | None:
+        label = f"{component.kind} {component.name}"
+        if label not in self._code:
+            self._code[label] = component.fingerprint()
+        return self._code[label]
 
     def _read(self, choice: Choice) -> object:
         """What the function says it reads from outside (see `tmi.external`)."""

@@ -25,6 +25,8 @@ KINDS = {
     "dataset": "tmi_dataset_generators",
     "network": "tmi_network_builders",
     "probe": "tmi_probes",
+    "method": "tmi_attribution_methods",
+    "measure": "tmi_attribution_measures",
     "suite": "tmi_suites",
     "report": "tmi_reports",
 }
@@ -68,7 +70,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Component:
-    """A registered name: a data set, network, probe, suite or report.
+    """A registered name: a data set, network, probe, method, measure, suite or report.
 
     Attributes
     ----------

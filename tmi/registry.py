@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import numbers
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import attribution
 from . import params as parameters
 from .errors import InputError, PluginError, UnknownNameError, did_you_mean
 from .plugins import KINDS, Component, Fault, PluginHost, load, suite_file
+from .references import Reference, resolve, resolved
 
 if TYPE_CHECKING:
     from .dataset import Dataset
@@ -31,6 +33,7 @@ class Registry:
 
     def __init__(self, host: PluginHost) -> None:
         self._host = host
+        self._references: dict[tuple[str, str], Reference] = {}
 
     @property
     def faults(self) -> list[Fault]:
@@ -48,7 +51,7 @@ class Registry:
         Raises
         ------
         UnknownNameError
-            For another kind than dataset, network, probe, suite and report.
+            For a kind that is none.
         """
         if kind not in KINDS:
             raise UnknownNameError(f"kind {kind!r} is unknown{did_you_mean(kind, KINDS)}")
@@ -66,6 +69,14 @@ class Registry:
         if name not in known:
             raise UnknownNameError(f"{kind} {name!r} is unknown{did_you_mean(name, known)}")
         return self._host.components[kind, name]
+
+    def reference(self, kind: str, given: str | Callable[..., Any]) -> Reference:
+        """Look up what a setting names; see `tmi.references.resolve`."""
+        if callable(given):
+            return resolve(self, kind, given)
+        if (kind, given) not in self._references:  # plans ask for the same few names thousands of times
+            self._references[kind, given] = resolve(self, kind, given)
+        return self._references[kind, given]
 
     def check(self, kind: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
         """Check settings and fill in defaults.
@@ -130,7 +141,8 @@ class Registry:
         if not isinstance(data, Dataset):
             raise InputError(f"probe {name!r}: expected a Dataset, got {type(data).__name__}")
         with fixed_seed(seed):
-            result = component.function(network, data, **_with_seed(component, seed), **values)
+            given = resolved(self, component, values)
+            result = component.function(network, data, **_with_seed(component, seed), **given)
         _expect(component, result, ProbeResult)
         checked: ProbeResult = result
         return checked
@@ -145,7 +157,8 @@ class Registry:
             return "\n".join([*lines, f"  in {suite_file(component)}", "", component.summary()])
         text = (inspect.getdoc(component.function) or "no description").partition("\nParameters\n")[0].strip()
         lines += ["", *text.splitlines(), ""]
-        schema = parameters.parameters(component.function)
+        schema = parameters.parameters(component.function, attribution.GIVEN.get(kind, parameters.GIVEN))
+        lines += attribution.declared(component.function, kind)
         lines.append("Parameters:" if schema else "No parameters.")
         for p in schema.values():
             default = "required" if p.required else f"default {_toml(p.default)}"
@@ -173,7 +186,7 @@ def names(kind: str) -> list[str]:
 
     Parameters
     ----------
-    kind : {"dataset", "network", "probe", "suite", "report"}
+    kind : {"dataset", "network", "probe", "method", "measure", "suite", "report"}
 
     Returns
     -------
@@ -188,7 +201,7 @@ def describe(kind: str, name: str) -> str:
 
     Parameters
     ----------
-    kind : {"dataset", "network", "probe", "suite", "report"}
+    kind : {"dataset", "network", "probe", "method", "measure", "suite", "report"}
     name : str
     """
     return installed().describe(kind, name)

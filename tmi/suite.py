@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from . import params as parameters
+from . import references
 from .errors import InputError, SuiteError, TmiError, did_you_mean
 from .plugins import Component, suite_file
 from .registry import Registry, with_files
@@ -275,6 +276,8 @@ class _Reader:
         for problem in problems:
             if problem.partition(":")[0] not in swept:  # those were named above
                 self.problem(where, problem)
+        for name in params.keys() - swept.keys():
+            self.names(where, name, schema[name], params[name])
         for values in itertools.product(*swept.values()):
             chosen = dict(zip(swept, values, strict=True))
             yield Choice(kind, label, component, params | chosen, chosen)
@@ -292,9 +295,15 @@ class _Reader:
                 checked.append(parameters.check_value(schema[name], value))
             except InputError as error:
                 self.problem(where, f"sweep.{name}: {error}")
+            else:
+                self.names(where, f"sweep.{name}", schema[name], checked[-1])
         if any(value in checked[:i] for i, value in enumerate(checked)):
             self.problem(where, f"sweep.{name}: holds a value twice")
         return checked
+
+    def names(self, where: str, name: str, parameter: parameters.Parameter, value: Any) -> None:
+        for problem in references.problems(self.registry, parameter, value):
+            self.problem(where, f"{name}: {problem}")
 
     def rules(self, key: str, choices: Mapping[str, Sequence[Choice]]) -> list[dict[str, list[Any]]]:
         """Read [[only]] or [[skip]]: labels by kind, values by swept setting; each a single one or a list."""

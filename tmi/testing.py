@@ -5,12 +5,19 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from . import keys
+from . import attribution, keys
 from . import params as parameters
 from .errors import TmiError
 from .plugins import Component, load, suite_file
 
-_GIVEN = {"dataset": (), "network": ("data",), "probe": ("network", "data"), "report": ("results",)}
+_BY_PLACE = {
+    "dataset": (),
+    "network": ("data",),
+    "probe": ("network", "data"),
+    "method": ("module", "images", "targets"),
+    "measure": ("maps", "truth"),
+    "report": ("results",),
+}
 
 
 def check_plugin(file: str | Path) -> tuple[list[str], list[str]]:
@@ -63,12 +70,12 @@ def check_component(component: Component) -> list[str]:
         return []
     try:
         function = component.function
-        schema = parameters.parameters(function)
+        schema = parameters.parameters(function, attribution.GIVEN.get(component.kind, parameters.GIVEN))
     except TmiError as error:
         return [str(error)]
     problems = []
     places = [p.name for p in inspect.signature(function).parameters.values() if p.kind is not p.KEYWORD_ONLY]
-    given = _GIVEN[component.kind]
+    given = _BY_PLACE[component.kind]
     if len(places) != len(given):
         wanted = f"takes {', '.join(given)} by place" if given else "takes nothing by place"
         problems.append(f"expected a function that {wanted} and settings by keyword (after *), got ({', '.join(places)})")

@@ -20,6 +20,7 @@ from .keys import digest
 from .plan import Planned
 from .provenance import record_of
 from .purity import State, first_change, state_of
+from .references import references
 from .store import Store, Stored
 from .store.claims import Busy, Claims, WornOut
 from .timeouts import TimedOut, time_limit
@@ -360,7 +361,10 @@ def _remarking(outcome: Outcome) -> Iterator[None]:
 def _is_current(planned: Planned, stage: Stage, outcome: Outcome) -> bool:
     """Whether the code is still the one that is in the key."""
     choices = planned.cell.choices[: 1 + ("dataset", "network", "probe").index(stage)]
-    changed = [choice for choice in choices if not choice.component.is_current()]
+    used = [(str(choice), choice.component) for choice in choices]
+    for choice in choices:
+        used += [(one.text, one.component) for one in references(planned.registry, choice.component, choice.params)]
+    changed = [name for name, component in used if not component.is_current()]
     if changed and stage == "probe":
         outcome.remarks.append(f"{planned.cell}: the code of {changed[0]} changed meanwhile, so the result is not kept")
     return not changed

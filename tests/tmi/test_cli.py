@@ -140,7 +140,7 @@ def test_report(folder):
 def test_list_and_describe(folder):
     everything = call("list", "--plugin", "toys.py")
     assert [line for line in everything.stdout.splitlines() if not line.startswith(" ")] == [
-        "datasets", "networks", "probes", "suites", "reports",
+        "datasets", "networks", "probes", "methods", "measures", "suites", "reports",
     ]  # fmt: skip
     assert f"  toy-probe               Sum up the logits. [{folder / 'toys.py'}]" in everything.stdout
     probes = call("list", "probe", "--plugin", "toys.py").stdout

@@ -82,7 +82,7 @@ def _plugin_file(folder, text, name="zz_margin.py"):
 
 def test_an_empty_host():
     registry = Registry(PluginHost())
-    assert [registry.names(kind) for kind in plugins.KINDS] == [[]] * 5
+    assert [registry.names(kind) for kind in plugins.KINDS] == [[]] * len(plugins.KINDS)
     assert registry.faults == []
     with pytest.raises(UnknownNameError, match="probe 'accuracy' is unknown; there is none"):
         registry.find("probe", "accuracy")

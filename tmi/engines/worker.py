@@ -96,7 +96,7 @@ class _Worker:
         self._claims = self._store.claims(self.run, asked["attempts"])
         self._bench = Bench(self._store, self._claims, timeout=asked["timeout"], last_resort=self._give_up, keep=asked["keep"])
         self._registry: Registry = with_files([Path(file) for file in asked["files"]])
-        self._keys = Keys()
+        self._keys = Keys(self._registry)
         self._choices: dict[str, Choice] = {}
         self._timeout: float | None = asked["timeout"]
 

@@ -62,7 +62,7 @@ class Judge:
         self._registry = registry
         self._files = {str(file) for file in registry.files}
         self._broken = {fault.plugin for fault in registry.faults}
-        self._keys = Keys()
+        self._keys = Keys(registry)
         self._choices: dict[tuple[str, str, str], Choice] = {}  # kept, for `Keys` knows a choice by its identity
 
     def verdict(self, kind: str, key: str, record: Mapping[str, Any]) -> Verdict:
