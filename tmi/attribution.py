@@ -14,7 +14,7 @@ from .errors import PluginError, did_you_mean
 
 Level = Literal["input", "layer", "neuron"]
 Scored = Literal["absolute", "positive", "signed"]
-Need = Literal["gradient", "modules", "relu-modules", "lrp-modules", "maps", "no-inplace"]
+Need = Literal["gradient", "modules", "relu-modules", "lrp-modules", "maps", "no-inplace", "constructed"]
 
 NEEDS: dict[str, str] = {
     "gradient": "the logits depend differentiably on the image",
@@ -23,6 +23,7 @@ NEEDS: dict[str, str] = {
     "lrp-modules": "every operation is a module for which Captum's LRP has a rule, or rearranges numbers",
     "maps": "the layer gives maps (channels, rows, cols)",
     "no-inplace": "no module works in place",
+    "constructed": "the network is constructed, so that its exact attribution is known",
 }
 """What a method may need of a module, and what that means; each is checked before the method runs."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import tmi
 from tmi.errors import InputError
@@ -13,6 +13,8 @@ from tmi.params import Count, Index, Positive
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+Pool = Literal["none", "max", "average"]
 
 # Below so many multiplications a step, setting oneDNN up for a convolution costs more than the convolution.
 _SMALL_CONVOLUTION = 1_000_000
@@ -24,15 +26,18 @@ def cnn(
     seed: int,
     filters: Count = 12,
     kernel: Count = 5,
+    depth: Count = 1,
+    pool: Pool = "none",
     hidden: Index = 64,
     epochs: Count = 10,
     lr: Positive = 0.1,
     batch_size: Count = 50,
 ) -> tmi.Network:
-    """Train a network of one convolution and at most one hidden layer on the training images.
+    """Train a network of convolutions and at most one hidden layer on the training images.
 
     Stochastic gradient descent without momentum on the cross-entropy, from torch's default initial weights. Its layers carry the
-    names of Theorem 1's: ``conv``, ``hidden`` and ``logits``, each with its own ReLU where it has one.
+    names of Theorem 1's: ``conv``, ``hidden`` and ``logits``, each with its own ReLU where it has one. Further convolutions are
+    ``conv2``, ``conv3``, …
 
     Parameters
     ----------
@@ -41,9 +46,14 @@ def cnn(
         Decides the initial weights and the order of the images. The same seed gives the same network, bit for bit, however many
         threads torch may use: the training takes one, which for networks of this size is also the quickest.
     filters : Count
-        Filters of the convolution.
+        Filters of each convolution.
     kernel : Count
         Side of their kernels in pixels; stride 1, no padding.
+    depth : Count
+        Convolutions, one after the other.
+    pool : {"none", "max", "average"}
+        Whether 2×2 pixels are made one after the ReLU of each convolution. That is no part of layer ``conv``: it is the module
+        ``pool`` behind it, ``pool2`` behind ``conv2``, and so on.
     hidden : Index
         Neurons of the hidden layer; 0 leaves it out.
     epochs : Count
@@ -62,23 +72,22 @@ def cnn(
     Raises
     ------
     InputError
-        For a bare task, a kernel larger than the image, training scenes without a class, or when the loss or a weight stops being
-        a finite number.
+        For a bare task, a kernel larger than the image or than the maps it is laid on, maps too small to pool, training scenes
+        without a class, or when the loss or a weight stops being a finite number.
     """
-    _check(data, kernel)
+    maps = _check(data, kernel, depth, pool)
     import torch
 
     from tmi.seeds import fixed_seed
 
     images, labels = data.train.images.float(), data.train.labels
     with fixed_seed(seed):
-        module = _module(data.task, filters, kernel, hidden)
+        module = _module(data.task, maps, filters, kernel, pool, hidden)
     # One tensor at a time: for weights this small, grouping them costs more than it saves.
     optimizer = torch.optim.SGD(module.parameters(), lr=lr, foreach=False)
     order = torch.Generator().manual_seed(seed)
     loss, accuracy = [], []
-    places = (images.shape[2] - kernel + 1) * (images.shape[3] - kernel + 1)
-    with _quickest_for(batch_size * places * filters * images.shape[1] * kernel**2):
+    with _quickest_for(batch_size * maps[0][0] * maps[0][1] * filters * images.shape[1] * kernel**2):
         for epoch in tmi.track(range(epochs), "training"):
             shuffled = torch.randperm(len(images), generator=order)
             met = labels[shuffled]
@@ -88,37 +97,60 @@ def cnn(
             if not all(bool(p.isfinite().all()) for p in [logits, *module.parameters()]):
                 raise InputError(f"training diverged in epoch {epoch + 1} of {epochs}: use a smaller lr than {lr:g}")
     module.zero_grad()
-    layers = ["conv", "hidden", "logits"] if hidden else ["conv", "logits"]
+    layers = [*(_numbered("conv", i) for i in range(depth)), *(["hidden"] if hidden else []), "logits"]
     return tmi.Network(module, layers, "trained", task=data.task, history={"loss": loss, "accuracy": accuracy})
 
 
-def _check(data: tmi.Dataset, kernel: int) -> None:
+def _check(data: tmi.Dataset, kernel: int, depth: int, pool: Pool) -> list[tuple[int, int]]:
+    """Return the rows and columns of each convolution's maps."""
     if not isinstance(data, tmi.Dataset):
         raise InputError(f"cnn: needs a Dataset with training images, got {type(data).__name__}")
     _, m, n = data.task.image_shape
-    if kernel > min(m, n):
-        raise InputError(f"kernel: {kernel}×{kernel} is larger than the images, {m}×{n}")
+    what = "images"
+    maps = []
+    for i in range(depth):
+        if kernel > min(m, n):
+            raise InputError(f"kernel: {kernel}×{kernel} is larger than the {what}, {m}×{n}")
+        m, n = m - kernel + 1, n - kernel + 1
+        maps.append((m, n))
+        if pool != "none":
+            if min(m, n) < 2:
+                raise InputError(f"pool: the maps of {_numbered('conv', i)}, {m}×{n}, are too small for 2×2")
+            m, n = m // 2, n // 2
+        what = f"maps that {_numbered('conv', i + 1)} is laid on"
     if not len(data.train):
         raise InputError("cnn: the data set has no training images")
     bare = int((data.train.labels < 0).sum())
     if bare:
         raise InputError(f"cnn: {bare} of {len(data.train)} training scenes have no tile, and so no class to learn")
+    return maps
 
 
-def _module(task: tmi.TemplateTask, filters: int, kernel: int, hidden: int) -> nn.Module:
+def _module(task: tmi.TemplateTask, maps: list[tuple[int, int]], filters: int, kernel: int, pool: Pool, hidden: int) -> nn.Module:
     from collections import OrderedDict
 
     from torch import nn
 
-    channels, m, n = task.image_shape
-    width = filters * (m - kernel + 1) * (n - kernel + 1)
+    pools = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
     parts: OrderedDict[str, nn.Module] = OrderedDict()
-    parts["conv"] = nn.Sequential(nn.Conv2d(channels, filters, kernel), nn.ReLU())
+    for i in range(len(maps)):
+        channels = filters if i else task.image_shape[0]
+        # One ReLU and one pooling each, never shared: attribution methods follow modules, not calls.
+        parts[_numbered("conv", i)] = nn.Sequential(nn.Conv2d(channels, filters, kernel), nn.ReLU())
+        if pool != "none":
+            parts[_numbered("pool", i)] = pools[pool](2)
+    m, n = maps[-1] if pool == "none" else (side // 2 for side in maps[-1])
+    width = filters * m * n
     parts["flatten"] = nn.Flatten()
     if hidden:
         parts["hidden"] = nn.Sequential(nn.Linear(width, hidden), nn.ReLU())
     parts["logits"] = nn.Linear(hidden or width, len(task.classes))
     return nn.Sequential(parts)
+
+
+def _numbered(name: str, index: int) -> str:
+    """Return ``conv``, ``conv2``, ``conv3``, … for 0, 1, 2, and so on."""
+    return f"{name}{index + 1}" if index else name
 
 
 def _epoch(

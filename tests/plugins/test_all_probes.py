@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import math
 import random
@@ -13,12 +14,14 @@ import pytest
 import torch
 
 import tmi
-from tmi.params import parameters, takes_seed
+from tmi.params import check, parameters, takes_seed
+from tmi.references import resolved
 from tmi.registry import installed
 
 # Fewer images, steps and atoms, so that all of it takes seconds. A probe that is not named here runs as it is.
 SMALL = {
-    "attribution": {"images": 3, "steps": 4, "draws": 2},
+    "attribution": {"images": 3, "methods": ["saliency", "integrated-gradients(steps=4)", "deeplift", "gradient-shap(draws=2)"]},
+    "attribution-bench": {"method": "gradient-shap(draws=2)", "images": 3, "resamples": 20},
     "background-kinds": {"tiles": 2, "backgrounds": 3},
     "background-robustness": {"tiles": 2, "backgrounds": 4},
     "decodability": {"folds": 2, "images": 24},
@@ -83,9 +86,11 @@ def worlds():
 def run(name, network, data, seed=5):
     if name in ONLY_ON_SQUARES_CNN and (data.task.image_shape[0] != 1 or network.origin == "constructed"):
         pytest.skip("of the squares' convolution alone")
-    function = installed().find("probe", name).function
-    settings = {**SMALL.get(name, {}), **({"seed": seed} if takes_seed(function) else {})}
-    return function(network, data, **settings)
+    component = installed().find("probe", name)
+    values, problems = check(component.function, SMALL.get(name, {}), name)
+    assert not problems
+    settings = resolved(installed(), component, values)
+    return component.function(network, data, **settings, **({"seed": seed} if takes_seed(component.function) else {}))
 
 
 def random_states():
@@ -124,6 +129,7 @@ def test_a_probe_leaves_no_trace(worlds, name):
     for p in network.module.parameters():
         p.grad = torch.full_like(p, 7)
     images = data.test.images.clone(), data.train.images.clone()
+    importlib.import_module("ot")  # the first import draws from Python's generator; tmi.probe guards against that
     before = state(network)
     try:
         run(name, network, data)
@@ -136,6 +142,8 @@ def test_a_probe_leaves_no_trace(worlds, name):
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
     assert torch.equal(images[0], data.test.images)
     assert torch.equal(images[1], data.train.images)
+    with torch.inference_mode():
+        run(name, network, data)
 
 
 @pytest.mark.parametrize("name", SLOW)

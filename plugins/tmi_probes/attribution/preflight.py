@@ -1,8 +1,8 @@
 """Is an attribution method sound for a module? A refusal with its reason, instead of a silently wrong number.
 
-DeepLift replaces gradients at the modules it knows; a non-linearity that is not such a module keeps its gradient, and the result
-is wrong without a word. So the preflight sends one image through a copy of the module and compares the recorded graph with the
-modules that were called.
+Methods that work by hooks see modules alone: a non-linearity that is not a module of its own keeps its gradient, and the result
+is wrong without a word. So the preflight sends one image through a copy of the module, cuts the recorded graph at the modules
+that a method knows, and looks at every operation that is left.
 """
 
 from __future__ import annotations
@@ -10,36 +10,48 @@ from __future__ import annotations
 import copy
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
-HOOKED = ("deeplift",)
-"""The methods that work by hooks on modules and need `preflight`."""
+# Captum's rescale rule is right for these modules. It has one for Softmax too, but that sums over the whole batch.
+_RESCALED = ("ReLU", "ELU", "LeakyReLU", "Sigmoid", "Tanh", "Softplus")
 
-# Captum's rescale rule knows these modules; by the name of the operation that they record.
-_KNOWN = {
-    "Relu": "ReLU",
-    "Elu": "ELU",
-    "LeakyRelu": "LeakyReLU",
-    "Sigmoid": "Sigmoid",
-    "Tanh": "Tanh",
-    "Softplus": "Softplus",
-    "Softmax": "Softmax",
-}
+# Captum's LRP has a rule for these, and lets the relevance through those.
+_LRP_RULED = (
+    "Linear",
+    "Conv2d",
+    "BatchNorm2d",
+    "AvgPool2d",
+    "AdaptiveAvgPool2d",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
+)
+_LRP_THROUGH = ("ReLU", "Tanh", "Dropout")
+
+PASSED_ON = ("Flatten", "Unflatten", "Identity", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")
+"""Modules of torch.nn that hand numbers on as they are: LRP is given the rule for them that Captum lacks."""
+
+# A rearrangement of numbers: where one goes to several places, its gradient is the sum over them.
+_REARRANGING = frozenset(
+    """
+    AccumulateGrad Alias AsStrided Cat Clone Col2Im ConstantPadNd Contiguous Expand Flip Gather Im2Col Index IndexSelect Permute
+    PixelShuffle PixelUnshuffle ReflectionPad1D ReflectionPad2D Repeat ReplicationPad1D ReplicationPad2D Reshape ReshapeAlias Roll
+    Select Slice Split SplitWithSizes Squeeze Stack T ToCopy Transpose Unbind Unfold UnsafeView Unsqueeze UpsampleNearest2D View
+    """.split()  # noqa: SIM905 -- so many names in quotes would be harder to read
+)
 
 # Linear in the image, or a rearrangement of it.
-_LINEAR = frozenset(
+_LINEAR = _REARRANGING | frozenset(
     """
-    AccumulateGrad AdaptiveAvgPool2D Add Alias AsStrided AvgPool1D AvgPool2D AvgPool3D Cat Clone Col2Im ConstantPadNd
-    Contiguous CudnnBatchNorm Expand Flip Gather Im2Col Index IndexAdd IndexSelect Mean MkldnnAdaptiveAvgPool2D
-    NativeBatchNorm Neg Permute PixelShuffle PixelUnshuffle ReflectionPad1D ReflectionPad2D Repeat ReplicationPad1D
-    ReplicationPad2D Reshape ReshapeAlias Roll Rsub Scatter ScatterAdd Select Slice Split SplitWithSizes Squeeze Stack Sub
-    Sum T ToCopy Transpose Unbind Unfold UnsafeView Unsqueeze UpsampleBilinear2D UpsampleNearest2D View
-    """.split()  # noqa: SIM905 -- sixty names in quotes would be harder to read
+    AdaptiveAvgPool2D Add AvgPool1D AvgPool2D AvgPool3D CudnnBatchNorm IndexAdd Mean MkldnnAdaptiveAvgPool2D NativeBatchNorm Neg
+    Rsub Scatter ScatterAdd Sub Sum UpsampleBilinear2D
+    """.split()  # noqa: SIM905
 )
 
 # Linear as long as the image enters one factor only: which inputs are the factors.
@@ -60,60 +72,58 @@ _PRODUCTS = {
     "SparseAddmm": slice(1, 3),
 }
 
+# What a ReLU may be called when it is no nn.ReLU: each is constant on one side.
+_RECTIFIERS = frozenset("Relu Threshold Clamp ClampMin ClampMax Hardtanh Maximum Minimum".split())  # noqa: SIM905
 
-def without_gradient(module: torch.nn.Module, images: torch.Tensor) -> list[str]:
-    """Return why no gradient reaches the images, or an empty list.
+# By the name of the operation, the module that does it.
+_MODULE_OF = {
+    "Relu": "ReLU",
+    "Elu": "ELU",
+    "LeakyRelu": "LeakyReLU",
+    "Sigmoid": "Sigmoid",
+    "Tanh": "Tanh",
+    "Softplus": "Softplus",
+    "Addmm": "Linear",
+    "Mm": "Linear",
+    "Convolution": "Conv2d",
+    "MkldnnConvolution": "Conv2d",
+    "NativeBatchNorm": "BatchNorm2d",
+    "AvgPool2D": "AvgPool2d",
+    "AdaptiveAvgPool2D": "AdaptiveAvgPool2d",
+    "MaxPool2DWithIndices": "MaxPool2d",
+}
+
+
+def problems(needs: Sequence[str], module: torch.nn.Module, images: torch.Tensor, layer: str | None = None) -> list[str]:
+    """Say why a method with certain needs would be wrong for a module.
 
     Parameters
     ----------
-    module : torch.nn.Module
-    images : Tensor, shape (N, C, m, n)
-    """
-    logits, _ = _graph(_copy(module), images)
-    return [] if logits.requires_grad else ["its logits do not depend differentiably on the image; occlusion needs no gradient"]
-
-
-def preflight(module: torch.nn.Module, images: torch.Tensor) -> list[str]:
-    """Say why methods that hook modules, such as DeepLift, would be wrong for a module.
-
-    Parameters
-    ----------
+    needs : sequence of str
+        See `tmi.attribution.NEEDS`.
     module : torch.nn.Module
         Left as it is: a copy is examined.
     images : Tensor, shape (N, C, m, n)
         The first is sent through the copy.
+    layer : str, optional
+        The submodule that the method looks at.
 
     Returns
     -------
     list of str
         One reason each, with how to mend it; empty if nothing speaks against it.
     """
-    import torch
+    image = images[:1].detach()
+    needs = [need for need in needs if need in _CHECKS]  # "constructed" is no question about the module
+    if needs and not _record(module, image).flows:
+        return ["its logits do not depend differentiably on the image; occlusion and the ablations need no gradient"]
+    found = [reason for need in needs for reason in _CHECKS[need](module, image, layer)]
+    return list(dict.fromkeys(found))
 
-    module = _copy(module)
-    modules = {name: part for name, part in module.named_modules() if type(part).__name__ in _KNOWN.values()}
-    calls: Counter[str] = Counter()
-    one = images[:1].detach()
-    handles = [part.register_forward_hook(lambda _m, _x, _y, name=name: calls.update([name])) for name, part in modules.items()]
-    try:
-        logits, nodes = _graph(module, one)
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not logits.requires_grad:
-        return ["its logits do not depend differentiably on the image"]
-    called = Counter(type(modules[name]).__name__ for name in calls.elements())
-    reasons = [
-        f"module {name!r} is used {times} times; give each use a module of its own" for name, times in calls.items() if times > 1
-    ]
-    reasons += [
-        f"module {name!r} works in place; make it inplace=False"
-        for name, part in modules.items()
-        if getattr(part, "inplace", False)
-    ]
-    # An affine operation has one gradient, whatever the image.
-    others = [_graph(module, other)[1] for other in (torch.zeros_like(one), torch.ones_like(one), 1 - one)]
-    return reasons + _unseen(nodes, called) + _hidden(nodes, others)
+
+def preflight(module: torch.nn.Module, images: torch.Tensor) -> list[str]:
+    """Say why DeepLift would be wrong for a module: `problems` with the need "modules"."""
+    return problems(["modules"], module, images)
 
 
 @contextmanager
@@ -125,11 +135,76 @@ def recording() -> Iterator[None]:
         yield
 
 
-def _unseen(nodes: list[Any], called: Counter[str]) -> list[str]:
-    """Return the non-linear operations of a graph that belong to no module that DeepLift knows."""
-    reasons = []
-    operations: Counter[str] = Counter()
-    for node in nodes:
+@dataclass(eq=False)
+class _Record:
+    """What happened to one image, cut at certain modules.
+
+    Attributes
+    ----------
+    flows : bool
+        Whether the logits depend differentiably on the image.
+    nodes : list
+        Every recorded operation outside the modules at which it was cut.
+    uses : Counter
+        How often each value is used; a value is a node of the graph and the number of its output.
+    inputs : list of (str, value)
+        The modules at which it was cut, as often as they were called, and what they were given.
+    outputs : dict of value to str
+        What they returned.
+    """
+
+    flows: bool
+    nodes: list[Any] = field(default_factory=list)
+    uses: Counter[Any] = field(default_factory=Counter)
+    inputs: list[tuple[str, Any]] = field(default_factory=list)
+    outputs: dict[Any, str] = field(default_factory=dict)
+
+
+def _record(module: torch.nn.Module, image: torch.Tensor, cut: Callable[[torch.nn.Module], bool] | None = None) -> _Record:
+    """Send one image through a copy of a module, whose graph ends wherever ``cut`` says so of a submodule."""
+    import torch
+    from torch.autograd.graph import get_gradient_edge
+
+    with recording():
+        # Without gradients of its own: then every recorded operation depends on the image.
+        module = copy.deepcopy(module).eval().requires_grad_(False)
+        image = image.clone().requires_grad_(True)
+        inputs: list[tuple[str, Any]] = []
+        outputs: dict[Any, str] = {}
+
+        def value(x: torch.Tensor) -> Any:
+            edge = get_gradient_edge(x)
+            return edge.node, edge.output_nr
+
+        def enter(name: str, given: Any) -> None:
+            inputs.extend((name, value(x)) for x in given if isinstance(x, torch.Tensor) and x.requires_grad)
+
+        def leave(name: str, output: Any) -> Any:
+            if not isinstance(output, torch.Tensor) or not output.requires_grad:
+                return output
+            output = output.detach().requires_grad_(True).clone()  # cloned, so that it may be changed in place
+            outputs[value(output)] = name
+            return output
+
+        for name, part in module.named_modules():
+            if cut and name and cut(part):
+                part.register_forward_pre_hook(lambda _m, given, name=name: enter(name, given))  # type: ignore[misc]
+                part.register_forward_hook(lambda _m, _x, output, name=name: leave(name, output))  # type: ignore[misc]
+        logits: torch.Tensor = module(image)
+        if not logits.requires_grad:
+            return _Record(False)
+        ends = [value(logits), *(taken for _, taken in inputs)]
+        nodes = list(_walk([node for node, _ in ends]))
+        uses = Counter(ends) + Counter(edge for node in nodes for edge in node.next_functions if edge[0] is not None)
+        return _Record(True, nodes, uses, inputs, outputs)
+
+
+def _rescaled(module: torch.nn.Module, image: torch.Tensor, _layer: str | None) -> list[str]:
+    """Return what DeepLift would get wrong."""
+    known = _classes(_RESCALED)
+    seen = _record(module, image, lambda part: type(part) in known)
+    reasons = _once(seen) + _unchanged(module, image) + _alone(seen) + _touching(seen)
+    for node in seen.nodes:
         name = _operation(node)
         if _is_custom(node):
             continue
@@ -141,26 +216,159 @@ def _unseen(nodes: list[Any], called: Counter[str]) -> list[str]:
             reasons.append(
                 "max pooling beside ReLU is attributed wrongly by Captum; use average pooling or a strided convolution"
             )
-        elif name not in _LINEAR:
-            operations[name] += 1
-    for name, times in operations.items():
-        kind = _KNOWN.get(name)
-        if kind is None:
-            reasons.append(f"{name} is not linear, and no module that DeepLift knows")
-        elif times > called[kind]:
+        elif name == "Softmax":
             reasons.append(
-                f"{times - called[kind]} of {times} {name} operations are functional; use an nn.{kind} module for each"
+                "Captum's rule for softmax lets the images of a batch influence each other; attribute the logits before"
             )
-    return list(dict.fromkeys(reasons))
+        elif _MODULE_OF.get(name) in _RESCALED:
+            reasons.append(f"a {name} operation is functional; use an nn.{_MODULE_OF[name]} module for each")
+        elif name not in _LINEAR:
+            reasons.append(f"{name} is not linear, and no module that DeepLift knows")
+    return reasons + _custom(module, image, seen, lambda part: type(part) in known)
 
 
-def _hidden(nodes: list[Any], others: list[list[Any]]) -> list[str]:
+def _relus(module: torch.nn.Module, image: torch.Tensor, _layer: str | None) -> list[str]:
+    """Return what guided backpropagation and deconvolution would get wrong: every ReLU that they do not see."""
+    from torch import nn
+
+    def known(part: nn.Module) -> bool:
+        return isinstance(part, nn.ReLU)
+
+    seen = _record(module, image, known)
+    hidden = [_operation(node) for node in seen.nodes if not _is_custom(node) and _operation(node) in _RECTIFIERS]
+    reasons = [f"{name} cuts off as a ReLU does, unseen; use an nn.ReLU module for each" for name in hidden]
+    return _once(seen) + _unchanged(module, image) + _alone(seen) + reasons + _custom(module, image, seen, known)
+
+
+def _relevance(module: torch.nn.Module, image: torch.Tensor, _layer: str | None) -> list[str]:
+    """Return what layer-wise relevance propagation would get wrong or raise for."""
+    from torch import nn
+
+    ruled, through, passed_on = map(_classes, (_LRP_RULED, _LRP_THROUGH, PASSED_ON))
+    leaves = {name: part for name, part in module.named_modules() if name and not list(part.children())}
+    reasons = [
+        f"module {name!r} is a {type(part).__name__}, for which Captum's LRP has no rule; use {', '.join(_LRP_RULED[:5])}, ReLU"
+        for name, part in leaves.items()
+        if type(part) not in ruled | through | passed_on
+    ]
+    seen = _record(module, image, lambda part: type(part) in ruled | through)
+    reasons += _once(seen) + _unchanged(module, image)
+    for node in seen.nodes:
+        name = _operation(node)
+        if name not in _REARRANGING:
+            mend = f"use an nn.{_MODULE_OF[name]} module for each" if name in _MODULE_OF else "LRP takes it for a rearrangement"
+            reasons.append(f"{name} is done by no module for which Captum's LRP has a rule; {mend}")
+    tanh = {name for name, part in leaves.items() if type(part) is nn.Tanh}  # through the others relevance passes either way
+    reasons += _touching(
+        replace(
+            seen,
+            inputs=[(n, v) for n, v in seen.inputs if n in tanh],
+            outputs={v: n for v, n in seen.outputs.items() if type(leaves[n]) in through},
+        )
+    )
+    by_rule = Counter(value for name, value in seen.inputs if type(leaves.get(name)) in ruled)
+    # The relevance of a value is made up at the module that takes it: no other may take it a second time, or in another way.
+    mixed = [name for name, value in seen.inputs if seen.uses[value] > max(1, by_rule[value])]
+    return reasons + [
+        f"the input of module {name!r} is used elsewhere too, and its relevance would be wrong; {_APART}" for name in mixed
+    ]
+
+
+def _maps(module: torch.nn.Module, image: torch.Tensor, layer: str | None) -> list[str]:
+    """Return why a layer has no maps to weigh."""
+    import torch
+
+    if layer is None:
+        return ["no layer to look at: name one by the setting layer"]
+    outputs: list[Any] = []
+    with recording():
+        module = copy.deepcopy(module).eval().requires_grad_(False)
+        try:
+            part = module.get_submodule(layer)
+        except AttributeError:
+            return [f"the module has no layer {layer!r}; name one of {', '.join(dict(module.named_children()))}"]
+        part.register_forward_hook(lambda _m, _x, output: outputs.append(output))
+        module(image.clone().requires_grad_(True))
+    if len(outputs) != 1:
+        return [f"layer {layer!r} is used {len(outputs)} times; name one that is used once"]
+    (output,) = outputs
+    if not isinstance(output, torch.Tensor) or output.ndim != 4:
+        shape = tuple(output.shape[1:]) if isinstance(output, torch.Tensor) else type(output).__name__
+        return [f"layer {layer!r} gives {shape}, not maps (channels, rows, cols); name a convolution"]
+    return [] if output.requires_grad else [f"layer {layer!r} does not depend differentiably on the image; name a later one"]
+
+
+def _unchanged(module: torch.nn.Module, image: torch.Tensor, _layer: str | None = None) -> list[str]:
+    """Return which modules work in place, and whose output is changed in place by what follows."""
+    import torch
+
+    outputs: list[tuple[str, Any, int]] = []
+    with recording():
+        module = copy.deepcopy(module).eval().requires_grad_(False)
+
+        def leave(name: str, output: Any) -> None:
+            if isinstance(output, torch.Tensor):
+                outputs.append((name, output, output._version))
+
+        for name, part in module.named_modules():
+            part.register_forward_hook(lambda _m, _x, output, name=name: leave(name, output))  # type: ignore[misc]
+        module(image.clone().requires_grad_(True))
+    called = dict.fromkeys(name for name, _, _ in outputs)
+    reasons = [
+        f"module {name!r} works in place; make it inplace=False"
+        for name in called
+        if getattr(module.get_submodule(name), "inplace", False)
+    ]
+    changed = dict.fromkeys(name for name, output, version in outputs if output._version != version)
+    return reasons or [
+        f"the output of module {name!r} is changed in place; use operations that return a new tensor" for name in changed
+    ]
+
+
+_CHECKS: dict[str, Callable[[torch.nn.Module, torch.Tensor, str | None], list[str]]] = {
+    "gradient": lambda _module, _image, _layer: [],  # asked first, whatever else is needed
+    "modules": _rescaled,
+    "relu-modules": _relus,
+    "lrp-modules": _relevance,
+    "maps": _maps,
+    "no-inplace": _unchanged,
+}
+
+_APART = "hand the module a copy of it: x.clone()"
+
+
+def _once(seen: _Record) -> list[str]:
+    calls = Counter(name for name, _ in seen.inputs)
+    return [
+        f"module {name!r} is used {times} times; give each use a module of its own" for name, times in calls.items() if times > 1
+    ]
+
+
+def _alone(seen: _Record) -> list[str]:
+    """Return the modules whose input something else uses too: Captum replaces the gradient of both uses by that of one."""
+    shared = dict.fromkeys(name for name, value in seen.inputs if seen.uses[value] > 1)
+    return [f"the input of module {name!r} is used elsewhere too, and that use would be lost; {_APART}" for name in shared]
+
+
+def _touching(seen: _Record) -> list[str]:
+    """Return the modules that follow each other directly: Captum's hooks on the value between them run in the wrong order."""
+    return [
+        f"module {name!r} takes the very output of {seen.outputs[value]!r}, and Captum's hooks get in each other's way; {_APART}"
+        for name, value in seen.inputs
+        if value in seen.outputs
+    ]
+
+
+def _custom(module: torch.nn.Module, image: torch.Tensor, seen: _Record, cut: Callable[[torch.nn.Module], bool]) -> list[str]:
     """Return the custom functions that are not affine: their gradient differs between the graphs of different images."""
     import torch
 
+    if not any(map(_is_custom, seen.nodes)):
+        return []
+    others = [_record(module, other, cut).nodes for other in (torch.zeros_like(image), torch.ones_like(image), 1 - image)]
+    same = [list(map(_operation, graph)) == list(map(_operation, seen.nodes)) for graph in others]
     reasons = []
-    same = [list(map(_operation, graph)) == list(map(_operation, nodes)) for graph in others]
-    for position, node in enumerate(nodes):
+    for position, node in enumerate(seen.nodes):
         if not _is_custom(node):
             continue
         given = [torch.ones(part.shape, dtype=part.dtype, device=part.device) for part in node._input_metadata]
@@ -170,12 +378,18 @@ def _hidden(nodes: list[Any], others: list[list[Any]]) -> list[str]:
                 f"the custom autograd.Function {_operation(node)} hides a non-linearity; use layers made of modules "
                 '(for Theorem 1: realisation="literal")'
             )
-    return list(dict.fromkeys(reasons))
+    return reasons
 
 
 def _alike(one: Any, other: Any) -> bool:
     pairs = zip(*(part if isinstance(part, tuple) else (part,) for part in (one, other)), strict=True)
     return all(a is b or (a is not None and b is not None and bool(a.eq(b).all())) for a, b in pairs)
+
+
+def _classes(names: Sequence[str]) -> set[type]:
+    from torch import nn
+
+    return {getattr(nn, name) for name in names}
 
 
 def _operation(node: Any) -> str:
@@ -188,22 +402,9 @@ def _is_custom(node: Any) -> bool:
     return isinstance(node, BackwardCFunction)
 
 
-def _copy(module: torch.nn.Module) -> torch.nn.Module:
-    # Without gradients of its own: then every recorded operation depends on the image.
-    with recording():
-        return copy.deepcopy(module).eval().requires_grad_(False)
-
-
-def _graph(module: torch.nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, list[Any]]:
-    """Send one image through a module: its logits, and every node of the graph that leads from the image to them."""
-    with recording():
-        image = images[:1].detach().clone().requires_grad_(True)
-        logits: torch.Tensor = module(image)
-    return logits, list(_walk(logits.grad_fn))
-
-
-def _walk(root: Any) -> Iterator[Any]:
-    seen, waiting = set(), [root] if root is not None else []
+def _walk(roots: list[Any]) -> Iterator[Any]:
+    """Yield every node that leads to the roots, each once."""
+    seen, waiting = set(), list(roots)
     while waiting:
         node = waiting.pop()
         if node in seen:

@@ -145,3 +145,76 @@ def test_errors_say_what_is_wrong(data):
         tmi.build("cnn", none, kernel=2)
     with pytest.raises(tmi.InputError, match="epochs"):
         tmi.build("cnn", data, epochs=0, kernel=2)
+
+
+def test_depth_and_pooling_are_modules_of_their_own(data):
+    network = cnn(data, seed=0, filters=3, kernel=2, depth=2, pool="none", hidden=5, epochs=1)
+    assert network.layers == ("conv", "conv2", "hidden", "logits")
+    seen = network.activations(data.test.images[:2])
+    assert {layer: tuple(a.shape[1:]) for layer, a in seen.items()} == {
+        "conv": (3, 3, 3),
+        "conv2": (3, 2, 2),
+        "hidden": (5,),
+        "logits": (2,),
+    }
+    relus = [module for module in network.module.modules() if isinstance(module, nn.ReLU)]
+    assert len(set(map(id, relus))) == 3
+
+
+@pytest.mark.parametrize(("pool", "kind"), [("max", nn.MaxPool2d), ("average", nn.AvgPool2d)])
+def test_pooling_stands_behind_the_layer_and_is_no_part_of_it(pool, kind):
+    data = large()
+    network = cnn(data, seed=0, filters=3, kernel=3, depth=2, pool=pool, hidden=0, epochs=1)
+    assert [name for name, _ in network.module.named_children()] == ["conv", "pool", "conv2", "pool2", "flatten", "logits"]
+    assert network.layers == ("conv", "conv2", "logits")
+    images = data.test.images[:4]
+    seen = network.activations(images)
+    assert (tuple(seen["conv"].shape[1:]), tuple(seen["conv2"].shape[1:])) == ((3, 12, 11), (3, 4, 3))
+    # The odd column is left out, as torch does.
+    by_hand = getattr(seen["conv"][..., :10].unflatten(3, (5, 2)).unflatten(2, (6, 2)), {"max": "amax", "average": "mean"}[pool])
+    pooled = network.module.pool(seen["conv"])
+    assert type(network.module.pool) is kind
+    torch.testing.assert_close(pooled, by_hand((3, 5)))
+    assert network.module.pool is not network.module.pool2
+    assert network.module.logits.in_features == 3 * 2 * 1
+
+
+def test_by_default_the_network_is_what_it_was_without_depth_and_pooling(data):
+    network, named = cnn(data, seed=0, **SHORT), cnn(data, seed=0, depth=1, pool="none", **SHORT)
+    assert [name for name, _ in network.module.named_children()] == ["conv", "flatten", "hidden", "logits"]
+    assert torch.equal(weights(network), weights(named))
+
+
+def test_deep_and_pooled_networks_come_back_from_the_store():
+    from tmi.store.modules import describe, rebuild
+
+    network = cnn(large(), seed=0, filters=3, kernel=3, depth=2, pool="max", hidden=4, epochs=1)
+    description = describe(network.module)
+    assert description is not None
+    again = rebuild(description)
+    again.load_state_dict(network.module.state_dict(), assign=True)
+    images = large().test.images
+    with torch.no_grad():
+        assert torch.equal(again(images), network.logits(images))
+
+
+def test_maps_that_a_kernel_or_a_pool_does_not_fit():
+    data = large()
+    with pytest.raises(tmi.InputError, match="5×5 is larger than the maps that conv4 is laid on, 2×1"):
+        cnn(data, seed=0, kernel=5, depth=4)
+    with pytest.raises(tmi.InputError, match="3×3 is larger than the maps that conv3 is laid on, 2×1"):
+        cnn(data, seed=0, kernel=3, depth=3, pool="max")
+    with pytest.raises(tmi.InputError, match="maps of conv, 2×1, are too small for 2×2"):
+        cnn(data, seed=0, kernel=13, pool="average")
+    with pytest.raises(tmi.InputError, match="pool"):
+        tmi.build("cnn", data, pool="median")
+
+
+def large():
+    """Squares on 14×13 pixels."""
+    classes = [
+        tmi.TileClass(name, [tmi.FeatureTile(np.full((2, 2), v), 0.2, np.ones((2, 2), bool))])
+        for name, v in (("white", 1), ("black", 0))
+    ]
+    task = tmi.TemplateTask(classes, (1, 14, 13))
+    return tmi.Dataset(task, *(tmi.Scenes.draw(task, 20, rng=np.random.default_rng(i)) for i in range(2)))

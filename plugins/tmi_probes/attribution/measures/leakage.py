@@ -1,0 +1,44 @@
+"""Attribution where there can be none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tmi.attribution import attribution_measure
+
+from .arrays import share_inside, share_of_pixels
+
+if TYPE_CHECKING:
+    from ..truth import Truth
+    from .arrays import Array
+
+
+def chance(truth: Truth) -> Array:
+    """Return the null region's share of the pixels, NaN where nothing is proven of any."""
+    return np.full(len(truth.masks), np.nan) if truth.null is None else share_of_pixels(truth.null)
+
+
+@attribution_measure(better="lower", low=0, high=1, topic="leakage", chance=chance)
+def null_leakage(maps: Array, truth: Truth) -> Array:
+    """Share of the attribution on pixels on which the logit provably does not depend: Σ_null a / Σ a. It must be 0.
+
+    The null-player axiom of Shapley values, which Sundararajan et al. 2017 call sensitivity (b), measured where null players are
+    known.
+
+    Parameters
+    ----------
+    maps : ndarray of float64, shape (N, m, n)
+        At least 0.
+    truth : Truth
+        With its null region.
+
+    Returns
+    -------
+    ndarray of float64, shape (N,)
+        In [0, 1]; a map of zeros counts as a constant one. NaN where the null region is empty or not known.
+    """
+    if truth.null is None:
+        return np.full(len(maps), np.nan)
+    return share_inside(maps, truth.null)

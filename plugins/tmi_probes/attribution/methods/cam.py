@@ -1,0 +1,45 @@
+"""Class activation maps: the maps of a layer, weighed and enlarged to the image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tmi.attribution import attribution_method
+
+from .deeplift import quiet
+from .guided import fresh
+
+if TYPE_CHECKING:
+    import torch
+
+
+@attribution_method(needs=["gradient", "maps"], images_at_once=64)
+def grad_cam(
+    module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, layer: str, relu: bool = True
+) -> torch.Tensor:
+    """Grad-CAM: a layer's maps, each times the mean gradient over it, summed and enlarged (Selvaraju et al. 2017).
+
+    One map for all channels, enlarged bilinearly.
+
+    Parameters
+    ----------
+    relu : bool
+        Whether what is negative is cut off, as in the paper; otherwise the map is signed.
+    """
+    from captum.attr import LayerAttribution, LayerGradCam
+
+    method = LayerGradCam(module, module.get_submodule(layer))
+    maps = method.attribute(images, target=targets, relu_attributions=relu)
+    found: torch.Tensor = LayerAttribution.interpolate(maps, tuple(images.shape[2:]), "bilinear")
+    return found
+
+
+@attribution_method(needs=["gradient", "maps", "relu-modules"], images_at_once=64)
+def guided_grad_cam(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, layer: str) -> torch.Tensor:
+    """Guided Grad-CAM: guided backpropagation times Grad-CAM with its ReLU, enlarged bilinearly (Selvaraju et al. 2017)."""
+    from captum.attr import GuidedGradCam
+
+    method = GuidedGradCam(module, module.get_submodule(layer))
+    with quiet():
+        found: torch.Tensor = method.attribute(fresh(images), target=targets, interpolate_mode="bilinear")
+        return found

@@ -1,0 +1,52 @@
+"""DeepLift: differences from a baseline, handed back through every module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tmi.attribution import attribution_method
+
+if TYPE_CHECKING:
+    import torch
+
+_REFERENCES = 16  # in one pass of the module
+
+
+@attribution_method(needs=["gradient", "modules"], complete="baselines")
+def deeplift(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, baselines: torch.Tensor) -> torch.Tensor:
+    """DeepLift with the rescale rule (Shrikumar et al. 2017)."""
+    from captum.attr import DeepLift
+
+    with quiet():
+        found: torch.Tensor = DeepLift(module).attribute(images, baselines, target=targets)
+        return found
+
+
+@attribution_method(needs=["gradient", "modules"], complete="references", images_at_once=4)
+def deeplift_shap(
+    module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, references: torch.Tensor
+) -> torch.Tensor:
+    """Mean of DeepLift over the references as baselines (Lundberg and Lee 2017)."""
+    import torch
+    from captum.attr import DeepLiftShap
+
+    if len(references) == 1:
+        references = references.repeat(2, 1, 1, 1)  # Captum insists on two
+    parts = references.tensor_split(-(-len(references) // _REFERENCES))
+    method = DeepLiftShap(module)
+    with quiet():
+        found = [len(part) * method.attribute(images, part, target=targets) for part in parts]
+    return torch.stack(found).sum(0) / len(references)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Do not repeat what Captum announces: that it sets hooks, on a copy, and asks for a gradient."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"\s*Setting (forward, )?backward hooks")
+        warnings.filterwarnings("ignore", message="Input Tensor . did not already require gradients")
+        yield

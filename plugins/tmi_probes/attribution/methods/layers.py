@@ -1,0 +1,292 @@
+"""Captum's methods that attribute the target's logit to the neurons of a layer, the outputs of a submodule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from tmi.attribution import attribution_method
+from tmi.errors import InputError
+from tmi.params import Count
+
+from .deeplift import quiet
+from .path import AT_ONCE, portions, within
+from .relevance import ruled
+from .superpixels import superpixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+Several = Annotated[int, msgspec.Meta(ge=2)]
+"""A whole number of at least 2: Captum permutes nothing among fewer."""
+
+
+@attribution_method(level="layer", images_at_once=64)
+def layer_activation(module: Module, images: Tensor, targets: Tensor, *, layer: str) -> Tensor:
+    """The activations themselves, whatever the target."""
+    from captum.attr import LayerActivation
+
+    found: Tensor = LayerActivation(module, module.get_submodule(layer)).attribute(images)
+    return found
+
+
+@attribution_method(level="layer", needs=["gradient"], images_at_once=64)
+def layer_gradient_x_activation(module: Module, images: Tensor, targets: Tensor, *, layer: str) -> Tensor:
+    """The logit's gradient by each neuron, times the neuron's activation."""
+    from captum.attr import LayerGradientXActivation
+
+    method = LayerGradientXActivation(module, module.get_submodule(layer))
+    found: Tensor = method.attribute(images, target=targets)
+    return found
+
+
+@attribution_method(level="layer", needs=["gradient", "no-inplace"], complete="baselines", images_at_once=8)
+def layer_integrated_gradients(
+    module: Module, images: Tensor, targets: Tensor, *, layer: str, baselines: Tensor, steps: Count = 50
+) -> Tensor:
+    """Integral of the gradient along the straight path of the layer's activations, from the baseline's to the image's.
+
+    Parameters
+    ----------
+    steps : int
+        Points on the path.
+    """
+    from captum.attr import LayerIntegratedGradients
+
+    method = LayerIntegratedGradients(module, module.get_submodule(layer))
+    found: Tensor = method.attribute(images, baselines, target=targets, n_steps=steps, internal_batch_size=AT_ONCE)
+    return found
+
+
+@attribution_method(level="layer", needs=["gradient"], complete="baselines", images_at_once=8)
+def layer_conductance(
+    module: Module, images: Tensor, targets: Tensor, *, layer: str, baselines: Tensor, steps: Count = 50
+) -> Tensor:
+    """What of integrated gradients flows through each neuron (Dhamdhere et al. 2018).
+
+    Parameters
+    ----------
+    steps : int
+        Pieces of the straight path from baseline to image.
+    """
+    from captum.attr import LayerConductance
+
+    method = LayerConductance(within(module), module.get_submodule(layer))
+    # Captum's default rule leaves out both ends of the path, and with them what changes there.
+    found: Tensor = method.attribute(
+        images, baselines, target=targets, n_steps=steps, method="riemann_trapezoid", internal_batch_size=AT_ONCE
+    )
+    return found
+
+
+@attribution_method(level="layer", needs=["gradient"], images_at_once=8)
+def internal_influence(
+    module: Module, images: Tensor, targets: Tensor, *, layer: str, baselines: Tensor, steps: Count = 50
+) -> Tensor:
+    """Mean gradient by each neuron on the straight path from baseline to image (Leino et al. 2018).
+
+    Parameters
+    ----------
+    steps : int
+        Points on the path.
+    """
+    from captum.attr import InternalInfluence
+
+    method = InternalInfluence(within(module), module.get_submodule(layer))
+    found: Tensor = method.attribute(images, baselines, target=targets, n_steps=steps, internal_batch_size=AT_ONCE)
+    return found
+
+
+@attribution_method(level="layer", needs=["gradient", "modules"], complete="baselines", images_at_once=8)
+def layer_deeplift(module: Module, images: Tensor, targets: Tensor, *, layer: str, baselines: Tensor) -> Tensor:
+    """DeepLift with the rescale rule, as far down as the layer (Shrikumar et al. 2017)."""
+    from captum.attr import LayerDeepLift
+
+    with quiet():
+        found: Tensor = LayerDeepLift(module, module.get_submodule(layer)).attribute(images, baselines, target=targets)
+    return found
+
+
+@attribution_method(level="layer", needs=["gradient", "modules"], complete="references", images_at_once=2)
+def layer_deeplift_shap(module: Module, images: Tensor, targets: Tensor, *, layer: str, references: Tensor) -> Tensor:
+    """Mean of DeepLift over the references (Lundberg and Lee 2017), as far down as the layer."""
+    from captum.attr import LayerDeepLiftShap
+
+    references = two(references)
+    with quiet():
+        found: Tensor = LayerDeepLiftShap(module, module.get_submodule(layer)).attribute(images, references, target=targets)
+    return found
+
+
+@attribution_method(level="layer", needs=["gradient"])
+def layer_gradient_shap(
+    module: Module, images: Tensor, targets: Tensor, *, layer: str, baselines: Tensor, seed: int, draws: Count = 20
+) -> Tensor:
+    """Mean gradient at random points between baseline and image, times the change of each neuron (Erion et al. 2021).
+
+    Parameters
+    ----------
+    draws : Count
+        Random points.
+    """
+    import torch
+    from captum.attr import LayerGradientShap
+
+    method = LayerGradientShap(within(module), module.get_submodule(layer))
+    found = [
+        count * method.attribute(images, baselines, n_samples=count, stdevs=0.0, target=targets).detach()
+        for count in portions(draws)
+    ]
+    return torch.stack(found).sum(0) / draws
+
+
+@attribution_method(level="layer", needs=["gradient", "maps"], images_at_once=64)
+def layer_grad_cam(module: Module, images: Tensor, targets: Tensor, *, layer: str) -> Tensor:
+    """Each map times its mean gradient (Selvaraju et al. 2017), before the maps are summed and cut off at 0."""
+    from captum.attr import LayerGradCam
+
+    method = LayerGradCam(module, module.get_submodule(layer))
+    found: Tensor = method.attribute(images, target=targets, attr_dim_summation=False)
+    return found
+
+
+@attribution_method(level="layer", needs=["gradient", "lrp-modules"])
+def layer_lrp(module: Module, images: Tensor, targets: Tensor, *, layer: str) -> Tensor:
+    """Layer-wise relevance propagation with the ε-rule, as far down as the layer (Bach et al. 2015).
+
+    Relevance passes unchanged through a ReLU, so of a layer that ends in one it is read off the module before it.
+
+    Raises
+    ------
+    InputError
+        If the layer has no module with a rule, as one that is a ReLU alone.
+    """
+    from captum.attr import LayerLRP
+    from captum.attr._utils.lrp_rules import EpsilonRule
+
+    with ruled(module):
+        parts = [part for part in module.get_submodule(layer).modules() if isinstance(getattr(part, "rule", None), EpsilonRule)]
+        if not parts:
+            raise InputError(f"layer-lrp: no module of layer {layer!r} has a rule; name a layer with weights or pooling")
+        found: Tensor = LayerLRP(module, parts[-1]).attribute(images, target=targets)
+        return found
+
+
+@attribution_method(level="layer", images_at_once=8)
+def layer_feature_ablation(
+    module: Module, images: Tensor, targets: Tensor, *, layer: str, baselines: Tensor, groups: Count = 64
+) -> Tensor:
+    """Change of the logit when a group of neurons has the baseline's activations, shared out evenly among them.
+
+    Parameters
+    ----------
+    groups : Count
+        At most so many groups of about equal size, for a layer may have many neurons: the cells of a grid over its maps, all
+        channels together, or runs of neighbours. A layer with no more neurons than groups is ablated neuron by neuron.
+    """
+    from captum.attr import LayerActivation, LayerFeatureAblation
+
+    part = module.get_submodule(layer)
+    below = LayerActivation(module, part).attribute(baselines).detach()
+    numbers = grouped(below, groups)
+    found = LayerFeatureAblation(_logit(module), part).attribute(
+        images,
+        below,
+        additional_forward_args=targets,
+        layer_mask=numbers,
+        perturbations_per_eval=max(1, AT_ONCE // len(images)),
+    )
+    return shared(found, numbers)
+
+
+@attribution_method(level="layer")
+def layer_feature_permutation(
+    module: Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    layer: str,
+    references: Tensor,
+    seed: int,
+    draws: Several = 10,
+    groups: Count = 64,
+) -> Tensor:
+    """Mean change of the logit when a group of neurons is as another image has it, shared out evenly among them.
+
+    Captum permutes a group among the images of a batch. Here it is drawn from the references, so that no image influences
+    another.
+
+    Parameters
+    ----------
+    draws : int
+        References an image and group, drawn with replacement; at least 2.
+    groups : Count
+        At most so many groups; see layer-feature-ablation.
+    """
+    from functools import partial
+
+    import torch
+    from captum.attr import FeaturePermutation, LayerActivation, LayerFeaturePermutation
+
+    part = module.get_submodule(layer)
+    others = LayerActivation(module, part).attribute(references).detach()
+    numbers = grouped(others, groups)
+
+    def drawn(own: Tensor, group: Tensor) -> Tensor:
+        return torch.where(group, others[torch.randint(len(others), (len(own),))], own)
+
+    class AmongReferences(LayerFeaturePermutation):  # type: ignore[misc]
+        @property
+        def attributor(self) -> Callable[..., FeaturePermutation]:
+            return partial(FeaturePermutation, perm_func=drawn)
+
+    found = AmongReferences(_logit(module), part).attribute(
+        images.repeat_interleave(draws, 0),
+        additional_forward_args=targets.repeat_interleave(draws),
+        layer_mask=numbers,
+        perturbations_per_eval=max(1, AT_ONCE // (draws * len(images))),
+    )
+    return shared(found.unflatten(0, (len(images), draws)).mean(1), numbers)
+
+
+def two(references: Tensor) -> Tensor:
+    """Return references as they are, but a single one twice: Captum's DeepLiftShap insists on two."""
+    return references.repeat(2, 1, 1, 1) if len(references) == 1 else references
+
+
+def grouped(activations: Tensor, groups: int) -> Tensor:
+    """Number the groups in which neurons are changed together.
+
+    Parameters
+    ----------
+    activations : Tensor, shape (N, C, rows, cols) or (N, …)
+    groups : int
+        At most so many.
+
+    Returns
+    -------
+    Tensor of int64, shape (1, 1, rows, cols) or (1, …)
+        From 0: the cells of a grid over maps, else runs of neighbours.
+    """
+    import torch
+
+    if activations.ndim == 4:
+        return superpixels(activations, math.isqrt(groups))
+    shape = activations.shape[1:]
+    count = shape.numel()
+    return (torch.arange(count, device=activations.device) * min(groups, count) // count).view(1, *shape)
+
+
+def shared(found: Tensor, numbers: Tensor) -> Tensor:
+    """Share out evenly among its neurons what Captum gives to each neuron of a group."""
+    sizes = numbers.expand(1, *found.shape[1:]).flatten().bincount()
+    return found / sizes[numbers]
+
+
+def _logit(module: Module) -> Callable[[Tensor, Tensor], Tensor]:
+    # Captum would hand the targets of the images to batches of several copies of them.
+    return lambda images, targets: module(images).gather(1, targets[:, None])[:, 0]

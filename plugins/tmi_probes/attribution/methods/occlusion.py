@@ -1,0 +1,61 @@
+"""Occlusion: what happens to the logit when a square is covered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tmi.attribution import attribution_method
+from tmi.errors import InputError
+from tmi.params import Count
+
+from .path import AT_ONCE
+
+if TYPE_CHECKING:
+    import torch
+
+
+@attribution_method(images_at_once=8)
+def occlusion(
+    module: torch.nn.Module,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    baselines: torch.Tensor,
+    window: Count | None = None,
+    stride: Count | None = None,
+) -> torch.Tensor:
+    """Change of the logit when a square shows the baseline, for each pixel the mean over its squares (Zeiler and Fergus 2014).
+
+    Parameters
+    ----------
+    window : Count, optional
+        Side of the square; by default an eighth of the image's smaller side.
+    stride : Count, optional
+        Pixels from one square to the next; by default half the window, rounded up. Not larger than the window, or pixels would be
+        left out.
+
+    Raises
+    ------
+    InputError
+        If the window does not fit into the image, or the stride exceeds it.
+    """
+    import torch
+    from captum.attr import Occlusion
+
+    channels, *size = images.shape[1:]
+    window = max(1, min(size) // 8) if window is None else window
+    stride = (window + 1) // 2 if stride is None else stride
+    if window > min(size):
+        raise InputError(f"window: {window} is larger than the image, {size[0]}×{size[1]}")
+    if stride > window:
+        raise InputError(f"stride: {stride} is larger than the window, {window}: pixels would be left out")
+    with torch.no_grad():
+        found: torch.Tensor = Occlusion(module).attribute(
+            images,
+            (channels, window, window),
+            (channels, stride, stride),
+            baselines=baselines,
+            target=targets,
+            perturbations_per_eval=max(1, AT_ONCE // len(images)),
+        )
+        return found

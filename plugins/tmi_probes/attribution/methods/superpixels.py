@@ -1,0 +1,240 @@
+"""Superpixels switched between image and baseline: ablation, permutation, Shapley values and local linear models.
+
+The superpixels are the cells of a grid. What a cell is given is shared out evenly among its pixels and channels, so that the
+attributions of a complete method add up to the change of the logit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from tmi.attribution import attribution_method
+from tmi.params import Count, NotNegative
+
+from .path import AT_ONCE, portions
+
+if TYPE_CHECKING:
+    import torch
+
+Few = Annotated[int, msgspec.Meta(ge=1, le=2)]
+"""1 or 2: four cells have 24 orders, nine have 362,880."""
+
+
+@attribution_method(images_at_once=8)
+def feature_ablation(
+    module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, baselines: torch.Tensor, cells: Count = 5
+) -> torch.Tensor:
+    """Change of the logit when one cell shows the baseline.
+
+    Parameters
+    ----------
+    cells : Count
+        Rows, and columns, of the grid.
+    """
+    import torch
+    from captum.attr import FeatureAblation
+
+    grid = superpixels(images, cells)
+    with torch.no_grad():
+        found = FeatureAblation(module).attribute(
+            images, baselines, target=targets, feature_mask=grid, perturbations_per_eval=max(1, AT_ONCE // len(images))
+        )
+    return shared(found, grid)
+
+
+@attribution_method()
+def feature_permutation(
+    module: torch.nn.Module,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    references: torch.Tensor,
+    seed: int,
+    cells: Count = 5,
+    draws: Count = 10,
+) -> torch.Tensor:
+    """Mean change of the logit when one cell shows what another image has there (Breiman 2001, for a single image).
+
+    Captum permutes a cell among the images of a batch. Here it is drawn from the references, so that no image influences another.
+
+    Parameters
+    ----------
+    cells : Count
+        Rows, and columns, of the grid.
+    draws : Count
+        References an image and cell, drawn with replacement.
+    """
+    import torch
+    from captum.attr import FeaturePermutation
+
+    def drawn(x: torch.Tensor, cell: torch.Tensor) -> torch.Tensor:
+        return torch.where(cell, references[torch.randint(len(references), (len(x),))], x)
+
+    grid = superpixels(images, cells)
+    method = FeaturePermutation(module, drawn)
+    total = torch.zeros_like(images, requires_grad=False)
+    with torch.no_grad():
+        for count in portions(draws):
+            copies = images.repeat_interleave(count, 0)
+            found = method.attribute(
+                copies,
+                target=targets.repeat_interleave(count),
+                feature_mask=grid,
+                perturbations_per_eval=max(1, AT_ONCE // len(copies)),
+            )
+            total += found.unflatten(0, (len(images), count)).sum(1)
+    return shared(total / draws, grid)
+
+
+@attribution_method(complete="baselines")
+def shapley_sampling(
+    module: torch.nn.Module,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    baselines: torch.Tensor,
+    seed: int,
+    cells: Count = 5,
+    draws: Count = 10,
+) -> torch.Tensor:
+    """Shapley values of the cells, over random orders in which they appear (Strumbelj and Kononenko 2010).
+
+    Parameters
+    ----------
+    cells : Count
+        Rows, and columns, of the grid.
+    draws : Count
+        Random orders.
+    """
+    import torch
+    from captum.attr import ShapleyValueSampling
+
+    grid = superpixels(images, cells)
+    with torch.no_grad():
+        found = ShapleyValueSampling(module).attribute(
+            images, baselines, target=targets, feature_mask=grid, n_samples=draws, perturbations_per_eval=AT_ONCE
+        )
+    return shared(found, grid)
+
+
+@attribution_method(complete="baselines", images_at_once=8)
+def shapley_exact(
+    module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, baselines: torch.Tensor, cells: Few = 2
+) -> torch.Tensor:
+    """Exact Shapley values of a few large cells, over every order in which they can appear (Shapley 1953).
+
+    Parameters
+    ----------
+    cells : int
+        Rows, and columns, of the grid.
+    """
+    import torch
+    from captum.attr import ShapleyValues
+
+    grid = superpixels(images, cells)
+    with torch.no_grad():
+        found = ShapleyValues(module).attribute(
+            images, baselines, target=targets, feature_mask=grid, perturbations_per_eval=max(1, AT_ONCE // len(images))
+        )
+    return shared(found, grid)
+
+
+@attribution_method(complete="baselines")
+def kernel_shap(
+    module: torch.nn.Module,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    baselines: torch.Tensor,
+    seed: int,
+    cells: Count = 5,
+    draws: Count = 100,
+) -> torch.Tensor:
+    """Shapley values of the cells by weighted least squares on random subsets of them (Lundberg and Lee 2017).
+
+    Parameters
+    ----------
+    cells : Count
+        Rows, and columns, of the grid.
+    draws : Count
+        Subsets, the full and the empty one among them. Fewer than there are cells leave their values undetermined.
+    """
+    import torch
+    from captum.attr import FeatureAblation, KernelShap
+
+    grid = superpixels(images, cells)
+    with torch.no_grad():
+        if grid.max() == 0:  # there is nothing to fit: a single cell is given the whole change
+            return shared(FeatureAblation(module).attribute(images, baselines, target=targets, feature_mask=grid), grid)
+        found = KernelShap(module).attribute(
+            images, baselines, target=targets, feature_mask=grid, n_samples=draws, perturbations_per_eval=AT_ONCE
+        )
+    return shared(found, grid)
+
+
+@attribution_method()
+def lime(
+    module: torch.nn.Module,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    baselines: torch.Tensor,
+    seed: int,
+    cells: Count = 5,
+    draws: Count = 100,
+    alpha: NotNegative = 0.001,
+) -> torch.Tensor:
+    """Coefficients of a sparse linear model of the logit, fitted to random subsets of the cells (Ribeiro et al. 2016).
+
+    Parameters
+    ----------
+    cells : Count
+        Rows, and columns, of the grid.
+    draws : Count
+        Subsets.
+    alpha : NotNegative
+        Weight of the lasso's penalty, in units of the logit. It leaves every coefficient 0 where the logit varies less; Captum's
+        0.01 does so on networks of small logits.
+    """
+    import torch
+    from captum._utils.models.linear_model import SkLearnLasso, SkLearnLinearRegression
+    from captum.attr import Lime
+
+    grid = superpixels(images, cells)
+    method = Lime(module, SkLearnLasso(alpha=alpha) if alpha else SkLearnLinearRegression())
+    with torch.no_grad():
+        found = method.attribute(
+            images, baselines, target=targets, feature_mask=grid, n_samples=draws, perturbations_per_eval=AT_ONCE
+        )
+    return shared(found, grid)
+
+
+def superpixels(images: torch.Tensor, cells: int) -> torch.Tensor:
+    """Number the cells of a grid over the image.
+
+    Parameters
+    ----------
+    images : Tensor, shape (N, C, m, n)
+    cells : int
+        Rows, and columns, of the grid, but no more than there are pixels. Their sizes differ by at most one pixel.
+
+    Returns
+    -------
+    Tensor of int64, shape (1, 1, m, n)
+        From 0, row by row.
+    """
+    import torch
+
+    rows, columns = images.shape[2:]
+    down, across = min(cells, rows), min(cells, columns)
+    row = torch.arange(rows, device=images.device) * down // rows
+    column = torch.arange(columns, device=images.device) * across // columns
+    return (row[:, None] * across + column)[None, None]
+
+
+def shared(found: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Share out evenly, among its pixels and channels, what Captum gives to each pixel of a cell."""
+    sizes = grid.flatten().bincount() * found.shape[1]
+    return found / sizes[grid]

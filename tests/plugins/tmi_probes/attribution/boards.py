@@ -1,0 +1,117 @@
+"""Results of suite ``attribution`` whose every number is chosen: methods of known skill on networks of known names."""
+
+from __future__ import annotations
+
+import types
+
+import numpy as np
+
+import tmi
+from tmi.attribution import attribution_measure, attribution_method
+from tmi.plugins import Plugin, PluginHost
+from tmi.registry import Registry
+from tmi.results import Entry
+
+CONTROLS = ("random", "sobel", "centre-prior", "oracle")
+LOCALISING, FREE = ("mass", "auc"), ("deletion", "insertion", "infidelity")
+BETTER = {"deletion": "lower", "infidelity": "lower"}
+SIDE = 12
+
+
+def registry(methods) -> Registry:
+    """The methods and measures by name; none of them is ever run."""
+
+    def method(name):
+        def function(module, images, targets): ...
+
+        return attribution_method(control=name in CONTROLS)(function)
+
+    def measure(name):
+        def function(maps, truth): ...
+
+        return attribution_measure(better=BETTER.get(name, "higher"), truth_free=name in FREE)(function)
+
+    plugin = types.ModuleType("zz_boards")
+    for hook, targets in {
+        "tmi_attribution_methods": {name: method(name) for name in methods},
+        "tmi_attribution_measures": {name.replace("_", "-"): measure(name) for name in (*LOCALISING, *FREE, "null_leakage")},
+    }.items():
+        setattr(plugin, hook, tmi.hookimpl(lambda targets=targets: targets))
+    host = PluginHost()
+    host.add(Plugin("boards", "here", plugin))
+    return Registry(host)
+
+
+def scored(skill, *, evaluations=10.0, seed=0, images=12, noise=0.02, again=None, leakage=None) -> tmi.ProbeResult:
+    """A method whose mean skill is exactly ``skill``, and whose truth-free scores rise (insertion) or fall with it."""
+    rng = np.random.default_rng([seed, round(abs(skill) * 1000)])
+    names = [*LOCALISING, *FREE, "null_leakage"]
+    drawn = rng.normal(size=(len(names), images)) * noise
+    drawn -= drawn.mean(1, keepdims=True)
+    level = np.array([0.2 + 0.6 * skill] * 2 + [-skill, skill, 10.0 ** (3 * skill), leakage or 0.0])
+    score = level[:, None] + drawn
+    if leakage is None:
+        score[-1] = np.nan
+    if leakage == 0:
+        score[-1] = 0
+    if again is not None:
+        score[3, again:] = np.nan
+    chance, oracle = np.full(score.shape, 0.2), np.full(score.shape, 0.8)
+    mask = np.zeros((2, SIDE, SIDE), bool)
+    mask[0, 3:8, 4:9], mask[1, 1:6, 1:6] = True, True
+    pictures = np.random.default_rng(seed).random((2, 1, SIDE, SIDE))
+    signed = skill * mask[:, None] + rng.normal(size=(2, 1, SIDE, SIDE)) * 0.3
+    info = {name: tmi.MetricInfo(name, BETTER.get(name, "higher")) for name in FREE}
+    return tmi.ProbeResult(
+        {
+            "refused": 0,
+            "skill.mean": skill,
+            "skill.mass": skill,
+            "skill.mass.low": skill - 0.1,
+            "skill.auc": skill,
+            "evaluations": evaluations,
+            "zero_map": 0,
+            **{name: float(np.nanmean(row)) for name, row in zip(names, score, strict=True) if np.isfinite(row).any()},
+        },
+        {
+            "score": (("measure", "image"), score),
+            "chance": (("measure", "image"), chance),
+            "oracle": (("measure", "image"), oracle),
+            "images": (("kept", "channel", "row", "col"), pictures),
+            "masks": (("kept", "row", "col"), mask),
+            "signed": (("kept", "channel", "row", "col"), signed),
+        },
+        {"measure": names},
+        info,
+    )
+
+
+def refused(why="MaxPool2d stands next to a ReLU") -> tmi.ProbeResult:
+    return tmi.ProbeResult({"refused": 1}, notes=[f"refused: {why}"])
+
+
+def converging(images=5) -> tmi.ProbeResult:
+    steps = np.array([4, 16, 64, 256])
+    errors = np.random.default_rng(0).uniform(0.5, 1.5, (4, images)) / steps[:, None]
+    return tmi.ProbeResult(
+        {f"error.{s}": float(e.mean()) for s, e in zip(steps, errors, strict=True)},
+        {"error": (("step", "image"), errors)},
+        {"step": steps},
+    )
+
+
+def entry(network, method, result, seed=0, probe="methods") -> Entry:
+    swept = {} if method is None else {"method": method}
+    return Entry("", "fashion", network, probe, seed, swept, "ok", None, dict(result.metrics), notes=result.notes, _result=result)
+
+
+def board(skills, seeds=(0,), **settings) -> tmi.Results:
+    """Results of ``{network: {method: skill}}``; None where the method is refused."""
+    methods = list(dict.fromkeys(method for of in skills.values() for method in of))
+    entries = [
+        entry(network, method, refused() if skill is None else scored(skill, seed=seed, **settings), seed)
+        for network, of in skills.items()
+        for method, skill in of.items()
+        for seed in seeds
+    ]
+    return tmi.Results(entries, columns={"method": "probe"}, registry=registry(methods))
