@@ -53,6 +53,7 @@ def tmi_probes():  # type: ignore[no-untyped-def]
         "dictionary": "tmi_probes.dictionary:dictionary",
         "equivariance": "tmi_probes.equivariance:equivariance",
         "examples": "tmi_probes.examples:examples",
+        "ig-convergence": "tmi_probes.attribution.convergence:ig_convergence",
         "linear-regions": "tmi_probes.regions:linear_regions",
         "local-linear-form": "tmi_probes.local_form:local_linear_form",
         "prunability": "tmi_probes.prunability:prunability",

@@ -10,15 +10,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import tmi
+from tmi.attribution import MeasureInfo
 
 from .pages import ROOT
 
 COMMAND = ROOT / "docs" / "command.md"
 PROBES = ROOT / "docs" / "probes.md"
+ATTRIBUTION = ROOT / "docs" / "attribution.md"
 
 # Settings with which slow probes are quick. Which metrics there are does not depend on them.
 _QUICK: dict[str, dict[str, Any]] = {
     "attribution": {"images": 2},
+    "attribution-bench": {"images": 2, "method": "integrated-gradients"},
     "background-kinds": {"tiles": 2, "backgrounds": 5},
     "decodability": {"images": 30, "folds": 2},
     "dictionary": {"atoms": 4, "steps": 10, "images": 30},
@@ -70,6 +73,50 @@ def with_metrics(page: str) -> str:
     )
 
 
+def with_catalogue(page: str) -> str:
+    """A page with the tables of attribution methods and measures between their marks."""
+    tables = {"methods": methods_table(), "measures": measures_table()}
+    return re.sub(
+        r"(<!-- (methods|measures) -->\n).*?(<!-- end -->)", lambda m: f"{m[1]}\n{tables[m[2]]}\n\n{m[3]}", page, flags=re.S
+    )
+
+
+def methods_table() -> str:
+    """Every attribution method: what it is, what it attributes, what it needs, its settings with their defaults."""
+    from tmi.attribution import GIVEN, method_info
+    from tmi.params import parameters
+    from tmi.registry import installed
+
+    rows = ["| method | what it is | needs | settings |", "|---|---|---|---|"]
+    order = {"input": 0, "layer": 2, "neuron": 3}
+    found = [installed().find("method", name) for name in tmi.names("method")]
+    for one in sorted(found, key=lambda c: order[method_info(c.function).level] + method_info(c.function).control):
+        needs = ", ".join(f"`{need}`" for need in method_info(one.function).needs)
+        settings = ", ".join(f"{p.name} = {p.default}" for p in parameters(one.function, GIVEN["method"]).values())
+        rows.append(f"| `{one.name}` | {_cell(one.summary())} | {needs} | {_cell(settings)} |")
+    return "\n".join(rows)
+
+
+def measures_table() -> str:
+    """Every measure of attributions: its definition, topic, what is scored, direction and range."""
+    from tmi.attribution import TOPICS, measure_info
+    from tmi.registry import installed
+
+    rows = ["| measure | definition | about | scored | better | range | needs no truth |", "|---|---|---|---|---|---|---|"]
+    found = [installed().find("measure", name) for name in tmi.names("measure")]
+    for one in sorted(found, key=lambda c: TOPICS.index(measure_info(c.function).topic)):
+        about = measure_info(one.function)
+        scored = {"absolute": "\\|a\\|", "positive": "max(a, 0)", "signed": "a"}[about.scored]
+        free = "yes" if about.truth_free else ""
+        what = f"| `{one.name}` | {_cell(one.summary())} | {about.topic} | {scored} | {about.better} | {_range(about)} | {free} |"
+        rows.append(what)
+    return "\n".join(rows)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
 def metric_tables() -> dict[str, str]:
     """For each built-in probe a table of its metrics, as the probe itself describes them."""
     from tmi_paper.heuristics import INFO
@@ -100,14 +147,15 @@ def _table(info: Mapping[str, tmi.MetricInfo]) -> str:
 
 
 def _text(info: tmi.MetricInfo) -> str:
-    return info.text.replace("|", "\\|") + (f" [{info.unit}]" if info.unit else "")
+    return _cell(info.text) + (f" [{info.unit}]" if info.unit else "")
 
 
-def _range(info: tmi.MetricInfo) -> str:
+def _range(info: tmi.MetricInfo | MeasureInfo) -> str:
     low, high = ("−∞" if info.low is None else f"{info.low:g}"), ("∞" if info.high is None else f"{info.high:g}")
     return f"{low} to {high}".replace("-", "−")
 
 
 if __name__ == "__main__":
     COMMAND.write_text(command_page(), encoding="utf-8")
+    ATTRIBUTION.write_text(with_catalogue(ATTRIBUTION.read_text(encoding="utf-8")), encoding="utf-8")
     PROBES.write_text(with_metrics(PROBES.read_text(encoding="utf-8")), encoding="utf-8")

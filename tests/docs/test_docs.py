@@ -125,6 +125,11 @@ def test_the_tables_of_metrics_are_up_to_date() -> None:
     assert page == generated.with_metrics(page), "python -m tests.docs.generated"
 
 
+def test_the_tables_of_methods_and_measures_are_up_to_date() -> None:
+    page = generated.ATTRIBUTION.read_text(encoding="utf-8")
+    assert page == generated.with_catalogue(page), "python -m tests.docs.generated"
+
+
 def test_every_probe_has_a_heading() -> None:
     import tmi
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import tmi
+from tests.plugins.traces import state
 from tmi.params import check, parameters, takes_seed
 from tmi.references import resolved
 from tmi.registry import installed
@@ -27,6 +28,7 @@ SMALL = {
     "decodability": {"folds": 2, "images": 24},
     "deformation": {"images": 6},
     "dictionary": {"atoms": 4, "images": 24, "train_images": 24},
+    "ig-convergence": {"images": 2, "steps": [2, 5]},
     "linear-regions": {"images": 12, "paths": 1},
     "local-linear-form": {"images": 4, "tiles": 1, "backgrounds": 2, "places": 2},
     "prunability": {"images": 12},
@@ -91,28 +93,6 @@ def run(name, network, data, seed=5):
     assert not problems
     settings = resolved(installed(), component, values)
     return component.function(network, data, **settings, **({"seed": seed} if takes_seed(component.function) else {}))
-
-
-def random_states():
-    return random.getstate(), [*map(str, np.random.get_state())], torch.get_rng_state().tolist()  # noqa: NPY002
-
-
-def state(network):
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    module = network.module
-    return {
-        "modes": [part.training for part in module.modules()],
-        "hooks": [len(getattr(part, hook)) for part in module.modules() for hook in hooks],
-        "asked": [p.requires_grad for p in module.parameters()],
-        "attributes": [sorted(vars(part)) for part in module.modules()],
-        "same objects": [id(p) for p in (*module.parameters(), *module.buffers())],
-        "gradients": [None if p.grad is None else p.grad.tolist() for p in module.parameters()],
-        "weights": {name: value.clone() for name, value in module.state_dict().items() if value.layout == torch.strided},
-        "threads": torch.get_num_threads(),
-        "grad": torch.is_grad_enabled(),
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "random": random_states(),
-    }
 
 
 def close(one, other, relative=1e-5):

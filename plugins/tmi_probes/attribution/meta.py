@@ -56,16 +56,18 @@ def true_scores(score: NDArray[Any], chance: NDArray[Any], oracle: NDArray[Any])
     Returns
     -------
     ndarray of float64, shape (images,)
-        (score − chance)/(mean oracle − mean chance), averaged over the measures: its mean over the images is the mean skill. The
-        means are over the images that have all three. NaN where no measure has a value; a measure whose oracle is no better than
-        chance is left out.
+        Averaged over the measures: its mean over the images is the mean skill, and its spread that of the skill, to first order
+        (a skill is a ratio of means: skill + (score − chance − skill·(oracle − chance))/mean(oracle − chance)). NaN where no
+        measure has a value; a measure whose oracle is no better than chance is left out.
     """
     s, c, o = np.broadcast_arrays(*(np.asarray(values, np.float64) for values in (score, chance, oracle)))
     known = np.isfinite(s) & np.isfinite(c) & np.isfinite(o)
     count = known.sum(1, keepdims=True)
     room = np.where(known, o - c, 0).sum(1, keepdims=True) / np.maximum(count, 1)
     known &= np.abs(room) > _EQUAL
-    each = np.where(known, s - c, 0) / np.where(np.abs(room) > _EQUAL, room, 1)
+    room = np.where(np.abs(room) > _EQUAL, room, 1)
+    skill = np.where(known, s - c, 0).sum(1, keepdims=True) / np.maximum(count, 1) / room
+    each = np.where(known, skill + (s - c - skill * (o - c)) / room, 0)
     measures = known.sum(0)
     found: Array = np.where(measures > 0, each.sum(0) / np.maximum(measures, 1), np.nan)
     return found

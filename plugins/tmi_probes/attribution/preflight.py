@@ -10,9 +10,9 @@ from __future__ import annotations
 import copy
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -203,7 +203,8 @@ def _rescaled(module: torch.nn.Module, image: torch.Tensor, _layer: str | None) 
     """Return what DeepLift would get wrong."""
     known = _classes(_RESCALED)
     seen = _record(module, image, lambda part: type(part) in known)
-    reasons = _once(seen) + _unchanged(module, image) + _alone(seen) + _touching(seen)
+    hooked = {name for name, _ in seen.inputs}
+    reasons = _once(seen) + _unchanged(module, image) + _alone(seen) + _touching(seen, hooked, hooked)
     for node in seen.nodes:
         name = _operation(node)
         if _is_custom(node):
@@ -258,14 +259,8 @@ def _relevance(module: torch.nn.Module, image: torch.Tensor, _layer: str | None)
         if name not in _REARRANGING:
             mend = f"use an nn.{_MODULE_OF[name]} module for each" if name in _MODULE_OF else "LRP takes it for a rearrangement"
             reasons.append(f"{name} is done by no module for which Captum's LRP has a rule; {mend}")
-    tanh = {name for name, part in leaves.items() if type(part) is nn.Tanh}  # through the others relevance passes either way
-    reasons += _touching(
-        replace(
-            seen,
-            inputs=[(n, v) for n, v in seen.inputs if n in tanh],
-            outputs={v: n for v, n in seen.outputs.items() if type(leaves[n]) in through},
-        )
-    )
+    # Through a ReLU or a dropout relevance passes either way: where a number is 0, so is its relevance.
+    reasons += _touching(seen, *({n for n, part in leaves.items() if type(part) in some} for some in (through, {nn.Tanh})))
     by_rule = Counter(value for name, value in seen.inputs if type(leaves.get(name)) in ruled)
     # The relevance of a value is made up at the module that takes it: no other may take it a second time, or in another way.
     mixed = [name for name, value in seen.inputs if seen.uses[value] > max(1, by_rule[value])]
@@ -350,12 +345,12 @@ def _alone(seen: _Record) -> list[str]:
     return [f"the input of module {name!r} is used elsewhere too, and that use would be lost; {_APART}" for name in shared]
 
 
-def _touching(seen: _Record) -> list[str]:
+def _touching(seen: _Record, before: Collection[str], after: Collection[str]) -> list[str]:
     """Return the modules that follow each other directly: Captum's hooks on the value between them run in the wrong order."""
     return [
         f"module {name!r} takes the very output of {seen.outputs[value]!r}, and Captum's hooks get in each other's way; {_APART}"
         for name, value in seen.inputs
-        if value in seen.outputs
+        if name in after and seen.outputs.get(value) in before
     ]
 
 

@@ -274,8 +274,9 @@ def _same_function(results: tmi.Results) -> Section | None:
         paragraph(
             "These networks compute the same logits. Theorem 1 fused and Theorem 1 as layers have the same gradients too, and "
             "get the same maps. Theorem 2 is built from other neurons: where a tile matches exactly its ReLUs stand at their "
-            "kink, and the gradient is 0. What follows: an attribution is a property of the network, not of the function that "
-            "it computes, and a map that is 0 does not say that the pixels do not matter."
+            "kink and the gradient is 0; as layers, rounding carries some of them past it. What follows: an attribution is a "
+            "property of the network, not of the function that it computes, and a map that is 0 does not say that the pixels do "
+            "not matter."
         )
         + figure(
             figures.side_by_side(image, mask, of, methods),
@@ -351,25 +352,37 @@ def _convergence(results: tmi.Results) -> Section | None:
     found = {name: result for name, result in found.items() if "error" in result.arrays and "step" in result.coords}
     if not found:
         return None
-    steps: dict[int, list[float]] = {}
-    for result in found.values():
-        for step, errors in zip(result.coords["step"].tolist(), result.arrays["error"].values, strict=True):
-            steps.setdefault(step, []).extend(errors[np.isfinite(errors)].tolist())
-    body = [(step, float(np.median(errors)), float(max(errors))) for step, errors in sorted(steps.items()) if errors]
+    body = [
+        (name, step, *(_middle(result, kind, place) for kind in ("error", "awake")))
+        for name, result in found.items()
+        for place, step in enumerate(result.coords["step"].tolist())
+    ]
     return Section(
         "Integrated gradients and their closed form",
         paragraph(
             "On a constructed network the integral has a closed form. Captum's sum approaches it like 1/steps, no faster: the "
             "gradient jumps where the neuron wakes, and a sum does not know where between two points that is. Where the whole "
-            "path is active there is no jump, and only rounding is left."
+            "path is active there is no jump, and only rounding is left: Captum keeps the weights of its sum in single precision."
         )
         + figure(
             figures.convergence(found),
             "Error of integrated gradients against the number of steps",
             "Median over the images; the band goes from the least to the greatest.",
         )
-        + table(("steps", "relative error, median", "greatest"), body),
+        + table(
+            ("network", "steps", "relative error", "awake on the whole path"),
+            body,
+            "Medians over the images, and over their tiles.",
+        ),
     )
+
+
+def _middle(result: tmi.ProbeResult, kind: str, place: int) -> float | None:
+    if kind not in result.arrays:
+        return None
+    errors = result.arrays[kind].values[place]
+    known = errors[np.isfinite(errors)]
+    return float(np.median(known)) if len(known) else None
 
 
 def _layers(results: tmi.Results) -> Section | None:

@@ -260,20 +260,27 @@ def convergence(results: Mapping[str, tmi.ProbeResult]) -> Figure:
     import matplotlib.pyplot as plt
 
     figure, axis = plt.subplots(figsize=(6.2, 3.4))
+    kinds = {"error": "-", "awake": "--"}
     top: list[tuple[float, float]] = []
+    last = 0.0
     for color, (name, result) in zip(PALETTE * len(results), results.items(), strict=False):
         steps = np.asarray(result.coords["step"], float)
-        errors = result.arrays["error"].values
-        middle = np.nanmedian(errors, axis=1)
-        seen = middle > 0
-        axis.fill_between(
-            steps, np.nanmin(np.where(errors > 0, errors, np.nan), 1), np.nanmax(errors, 1), color=color, alpha=0.15, linewidth=0
-        )
-        axis.plot(steps[seen], middle[seen], marker="o", markersize=3.5, linewidth=1.4, color=color, label=name)
-        top.append((float(steps[0]), float(middle[0])))
+        last = max(last, float(steps.max()))
+        for kind, style in kinds.items():
+            if kind not in result.arrays:
+                continue
+            errors = np.where(result.arrays[kind].values > 0, result.arrays[kind].values, np.nan)
+            some = np.isfinite(errors).any(1)  # an error of 0 has no logarithm
+            if not some.any():
+                continue
+            x, errors = steps[some], errors[some]
+            axis.fill_between(x, np.nanmin(errors, 1), np.nanmax(errors, 1), color=color, alpha=0.15, linewidth=0)
+            label = name if kind == "error" else f"{name},\nawake on the whole path"
+            axis.plot(x, np.nanmedian(errors, 1), style, marker="o", markersize=3.5, linewidth=1.4, color=color, label=label)
+            if kind == "error":
+                top.append((float(x[0]), float(np.nanmedian(errors[0]))))
     if top:
         first, level = max(top, key=lambda pair: pair[1])
-        last = max(float(np.max(result.coords["step"])) for result in results.values())
         axis.plot([first, last], [level, level * first / last], color="0.35", linestyle=":", linewidth=1, label="1/steps")
     axis.set_xscale("log")
     axis.set_yscale("log")

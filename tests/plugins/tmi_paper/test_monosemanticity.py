@@ -11,7 +11,7 @@ from tmi.results import Entry
 from tmi_paper.comparison import MEASURES, Measure, Row, compare, network_name, spread
 from tmi_paper.monosemanticity import comparison_table, headline, sections
 
-APART = ("attribution", "examples")
+APART = ("attribution", "attribution-bench", "ig-convergence", "examples")
 """Probes of other questions: what a method says of a network, and what the images look like."""
 
 

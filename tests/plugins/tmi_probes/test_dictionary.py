@@ -11,7 +11,7 @@ import tmi
 from tmi_probes.autoencoder import SparseAutoencoder
 from tmi_probes.dictionary import dictionary
 
-from .test_purity import state
+from ..traces import state
 from .toys import TASK, Sums, cnn_network, dataset, network
 
 QUICK = {"atoms": 6, "images": 200, "train_images": 200, "steps": 100}

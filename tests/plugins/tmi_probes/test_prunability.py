@@ -11,7 +11,7 @@ from torch.nn.utils import prune
 import tmi
 from tmi_probes.prunability import SHARES, needed, prunability, ranks
 
-from .test_purity import state
+from ..traces import state
 from .toys import TASK, Phi, Sums, cnn_network, dataset, network
 
 

@@ -7,7 +7,7 @@ import tmi
 from tmi_probes.common import predictions
 from tmi_probes.responsible import responsible_neurons
 
-from .test_purity import state
+from ..traces import state
 from .toys import TASK, Sums, cnn_network, dataset, network
 
 

@@ -58,7 +58,7 @@ def earth_mover(maps: Array, truth: Truth, *, resolution: Count = 20) -> Array:
 
 def _distance(surplus: Array, cost: Array) -> float:
     """Return the cost of carrying what is too much (> 0) to where it is missing (< 0)."""
-    import ot  # type: ignore[import-untyped]
+    import ot
 
     source, target = np.flatnonzero(surplus > 0), np.flatnonzero(surplus < 0)
     more, less = surplus[source], -surplus[target]

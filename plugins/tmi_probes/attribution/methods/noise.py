@@ -92,7 +92,7 @@ def smooth_integrated_gradients(
     *,
     baselines: torch.Tensor,
     seed: int,
-    draws: Count = 10,
+    draws: Count = 5,
     noise: NotNegative = _NOISE,
     steps: Count = 20,
 ) -> torch.Tensor:

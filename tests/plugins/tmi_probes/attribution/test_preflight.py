@@ -409,6 +409,11 @@ def test_the_fused_theorem_is_refused_and_the_literal_one_passes():
     assert problems(["gradient"], theorem1(TASK).module, images) == []
 
 
-def test_the_built_in_cnn_passes_everything():
-    network = tmi.build("cnn", dataset(10), filters=2, hidden=4, kernel=3, epochs=1)
-    assert problems(list(NEEDS), network.module, dataset(3).test.images, "conv") == []
+@pytest.mark.parametrize("pool", ["none", "average", "max"])
+def test_the_built_in_cnn(pool):
+    """It passes everything, but for DeepLift with max pooling."""
+    network = tmi.build("cnn", dataset(10), filters=2, hidden=4, kernel=3, epochs=1, pool=pool)
+    images = dataset(3).test.images
+    refused = problems(["modules"], network.module, images)
+    assert said(refused, "max pooling") if pool == "max" else refused == []
+    assert problems([need for need in NEEDS if need != "modules"], network.module, images, "conv") == []

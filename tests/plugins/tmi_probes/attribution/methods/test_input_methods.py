@@ -65,7 +65,7 @@ EXACTLY = {
     "feature_ablation": {"cells": 8},
     "shapley_sampling": {"cells": 8, "draws": 1},
     "kernel_shap": {"cells": 8, "draws": 200},
-    "lime": {"cells": 8, "draws": 200, "alpha": 0.0},
+    "lime": {"cells": 8, "draws": 120, "alpha": 0.0},
     "smooth_integrated_gradients": {"noise": 0.0},
 }
 
@@ -211,10 +211,10 @@ COMPLETE = [name for name, function in METHODS.items() if method_info(function).
 def test_what_promises_to_be_complete_is(name):
     module, references = toy().double(), dataset(40).train.images.double()[:37]
     images = IMAGES.double()
-    found = run(name, module, images, TARGETS, references=references, steps=400, draws=100, cells=2)
+    found = run(name, module, images, TARGETS, references=references, steps=200, draws=100, cells=2)
     below = {"references": module(references).mean(0).expand(len(images), -1), "baselines": module(0 * images)}
     change = (module(images) - below[method_info(METHODS[name]).complete]).gather(1, TARGETS[:, None])[:, 0]
-    assert found.sum((1, 2, 3)) == pytest.approx(change, rel=0.01, abs=2e-4)
+    assert found.sum((1, 2, 3)) == pytest.approx(change, rel=0.01, abs=5e-4)
 
 
 def test_gradient_shap_is_complete_on_average_and_in_portions():

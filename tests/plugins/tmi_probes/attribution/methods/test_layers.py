@@ -87,14 +87,14 @@ def test_grad_cam_by_the_formula():
 def test_what_is_complete_adds_up_at_every_layer(name, layer):
     module = cnn()
     images, targets, known = given()
-    steps = {"steps": 400} if "steps" in inspect.signature(METHODS[name]).parameters else {}
+    steps = {"steps": 200} if "steps" in inspect.signature(METHODS[name]).parameters else {}
     found = run(METHODS[name], module, images, targets, known, layer=layer, **steps)
     if method_info(METHODS[name]).complete == "baselines":
         start = module(known["baselines"])
     else:
         start = module(known["references"]).mean(0, keepdim=True)
     change = (module(images) - start).gather(1, targets[:, None])[:, 0]
-    assert found.flatten(1).sum(1).numpy() == pytest.approx(change.numpy(), abs=2e-3 if steps else 1e-9)
+    assert found.flatten(1).sum(1).numpy() == pytest.approx(change.numpy(), abs=4e-3 if steps else 1e-9)
 
 
 @pytest.mark.parametrize("name", METHODS)
