@@ -78,9 +78,8 @@ def main(images: int, workers: int) -> None:
         skill, asked = entry.metrics.get("skill.mean"), entry.metrics.get("evaluations")
         shown = "refused" if entry.metrics.get("refused") else "–" if skill is None else f"{skill:.2f}"
         print(f"{entry.swept['method']:28} {took:8.1f} {'–' if asked is None else f'{asked:.0f}':>21} {shown:>7}")
-    print(
-        f"\n{len(runs)} methods, {images} images: {whole:.0f} s, {watch.peak / 1e9:.2f} GB with {workers} workers (limit: {LIMIT})"
-    )
+    took_all = f"{whole:.0f} s, {watch.peak / 1e9:.2f} GB with {workers} workers (limit: {LIMIT})"
+    print(f"\n{len(runs)} methods, {images} images: {took_all}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 import tmi
-from tmi.errors import InputError
 from tmi.params import Count
 
 from ..common import described, each_once, finite, labelled

@@ -107,11 +107,7 @@ def in_words(rows: Sequence[Standing]) -> list[str]:
         if below:
             clear, open_ = ([f"{row.method} ({_skill(row)})" for row, sure in below if sure == which] for which in (True, False))
             named = [", ".join(clear)] if clear else []
-            named += (
-                [f"{'and by less than its interval ' if clear else 'though by less than its interval '}{', '.join(open_)}"]
-                if open_
-                else []
-            )
+            named += [f"by less than the interval of the difference {', '.join(open_)}"] if open_ else []
             found.append(
                 f"{network}. Worse than Sobel ({_skill(of[EDGES])}), which never looked at the network: {'; '.join(named)}. "
                 f"{_each(len(below), 'This method has', 'These methods have')} told nobody anything."
@@ -150,11 +146,14 @@ def checks(rows: Sequence[Standing]) -> list[str]:
             for name, row in of.items()
             if not row.control and "null_leakage" in row.measures and np.isfinite(row.measures["null_leakage"]).any()
         }
-        none = [name for name, leak in leaks.items() if np.nanmax(leak) == 0]
-        some = [f"{name} ({np.nanmean(leak):.2g})" for name, leak in leaks.items() if name not in none]
+        empty = [name for name in leaks if of[name].zero_map == 1]
+        none = [name for name, leak in leaks.items() if name not in empty and np.nanmax(leak) == 0]
+        some = [f"{name} ({np.nanmean(leak):.2g})" for name, leak in leaks.items() if name not in (*none, *empty)]
         if leaks:
-            text = f"{network}. Attribution where the network provably does not look is exactly 0 for {', '.join(none) or 'none'}"
-            found.append(text + (f"; not for {', '.join(some)}." if some else "."))
+            says = [f"Attribution where the network provably does not look is exactly 0 for {', '.join(none) or 'none'}"]
+            says += [f"not for {', '.join(some)}"] if some else []
+            says += [f"all maps of {', '.join(empty)} are 0 everywhere, and score what a constant map scores"] if empty else []
+            found.append(f"{network}. {'; '.join(says)}.")
     return found
 
 
@@ -264,11 +263,11 @@ def _same_function(results: tmi.Results) -> Section | None:
     methods = [name for name in GRADIENTS if sum(found.get(name) is not None for found in of.values()) > 1]
     if len(of) < 2 or not methods:
         return None
-    first = next(iter(of))
-    head = ("method", *(f"{name}" for name in of if name != first))
-    body = [
-        (method, *(_apart(of[first].get(method), of[name].get(method)) for name in of if name != first)) for method in methods
-    ]
+    body = []
+    for method in methods:
+        first, reference = next((name, found[method]) for name, found in of.items() if found.get(method) is not None)
+        apart = {name: _apart(reference, found.get(method)) for name, found in of.items()}
+        body.append((method, *("compared with" if name == first else apart[name] for name in of)))
     return Section(
         "The same function, other attributions",
         paragraph(
@@ -283,11 +282,7 @@ def _same_function(results: tmi.Results) -> Section | None:
             "Maps of gradient methods on networks that compute the same function",
             "The same image on constructed networks. Each map is scaled alone; red speaks for the label, blue against it.",
         )
-        + table(
-            head,
-            body,
-            f"Largest difference from the map on {first}, over the largest attribution of the two. A dash: no such pair.",
-        ),
+        + table(("method", *of), body, "Largest difference between two maps, over the largest attribution of the two."),
     )
 
 
@@ -387,7 +382,7 @@ def _middle(result: tmi.ProbeResult, kind: str, place: int) -> float | None:
 
 def _layers(results: tmi.Results) -> Section | None:
     body = [
-        (what, row.network, row.method, _cell(row, False), "; ".join(row.refused))
+        (what, row.network, row.method, _cell(row, False), next(iter(_refusals([row])), ""))
         for probe, what in LAYERS.items()
         for of in networks_of(standings(results, [probe], NETWORKS)).values()
         for row in sorted(of.values(), key=lambda row: (row.skill is None, -(row.skill or 0)))
@@ -450,7 +445,9 @@ def _refusals(rows: Iterable[Standing]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for row in rows:
         if row.refused and row.method not in TRUTH:
-            found.setdefault("; ".join(row.refused), []).append(row.method)
+            more = len(row.refused) - 1
+            reason = row.refused[0] + (f", and {more} more reason{'s' if more > 1 else ''}" if more else "")
+            found.setdefault(reason, []).append(row.method)
     return found
 
 
@@ -460,19 +457,24 @@ def _cell(row: Standing | None, below: bool) -> str | None:
     if row.skill is None:
         return "refused" if row.refused else None
     between = row.interval
-    shown = f"{_skill(row)} [{between[0]:.2f}, {between[1]:.2f}]" if between else _skill(row)
-    return f"{shown}{' ▼' if below else ''}".replace("-", "−")
+    shown = f"{_skill(row)} [{_two(between[0])}, {_two(between[1])}]" if between else _skill(row)
+    return f"{shown}{' ▼' if below else ''}"
 
 
 def _tau(one: Trust | None) -> str | None:
     if one is None or one.agreement is None:
         return None
     a = one.agreement
-    return f"{a.tau:.2f} [{a.low:.2f}, {a.high:.2f}]".replace("-", "−")
+    return f"{_two(a.tau)} [{_two(a.low)}, {_two(a.high)}]"
 
 
 def _skill(row: Standing) -> str:
-    return "–" if row.skill is None else f"{row.skill:.2f}".replace("-", "−")
+    return "–" if row.skill is None else _two(row.skill)
+
+
+def _two(value: float) -> str:
+    """Two digits behind the point, and no minus before a 0."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _each(count: int, one: str, many: str) -> str:

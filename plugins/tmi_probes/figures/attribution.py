@@ -356,7 +356,8 @@ def _show_map(axis: Axes, signed: NDArray[Any] | None, mask: NDArray[np.bool_], 
     axis.imshow(signed, vmin=-(largest or 1), vmax=largest or 1, cmap="RdBu_r")
     _outline(axis, mask, "0.15")
     if largest == 0:
-        axis.text(0.5, 0.5, "all 0", ha="center", va="center", color="0.35", transform=axis.transAxes, fontsize=7)
+        behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
+        axis.text(0.5, 0.5, "all 0", ha="center", va="center", color="0.35", transform=axis.transAxes, fontsize=7, bbox=behind)
 
 
 def _outline(axis: Axes, mask: NDArray[np.bool_], color: str) -> None:
@@ -394,6 +395,7 @@ def _name_points(figure: Figure, axis: Axes, names: Sequence[str], x: NDArray[An
             textcoords="offset points",
             va="center",
             fontsize=6,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.2},
             arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2},
         )
 
@@ -406,7 +408,8 @@ def _tau(one: Trust) -> str:
     if one.agreement is None:
         return "too few methods"
     a = one.agreement
-    return f"τ = {a.tau:.2f} [{a.low:.2f}, {a.high:.2f}]".replace("-", "−")
+    tau, low, high = (f"{round(value, 2) + 0.0:.2f}".replace("-", "−") for value in (a.tau, a.low, a.high))
+    return f"τ = {tau} [{low}, {high}]"
 
 
 def _mean(values: NDArray[Any]) -> float:

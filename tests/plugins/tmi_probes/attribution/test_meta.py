@@ -116,8 +116,18 @@ def test_true_scores_have_the_mean_skill_as_their_mean():
     score, chance, oracle = rng.random((4, 30)), rng.random((4, 30)) * 0.3, 0.8 + rng.random((4, 30)) * 0.2
     by_hand = np.mean([(s.mean() - c.mean()) / (o.mean() - c.mean()) for s, c, o in zip(score, chance, oracle, strict=True)])
     assert true_scores(score, chance, oracle).mean() == pytest.approx(by_hand)
-    assert true_scores(oracle, chance, oracle).mean() == pytest.approx(1)
+    assert true_scores(oracle, chance, oracle) == pytest.approx(np.ones(30))  # whatever images are drawn
     assert true_scores(chance, chance, oracle) == pytest.approx(np.zeros(30))
+
+
+def test_true_scores_spread_as_the_skill_does():
+    """Their bootstrap interval is that of the ratio of means itself."""
+    rng = np.random.default_rng(1)
+    score, chance, oracle = rng.random(200), rng.random(200) * 0.3, 0.6 + rng.random(200) * 0.4
+    each = true_scores(score[None], chance[None], oracle[None])
+    drawn = rng.integers(0, 200, (2000, 200))
+    ratio = (score - chance)[drawn].mean(1) / (oracle - chance)[drawn].mean(1)
+    assert each[drawn].mean(1).std() == pytest.approx(ratio.std(), rel=0.02)
 
 
 def test_true_scores_leave_out_what_is_undefined():

@@ -1,5 +1,6 @@
 """The report of suite ``attribution`` on results of chosen numbers, and its plan."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -69,7 +70,9 @@ def test_the_answer_is_said_in_words(results):
 
 def test_below_sobel_by_less_than_the_interval_is_said_too():
     said = in_words(standings(board({"cnn": {"far": -0.2, "near": 0.299, "sobel": 0.3}}, noise=0.1), METHODS, NETWORKS))
-    assert any("far (−0.20); and by less than its interval near (0.30). These methods have told" in one for one in said)
+    assert any(
+        "far (−0.20); by less than the interval of the difference near (0.30). These methods have told" in one for one in said
+    )
 
 
 def test_what_only_knows_the_middle_is_a_bar_to_pass():
@@ -77,6 +80,12 @@ def test_what_only_knows_the_middle_is_a_bar_to_pass():
     assert "trained: CNN. A prior for the middle of the image (0.50) does better than a." in said
     said = in_words(standings(board({"cnn": {"a": 0.2, "b": 0.4, "centre-prior": 0.5}}), METHODS, NETWORKS))
     assert "trained: CNN. A prior for the middle of the image (0.50) does better than every method." in said
+
+
+def test_maps_that_are_0_everywhere_do_not_count_as_tight():
+    row = standings(board({"theorem2": {"saliency": 0.0}}, leakage=0.75), METHODS, NETWORKS)[0]
+    said = checks([dataclasses.replace(row, zero_map=1.0)])
+    assert said[0].endswith("0 for none; all maps of saliency are 0 everywhere, and score what a constant map scores.")
 
 
 def test_controls_are_checked():
