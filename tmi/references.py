@@ -105,9 +105,9 @@ def problems(registry: Registry, parameter: parameters.Parameter, value: Any) ->
 
 
 def references(registry: Registry, component: Component, params: Mapping[str, Any]) -> list[Reference]:
-    """Return what the settings of a component name, in the order of its settings."""
+    """Return what the settings of a component name, in the order of its parameters, in whatever order they are given."""
     schema = parameters.parameters(component.function)
-    return [registry.reference(*named) for name, value in params.items() for named in _named(schema[name], value)]
+    return [registry.reference(*named) for name, parameter in schema.items() for named in _named(parameter, params.get(name))]
 
 
 def resolved(registry: Registry, component: Component, params: Mapping[str, Any]) -> dict[str, Any]:

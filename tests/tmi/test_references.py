@@ -10,7 +10,7 @@ from tmi import InputError, PluginError, SuiteError, UnknownNameError, attributi
 from tmi.params import Count
 from tmi.plan import make_plan
 from tmi.plugins import Plugin, PluginHost
-from tmi.references import parse
+from tmi.references import parse, references
 from tmi.registry import Registry
 
 
@@ -105,6 +105,13 @@ def test_a_function_stands_for_itself(reg):
         """Score."""
 
     assert probed(reg, method=my_own, measures=["share", half_of_it]) == {"share 1": 1, "half-of-it 8": 1, "my-own": 4}
+
+
+def test_the_order_in_which_settings_are_given_does_not_count(reg):
+    """A worker is told them in another order, and must find the same key."""
+    component, given = reg.find("probe", "bench"), {"method": "steep", "measures": ["share"], "other": "steep"}
+    found = [references(reg, component, dict(items)) for items in (given.items(), sorted(given.items()))]
+    assert [one.text for one in found[0]] == [one.text for one in found[1]] == ["steep", "share"]
 
 
 def test_a_wrong_name_in_a_setting(reg):
@@ -207,9 +214,10 @@ def test_the_code_of_what_is_named_is_part_of_the_key(folder):
     assert keys[0] == keys[2] != keys[1]
 
 
-def test_a_run_hands_over_what_is_named(folder):
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_run_hands_over_what_is_named(folder, workers):
     suite = toys.suite(folder, SUITE.replace("METHODS", '"steep", "steep(steps=5)"'))
-    runs = tmi.run(suite, store=folder / "store", plugins=[folder / "toys.py", folder / "methods.py"])
+    runs = tmi.run(suite, store=folder / "store", plugins=[folder / "toys.py", folder / "methods.py"], workers=workers)
     assert sorted(runs.values("steps")) == [3, 5]
     again = tmi.run(suite, store=folder / "store", plugins=[folder / "toys.py", folder / "methods.py"])
     assert all(entry.cached for entry in again)

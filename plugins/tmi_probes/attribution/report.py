@@ -100,27 +100,12 @@ def in_words(rows: Sequence[Standing]) -> list[str]:
     found = []
     for network, of in networks_of(rows).items():
         ranking = [of[name] for name in ranked(list(of.values())) if not of[name].control and of[name].skill is not None]
+        said = []
         if ranking:
-            best = ", ".join(f"{row.method} ({_skill(row)})" for row in ranking[:_BEST])
-            found.append(f"{network}. Best: {best}.")
-        below = below_edges(list(of.values()))
-        if below:
-            clear, open_ = ([f"{row.method} ({_skill(row)})" for row, sure in below if sure == which] for which in (True, False))
-            named = [", ".join(clear)] if clear else []
-            named += [f"by less than the interval of the difference {', '.join(open_)}"] if open_ else []
-            found.append(
-                f"{network}. Worse than Sobel ({_skill(of[EDGES])}), which never looked at the network: {'; '.join(named)}. "
-                f"{_each(len(below), 'This method has', 'These methods have')} told nobody anything."
-            )
-        elif ranking and EDGES in of and of[EDGES].skill is not None:
-            found.append(f"{network}. No method is worse than Sobel ({_skill(of[EDGES])}).")
-        middle = of.get(CENTRE)
-        if middle is not None and middle.skill is not None and ranking:
-            passed = [row.method for row in ranking if (row.skill or 0.0) < middle.skill]
-            if passed:
-                named_ = "every method" if len(passed) == len(ranking) else ", ".join(passed)
-                found.append(f"{network}. A prior for the middle of the image ({_skill(middle)}) does better than {named_}.")
-        found += [f"{network}. Refused: {', '.join(names)}: {reason}." for reason, names in _refusals(of.values()).items()]
+            said = [f"Best: {', '.join(f'{row.method} ({_skill(row)})' for row in ranking[:_BEST])}."]
+            said += [*_beside_edges(of), *_beside_centre(of, ranking)]
+        said += [f"Refused: {', '.join(names)}: {reason}." for reason, names in _refusals(of.values()).items()]
+        found += [f"{network}. {sentence}" for sentence in said]
     return found
 
 
@@ -179,6 +164,34 @@ def verdict(found: Sequence[Trust]) -> str:
     rest = len(known) - with_truth - against
     says += [f"undecided on {rest}"] if rest else []
     return f"{', '.join(says)} of {len(known)}"
+
+
+def _beside_edges(of: Mapping[str, Standing]) -> list[str]:
+    """Who is worse than Sobel; nothing where Sobel was not run."""
+    edges = of.get(EDGES)
+    if edges is None or edges.skill is None:
+        return []
+    below = below_edges(list(of.values()))
+    if not below:
+        return [f"No method is worse than Sobel ({_skill(edges)})."]
+    surely, perhaps = (
+        ", ".join(f"{row.method} ({_skill(row)})" for row, sure in below if sure == which) for which in (True, False)
+    )
+    named = "; ".join(filter(None, [surely, perhaps and f"within the interval of the difference: {perhaps}"]))
+    return [
+        f"Worse than Sobel ({_skill(edges)}), which never looked at the network: {named}. "
+        f"{'This method has' if len(below) == 1 else 'These methods have'} told nobody anything."
+    ]
+
+
+def _beside_centre(of: Mapping[str, Standing], ranking: Sequence[Standing]) -> list[str]:
+    """Who is worse than a guess at the middle of the image."""
+    middle = of.get(CENTRE)
+    if middle is None or middle.skill is None:
+        return []
+    passed = [row.method for row in ranking if row.skill is not None and row.skill < middle.skill]
+    named = "every method" if len(passed) == len(ranking) else ", ".join(passed)
+    return [f"A prior for the middle of the image ({_skill(middle)}) does better than {named}."] if passed else []
 
 
 def _words(rows: Sequence[Standing]) -> Section | None:
@@ -475,7 +488,3 @@ def _skill(row: Standing) -> str:
 def _two(value: float) -> str:
     """Two digits behind the point, and no minus before a 0."""
     return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
-
-
-def _each(count: int, one: str, many: str) -> str:
-    return one if count == 1 else many

@@ -70,9 +70,7 @@ def test_the_answer_is_said_in_words(results):
 
 def test_below_sobel_by_less_than_the_interval_is_said_too():
     said = in_words(standings(board({"cnn": {"far": -0.2, "near": 0.299, "sobel": 0.3}}, noise=0.1), METHODS, NETWORKS))
-    assert any(
-        "far (−0.20); by less than the interval of the difference near (0.30). These methods have told" in one for one in said
-    )
+    assert any("far (−0.20); within the interval of the difference: near (0.30). These methods have told" in one for one in said)
 
 
 def test_what_only_knows_the_middle_is_a_bar_to_pass():
