@@ -210,6 +210,15 @@ def test_maps_that_a_kernel_or_a_pool_does_not_fit():
         tmi.build("cnn", data, pool="median")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{"pool": "max"}, {"pool": "average"}, {"depth": 2, "lr": 0.05}], ids=str)
+def test_deep_and_pooled_networks_learn_the_clothes(settings):
+    data = tmi.generate("fashion", seed=1, source="sample")
+    network = tmi.build("cnn", data, seed=1, **settings)
+    right = network.logits(data.test.images).argmax(1) == data.test.labels
+    assert right.double().mean() >= 0.98
+
+
 def large():
     """Squares on 14×13 pixels."""
     classes = [
