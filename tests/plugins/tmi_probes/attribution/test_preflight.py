@@ -417,3 +417,15 @@ def test_the_built_in_cnn(pool):
     refused = problems(["modules"], network.module, images)
     assert said(refused, "max pooling") if pool == "max" else refused == []
     assert problems([need for need in NEEDS if need != "modules"], network.module, images, "conv") == []
+
+
+@pytest.mark.parametrize("paste", ["exact", "off the kink"])
+def test_the_fused_theorem_2_is_refused_at_the_kink_too(paste):
+    """Where a tile is pasted exactly its gradient is 0, as that of an affine function may be."""
+    from tmi_networks.theorem2 import theorem2
+
+    images = dataset(3).test.images
+    if paste != "exact":
+        images = (images + 1e-3).clamp(0, 1)
+    (reason,) = problems(["modules"], theorem2(TASK, realisation="fused").module, images)
+    assert "hides a non-linearity" in reason
