@@ -118,7 +118,7 @@ def parameters(function: Callable[..., Any], given: Collection[str] = GIVEN) -> 
         # Only the settings' annotations are resolved: the others may name types imported for type checkers alone.
         holder = types.SimpleNamespace(__annotations__={p.name: p.annotation for p in found if p.annotation is not p.empty})
         hints = typing.get_type_hints(
-            holder, globalns=getattr(function, "__globals__", vars(sys.modules[function.__module__])), include_extras=True
+            holder, globalns=getattr(function, "__globals__", None) or vars(sys.modules[function.__module__]), include_extras=True
         )
     except Exception as error:
         raise PluginError(f"{where}: the annotation of a parameter cannot be resolved ({error})") from error

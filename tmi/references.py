@@ -55,7 +55,7 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
         if not isinstance(call, ast.Call) or call.args:
             raise ValueError
         return name.strip(), {str(one.arg): ast.literal_eval(one.value) for one in call.keywords}
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         raise InputError(f'{text!r}: expected a name, or a name with settings as in "name(steps=200)"') from None
 
 

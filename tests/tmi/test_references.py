@@ -59,7 +59,18 @@ def test_parse(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["steep(", "steep(20)", "steep(steps=)", "steep(steps=x)", "steep(steps=1)2", "steep(steps=1", "a(b)(c)"]
+    "text",
+    [
+        "steep(",
+        "steep(20)",
+        "steep(steps=)",
+        "steep(steps=x)",
+        "steep(steps=1)2",
+        "steep(steps=1",
+        "a(b)(c)",
+        "a(b={[]: 1})",
+        "a(b=" + "[" * 999,
+    ],
 )
 def test_what_is_no_name_with_settings(text):
     with pytest.raises(InputError, match=r'expected a name, or a name with settings as in "name\(steps=200\)"'):

@@ -9,6 +9,7 @@ import numpy as np
 
 import tmi
 from tmi import params
+from tmi.attribution import Level
 from tmi.errors import InputError
 from tmi.network import flat
 from tmi.params import Count
@@ -133,7 +134,7 @@ def attribution_bench(
     truth = truth_of(network, data, images, baseline)
     run = Attributor(method, references_of(truth, data), seed)
     run.layer = layer_for(network, run.info.level, run.info.needs, layer, data.test.images)
-    truth, run.neurons = at_level(truth, network, run.info.level, run.layer)
+    truth = at_level(truth, network, run.info.level, run.layer)
     reasons = run.problems(truth)
     if reasons:
         return tmi.ProbeResult({"refused": 1.0}, info={"refused": INFO["refused"]}, notes=[f"refused: {r}" for r in reasons])
@@ -145,7 +146,7 @@ def attribution_bench(
         notes.append(f"not scored, for it gave NaN or infinity on {bad} of {len(raw)} images")
         return tmi.ProbeResult(metrics, info=described(INFO, metrics), notes=notes)
     metrics |= _completeness(run, network, truth, raw, notes)
-    signed = shaped(raw, truth)
+    signed = shaped(raw, truth, run.info.level)
     if signed is None:
         notes.append(
             f"not scored: what the neurons of layer {run.layer} stand for is not known, and they have no place in the image"
@@ -157,14 +158,16 @@ def attribution_bench(
         for measure in tmi.track(fitting, "measures")
     }
     metrics["zero_map"] = float((np.abs(signed).reshape(len(signed), -1).max(1) == 0).mean())
-    metrics |= _summary(found, fitting, seed, resamples, notes)
+    metrics |= _summary(found, fitting, seed, resamples, min(again, len(truth)), notes)
     metrics = finite(metrics, notes)
     info = INFO | {m.name: tmi.MetricInfo(_meaning(m), m.info.better, m.info.low, m.info.high, m.info.unit) for m in fitting}
     arrays, coords = _arrays(found, signed, truth, keep)
-    return tmi.ProbeResult(metrics, arrays, coords, described(info, metrics), notes)
+    # A measure's settings may hold a dot: what is said of it goes by the part before the first one.
+    said = {name.partition(".")[0]: one for name, one in info.items() if any(metric.startswith(name) for metric in metrics)}
+    return tmi.ProbeResult(metrics, arrays, coords, said, notes)
 
 
-def shaped(raw: Array, truth: Truth) -> Array | None:
+def shaped(raw: Array, truth: Truth, level: Level) -> Array | None:
     """Return attributions in the shape in which they are scored.
 
     Parameters
@@ -172,6 +175,8 @@ def shaped(raw: Array, truth: Truth) -> Array | None:
     raw : ndarray, shape (N, …)
         As the method gave them.
     truth : Truth
+    level : {"input", "layer", "neuron"}
+        Of the method.
 
     Returns
     -------
@@ -181,7 +186,7 @@ def shaped(raw: Array, truth: Truth) -> Array | None:
     """
     if truth.level == "layer":
         return raw.reshape(len(raw), -1)
-    if raw.shape[2:] == tuple(truth.images.shape[2:]) and raw.shape[1] in (1, truth.images.shape[1]):
+    if level != "layer":
         return raw
     if raw.ndim != 4:
         return None
@@ -194,7 +199,7 @@ def shaped(raw: Array, truth: Truth) -> Array | None:
 
 
 def _again(run: Attributor, truth: Truth) -> Array:
-    found = shaped(run(truth), truth)
+    found = shaped(run(truth), truth, run.info.level)
     assert found is not None
     return found
 
@@ -219,14 +224,16 @@ def _completeness(run: Attributor, network: tmi.Network, truth: Truth, raw: Arra
 
 def _value(run: Attributor, network: tmi.Network, truth: Truth, images: torch.Tensor) -> Array:
     """What is attributed, on images (N, C, m, n): the label's logit, or the chosen neuron of a layer."""
-    if run.neurons is None or run.layer is None:
+    if truth.neurons is None or run.layer is None:
         return truth.logit(images)
     seen = flat(network.activations(images.cpu(), run.layer)[run.layer])
-    found: Array = np.take_along_axis(seen, run.neurons[:, None], 1)[:, 0].astype(np.float64)
+    found: Array = np.take_along_axis(seen, truth.neurons[:, None], 1)[:, 0].astype(np.float64)
     return found
 
 
-def _summary(found: dict[str, Score], measures: list[Measure], seed: int, resamples: int, notes: list[str]) -> dict[str, float]:
+def _summary(
+    found: dict[str, Score], measures: list[Measure], seed: int, resamples: int, again: int, notes: list[str]
+) -> dict[str, float]:
     """Means with their intervals, beside chance and the oracle, and skills."""
     metrics: dict[str, float] = {}
     localising: list[Array] = []
@@ -237,8 +244,9 @@ def _summary(found: dict[str, Score], measures: list[Measure], seed: int, resamp
         if not defined.any():
             notes.append(f"{name}: left out, for it is defined on none of the images")
             continue
-        if not defined.all() and not measure.attributes_again:
-            notes.append(f"{name}: undefined on {int((~defined).sum())} of {len(defined)} images, which are left out")
+        asked = again if measure.attributes_again else len(defined)
+        if defined.sum() < asked:
+            notes.append(f"{name}: undefined on {asked - int(defined.sum())} of {asked} images, which are left out")
         values = score.scores[defined]
         metrics |= _with_interval(name, float(values.mean()), draw((values,), _mean))
         for beside in ("chance", "oracle"):
@@ -257,6 +265,8 @@ def _summary(found: dict[str, Score], measures: list[Measure], seed: int, resamp
         metrics |= _with_interval(f"skill.{name}", float(skill_of_means(*triple)), draw(triple, skill_of_means))
         if known.all():
             localising += triple
+        else:
+            notes.append(f"skill.mean: without {name}, which is not defined on every image")
     if localising:
         metrics |= _with_interval("skill.mean", float(mean_skill(*localising)), draw(localising, mean_skill))
     return metrics

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
 
 import tmi
 from tmi.attribution import Level
 from tmi.errors import InputError
+from tmi.purity import state_of
 
 from ..common import labelled
 from . import exact, receptive
@@ -20,7 +18,6 @@ from .truth import Truth
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
 
 Baseline = Literal["black", "background"]
 
@@ -32,7 +29,7 @@ class _Last:
 
     network: weakref.ref[Any] | None = None
     data: weakref.ref[Any] | None = None
-    settings: Hashable = None
+    settings: tuple[Any, ...] = ()
     truth: Truth | None = None
 
 
@@ -51,9 +48,8 @@ def truth_of(network: tmi.Network, data: tmi.Dataset, images: int, baseline: Bas
     InputError
         If no test scene shows a tile.
     """
-    # A parameter counts the changes made in place, so that a network that was changed is another one.
-    weights = tuple((id(p), p._version) for p in (*network.module.parameters(), *network.module.buffers()))
-    settings = images, baseline, weights
+    # By content: weights may have been written, and modules replaced.
+    settings = images, baseline, repr(network.module), state_of(data, network)
     same = (
         _Last.truth is not None
         and _Last.network is not None
@@ -81,7 +77,7 @@ def _truth(network: tmi.Network, data: tmi.Dataset, count: int, baseline: Baseli
         below = scenes.without_tiles().images if baseline == "background" else torch.zeros_like(scenes.images)
         images, baselines = (part.to(like.device, like.dtype).clone() for part in (scenes.images, below))
         targets = scenes.labels.to(like.device).clone()
-    truth = Truth(module, scenes, images, baselines, targets, scenes.masks.numpy())
+    truth = Truth(module, scenes, images, baselines, targets, scenes.masks.numpy(), baseline=baseline)
     if not exact.applies(network):
         return truth
     return truth.but(
@@ -91,7 +87,7 @@ def _truth(network: tmi.Network, data: tmi.Dataset, count: int, baseline: Baseli
     )
 
 
-def at_level(truth: Truth, network: tmi.Network, level: Level, layer: str | None) -> tuple[Truth, NDArray[np.int64] | None]:
+def at_level(truth: Truth, network: tmi.Network, level: Level, layer: str | None) -> Truth:
     """Return the truth about a layer's neurons, or about one neuron an image: the most active one.
 
     Parameters
@@ -104,21 +100,19 @@ def at_level(truth: Truth, network: tmi.Network, level: Level, layer: str | None
 
     Returns
     -------
-    truth : Truth
+    Truth
         At level "layer" of a layer of maps, or one whose neurons are not understood, still about the pixels.
-    neurons : ndarray of int64, shape (N,), or None
-        At level "neuron", index into the flattened layer.
     """
     if level == "input" or layer is None:
-        return truth, None
+        return truth
     if level == "layer":
         masks = receptive.layer_truth(network, layer, truth.scenes)
         if masks is None:
-            return truth, None
-        return truth.but(masks=masks, null=None, exact=None, level="layer"), None
+            return truth
+        return truth.but(masks=masks, null=None, exact=None, level="layer")
     neurons = receptive.most_active(network, layer, truth.scenes)
     masks = receptive.neuron_truth(network, layer, neurons, truth.scenes)
-    return truth.but(masks=masks, null=~masks, exact=None, level="neuron"), neurons
+    return truth.but(masks=masks, null=~masks, exact=None, level="neuron", neurons=neurons)
 
 
 def layer_for(network: tmi.Network, level: Level, needs: tuple[str, ...], layer: str | None, images: torch.Tensor) -> str | None:

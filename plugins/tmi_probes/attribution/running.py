@@ -49,8 +49,6 @@ class Attributor:
         From it each image gets a seed of its own, so that its draws do not depend on its neighbours.
     layer : str or None
         For methods that look at a layer.
-    neurons : ndarray of int64, shape (N,), or None
-        For methods that attribute a neuron: which one, for each image.
     evaluations : Evaluations
         Of all calls so far.
     """
@@ -59,7 +57,6 @@ class Attributor:
     references: torch.Tensor
     seed: int = 0
     layer: str | None = None
-    neurons: NDArray[np.int64] | None = None
     evaluations: Evaluations = field(default_factory=Evaluations)
 
     @property
@@ -99,22 +96,21 @@ class Attributor:
         with recording():
             module = copy.deepcopy(truth.module)
         with self._counting(module):
-            parts = [self._part(module, truth[start : start + step], wanted, start) for start in range(0, len(truth), step)]
+            parts = [self._part(module, truth[start : start + step], wanted) for start in range(0, len(truth), step)]
         return np.concatenate(parts)
 
-    def _part(self, module: torch.nn.Module, truth: Truth, wanted: set[str], first: int) -> Array:
+    def _part(self, module: torch.nn.Module, truth: Truth, wanted: set[str]) -> Array:
         import torch
 
         from tmi.seeds import fixed_seed
 
-        count = len(truth)
-        seed = _seed(self.seed, first)
+        seed = _seed(self.seed, int(truth.numbers[0]))
         given: dict[str, Any] = {
             "seed": seed,
-            "baselines": truth.baselines,
-            "references": self.references,
+            "baselines": truth.baselines.clone(),  # a method may work in place
+            "references": self.references.clone(),
             "layer": self.layer,
-            "neurons": None if self.neurons is None else torch.from_numpy(self.neurons[first : first + count]),
+            "neurons": None if truth.neurons is None else torch.from_numpy(truth.neurons),
             "truth": truth,
         }
         with fixed_seed(seed), recording():
@@ -124,7 +120,7 @@ class Attributor:
         return self._checked(maps, truth)
 
     def _checked(self, maps: Any, truth: Truth) -> Array:
-        found = np.asarray(maps.detach().cpu() if hasattr(maps, "detach") else maps, dtype=np.float64)
+        found = self._numbers(maps)
         count, channels, *size = truth.images.shape
         if self.info.level == "layer":
             if found.ndim < 2 or len(found) != count:
@@ -138,6 +134,17 @@ class Attributor:
             shapes = " or ".join(map(str, [(count, channels, *size), (count, *size)]))
             raise PluginError(f"method {self.method.text}: returned shape {found.shape}, expected {shapes}")
         return found
+
+    def _numbers(self, maps: Any) -> Array:
+        import torch
+
+        if isinstance(maps, torch.Tensor) and not maps.is_complex():
+            found: Array = maps.detach().cpu().double().numpy()
+            return found
+        if isinstance(maps, np.ndarray) and maps.dtype.kind in "fiub":
+            return maps.astype(np.float64)
+        kind = type(maps).__name__ if not hasattr(maps, "dtype") else f"{type(maps).__name__} of {maps.dtype}"
+        raise PluginError(f"method {self.method.text}: returned {kind}, expected a tensor or an array of real numbers")
 
     @contextmanager
     def _counting(self, module: torch.nn.Module) -> Iterator[None]:

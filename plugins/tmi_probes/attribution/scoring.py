@@ -87,7 +87,8 @@ class Measure:
         """
         count = min(again, len(truth)) if self.attributes_again else len(truth)
         asked = truth if count == len(truth) else truth.once(("first", count), lambda: truth[:count])
-        known = asked.once(("beside", self.named.text, seed), lambda: self._beside(asked, seed))
+        settings = repr(sorted(self.named.params.items()))  # the function itself: two may have one name
+        known = asked.once(("beside", self.named.function, settings, seed), lambda: self._beside(asked, seed))
         found = self._call(signed[:count], asked, attribute, seed)
         return Score(*(_padded(part, len(truth)) for part in (found, *known)))
 
@@ -108,7 +109,10 @@ class Measure:
         given: dict[str, Any] = {"seed": seed, "attribute": attribute}
         handed = {name: given[name] for name in self._wanted}
         maps = scored(signed, self.info.scored, truth)
-        found = np.asarray(self.named.function(maps, truth, **handed, **self.named.params), dtype=np.float64)
+        scores = np.asarray(self.named.function(maps, truth, **handed, **self.named.params))
+        if scores.dtype.kind not in "fiub":
+            raise PluginError(f"measure {self.named.text}: returned {scores.dtype}, expected an array of real numbers")
+        found = scores.astype(np.float64)
         if found.shape != (len(truth),):
             raise PluginError(
                 f"measure {self.named.text}: returned shape {found.shape}, expected one score an image, ({len(truth)},)"
@@ -121,7 +125,7 @@ class Measure:
 def scored(signed: Array, which: Scored, truth: Truth) -> Array:
     """Return what of signed attributions is scored: |a| or max(a, 0) summed over the channels, or all."""
     if which == "signed":
-        return signed
+        return signed.copy()  # a measure may work in place
     found = np.abs(signed) if which == "absolute" else np.maximum(signed, 0)
     return found if truth.level == "layer" else found.sum(1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
@@ -48,11 +48,17 @@ class Truth:
     level : {"input", "layer", "neuron"}
     constructed : bool
         Whether the module computes φ of its task.
+    baseline : {"black", "background"}
+        What the baselines are: "background" follows where the background changes.
+    neurons : ndarray of int64, shape (N,), optional
+        At level "neuron" which neuron of the flattened layer is attributed.
 
     Attributes
     ----------
-    module, scenes, images, baselines, targets, masks, null, exact, level, constructed
+    module, scenes, images, baselines, targets, masks, null, exact, level, constructed, baseline, neurons
         As given; ``null`` and ``exact`` are computed when first asked for.
+    numbers : ndarray of int64, shape (N,)
+        The images' numbers, by which each has its own seed, whichever of them are asked about.
     """
 
     def __init__(
@@ -67,9 +73,13 @@ class Truth:
         exact: Array | Callable[[], Array] | None = None,
         level: Level = "input",
         constructed: bool = False,
+        baseline: Literal["black", "background"] = "black",
+        neurons: NDArray[np.int64] | None = None,
+        numbers: NDArray[np.int64] | None = None,
     ) -> None:
         self.module, self.scenes, self.images, self.baselines, self.targets = module, scenes, images, baselines, targets
-        self.masks, self.level, self.constructed = masks, level, constructed
+        self.masks, self.level, self.constructed, self.baseline = masks, level, constructed, baseline
+        self.neurons, self.numbers = neurons, np.arange(len(images)) if numbers is None else numbers
         self._null, self._exact = null, exact
         self._known: dict[Hashable, Any] = {}
 
@@ -94,6 +104,8 @@ class Truth:
             baselines=self.baselines[rows],
             targets=self.targets[rows],
             masks=self.masks[rows],
+            neurons=None if self.neurons is None else self.neurons[rows],
+            numbers=self.numbers[rows],
             null=None if self._null is None else lambda: self.null[rows],  # type: ignore[index]
             exact=None if self._exact is None else lambda: self.exact[rows],  # type: ignore[index]
         )
@@ -113,8 +125,8 @@ class Truth:
 
     def but(self, **changed: Any) -> Truth:
         """Return this with some of its parts changed."""
-        names = ("module", "scenes", "images", "baselines", "targets", "masks", "level", "constructed")
-        kept = {name: getattr(self, name) for name in names} | {"null": self._null, "exact": self._exact}
+        names = ("module", "scenes", "images", "baselines", "targets", "masks", "level", "constructed", "baseline", "neurons")
+        kept = {name: getattr(self, name) for name in (*names, "numbers")} | {"null": self._null, "exact": self._exact}
         return Truth(**(kept | changed))
 
     def logit(self, images: torch.Tensor) -> Array:

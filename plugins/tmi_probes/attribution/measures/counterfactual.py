@@ -11,7 +11,7 @@ from tmi.attribution import attribution_measure
 from tmi.params import Count, Share
 
 from .arrays import flat, known_mean, ratio, sizes
-from .replacing import change, followed, logits_of_images
+from .replacing import change, logits_of_images
 
 if TYPE_CHECKING:
     import tmi
@@ -115,7 +115,7 @@ def null_patch_invariance(
     patch = torch.from_numpy(_patches(free, max(1, round(side * min(free.shape[1:]))), rng)).to(truth.images.device)[:, None]
     pixels = torch.from_numpy(rng.random(truth.images.shape[1:])).to(truth.images)
     images = torch.where(patch, pixels, truth.images)
-    changed = truth.on(images, torch.where(patch, pixels, truth.baselines) if followed(truth) else None)
+    changed = truth.on(images, torch.where(patch, pixels, truth.baselines) if truth.baseline == "background" else None)
     found = np.where(patch.flatten(1).any(1).cpu().numpy(), _likeness(maps, attribute(changed), truth.masks), np.nan)
     if truth.null is None:
         return found
@@ -124,7 +124,7 @@ def null_patch_invariance(
 
 def _on(truth: Truth, scenes: tmi.Scenes) -> Truth:
     """Return the same questions about other scenes; baselines that are the backgrounds change with them."""
-    return truth.on(scenes.images, scenes.without_tiles().images if followed(truth) else None)
+    return truth.on(scenes.images, scenes.without_tiles().images if truth.baseline == "background" else None)
 
 
 def _inside(values: Array, masks: Mask) -> Array:

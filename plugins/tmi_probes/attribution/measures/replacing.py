@@ -9,8 +9,6 @@ import numpy as np
 from .arrays import parts
 
 if TYPE_CHECKING:
-    import torch
-
     from ..truth import Truth
     from .arrays import Array, Mask
 
@@ -70,12 +68,3 @@ def told(maps: Array) -> Array:
     """Return maps in which one that is 0 everywhere is a constant one instead: both tell nothing."""
     silent = ~maps.any(axis=tuple(range(1, maps.ndim)))
     return np.where(silent.reshape(-1, *[1] * (maps.ndim - 1)), 1.0, maps)
-
-
-def followed(truth: Truth) -> bool:
-    """Whether the baseline of each image is its own background, so that it has to change with the background."""
-    import torch
-
-    bare = truth.scenes.without_tiles().images
-    given: torch.Tensor = truth.baselines.to(bare.device, bare.dtype)
-    return bool(torch.equal(given, bare))

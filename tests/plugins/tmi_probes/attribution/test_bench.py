@@ -103,6 +103,88 @@ def test_a_network_that_changed_is_another_one(data):
     assert bench(fresh, data, "saliency").metrics == after
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda module: module.conv[0].weight.data.normal_(),
+        lambda module: module.conv.__setitem__(1, torch.nn.Tanh()),
+        lambda module: setattr(module.conv[1], "inplace", True),
+        lambda module: module.double(),
+    ],
+)
+def test_nothing_of_a_network_is_taken_from_before_it_was_changed(data, change):
+    net = cnn_network()
+    bench(net, data, "deeplift")
+    change(net.module)
+    fresh = cnn_network()
+    change(fresh.module)
+    net.module.load_state_dict(fresh.module.state_dict())
+    assert bench(net, data, "deeplift").metrics == bench(fresh, data, "deeplift").metrics
+
+
+def test_measures_of_one_name_are_not_taken_for_each_other(data, trained):
+    def greatest(maps, truth):
+        return maps.max((1, 2))
+
+    def least(maps, truth):
+        return maps.min((1, 2))
+
+    least.__name__ = "greatest"
+    one, other = (bench(trained, data, "saliency", measures=[measure]).metrics for measure in (greatest, least))
+    assert one["greatest.oracle"] == 1
+    assert other["greatest.oracle"] == 0
+
+
+def test_a_measure_may_write_into_its_maps(data, trained):
+    @tmi.attribution_measure(scored="signed")
+    def spoils(maps, truth):
+        maps *= 0
+        return maps.sum((1, 2, 3))
+
+    alone = bench(trained, data, "saliency", measures=["mass"])
+    beside = bench(trained, data, "saliency", measures=[spoils, "mass"])
+    assert beside.metrics["mass"] == alone.metrics["mass"]
+    assert (beside.arrays["signed"].values == alone.arrays["signed"].values).all()
+
+
+def test_a_measure_with_a_dot_in_its_settings_is_described(data, trained):
+    result = bench(trained, data, "saliency", measures=["top-k(share=0.1)", "deletion(steps=4)"])
+    assert result.describe("top_k(share=0.1)").better == "higher"
+    assert result.describe("deletion(steps=4)").better == "lower"
+    assert result.metrics["skill.top_k(share=0.1)"] == result.metrics["skill.mean"]
+
+
+def test_a_changed_background_is_the_baseline_whatever_the_precision():
+    data = dataset(20)
+    train, test = (part.with_backgrounds(part.backgrounds.double()) for part in (data.train, data.test))
+    measures = ["background-invariance", "insertion"]
+    one, other = (
+        bench(cnn_network(), d, "input-x-gradient", baseline="background", measures=measures)
+        for d in (data, tmi.Dataset(data.task, train, test))
+    )
+    assert one.metrics == pytest.approx(dict(other.metrics), rel=1e-4)
+
+
+def test_what_skill_leaves_out_is_said():
+    classes = [("whole", np.full((8, 8), 0.5), 1.0), ("part", np.ones((3, 3)), 0.3)]
+    task = tmi.TemplateTask([tmi.TileClass(n, [tmi.FeatureTile(v, epsilon)]) for n, v, epsilon in classes], (1, 8, 8))
+    result = bench(cnn_network(), dataset(12, task=task), "saliency", measures=["mass", "auc"])
+    assert any(note.startswith("auc: undefined on") for note in result.notes)
+    assert "skill.mean: without auc, which is not defined on every image" in result.notes
+    assert result.metrics["skill.mean"] == result.metrics["skill.mass"]
+
+
+def test_a_layer_of_maps_of_the_images_size_is_a_layer(data):
+    """One channel, as large as the image: still Σ|a| over its channels, not a signed attribution of pixels."""
+    torch.manual_seed(0)
+    module = torch.nn.Sequential()
+    module.add_module("conv", torch.nn.Sequential(torch.nn.Conv2d(1, 1, 3, padding=1), torch.nn.Tanh()))
+    module.add_module("flatten", torch.nn.Flatten())
+    module.add_module("logits", torch.nn.Linear(64, 3))
+    result = bench(network(module, "conv", "logits"), data, "layer-gradient-x-activation", layer="conv")
+    assert (result.arrays["signed"].values >= 0).all()
+
+
 def test_completeness(data, trained, constructed):
     assert bench(trained, data, "deeplift").metrics["completeness_relative"] < 1e-5
     assert bench(trained, data, "deeplift-shap").metrics["completeness_relative"] < 1e-4

@@ -89,6 +89,38 @@ def test_other_shapes_are_an_error(shape):
         run(truth)
 
 
+@pytest.mark.parametrize("returned", ["words", 1 + 2j, None])
+def test_what_is_no_real_number_is_an_error(returned):
+    run, truth = attributor(lambda module, images, targets: returned if returned is None else np.full((5, 1, 8, 8), returned))
+    with pytest.raises(tmi.PluginError, match="expected a tensor or an array of real numbers"):
+        run(truth)
+
+
+def test_tensors_of_every_precision_are_taken():
+    for dtype in (torch.float64, torch.bfloat16, torch.int32):
+        run, truth = attributor(lambda module, images, targets, dtype=dtype: images.to(dtype))
+        assert run(truth).dtype == np.float64
+
+
+def test_what_is_handed_over_may_be_written_into():
+    def spoils(module, images, targets, *, baselines, references):
+        baselines += 1
+        references.zero_()
+        return images
+
+    run, truth = attributor(spoils)
+    run(truth)
+    assert not truth.baselines.any()
+    assert run.references.any()
+
+
+def test_an_image_keeps_its_draws_whichever_images_are_asked_about():
+    run, truth = attributor("gradient-shap(draws=3)")
+    whole = run(truth)
+    assert run(truth[2:4]) == pytest.approx(whole[2:4], abs=1e-6)
+    assert run(truth[1:][1:3].on(truth.images[2:4])) == pytest.approx(whole[2:4], abs=1e-6)
+
+
 def test_evaluations_are_counted():
     run, truth = attributor("saliency")
     run(truth)
