@@ -48,8 +48,9 @@ def truth_of(network: tmi.Network, data: tmi.Dataset, images: int, baseline: Bas
     InputError
         If no test scene shows a tile.
     """
-    # By content: weights may have been written, and modules replaced.
-    settings = images, baseline, repr(network.module), state_of(data, network)
+    # By content: weights may have been written, modules replaced; what else may have changed shows in an answer.
+    answer = network.logits(data.test.images[:1]).numpy().tobytes() if len(data.test) else b""
+    settings = images, baseline, repr(network.module), state_of(data, network), answer
     same = (
         _Last.truth is not None
         and _Last.network is not None

@@ -66,7 +66,9 @@ class Attributor:
 
     def problems(self, truth: Truth) -> list[str]:
         """Say why the method would be wrong for the module; empty if nothing speaks against it."""
-        if self.info.level != "input" and self.layer is None:
+        if self.layer is None and "maps" in self.info.needs:
+            return ["none of the network's layers gives maps (channels, rows, cols)"]
+        if self.layer is None and self.info.level != "input":
             return ["no layer to look at: name one by the setting layer"]
         needs = [need for need in self.info.needs if need != "constructed"]
         if len(needs) < len(self.info.needs) and not truth.constructed:

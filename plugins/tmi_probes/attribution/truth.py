@@ -78,7 +78,8 @@ class Truth:
         numbers: NDArray[np.int64] | None = None,
     ) -> None:
         self.module, self.scenes, self.images, self.baselines, self.targets = module, scenes, images, baselines, targets
-        self.masks, self.level, self.constructed, self.baseline = masks, level, constructed, baseline
+        self.masks: Mask = _unwritable(masks)
+        self.level, self.constructed, self.baseline = level, constructed, baseline
         self.neurons, self.numbers = neurons, np.arange(len(images)) if numbers is None else numbers
         self._null, self._exact = null, exact
         self._known: dict[Hashable, Any] = {}
@@ -89,12 +90,14 @@ class Truth:
     @cached_property
     def null(self) -> Mask | None:
         """See the parameters."""
-        return self._null() if callable(self._null) else self._null
+        found: Mask | None = _unwritable(self._null() if callable(self._null) else self._null)
+        return found
 
     @cached_property
     def exact(self) -> Array | None:
         """See the parameters."""
-        return self._exact() if callable(self._exact) else self._exact
+        found: Array | None = _unwritable(self._exact() if callable(self._exact) else self._exact)
+        return found
 
     def __getitem__(self, rows: slice) -> Truth:
         """Return the truth about some of the images."""
@@ -159,3 +162,12 @@ class Truth:
             self._known[name] = make()
         found: T = self._known[name]
         return found
+
+
+def _unwritable(values: NDArray[Any] | None) -> Any:
+    """A view that cannot be written into: the truth is shared by all methods and measures."""
+    if values is None:
+        return None
+    view = values.view()
+    view.setflags(write=False)
+    return view

@@ -37,8 +37,8 @@ def null_leakage(maps: Array, truth: Truth) -> Array:
     Returns
     -------
     ndarray of float64, shape (N,)
-        In [0, 1]; a map of zeros counts as a constant one. NaN where the null region is empty or not known.
+        In [0, 1]. NaN where the null region is empty or not known, and for a map of zeros, which leaks nothing and says nothing.
     """
     if truth.null is None:
         return np.full(len(maps), np.nan)
-    return share_inside(maps, truth.null)
+    return np.where(maps.any((1, 2)), share_inside(maps, truth.null), np.nan)

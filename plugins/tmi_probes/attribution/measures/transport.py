@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @attribution_measure(low=0, high=1, topic="localisation", spatial=True)
 def earth_mover(maps: Array, truth: Truth, *, resolution: Count = 20) -> Array:
-    """Return 1 − EMD(map, mask)/diagonal, both as masses that sum to 1 (Clark et al. 2024, XAI-TRIS).
+    """1 − EMD(map, mask)/diagonal, both as masses that sum to 1 (Clark et al. 2024, XAI-TRIS).
 
     The earth mover's distance is the least Σ mass · distance that turns one into the other, in pixels; the diagonal is the
     greatest distance between two pixels, √2 · (side − 1) for a square image.

@@ -57,7 +57,7 @@ def followed_logits(truth: Truth, before: torch.Tensor, after: torch.Tensor, ste
         result = np.empty((len(step), steps + 1))
         for i in range(len(step)):
             maps = convolution(before[i : i + 1])
-            start = linear(flatten(relu(maps)))[0].double().numpy()
+            start = linear(flatten(relu(maps.clone())))[0].double().numpy()  # a ReLU may work in place
             order = np.argsort(step[i], axis=None, kind="stable")
             ends = np.searchsorted(step[i].ravel()[order], np.arange(steps + 1), side="right")
             change = (after[i].double() - before[i].double()).permute(1, 2, 0).numpy()

@@ -110,6 +110,7 @@ def test_a_network_that_changed_is_another_one(data):
         lambda module: module.conv.__setitem__(1, torch.nn.Tanh()),
         lambda module: setattr(module.conv[1], "inplace", True),
         lambda module: module.double(),
+        lambda module: setattr(module, "forward", lambda images: 2 * torch.nn.Sequential.forward(module, images)),
     ],
 )
 def test_nothing_of_a_network_is_taken_from_before_it_was_changed(data, change):
@@ -145,6 +146,15 @@ def test_a_measure_may_write_into_its_maps(data, trained):
     beside = bench(trained, data, "saliency", measures=[spoils, "mass"])
     assert beside.metrics["mass"] == alone.metrics["mass"]
     assert (beside.arrays["signed"].values == alone.arrays["signed"].values).all()
+
+
+def test_a_measure_cannot_write_into_the_truth(data, trained):
+    def spoils(maps, truth):
+        truth.masks[:] = True
+        return maps.sum((1, 2))
+
+    with pytest.raises(ValueError, match="read-only"):
+        bench(trained, data, "saliency", measures=[spoils])
 
 
 def test_a_measure_with_a_dot_in_its_settings_is_described(data, trained):

@@ -32,7 +32,7 @@ def asked(module=None, images=5, baseline="black", dtype=torch.float32, data=Non
     module = (module or small_cnn(scenes.task)).to(dtype).eval().requires_grad_(False)
     pixels = scenes.images.to(dtype)
     below = torch.zeros_like(pixels) if baseline == "black" else scenes.without_tiles().images.to(dtype)
-    return Truth(module, scenes, pixels, below, scenes.labels, scenes.masks.numpy(), **known)
+    return Truth(module, scenes, pixels, below, scenes.labels, scenes.masks.numpy(), baseline=baseline, **known)
 
 
 def sums():
