@@ -81,9 +81,12 @@ def test_what_only_knows_the_middle_is_a_bar_to_pass():
 
 
 def test_maps_that_are_0_everywhere_do_not_count_as_tight():
-    row = standings(board({"theorem2": {"saliency": 0.0}}, leakage=0.75), METHODS, NETWORKS)[0]
-    said = checks([dataclasses.replace(row, zero_map=1.0)])
-    assert said[0].endswith("0 for none; all maps of saliency are 0 everywhere, and score what a constant map scores.")
+    silent, other = standings(board({"theorem2": {"saliency": 0.0, "lime": 0.1}}, leakage=0.75), METHODS, NETWORKS)
+    unknown = {**silent.measures, "null_leakage": np.full(len(silent.skills), np.nan)}
+    said = checks([dataclasses.replace(silent, zero_map=1.0, measures=unknown), other])
+    assert said[0].endswith(
+        "exactly 0 for none; not for lime (0.75); all maps of saliency are 0 everywhere, and score what a constant map scores."
+    )
 
 
 def test_controls_are_checked():
