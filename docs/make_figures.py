@@ -1,7 +1,7 @@
 """Draw the figures of the documentation: ``python docs/make_figures.py``, or some of them by name.
 
-``monosemanticity`` takes the results of that suite from the store (the variable ``TMI_STORE``, or the folder ``tmi-store``), and
-computes those that are not there.
+``monosemanticity`` and ``attribution`` take the results of those suites from the store (the variable ``TMI_STORE``, or the folder
+``tmi-store``), and compute those that are not there.
 """
 
 from __future__ import annotations
@@ -72,7 +72,27 @@ def monosemanticity() -> None:
         plt.close(figure)
 
 
-ALL = {"theorems": theorems, "monosemanticity": monosemanticity}
+def attribution() -> None:
+    """The leaderboard of suite ``attribution``, and which measure one may trust."""
+    import matplotlib.pyplot as plt
+
+    from tmi_probes.attribution.leaderboard import standings, trust, truth_free
+    from tmi_probes.attribution.report import METHODS, NETWORKS
+    from tmi_probes.figures.attribution import leaderboard, trust_scatter
+
+    results = tmi.run("attribution", only=[f"*/{probe}*" for probe in METHODS])
+    rows = standings(results, METHODS, NETWORKS)
+    with house_style():
+        FIGURES.mkdir(exist_ok=True)
+        for name, figure in (
+            ("attribution-leaderboard", leaderboard(rows)),
+            ("attribution-trust", trust_scatter(rows, trust(rows, truth_free(results, METHODS)))),
+        ):
+            figure.savefig(FIGURES / f"{name}.png", dpi=100, metadata={"Software": None})
+            plt.close(figure)
+
+
+ALL = {"theorems": theorems, "monosemanticity": monosemanticity, "attribution": attribution}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or ALL:

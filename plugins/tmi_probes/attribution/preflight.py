@@ -2,7 +2,8 @@
 
 Methods that work by hooks see modules alone: a non-linearity that is not a module of its own keeps its gradient, and the result
 is wrong without a word. So the preflight sends one image through a copy of the module, cuts the recorded graph at the modules
-that a method knows, and looks at every operation that is left.
+that a method knows, and looks at every operation that is left. What is linear hands the same gradient back on every image: that
+gives away a ReLU that is written as a product with a mask, or as a choice of indices.
 """
 
 from __future__ import annotations
@@ -73,7 +74,17 @@ _PRODUCTS = {
 }
 
 # What a ReLU may be called when it is no nn.ReLU: each is constant on one side.
-_RECTIFIERS = frozenset("Relu Threshold Clamp ClampMin ClampMax Hardtanh Maximum Minimum".split())  # noqa: SIM905
+_RECTIFIERS = frozenset("Relu Threshold Clamp ClampMin ClampMax Hardtanh Maximum Minimum Sign".split())  # noqa: SIM905
+
+# Not linear, but no ReLU in disguise either: smooth, leaky, or max pooling.
+_BENT = frozenset(
+    """
+    AdaptiveMaxPool2D AdaptiveMaxPool3D Celu Cos CudnnBatchNorm Elu Erf Exp Expm1 Gelu GluJvp Glu LeakyRelu LinalgVectorNorm Log
+    Log1P LogSigmoid LogSoftmax Logsumexp MaxPool2DWithIndices MaxPool3DWithIndices Mish NativeBatchNorm NativeGroupNorm
+    NativeLayerNorm Norm Pow PreluKernel Prelu Reciprocal Rsqrt Selu Sigmoid Silu Sin Softmax Softplus Softsign Sqrt Std StdMean
+    Tanh Var VarMean
+    """.split()  # noqa: SIM905
+)
 
 # By the name of the operation, the module that does it.
 _MODULE_OF = {
@@ -114,6 +125,9 @@ def problems(needs: Sequence[str], module: torch.nn.Module, images: torch.Tensor
         One reason each, with how to mend it; empty if nothing speaks against it.
     """
     image = images[:1].detach()
+    found = _by_itself(module, image) + ([] if layer is None else _used_once(module, image, layer))
+    if found:
+        return found
     needs = [need for need in needs if need in _CHECKS]  # "constructed" is no question about the module
     if needs and not _record(module, image).flows:
         return ["its logits do not depend differentiably on the image; occlusion and the ablations need no gradient"]
@@ -205,27 +219,24 @@ def _rescaled(module: torch.nn.Module, image: torch.Tensor, _layer: str | None) 
     seen = _record(module, image, lambda part: type(part) in known)
     hooked = {name for name, _ in seen.inputs}
     reasons = _once(seen) + _unchanged(module, image) + _alone(seen) + _touching(seen, hooked, hooked)
-    for node in seen.nodes:
-        name = _operation(node)
-        if _is_custom(node):
-            continue
-        if name in _PRODUCTS:
-            factors = [factor for factor, _ in node.next_functions[_PRODUCTS[name]] if factor is not None]
-            if len(factors) > 1 or (name == "Div" and node.next_functions[1][0] is not None):
-                reasons.append(f"{name} multiplies or divides by what depends on the image, which is not linear")
-        elif name.startswith(("MaxPool", "AdaptiveMaxPool")):
-            reasons.append(
-                "max pooling beside ReLU is attributed wrongly by Captum; use average pooling or a strided convolution"
-            )
-        elif name == "Softmax":
-            reasons.append(
-                "Captum's rule for softmax lets the images of a batch influence each other; attribute the logits before"
-            )
-        elif _MODULE_OF.get(name) in _RESCALED:
-            reasons.append(f"a {name} operation is functional; use an nn.{_MODULE_OF[name]} module for each")
-        elif name not in _LINEAR:
-            reasons.append(f"{name} is not linear, and no module that DeepLift knows")
-    return reasons + _custom(module, image, seen, lambda part: type(part) in known)
+    bent = {node: reason for node in seen.nodes if (reason := _not_linear(node))}
+    return reasons + list(bent.values()) + _hidden(module, image, seen, lambda part: type(part) in known, bent)
+
+
+def _not_linear(node: Any) -> str:
+    """Return what DeepLift would get wrong about an operation, as far as its name and its inputs tell."""
+    name = _operation(node)
+    if _is_custom(node):
+        return ""
+    if name in _PRODUCTS:
+        return f"{name} multiplies or divides by what depends on the image, which is not linear" if _of_factors(node) else ""
+    if name.startswith(("MaxPool", "AdaptiveMaxPool")):
+        return "max pooling beside ReLU is attributed wrongly by Captum; use average pooling or a strided convolution"
+    if name == "Softmax":
+        return "Captum's rule for softmax lets the images of a batch influence each other; attribute the logits before"
+    if _MODULE_OF.get(name) in _RESCALED:
+        return f"a {name} operation is functional; use an nn.{_MODULE_OF[name]} module for each"
+    return "" if name in _LINEAR else f"{name} is not linear, and no module that DeepLift knows"
 
 
 def _relus(module: torch.nn.Module, image: torch.Tensor, _layer: str | None) -> list[str]:
@@ -236,9 +247,13 @@ def _relus(module: torch.nn.Module, image: torch.Tensor, _layer: str | None) -> 
         return isinstance(part, nn.ReLU)
 
     seen = _record(module, image, known)
-    hidden = [_operation(node) for node in seen.nodes if not _is_custom(node) and _operation(node) in _RECTIFIERS]
-    reasons = [f"{name} cuts off as a ReLU does, unseen; use an nn.ReLU module for each" for name in hidden]
-    return _once(seen) + _unchanged(module, image) + _alone(seen) + reasons + _custom(module, image, seen, known)
+    named = {node: _operation(node) for node in seen.nodes if not _is_custom(node)}
+    reasons = [
+        f"{name} cuts off as a ReLU does, unseen; use an nn.ReLU module for each" for name in named.values() if name in _RECTIFIERS
+    ]
+    known_to_bend = {node for node, name in named.items() if name in _RECTIFIERS | _BENT or _of_factors(node)}
+    hidden = _hidden(module, image, seen, known, known_to_bend)
+    return _once(seen) + _unchanged(module, image) + _alone(seen) + reasons + hidden
 
 
 def _relevance(module: torch.nn.Module, image: torch.Tensor, _layer: str | None) -> list[str]:
@@ -271,26 +286,50 @@ def _relevance(module: torch.nn.Module, image: torch.Tensor, _layer: str | None)
 
 def _maps(module: torch.nn.Module, image: torch.Tensor, layer: str | None) -> list[str]:
     """Return why a layer has no maps to weigh."""
-    import torch
-
     if layer is None:
         return ["no layer to look at: name one by the setting layer"]
+    (output,) = _outputs(module, image, layer)
+    if output.ndim != 4:
+        return [f"layer {layer!r} gives {tuple(output.shape[1:])}, not maps (channels, rows, cols); name a convolution"]
+    return [] if output.requires_grad else [f"layer {layer!r} does not depend differentiably on the image; name a later one"]
+
+
+def _used_once(module: torch.nn.Module, image: torch.Tensor, layer: str) -> list[str]:
+    """Return why a layer has no single output: Captum takes one of several, or changes them all."""
+    import torch
+
+    if layer not in dict(module.named_modules(remove_duplicate=False)):
+        return [f"the module has no layer {layer!r}; name one of {', '.join(dict(module.named_children()))}"]
+    outputs = _outputs(module, image, layer)
+    if len(outputs) != 1:
+        return [f"layer {layer!r} is used {len(outputs)} times; name one that is used once"]
+    given = type(outputs[0]).__name__
+    return [] if isinstance(outputs[0], torch.Tensor) else [f"layer {layer!r} gives a {given}, not a tensor; name another"]
+
+
+def _outputs(module: torch.nn.Module, image: torch.Tensor, layer: str) -> list[Any]:
+    """Return what a layer gives, each time that it is used."""
     outputs: list[Any] = []
     with recording():
         module = copy.deepcopy(module).eval().requires_grad_(False)
-        try:
-            part = module.get_submodule(layer)
-        except AttributeError:
-            return [f"the module has no layer {layer!r}; name one of {', '.join(dict(module.named_children()))}"]
-        part.register_forward_hook(lambda _m, _x, output: outputs.append(output))
+        module.get_submodule(layer).register_forward_hook(lambda _m, _x, output: outputs.append(output))
         module(image.clone().requires_grad_(True))
-    if len(outputs) != 1:
-        return [f"layer {layer!r} is used {len(outputs)} times; name one that is used once"]
-    (output,) = outputs
-    if not isinstance(output, torch.Tensor) or output.ndim != 4:
-        shape = tuple(output.shape[1:]) if isinstance(output, torch.Tensor) else type(output).__name__
-        return [f"layer {layer!r} gives {shape}, not maps (channels, rows, cols); name a convolution"]
-    return [] if output.requires_grad else [f"layer {layer!r} does not depend differentiably on the image; name a later one"]
+    return outputs
+
+
+def _by_itself(module: torch.nn.Module, image: torch.Tensor) -> list[str]:
+    """Return whether the logits of an image depend on what else is in its batch, beyond rounding."""
+    import torch
+
+    with torch.no_grad():
+        module = copy.deepcopy(module).eval()
+        alone, beside = module(image)[0], module(torch.cat([image, 1 - image]))[0]
+    if torch.allclose(alone, beside, rtol=1e-3, atol=1e-4):
+        return []
+    return [
+        "the logits of an image depend on the other images of its batch, and so would its attributions; "
+        "normalise by running statistics (track_running_stats=True) or within the image"
+    ]
 
 
 def _unchanged(module: torch.nn.Module, image: torch.Tensor, _layer: str | None = None) -> list[str]:
@@ -354,35 +393,65 @@ def _touching(seen: _Record, before: Collection[str], after: Collection[str]) ->
     ]
 
 
-def _custom(module: torch.nn.Module, image: torch.Tensor, seen: _Record, cut: Callable[[torch.nn.Module], bool]) -> list[str]:
-    """Return the custom functions that are not affine: their gradient differs between the graphs of different images."""
+def _hidden(
+    module: torch.nn.Module,
+    image: torch.Tensor,
+    seen: _Record,
+    cut: Callable[[torch.nn.Module], bool],
+    known: Collection[Any],
+) -> list[str]:
+    """Return the operations, but for those known to bend, that are not affine: other images are handed another gradient."""
     import torch
 
-    if not any(map(_is_custom, seen.nodes)):
-        return []
     # Beside images far from this one, two near it: at a kink, as where a tile is pasted exactly, the gradient may be 0 by chance.
     change = torch.linspace(-1, 1, image.numel(), device=image.device, dtype=image.dtype).reshape(image.shape)
     near = [(image + size * change).clamp(0, 1) for size in (1e-3, -1e-3)]
     far = [torch.zeros_like(image), torch.ones_like(image), 1 - image]
-    others = [_record(module, other, cut).nodes for other in (*near, *far)]
-    same = [list(map(_operation, graph)) == list(map(_operation, seen.nodes)) for graph in others]
-    reasons = []
-    for position, node in enumerate(seen.nodes):
-        if not _is_custom(node):
-            continue
-        given = [torch.ones(part.shape, dtype=part.dtype, device=part.device) for part in node._input_metadata]
-        affine = all(same) and all(_alike(node.apply(*given), graph[position].apply(*given)) for graph in others)
-        if not affine:
-            reasons.append(
-                f"the custom autograd.Function {_operation(node)} hides a non-linearity; use layers made of modules "
-                '(for Theorem 1: realisation="literal")'
-            )
-    return reasons
+    graphs = [_record(module, other, cut).nodes for other in (*near, *far)]
+    if any(list(map(_operation, graph)) != list(map(_operation, seen.nodes)) for graph in graphs):
+        return ["other operations are done on other images, which hides a non-linearity; use the same modules for every image"]
+    bent = [
+        node
+        for node, *others in zip(seen.nodes, *graphs, strict=True)
+        if node not in known and not all(_alike(_handed_back(node), _handed_back(other)) for other in others)
+    ]
+    return [
+        f"the custom autograd.Function {_operation(node)} hides a non-linearity; use layers made of modules "
+        '(for Theorem 1: realisation="literal")'
+        if _is_custom(node)
+        else f"{_operation(node)} hides a non-linearity, for its gradient differs between images, as that of a product with a mask; "
+        "use modules, an nn.ReLU for each ReLU"
+        for node in bent
+    ]
 
 
-def _alike(one: Any, other: Any) -> bool:
-    pairs = zip(*(part if isinstance(part, tuple) else (part,) for part in (one, other)), strict=True)
-    return all(a is b or (a is not None and b is not None and bool(a.eq(b).all())) for a, b in pairs)
+def _handed_back(node: Any) -> tuple[Any, ...]:
+    """Return the gradient by what an operation is given, if that by its result is drawn at random, in the same way each time."""
+    import torch
+
+    if _operation(node) == "AccumulateGrad":  # an end of the graph
+        return ()
+    rng = torch.Generator().manual_seed(0)
+    results = [torch.rand(part.shape, generator=rng).to(part.device, part.dtype) for part in node._input_metadata]
+    with torch.no_grad():
+        given = getattr(node, "apply", node)(*results)
+    return given if isinstance(given, tuple) else (given,)
+
+
+def _alike(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    import torch
+
+    return all(
+        a is b or (a is not None and b is not None and a.shape == b.shape and torch.allclose(a, b))
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def _of_factors(node: Any) -> bool:
+    """Return whether an operation multiplies two values that depend on the image, or divides by one."""
+    name = _operation(node)
+    factors = [factor is not None for factor, _ in node.next_functions[_PRODUCTS[name]]] if name in _PRODUCTS else []
+    return sum(factors) > 1 or (name == "Div" and factors[1])
 
 
 def _classes(names: Sequence[str]) -> set[type]:
