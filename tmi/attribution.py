@@ -19,7 +19,7 @@ Need = Literal["gradient", "modules", "relu-modules", "lrp-modules", "maps", "no
 NEEDS: dict[str, str] = {
     "gradient": "the logits depend differentiably on the image",
     "modules": "every non-linearity is a module of its own that DeepLift knows, used once and not in place, and no max pooling",
-    "relu-modules": "every ReLU is an nn.ReLU of its own, used once and not in place",
+    "relu-modules": "every ReLU is an nn.ReLU of its own, used once, not in place and not behind another",
     "lrp-modules": "every operation is a module for which Captum's LRP has a rule, or rearranges numbers",
     "maps": "the layer gives maps (channels, rows, cols)",
     "no-inplace": "no module works in place",

@@ -2,8 +2,8 @@
 
 Methods that work by hooks see modules alone: a non-linearity that is not a module of its own keeps its gradient, and the result
 is wrong without a word. So the preflight sends one image through a copy of the module, cuts the recorded graph at the modules
-that a method knows, and looks at every operation that is left. What is linear hands the same gradient back on every image: that
-gives away a ReLU that is written as a product with a mask, or as a choice of indices.
+that a method knows, and looks at every operation that is left. What is linear hands the same gradient back on every image, and
+changes as its gradient says: that gives away a ReLU that is written as a product with a mask, or hidden in a function.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 # Captum's rescale rule is right for these modules. It has one for Softmax too, but that sums over the whole batch.
 _RESCALED = ("ReLU", "ELU", "LeakyReLU", "Sigmoid", "Tanh", "Softplus")
 
-# Captum's LRP has a rule for these, and lets the relevance through those.
-_LRP_RULED = (
+LRP_RULED = (
     "Linear",
     "Conv2d",
     "BatchNorm2d",
@@ -33,7 +32,9 @@ _LRP_RULED = (
     "MaxPool2d",
     "MaxPool3d",
 )
-_LRP_THROUGH = ("ReLU", "Tanh", "Dropout")
+"""Modules of torch.nn for which Captum's LRP has a rule."""
+
+_LRP_THROUGH = ("ReLU", "Tanh", "Dropout")  # it lets the relevance through
 
 PASSED_ON = ("Flatten", "Unflatten", "Identity", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")
 """Modules of torch.nn that hand numbers on as they are: LRP is given the rule for them that Captum lacks."""
@@ -79,10 +80,10 @@ _RECTIFIERS = frozenset("Relu Threshold Clamp ClampMin ClampMax Hardtanh Maximum
 # Not linear, but no ReLU in disguise either: smooth, leaky, or max pooling.
 _BENT = frozenset(
     """
-    AdaptiveMaxPool2D AdaptiveMaxPool3D Celu Cos CudnnBatchNorm Elu Erf Exp Expm1 Gelu GluJvp Glu LeakyRelu LinalgVectorNorm Log
+    AdaptiveMaxPool2D AdaptiveMaxPool3D Celu Cos CudnnBatchNorm Elu Erf Exp Expm1 Gelu Glu LeakyRelu LinalgVectorNorm Log
     Log1P LogSigmoid LogSoftmax Logsumexp MaxPool2DWithIndices MaxPool3DWithIndices Mish NativeBatchNorm NativeGroupNorm
-    NativeLayerNorm Norm Pow PreluKernel Prelu Reciprocal Rsqrt Selu Sigmoid Silu Sin Softmax Softplus Softsign Sqrt Std StdMean
-    Tanh Var VarMean
+    NativeLayerNorm Norm Pow Prelu PreluKernel Reciprocal RreluWithNoise Rsqrt Selu Sigmoid Silu Sin Softmax Softplus Softsign
+    Sqrt Std StdMean Tanh Var VarMean
     """.split()  # noqa: SIM905
 )
 
@@ -165,6 +166,8 @@ class _Record:
         The modules at which it was cut, as often as they were called, and what they were given.
     outputs : dict of value to str
         What they returned.
+    starts, ends : list of Tensor
+        Where the graph begins, the image and what those modules returned, and where it ends, what they were given and the logits.
     """
 
     flows: bool
@@ -172,6 +175,8 @@ class _Record:
     uses: Counter[Any] = field(default_factory=Counter)
     inputs: list[tuple[str, Any]] = field(default_factory=list)
     outputs: dict[Any, str] = field(default_factory=dict)
+    starts: list[Any] = field(default_factory=list)
+    ends: list[Any] = field(default_factory=list)
 
 
 def _record(module: torch.nn.Module, image: torch.Tensor, cut: Callable[[torch.nn.Module], bool] | None = None) -> _Record:
@@ -185,18 +190,22 @@ def _record(module: torch.nn.Module, image: torch.Tensor, cut: Callable[[torch.n
         image = image.clone().requires_grad_(True)
         inputs: list[tuple[str, Any]] = []
         outputs: dict[Any, str] = {}
+        starts, ends = [image], []
 
         def value(x: torch.Tensor) -> Any:
             edge = get_gradient_edge(x)
             return edge.node, edge.output_nr
 
         def enter(name: str, given: Any) -> None:
-            inputs.extend((name, value(x)) for x in given if isinstance(x, torch.Tensor) and x.requires_grad)
+            taken = [x for x in given if isinstance(x, torch.Tensor) and x.requires_grad]
+            inputs.extend((name, value(x)) for x in taken)
+            ends.extend(taken)
 
         def leave(name: str, output: Any) -> Any:
             if not isinstance(output, torch.Tensor) or not output.requires_grad:
                 return output
-            output = output.detach().requires_grad_(True).clone()  # cloned, so that it may be changed in place
+            starts.append(output.detach().requires_grad_(True))
+            output = starts[-1].clone()  # so that it may be changed in place
             outputs[value(output)] = name
             return output
 
@@ -207,20 +216,20 @@ def _record(module: torch.nn.Module, image: torch.Tensor, cut: Callable[[torch.n
         logits: torch.Tensor = module(image)
         if not logits.requires_grad:
             return _Record(False)
-        ends = [value(logits), *(taken for _, taken in inputs)]
-        nodes = list(_walk([node for node, _ in ends]))
-        uses = Counter(ends) + Counter(edge for node in nodes for edge in node.next_functions if edge[0] is not None)
-        return _Record(True, nodes, uses, inputs, outputs)
+        last = [value(logits), *(taken for _, taken in inputs)]
+        nodes = list(_walk([node for node, _ in last]))
+        uses = Counter(last) + Counter(edge for node in nodes for edge in node.next_functions if edge[0] is not None)
+        return _Record(True, nodes, uses, inputs, outputs, starts, [*ends, logits])
 
 
 def _rescaled(module: torch.nn.Module, image: torch.Tensor, _layer: str | None) -> list[str]:
     """Return what DeepLift would get wrong."""
     known = _classes(_RESCALED)
-    seen = _record(module, image, lambda part: type(part) in known)
+    seen, *others = (_record(module, some, lambda part: type(part) in known) for some in (image, *_others(image)))
     hooked = {name for name, _ in seen.inputs}
     reasons = _once(seen) + _unchanged(module, image) + _alone(seen) + _touching(seen, hooked, hooked)
     bent = {node: reason for node in seen.nodes if (reason := _not_linear(node))}
-    return reasons + list(bent.values()) + _hidden(module, image, seen, lambda part: type(part) in known, bent)
+    return reasons + list(bent.values()) + _hidden(seen, others, bent) or _astray(seen, others)
 
 
 def _not_linear(node: Any) -> str:
@@ -246,24 +255,27 @@ def _relus(module: torch.nn.Module, image: torch.Tensor, _layer: str | None) -> 
     def known(part: nn.Module) -> bool:
         return isinstance(part, nn.ReLU)
 
-    seen = _record(module, image, known)
+    seen, *others = (_record(module, some, known) for some in (image, *_others(image)))
+    relus = {name for name, _ in seen.inputs}
     named = {node: _operation(node) for node in seen.nodes if not _is_custom(node)}
     reasons = [
-        f"{name} cuts off as a ReLU does, unseen; use an nn.ReLU module for each" for name in named.values() if name in _RECTIFIERS
+        f"{name} cuts off as a ReLU does, unseen; use an nn.ReLU module for each"
+        for name in named.values()
+        if name in _RECTIFIERS
     ]
-    known_to_bend = {node for node, name in named.items() if name in _RECTIFIERS | _BENT or _of_factors(node)}
-    hidden = _hidden(module, image, seen, known, known_to_bend)
-    return _once(seen) + _unchanged(module, image) + _alone(seen) + reasons + hidden
+    bent = {node for node, name in named.items() if name in _RECTIFIERS | _BENT or _of_factors(node)}
+    wired = _once(seen) + _unchanged(module, image) + _alone(seen) + _touching(seen, relus, relus)
+    return wired + reasons + _hidden(seen, others, bent)
 
 
 def _relevance(module: torch.nn.Module, image: torch.Tensor, _layer: str | None) -> list[str]:
     """Return what layer-wise relevance propagation would get wrong or raise for."""
     from torch import nn
 
-    ruled, through, passed_on = map(_classes, (_LRP_RULED, _LRP_THROUGH, PASSED_ON))
+    ruled, through, passed_on = map(_classes, (LRP_RULED, _LRP_THROUGH, PASSED_ON))
     leaves = {name: part for name, part in module.named_modules() if name and not list(part.children())}
     reasons = [
-        f"module {name!r} is a {type(part).__name__}, for which Captum's LRP has no rule; use {', '.join(_LRP_RULED[:5])}, ReLU"
+        f"module {name!r} is a {type(part).__name__}, for which Captum's LRP has no rule; use {', '.join(LRP_RULED[:5])}, ReLU"
         for name, part in leaves.items()
         if type(part) not in ruled | through | passed_on
     ]
@@ -321,14 +333,14 @@ def _by_itself(module: torch.nn.Module, image: torch.Tensor) -> list[str]:
     """Return whether the logits of an image depend on what else is in its batch, beyond rounding."""
     import torch
 
-    with torch.no_grad():
+    with recording(), torch.no_grad():
         module = copy.deepcopy(module).eval()
         alone, beside = module(image)[0], module(torch.cat([image, 1 - image]))[0]
-    if torch.allclose(alone, beside, rtol=1e-3, atol=1e-4):
+    if torch.allclose(alone, beside, rtol=1e-3, atol=1e-4, equal_nan=True):
         return []
     return [
-        "the logits of an image depend on the other images of its batch, and so would its attributions; "
-        "normalise by running statistics (track_running_stats=True) or within the image"
+        "the logits of an image differ between alone and beside another image, and so would its attributions; normalise by "
+        "running statistics (track_running_stats=True), and draw nothing at random"
     ]
 
 
@@ -393,36 +405,53 @@ def _touching(seen: _Record, before: Collection[str], after: Collection[str]) ->
     ]
 
 
-def _hidden(
-    module: torch.nn.Module,
-    image: torch.Tensor,
-    seen: _Record,
-    cut: Callable[[torch.nn.Module], bool],
-    known: Collection[Any],
-) -> list[str]:
-    """Return the operations, but for those known to bend, that are not affine: other images are handed another gradient."""
+def _others(image: torch.Tensor) -> list[torch.Tensor]:
+    """Return images to compare with, three far and two near: at a kink, where a tile is pasted, a gradient may be 0 by chance."""
     import torch
 
-    # Beside images far from this one, two near it: at a kink, as where a tile is pasted exactly, the gradient may be 0 by chance.
     change = torch.linspace(-1, 1, image.numel(), device=image.device, dtype=image.dtype).reshape(image.shape)
     near = [(image + size * change).clamp(0, 1) for size in (1e-3, -1e-3)]
-    far = [torch.zeros_like(image), torch.ones_like(image), 1 - image]
-    graphs = [_record(module, other, cut).nodes for other in (*near, *far)]
-    if any(list(map(_operation, graph)) != list(map(_operation, seen.nodes)) for graph in graphs):
+    return [torch.zeros_like(image), torch.ones_like(image), 1 - image, *near]
+
+
+def _hidden(seen: _Record, others: Sequence[_Record], bent: Collection[Any]) -> list[str]:
+    """Return the operations, but for those known to be bent, that hand another gradient back on other images."""
+    if any(list(map(_operation, other.nodes)) != list(map(_operation, seen.nodes)) for other in others):
         return ["other operations are done on other images, which hides a non-linearity; use the same modules for every image"]
-    bent = [
+    found = [
         node
-        for node, *others in zip(seen.nodes, *graphs, strict=True)
-        if node not in known and not all(_alike(_handed_back(node), _handed_back(other)) for other in others)
+        for node, *same in zip(seen.nodes, *(other.nodes for other in others), strict=True)
+        if node not in bent and not all(_alike(_handed_back(node), _handed_back(other)) for other in same)
     ]
     return [
         f"the custom autograd.Function {_operation(node)} hides a non-linearity; use layers made of modules "
         '(for Theorem 1: realisation="literal")'
         if _is_custom(node)
-        else f"{_operation(node)} hides a non-linearity, for its gradient differs between images, as that of a product with a mask; "
+        else f"{_operation(node)} hides a non-linearity: its gradient differs between images, as that of a product with a mask; "
         "use modules, an nn.ReLU for each ReLU"
-        for node in bent
+        for node in found
     ]
+
+
+def _astray(seen: _Record, others: Sequence[_Record]) -> list[str]:
+    """Return whether what is between the modules changes otherwise than its gradient says, as by what is detached."""
+    import torch
+
+    for number, end in enumerate(seen.ends):
+        weight = _drawn(end.shape, end)
+        with recording():
+            gradients = torch.autograd.grad(end, seen.starts, weight, retain_graph=True, allow_unused=True)
+        for other in others:
+            change = weight * (other.ends[number] - end).detach()
+            moves = zip(gradients, seen.starts, other.starts, strict=True)
+            told = sum((g * (there - here)).sum() for g, here, there in moves if g is not None)
+            rounding = 1e-3 * change.abs().sum() + 1e-5 * (weight * end).abs().sum()
+            if (told - change.sum()).abs() > rounding:
+                return [
+                    "between its modules the network changes otherwise than its gradient says, as by what is detached, "
+                    "rounded or hidden in a custom autograd.Function; use modules"
+                ]
+    return []
 
 
 def _handed_back(node: Any) -> tuple[Any, ...]:
@@ -431,18 +460,24 @@ def _handed_back(node: Any) -> tuple[Any, ...]:
 
     if _operation(node) == "AccumulateGrad":  # an end of the graph
         return ()
-    rng = torch.Generator().manual_seed(0)
-    results = [torch.rand(part.shape, generator=rng).to(part.device, part.dtype) for part in node._input_metadata]
+    results = [_drawn(part.shape, part) for part in node._input_metadata]
     with torch.no_grad():
         given = getattr(node, "apply", node)(*results)
     return given if isinstance(given, tuple) else (given,)
+
+
+def _drawn(shape: Sequence[int], like: Any) -> torch.Tensor:
+    """Return the same random numbers each time, of the type of another tensor."""
+    import torch
+
+    return torch.rand(tuple(shape), generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
 
 
 def _alike(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     import torch
 
     return all(
-        a is b or (a is not None and b is not None and a.shape == b.shape and torch.allclose(a, b))
+        a is b or (a is not None and b is not None and a.shape == b.shape and torch.allclose(a, b, equal_nan=True))
         for a, b in zip(one, other, strict=True)
     )
 

@@ -73,7 +73,10 @@ class Attributor:
         needs = [need for need in self.info.needs if need != "constructed"]
         if len(needs) < len(self.info.needs) and not truth.constructed:
             return ["the network is not constructed, so that its exact attribution is not known"]
-        return problems(needs, truth.module, truth.images, self.layer)
+        if self.info.control:  # it does not ask the network
+            return []
+        looked_at = self.layer if "layer" in inspect.signature(self.method.function).parameters else None
+        return problems(needs, truth.module, truth.images, looked_at)
 
     def __call__(self, truth: Truth) -> Array:
         """Attribute.

@@ -12,6 +12,7 @@ from tmi.attribution import attribution_method
 from tmi.errors import InputError
 from tmi.params import Count
 
+from ..preflight import LRP_RULED
 from .deeplift import quiet
 from .path import AT_ONCE, portions, within
 from .relevance import ruled
@@ -158,22 +159,36 @@ def layer_grad_cam(module: Module, images: Tensor, targets: Tensor, *, layer: st
 def layer_lrp(module: Module, images: Tensor, targets: Tensor, *, layer: str) -> Tensor:
     """Layer-wise relevance propagation with the ε-rule, as far down as the layer (Bach et al. 2015).
 
-    Relevance passes unchanged through a ReLU, so of a layer that ends in one it is read off the module before it.
-
     Raises
     ------
     InputError
-        If the layer has no module with a rule, as one that is a ReLU alone.
+        If the logit does not depend on the layer.
     """
-    from captum.attr import LayerLRP
-    from captum.attr._utils.lrp_rules import EpsilonRule
+    from captum.attr import LRP, LayerLRP
 
-    with ruled(module):
-        parts = [part for part in module.get_submodule(layer).modules() if isinstance(getattr(part, "rule", None), EpsilonRule)]
-        if not parts:
-            raise InputError(f"layer-lrp: no module of layer {layer!r} has a rule; name a layer with weights or pooling")
-        found: Tensor = LayerLRP(module, parts[-1]).attribute(images, target=targets)
-        return found
+    part = module.get_submodule(layer)
+    if type(part).__name__ in LRP_RULED:
+        with ruled(module):
+            found: Tensor = LayerLRP(module, part).attribute(images, target=targets)
+            return found
+    # Captum gives the relevance of modules with a rule alone. Between them it is the gradient, in units of the logit.
+    gradients: list[Tensor] = []
+
+    def read(_part: Module, _inputs: object, output: Tensor) -> Tensor:
+        if output.requires_grad:
+            output.register_hook(gradients.append)  # type: ignore[no-untyped-call]
+        return output.clone()  # on which what follows sets its hooks, so that they come before this one
+
+    handle = part.register_forward_hook(read)
+    try:
+        with ruled(module):
+            LRP(module).attribute(images, target=targets)
+    finally:
+        handle.remove()
+    if not gradients:
+        raise InputError(f"layer-lrp: the logit does not depend on layer {layer!r}")
+    logits = _logit(module)(images, targets).detach()
+    return gradients[0] * logits.view(-1, *[1] * (gradients[0].ndim - 1))
 
 
 @attribution_method(level="layer", images_at_once=8)

@@ -72,7 +72,7 @@ def var_grad(
     draws: Count = 20,
     noise: NotNegative = _NOISE,
 ) -> torch.Tensor:
-    """Variance of the gradient over noisy copies of the image (Adebayo et al. 2018).
+    """Variance of the gradient over noisy copies of the image (Adebayo et al. 2018), 0 where it is no more than rounding.
 
     Parameters
     ----------
@@ -81,7 +81,13 @@ def var_grad(
     noise : NotNegative
         Standard deviation of the noise, as in `smooth_grad`.
     """
-    return _saliency(module, images, targets, "vargrad", draws, noise)
+    import torch
+    from captum.attr import Saliency
+
+    found = _saliency(module, images, targets, "vargrad", draws, noise)
+    # Captum subtracts the squared mean from the mean square, which both are about as large as the gradient's square.
+    square = Saliency(within(module)).attribute(images, target=targets) ** 2
+    return found.where(found > 8 * torch.finfo(found.dtype).eps * square, 0)
 
 
 @attribution_method(needs=["gradient"])

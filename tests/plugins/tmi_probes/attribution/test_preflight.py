@@ -98,6 +98,37 @@ class Doubled(torch.autograd.Function):
         return 2 * g
 
 
+class HandedThrough(Doubled):
+    """A ReLU whose gradient says that it does nothing."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx, g):
+        return g
+
+
+def masked(x):
+    return x * (x > 0)
+
+
+def gathered(x):
+    both = torch.stack([x, torch.zeros_like(x)], -1)
+    return both.gather(-1, both.detach().argmax(-1, keepdim=True))[..., 0]
+
+
+def overwritten(x):
+    x = x.clone()
+    x[x < 0] = 0
+    return x
+
+
+def in_order(x):
+    return x.flatten(1)[:, x.detach()[0].flatten().argsort()].view(x.shape)
+
+
 def guided(x):
     return Guided.apply(x)
 
@@ -146,6 +177,17 @@ REFUSED = {
     "product": (lambda m, x: m.relu(x) * x, "Mul multiplies"),
     "quotient": (lambda m, x: 1 / (m.relu(x) + 1), "Reciprocal is not linear|Div multiplies"),
     "attention": (lambda m, x: m.relu(x) @ x, "Bmm multiplies"),
+    "a mask": (lambda m, x: masked(x), "Mul hides a non-linearity.*use modules"),
+    "a mask subtracted": (lambda m, x: x - x * (x < 0), "Mul hides"),
+    "divided by a mask": (lambda m, x: x / torch.where(x > 0, 1.0, float("inf")), "Div hides"),
+    "gathered": (lambda m, x: gathered(x), "Gather hides"),
+    "in an order of its own": (lambda m, x: in_order(x), "Index hides"),
+    "a detached factor": (lambda m, x: m.relu(x) * x.detach(), "Mul hides"),
+    "a detached weight": (lambda m, x: m.relu(x) @ x.detach(), "Bmm hides"),
+    "instance normalisation": (lambda m, x: F.instance_norm(m.relu(x)), "NativeBatchNorm hides"),
+    "a branch": (lambda m, x: m.relu(x) if x[0].std() > 1.4 else m.relu(2 * x), "other operations are done on other images"),
+    "rounded": (lambda m, x: x + (x.round() - x).detach(), "changes otherwise than its gradient says"),
+    "a gradient handed through": (lambda m, x: HandedThrough.apply(x), "changes otherwise than its gradient says"),
 }
 RAISES = {"reused", "changed in place"}
 HAPPENS_TO_BE_RIGHT = {"in place"}  # in DeepLift; not in layer methods
@@ -209,6 +251,7 @@ def test_captums_max_pooling_takes_the_first_images_gradient_for_all():
 
 # Guided backpropagation: compared with the rule written out.
 
+BORDER = torch.nn.functional.pad(torch.zeros(4, 4), (1, 1, 1, 1), value=1).bool()
 GUIDED = {
     "relu": (lambda m, x: m.relu(x), lambda m, x: guided(x)),
     "two relus": (lambda m, x: m.again(m.relu(x) - 0.5), lambda m, x: guided(guided(x) - 0.5)),
@@ -216,6 +259,10 @@ GUIDED = {
     "tanh": (lambda m, x: torch.tanh(m.relu(x)), lambda m, x: torch.tanh(guided(x))),
     "residual": (lambda m, x: m.relu(x.clone()) + x, lambda m, x: guided(x) + x),
     "a linear custom function": (lambda m, x: Doubled.apply(m.relu(x)), lambda m, x: 2 * guided(x)),
+    "a fixed mask": (lambda m, x: m.relu(x).masked_fill(BORDER, 0), lambda m, x: guided(x) * ~BORDER),
+    "leaky": (lambda m, x: F.leaky_relu(m.relu(x) - 0.5), lambda m, x: F.leaky_relu(guided(x) - 0.5)),
+    "swish": (lambda m, x: (lambda z: z * z.sigmoid())(m.relu(x)), lambda m, x: (lambda z: z * z.sigmoid())(guided(x))),
+    "instance normalisation": (lambda m, x: F.instance_norm(m.relu(x)), lambda m, x: F.instance_norm(guided(x))),
 }
 NOT_GUIDED = {
     "functional": (lambda m, x: F.relu(x), lambda m, x: guided(x), "Relu cuts off"),
@@ -231,6 +278,17 @@ NOT_GUIDED = {
     "maximum": (lambda m, x: torch.maximum(x, torch.zeros(())), lambda m, x: guided(x), "Maximum cuts off"),
     "custom": (lambda m, x: Clipped.apply(x), lambda m, x: guided(x), "Clipped hides"),
     "a use beside the module": (lambda m, x: m.relu(x) + x, lambda m, x: guided(x) + x, "'relu' is used elsewhere"),
+    "a mask": (lambda m, x: masked(x), lambda m, x: guided(x), "Mul hides a non-linearity.*nn.ReLU for each"),
+    "a mask beside a module": (lambda m, x: masked(m.conv2(m.relu(x))), lambda m, x: guided(m.conv2(guided(x))), "Mul hides"),
+    "divided by a mask": (lambda m, x: x / torch.where(x > 0, 1.0, float("inf")), lambda m, x: guided(x), "Div hides"),
+    "where": (lambda m, x: torch.where(x > 0, x, 0), lambda m, x: guided(x), "Where hides"),
+    "masked": (lambda m, x: x.masked_fill(x < 0, 0), lambda m, x: guided(x), "MaskedFill hides"),
+    "overwritten": (lambda m, x: overwritten(x), lambda m, x: guided(x), "hides a non-linearity"),
+    "gathered": (lambda m, x: gathered(x), lambda m, x: guided(x), "Gather hides"),
+    "amax": (lambda m, x: torch.stack([x, 0 * x]).amax(0), lambda m, x: guided(x), "Amax hides"),
+    "max": (lambda m, x: torch.stack([x, 0 * x]).max(0).values, lambda m, x: guided(x), "Max hides"),
+    "half the sum with its size": (lambda m, x: (x + x.abs()) / 2, lambda m, x: guided(x), "Abs hides"),
+    "half with its sign": (lambda m, x: x * (1 + x.sign()) / 2, lambda m, x: guided(x), "Sign cuts off"),
 }
 
 
@@ -260,6 +318,24 @@ def test_what_is_refused_is_not_guided(name):
     assert said(reasons("relu-modules", between), reason)
     found, expected = guided_of(between, rule)
     assert (found - expected).abs().max() > 1e-3
+
+
+def test_captums_deconvolution_of_two_relus_in_a_row():
+    """A second ReLU changes nothing, and neither should what Captum attributes; its hooks get in each other's way."""
+    from captum.attr import Deconvolution
+
+    between = {
+        "one": lambda m, x: m.relu(x),
+        "apart": lambda m, x: m.again(m.relu(x).clone()),
+        "in a row": lambda m, x: m.again(m.relu(x)),
+        "past an identity": lambda m, x: m.again(m.same(m.relu(x))),
+    }
+    one, apart, *wrong = (Deconvolution(Ask(f)).attribute(IMAGES.clone(), target=0) for f in between.values())
+    assert torch.allclose(one, apart, atol=1e-6)
+    assert all((one - other).abs().max() > 1e-3 for other in wrong)
+    assert reasons("relu-modules", between["one"]) == reasons("relu-modules", between["apart"]) == []
+    for name in ("in a row", "past an identity"):
+        assert said(reasons("relu-modules", between[name]), r"'again' takes the very output of 'relu'.*clone\(\)")
 
 
 @pytest.mark.parametrize("name", ["reused", "in place"])
@@ -346,13 +422,75 @@ def test_captums_lrp_does_not_see_a_module_without_parts():
 # What the other needs ask for.
 
 
+NEIGHBOURLY = {
+    "batch normalisation": lambda m, x: F.batch_norm(m.relu(x), None, None, training=True),
+    "less the mean of the batch": lambda m, x: m.relu(x) - x.mean(0),
+}
+
+
+@pytest.mark.parametrize("name", NEIGHBOURLY)
+def test_images_that_influence_each_other_are_refused_whatever_is_needed(name):
+    """Captum attributes another batch without a word, and so otherwise; even DeepLift's promise to add up is broken."""
+    from captum.attr import Saliency
+
+    module = Ask(NEIGHBOURLY[name])
+    for needs in [[], *([need] for need in NEEDS)]:
+        (reason,) = problems(needs, module, IMAGES)
+        assert "differ between alone and beside another image" in reason
+    saliency = Saliency(module)
+    alone = saliency.attribute(IMAGES[:1], target=0, abs=False)
+    among = saliency.attribute(IMAGES, target=0, abs=False)[:1]
+    assert (alone - among).abs().max() > 1e-3 or (module(IMAGES)[0] - module(IMAGES[:1])[0]).abs().max() > 1e-2
+    assert gap(module, 1 - IMAGES, IMAGES.flip(3)) > 1e-3
+
+
+def test_normalising_by_running_statistics():
+    def normalised(**settings):
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3, **settings), nn.ReLU(), nn.Flatten(), nn.Linear(108, 3))
+        return module.eval().requires_grad_(False)
+
+    for needs in ([], ["gradient"], ["modules"], ["relu-modules"], ["lrp-modules"]):
+        assert problems(needs, normalised(), IMAGES) == []
+        assert said(problems(needs, normalised(track_running_stats=False), IMAGES), "track_running_stats=True")
+
+
+def test_what_is_drawn_at_random_is_refused():
+    module = Ask(lambda m, x: F.dropout(m.relu(x), training=True))
+    assert (module(IMAGES) - module(IMAGES)).abs().max() > 1e-2
+    assert said(problems([], module, IMAGES), "draw nothing at random")
+
+
 def test_layers_with_maps():
     module = Ask(lambda m, x: m.relu(m.conv2(m.relu(x))))
     assert problems(["maps"], module, IMAGES, "conv") == problems(["maps"], module, IMAGES, "conv2") == []
     assert said(problems(["maps"], module, IMAGES, "logits"), r"'logits' gives \(3,\), not maps.*name a convolution")
-    assert said(problems(["maps"], module, IMAGES, "relu"), "used 2 times")
-    assert said(problems(["maps"], module, IMAGES, "cnov"), "no layer 'cnov'; name one of conv, flat, logits")
     assert said(problems(["maps"], module, IMAGES), "name one by the setting layer")
+
+
+@pytest.mark.parametrize("need", ["", *sorted(set(NEEDS) - {"constructed"})])
+def test_a_layer_is_used_once(need):
+    """Captum hands what its last use gave to every use, which breaks where the shapes differ."""
+    from captum.attr import LayerIntegratedGradients
+
+    module = Ask(lambda m, x: m.relu(m.flat(m.conv2(m.relu(x)))))
+    needs = [need] if need else []
+    assert problems(needs, module, IMAGES, "relu") == ["layer 'relu' is used 2 times; name one that is used once"]
+    with pytest.raises(RuntimeError):
+        LayerIntegratedGradients(module, module.relu).attribute(IMAGES, 0 * IMAGES, target=0)
+    assert said(problems(needs, module, IMAGES, "cnov"), "no layer 'cnov'; name one of conv, flat, logits")
+    assert not said(problems(needs, module, IMAGES, "conv"), "layer 'conv'")
+
+
+def test_a_layer_gives_a_tensor():
+    class Pair(nn.Module):
+        def forward(self, x):
+            return x, x
+
+    module = Ask(SOUND["relu"])
+    module.pair = Pair()
+    module.between = lambda m, x: m.relu(m.pair(x)[0])
+    assert problems([], module, IMAGES, "pair") == ["layer 'pair' gives a tuple, not a tensor; name another"]
 
 
 def test_nothing_in_place():

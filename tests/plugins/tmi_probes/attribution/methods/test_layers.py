@@ -157,12 +157,50 @@ def test_all_neurons_in_one_group_change_the_logit_as_a_whole():
     assert found.flatten(1).sum(1).numpy() == pytest.approx(change.numpy(), abs=1e-12)
 
 
-def test_relevance_of_a_relu_alone():
+class Flip(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x).flip(3)
+
+
+def without_biases():
+    """Layers that end in every way: in weights, a ReLU, max pooling, average pooling, a rearrangement."""
+    torch.manual_seed(0)
+    convolve = nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.ReLU(), nn.MaxPool2d(2))
+    pooled = nn.Sequential(nn.Conv2d(4, 3, 2, bias=False), nn.Tanh(), nn.AvgPool2d(1), nn.Flatten())
+    return frozen(nn.Sequential(convolve, Flip(nn.ReLU()), pooled, nn.Dropout(), nn.Linear(12, 3, bias=False)))
+
+
+@pytest.mark.parametrize("layer", ["0", "0.0", "0.1", "0.2", "1", "1.0", "2", "2.0", "2.1", "2.2", "2.3", "3", "4"])
+def test_relevance_has_the_layers_shape_and_is_conserved(layer):
+    module = without_biases()
     images, targets, known = given()
-    with pytest.raises(tmi.InputError, match=r"no module of layer '0\.1'"):
-        run(layers.layer_lrp, cnn(), images, targets, known, layer="0.1")
-    whole, convolution = (run(layers.layer_lrp, cnn(), images, targets, known, layer=layer) for layer in ("0", "0.0"))
-    assert (whole == convolution).all()
+    found = run(layers.layer_lrp, module, images, targets, known, layer=layer)
+    assert found.shape == run(layers.layer_activation, module, images, targets, known, layer=layer).shape
+    logits = module(images).gather(1, targets[:, None])[:, 0]
+    assert found.flatten(1).sum(1).numpy() == pytest.approx(logits.numpy(), abs=1e-6)
+
+
+def test_a_layer_without_relevance():
+    class Aside(nn.Sequential):
+        def forward(self, x):
+            self[0](x)
+            return self[1](x)
+
+    images, targets, known = given()
+    with pytest.raises(tmi.InputError, match="does not depend on layer '0'"):
+        run(layers.layer_lrp, Aside(nn.ReLU(), linear()), images, targets, known, layer="0")
+
+
+def test_relevance_is_read_where_the_layer_ends():
+    module = without_biases()
+    images, targets, known = given()
+    found = {
+        name: run(layers.layer_lrp, module, images, targets, known, layer=name) for name in ("0", "0.2", "1", "1.0", "2", "2.0")
+    }
+    same = {"0": found["0.2"], "1": found["1.0"].flip(3), "2": found["2.0"].flatten(1)}
+    for name, expected in same.items():
+        assert found[name].numpy() == pytest.approx(expected.numpy(), abs=1e-8)
+    assert (found["1"] - found["1.0"]).abs().max() > 1e-3
 
 
 def test_constructed_networks():
