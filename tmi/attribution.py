@@ -128,8 +128,8 @@ def attribution_measure(
     topic : str
         One of `TOPICS`, or empty. One of localisation is also given as a skill, between chance and the oracle.
     scored : {"absolute", "positive", "signed"}
-        What the measure is given: |a| summed over the channels or max(a, 0) summed over the channels, (N, m, n); or the signed
-        attributions as they are, (N, C, m, n).
+        What the measure is given: ``|a|`` summed over the channels or max(a, 0) summed over the channels, (N, m, n); or the
+        signed attributions as they are, (N, C, m, n).
     truth_free : bool
         Whether it could be computed where the truth is not known.
     spatial : bool
