@@ -202,8 +202,8 @@ def _words(rows: Sequence[Standing]) -> Section | None:
         "Attribution methods say which pixels decided. Here that is known: the pixels of the pasted tile. Skill is (score − "
         "chance)/(oracle − chance), averaged over the localisation measures: 1 says what the truth says, 0 what noise says. A "
         "method that does worse than Sobel, which draws edges and never looks at the network, has told nobody anything. A "
-        "constructed network looks at the tile alone, so there low skill is the method's fault; a trained network may itself look "
-        "elsewhere."
+        "constructed network looks at the tile alone, so there low skill is the method's fault; a trained network may itself "
+        "look elsewhere."
     )
     body = paragraph(text) + bullets(said)
     checked = checks(rows)
