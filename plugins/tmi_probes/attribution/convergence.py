@@ -124,7 +124,7 @@ def ig_convergence(
     notes: list[str] = []
     metrics = finite(
         {
-            f"{name}.{count}": float(np.nanmean(row))
+            f"{name}.{count}": float(np.mean(row[np.isfinite(row)])) if np.isfinite(row).any() else np.nan
             for name, rows in errors.items()
             for count, row in zip(steps, rows, strict=True)
         },
