@@ -229,9 +229,21 @@ def _tree_of(file: Path) -> str:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
+def syntax_tree(source: str | bytes, name: str = "<unknown>", mode: str = "exec") -> Any:
+    """Parse Python, once more where another thread disturbed it: CPython counts depth in one place for all of them.
+
+    See python/cpython#106905; Dask parses its settings in a thread of its own.
+    """
+    try:
+        return ast.parse(source, filename=name, mode=mode)
+    except SystemError:
+        return ast.parse(source, filename=name, mode=mode)
+
+
 def _parse(file: Path) -> ast.Module:
     try:
-        return ast.parse(file.read_bytes(), filename=str(file))
+        tree: ast.Module = syntax_tree(file.read_bytes(), str(file))
+        return tree
     except (OSError, SyntaxError, ValueError) as error:
         raise PluginError(f"{file}: cannot be read as Python ({error})") from None
 

@@ -164,7 +164,7 @@ class Component:
         if self.source_file is None:
             return ""
         try:
-            tree = ast.parse(self.source_file.read_bytes())
+            tree = keys.syntax_tree(self.source_file.read_bytes())
         except (OSError, SyntaxError, ValueError):
             return ""
         for node in tree.body:

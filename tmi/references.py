@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import attribution
 from . import params as parameters
 from .errors import InputError, TmiError
+from .keys import syntax_tree
 
 if TYPE_CHECKING:
     from .plugins import Component
@@ -51,7 +52,7 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
     if not bracket:
         return text.strip(), {}
     try:
-        call = ast.parse(f"f({rest}", mode="eval").body
+        call = syntax_tree(f"f({rest}", mode="eval").body
         if not isinstance(call, ast.Call) or call.args:
             raise ValueError
         return name.strip(), {str(one.arg): ast.literal_eval(one.value) for one in call.keywords}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import functools
 import importlib
 import json
@@ -290,3 +291,20 @@ def test_own_modules_can_be_fingerprinted():
     first = keys.fingerprint("tmi_probes")
     assert first == keys.fingerprint("tmi_probes")
     assert first != keys.fingerprint("tmi_networks")
+
+
+def test_a_parser_that_another_thread_disturbed_is_asked_again(tree, monkeypatch):
+    tree.write(zzmod="x = 1")
+    expected = tree.fingerprint("zzmod")
+    clear()
+    real, calls = ast.parse, []
+
+    def disturbed(*arguments, **settings):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise SystemError("AST constructor recursion depth mismatch (before=69, after=119)")
+        return real(*arguments, **settings)
+
+    monkeypatch.setattr(ast, "parse", disturbed)
+    assert tree.fingerprint("zzmod") == expected
+    assert len(calls) > 1
