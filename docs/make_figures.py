@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import tmi
-from tmi.report.style import house_style
+from tmi.runtime.plotting import house_style
 
 FIGURES = Path(__file__).parent / "figures"
 

@@ -9,12 +9,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .apart import Separation, separation
-    from .attribution import attribution_measure, attribution_method
-    from .dataset import Dataset, Scenes
     from .errors import (
         DamagedFileError,
         DataFileError,
@@ -26,21 +23,26 @@ if TYPE_CHECKING:
         TmiError,
         UnknownNameError,
     )
-    from .explain import Explanation
-    from .hookspecs import hookimpl
-    from .keys import external
-    from .matching import Matches, match, match_batches
-    from .network import Network
-    from .precision import RoundingWarning, rounding
-    from .progress import track
-    from .registry import build, describe, generate, names, probe
-    from .result import LabelledArray, MetricInfo, ProbeResult
-    from .results import Results
-    from .runner import run
-    from .store import Store, read_result
-    from .suite import load_suite
-    from .tiles import FeatureTile, TemplateTask, TileClass
-    from .trained import train_once
+    from .networks.explanation import Explanation
+    from .networks.network import Network
+    from .networks.rounding import RoundingWarning, rounding
+    from .networks.train_once import train_once
+    from .plugins.fingerprint import external
+    from .plugins.hooks import hookimpl
+    from .plugins.registry import build, describe, generate, names, probe
+    from .probing.attribution import attribution_measure, attribution_method
+    from .probing.result import LabelledArray, MetricInfo, ProbeResult
+    from .runs.results import Results
+    from .runs.runner import run
+    from .runtime.progress import track
+    from .store.store import Store, read_result
+    from .suites.reader import load_suite
+    from .tasks.dataset import Dataset
+    from .tasks.matching.matches import Matches, match, match_batches
+    from .tasks.scenes import Scenes
+    from .tasks.separation import Separation, separation
+    from .tasks.task import TemplateTask
+    from .tasks.tiles import FeatureTile, TileClass
 
 _HOME = {
     "errors": (
@@ -54,24 +56,55 @@ _HOME = {
         "EngineError",
         "SuiteError",
     ),
-    "tiles": ("FeatureTile", "TileClass", "TemplateTask"),
-    "matching": ("match", "match_batches", "Matches"),
-    "dataset": ("Scenes", "Dataset"),
-    "apart": ("separation", "Separation"),
-    "network": ("Network",),
-    "explain": ("Explanation",),
-    "precision": ("rounding", "RoundingWarning"),
-    "result": ("ProbeResult", "LabelledArray", "MetricInfo"),
-    "hookspecs": ("hookimpl",),
-    "keys": ("external",),
-    "attribution": ("attribution_method", "attribution_measure"),
-    "progress": ("track",),
-    "trained": ("train_once",),
-    "registry": ("names", "describe", "generate", "build", "probe"),
-    "store": ("Store", "read_result"),
-    "suite": ("load_suite",),
-    "runner": ("run",),
-    "results": ("Results",),
+    "tasks.tiles": (
+        "FeatureTile",
+        "TileClass",
+    ),
+    "tasks.task": ("TemplateTask",),
+    "tasks.matching.matches": (
+        "match",
+        "match_batches",
+        "Matches",
+    ),
+    "tasks.scenes": ("Scenes",),
+    "tasks.dataset": ("Dataset",),
+    "tasks.separation": (
+        "separation",
+        "Separation",
+    ),
+    "networks.network": ("Network",),
+    "networks.explanation": ("Explanation",),
+    "networks.rounding": (
+        "rounding",
+        "RoundingWarning",
+    ),
+    "networks.train_once": ("train_once",),
+    "probing.result": (
+        "ProbeResult",
+        "LabelledArray",
+        "MetricInfo",
+    ),
+    "probing.attribution": (
+        "attribution_method",
+        "attribution_measure",
+    ),
+    "plugins.hooks": ("hookimpl",),
+    "plugins.fingerprint": ("external",),
+    "plugins.registry": (
+        "names",
+        "describe",
+        "generate",
+        "build",
+        "probe",
+    ),
+    "runtime.progress": ("track",),
+    "store.store": (
+        "Store",
+        "read_result",
+    ),
+    "suites.reader": ("load_suite",),
+    "runs.runner": ("run",),
+    "runs.results": ("Results",),
 }
 _MODULE_OF = {name: module for module, names_ in _HOME.items() for name in names_}
 

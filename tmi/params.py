@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from .errors import InputError, PluginError, did_you_mean
+from tmi.errors import InputError, PluginError, did_you_mean
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 """A whole number of at least 1."""
@@ -36,12 +36,12 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class Named:
-    """Marks a setting that names a registered component; see `tmi.references`."""
+    """Marks a setting that names a registered component; see `tmi.plugins.references`."""
 
     kind: str
 
 
-if TYPE_CHECKING:  # a name where it is set, a `tmi.references.Reference` where the function is called
+if TYPE_CHECKING:  # a name where it is set, a `tmi.plugins.references.Reference` where the function is called
     from typing import TypeAlias
 
     Method: TypeAlias = Any

@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from . import attribution, keys
-from . import params as parameters
-from .errors import TmiError
-from .plugins import Component, load, suite_file
+from tmi import params as parameters
+from tmi.errors import TmiError
+from tmi.hashing import canonical
+from tmi.plugins.component import Component, suite_file
+from tmi.plugins.host import load
+from tmi.probing import attribution
 
 _BY_PLACE = {
     "dataset": (),
@@ -82,7 +84,7 @@ def check_component(component: Component) -> list[str]:
     for parameter in schema.values():
         if not parameter.required:
             try:
-                keys.canonical(parameter.default)
+                canonical(parameter.default)
             except (TypeError, ValueError) as error:
                 problems.append(f"the default of {parameter.name} cannot be part of a key: {error}")
     if component.kind == "dataset" and not parameters.takes_seed(function):

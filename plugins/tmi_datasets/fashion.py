@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tmi
-from tmi.apart import with_auto_epsilon
 from tmi.errors import InputError
 from tmi.params import Count, Positive
+from tmi.tasks.separation import with_auto_epsilon
 
 from .fashion_mnist import CLASS_NAMES, HOW_TO_GET_IT, Source, load, locate
 

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 import tmi
-from tmi.apart import with_auto_epsilon
 from tmi.params import Count, Positive
+from tmi.tasks.separation import with_auto_epsilon
 
 
 def squares(

@@ -78,7 +78,7 @@ def cnn(
     maps = _check(data, kernel, depth, pool)
     import torch
 
-    from tmi.seeds import fixed_seed
+    from tmi.runtime.seeds import fixed_seed
 
     images, labels = data.train.images.float(), data.train.labels
     with fixed_seed(seed):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import tmi
-from tmi.images import check_images
+from tmi.tasks.images import check_images
 
 from .filters import Filters, support_size
 from .template_layers import ClassSum

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import tmi
-from tmi.images import check_images
+from tmi.tasks.images import check_images
 
 from .patches import EMPTY, Level, Patches
 

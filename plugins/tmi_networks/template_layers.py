@@ -10,7 +10,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 import tmi
-from tmi.images import check_images
+from tmi.tasks.images import check_images
 
 # Support pixels looked at together in the backward pass: bounds its memory to some hundred megabytes.
 _PIXELS_AT_ONCE = 2**22

@@ -60,7 +60,7 @@ def theorem1(
         module = nn.Sequential(OrderedDict(hidden=TemplateMatch(task), logits=ClassSum(task)))
         return tmi.Network(module, ["hidden", "logits"], "constructed", task=task, meanings=meanings)
 
-    from tmi.precision import warn_of_rounding
+    from tmi.networks.rounding import warn_of_rounding
 
     from .filters import needed_filters
 

@@ -71,7 +71,7 @@ def theorem2(
     groups, images_at_once = _plan(task, levels, padded, memory)
     values = _values(groups)
 
-    from tmi.precision import warn_of_rounding
+    from tmi.networks.rounding import warn_of_rounding
 
     from .patch_layers import patch_network
 

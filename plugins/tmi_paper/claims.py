@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Claim:
+class Lease:
     """One claim.
 
     Attributes
@@ -43,18 +43,18 @@ def spread(values: Sequence[float]) -> str:
     return f"{np.mean(values):.4g} ± {np.std(values):.2g} [{min(values):.4g}, {max(values):.4g}]"
 
 
-def claims(results: tmi.Results) -> list[Claim]:
+def claims(results: tmi.Results) -> list[Lease]:
     """Return the claims that the results can speak to."""
     return [*_zero_error(results), *_squares(results), *_heuristics(results), *_fashion(results), *_inside(results)]
 
 
-def _zero_error(results: tmi.Results) -> Iterator[Claim]:
+def _zero_error(results: tmi.Results) -> Iterator[Lease]:
     for dataset, where in (("squares", "5, 6.1"), ("fashion", "5, 6.2")):
         chosen = results.select(dataset=dataset, network="constructed", probe="accuracy")
         accuracy, off = chosen.values("accuracy"), chosen.values("offlabel_logit_max")
         if accuracy:
             exact = min(accuracy) == 1 and max(off) == 0
-            yield Claim(
+            yield Lease(
                 where,
                 f"The constructed network classifies without error ({dataset})",
                 f"accuracy {spread(accuracy)}; greatest logit of a wrong class {spread(off)}",
@@ -62,14 +62,14 @@ def _zero_error(results: tmi.Results) -> Iterator[Claim]:
             )
 
 
-def _squares(results: tmi.Results) -> Iterator[Claim]:
+def _squares(results: tmi.Results) -> Iterator[Lease]:
     for filters in swept_values(results, "filters"):
         values = results.select(dataset="squares", network="trained-squares", probe="accuracy", filters=filters).values(
             "accuracy"
         )
         if values:
             good = sum(value >= 0.9 for value in values)
-            yield Claim(
+            yield Lease(
                 "6.1",
                 f"A network with {filters} trained filter{'s' if filters > 1 else ''} solves the squares",
                 f"accuracy {spread(values)}; {good} of {len(values)} runs reach 0.9",
@@ -77,7 +77,7 @@ def _squares(results: tmi.Results) -> Iterator[Claim]:
             )
 
 
-def _heuristics(results: tmi.Results) -> Iterator[Claim]:
+def _heuristics(results: tmi.Results) -> Iterator[Lease]:
     told = (
         ("bright_above_1", "A neuron over a patch of mean ≥ 0.7 exceeds 1"),
         ("dark_is_0", "A neuron over a patch of mean ≤ 0.4 is 0"),
@@ -91,7 +91,7 @@ def _heuristics(results: tmi.Results) -> Iterator[Claim]:
         values = chosen.values(metric)
         if values:
             always = sum(value == 1 for value in values)
-            yield Claim(
+            yield Lease(
                 "6.1",
                 f"{text} (one filter)",
                 f"in {np.mean(values):.1%} of the cases, median over seeds {np.median(values):.1%}, range "
@@ -100,12 +100,12 @@ def _heuristics(results: tmi.Results) -> Iterator[Claim]:
             )
 
 
-def _fashion(results: tmi.Results) -> Iterator[Claim]:
+def _fashion(results: tmi.Results) -> Iterator[Lease]:
     for k in swept_values(results, "tiles_per_class"):
         chosen = results.select(dataset="fashion", network="trained-fashion", probe="accuracy", tiles_per_class=k)
         values = chosen.values("accuracy")
         if values:
-            yield Claim(
+            yield Lease(
                 "6.2",
                 f"A trained network reaches more than 99 % (k not given; here k = {k})",
                 f"accuracy {spread(values)}",
@@ -113,11 +113,11 @@ def _fashion(results: tmi.Results) -> Iterator[Claim]:
             )
 
 
-def _inside(results: tmi.Results) -> Iterator[Claim]:
+def _inside(results: tmi.Results) -> Iterator[Lease]:
     sparsity = results.select(dataset="fashion", network="constructed", probe="activation-sparsity")
     active = sparsity.values("active_per_image.hidden")
     if active:
-        yield Claim(
+        yield Lease(
             "6.2",
             "Neurons of the constructed network are monosemantic: one tile, one place",
             f"active hidden neurons an image: {spread(active)}",
@@ -128,7 +128,7 @@ def _inside(results: tmi.Results) -> Iterator[Claim]:
     chosen = results.select(dataset="fashion", network="trained-fashion", probe="selectivity", tiles_per_class=1)
     mono, many = chosen.values("monosemantic.hidden"), chosen.values("classes_per_neuron.hidden")
     if many:
-        yield Claim(
+        yield Lease(
             "6.2",
             "Neurons of the trained network are polysemantic",
             f"classes a hidden neuron fires for: {spread(many)}; share of neurons that fire for one: {spread(mono)}",
@@ -145,7 +145,7 @@ def _inside(results: tmi.Results) -> Iterator[Claim]:
         if all(stds):
             still = max(map(max, stds)) == 0
             moved = min(map(min, stds)) > 0
-            yield Claim(
+            yield Lease(
                 "6.2, Fig. 4",
                 text,
                 f"standard deviation of a logit: backgrounds {spread(stds[0])}, places {spread(stds[1])}",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import tmi
-    from tmi.results import Entry
+    from tmi.runs.results import Entry
 
 LAYERS = ("hidden", "conv")
 """The layer that is compared: the one whose neurons stand for windows, or in a network without it the convolution."""

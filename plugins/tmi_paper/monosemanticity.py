@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.report import Section
-from tmi.report.html import figure, folded, paragraph, table
-from tmi.report.style import CONSTRUCTED, TRAINED, house_style
+from tmi.report.html import Section, figure, folded, paragraph, table
+from tmi.runtime.plotting import CONSTRUCTED, TRAINED, house_style
 
 from .comparison import Row, compare, network_name, spread
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.report import Section
-from tmi.report.html import bullets, figure, paragraph, table
-from tmi.report.style import house_style
+from tmi.report.html import Section, bullets, figure, paragraph, table
+from tmi.runtime.plotting import house_style
 
 from . import figures
 from .claims import claims, plain_summary, spread, swept_values
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import tmi
-    from tmi.results import Entry
+    from tmi.runs.results import Entry
 
 METHODS = ("saliency", "input-x-gradient", "integrated-gradients", "deeplift", "gradient-shap", "occlusion", "sobel")
 NETWORKS = {"constructed": "constructed", "trained-fashion": "trained"}

@@ -8,7 +8,7 @@ import numpy as np
 
 import tmi
 from tmi.params import Count
-from tmi.seeds import fixed_seed
+from tmi.runtime.seeds import fixed_seed
 
 from .common import described, each_once, predictions
 from .robustness import INFO as SPREADS

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tmi.errors import InputError
-from tmi.network import flat
+from tmi.networks.layers import flat
 
 if TYPE_CHECKING:
     import tmi

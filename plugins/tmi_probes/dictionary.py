@@ -108,7 +108,7 @@ def dictionary(
         For a layer that the network does not have.
     """
     each_once("methods", methods)
-    from tmi.seeds import fixed_seed
+    from tmi.runtime.seeds import fixed_seed
 
     train, test = labelled(data.train, train_images), labelled(data.test, images)
     chosen = inner_layer(network, layer)

@@ -31,7 +31,7 @@ SIDE, SHARE = 40, 0.05
 LONG = 5.0  # seconds: one call is enough
 
 
-class Row(NamedTuple):
+class IndexRow(NamedTuple):
     """One measure: Quantus's name for it and settings, and ours."""
 
     theirs: str
@@ -39,10 +39,10 @@ class Row(NamedTuple):
     ours: Callable[[Any, Truth], Any]
 
 
-def flipping(features: int) -> Row:
+def flipping(features: int) -> IndexRow:
     """All pixels go to black, so many in a step."""
     steps = SIDE**2 // features
-    return Row(
+    return IndexRow(
         "PixelFlipping",
         {"features_in_step": features, "perturb_baseline": 0.0},
         lambda maps, truth: flipping_curve(maps, truth, steps=steps)[:, 1:],  # Quantus does not look at the whole image
@@ -50,11 +50,11 @@ def flipping(features: int) -> Row:
 
 
 ROWS = [
-    Row("PointingGame", {}, pointing_game),
-    Row("RelevanceRankAccuracy", {}, precision),
-    Row("RelevanceMassAccuracy", {}, mass),
-    Row("AUC", {}, auc),
-    Row("TopKIntersection", {"k": round(SHARE * SIDE**2)}, lambda maps, truth: top_k(maps, truth, share=SHARE)),
+    IndexRow("PointingGame", {}, pointing_game),
+    IndexRow("RelevanceRankAccuracy", {}, precision),
+    IndexRow("RelevanceMassAccuracy", {}, mass),
+    IndexRow("AUC", {}, auc),
+    IndexRow("TopKIntersection", {"k": round(SHARE * SIDE**2)}, lambda maps, truth: top_k(maps, truth, share=SHARE)),
     flipping(1),
     flipping(80),
 ]
@@ -72,7 +72,7 @@ def questions(images: int, module: torch.nn.Module) -> Truth:
     return Truth(module, scenes, scenes.images, torch.zeros_like(scenes.images), scenes.labels, scenes.masks.numpy())
 
 
-def quantus(row: Row, maps: Any, truth: Truth) -> Callable[[], Any]:
+def quantus(row: IndexRow, maps: Any, truth: Truth) -> Callable[[], Any]:
     import quantus as peer
 
     metric = getattr(peer, row.theirs)(disable_warnings=True, display_progressbar=False, **row.settings)

@@ -17,8 +17,8 @@ LIMIT = "10 minutes, 4 GB on 2 cores"
 
 def suite(images: int) -> dict[str, object]:
     """The suite: one data set, one network, all methods that attribute to pixels."""
-    from tmi.attribution import method_info
-    from tmi.registry import installed, names
+    from tmi.plugins.registry import installed, names
+    from tmi.probing.attribution import method_info
 
     methods = [name for name in names("method") if _of_pixels(method_info(installed().find("method", name).function))]
     return {

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import tmi
-from tmi.matching import match_batches
+from tmi.tasks.matching.matches import match_batches
 from tmi_datasets.fashion_mnist import load, locate
 
 TILE = 28

@@ -35,7 +35,7 @@ def run_one(name: str, threads: int) -> None:
 
     import tmi
     from tmi.params import parameters
-    from tmi.registry import installed
+    from tmi.plugins.registry import installed
 
     torch.set_num_threads(threads)
     data = tmi.generate("fashion", seed=0, test_samples=IMAGES)

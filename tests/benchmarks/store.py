@@ -22,8 +22,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from tmi.keys import digest
-from tmi.store import Store, files
+from tmi.hashing import digest
+from tmi.store import files
+from tmi.store.store import Store
 
 
 class Way(NamedTuple):
@@ -89,7 +90,7 @@ def fill(store: Store, count: int, console: Console) -> tuple[float, float]:
     """Write results as a small suite makes them; return the seconds for that, and those for the index alone."""
     import numpy as np
 
-    from tmi.result import ProbeResult
+    from tmi.probing.result import ProbeResult
 
     store.prepare()
     spent = 0.0

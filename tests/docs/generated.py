@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import tmi
-from tmi.attribution import MeasureInfo
+from tmi.probing.attribution import MeasureInfo
 
 from .pages import ROOT
 
@@ -83,9 +83,9 @@ def with_catalogue(page: str) -> str:
 
 def methods_table() -> str:
     """Every attribution method: what it is, what it attributes, what it needs, its settings with their defaults."""
-    from tmi.attribution import GIVEN, method_info
     from tmi.params import parameters
-    from tmi.registry import installed
+    from tmi.plugins.registry import installed
+    from tmi.probing.attribution import GIVEN, method_info
 
     rows = ["| method | what it is | needs | settings |", "|---|---|---|---|"]
     order = {"input": 0, "layer": 2, "neuron": 3}
@@ -99,8 +99,8 @@ def methods_table() -> str:
 
 def measures_table() -> str:
     """Every measure of attributions: its definition, topic, what is scored, direction and range."""
-    from tmi.attribution import TOPICS, measure_info
-    from tmi.registry import installed
+    from tmi.plugins.registry import installed
+    from tmi.probing.attribution import TOPICS, measure_info
 
     rows = ["| measure | definition | about | scored | better | range | needs no truth |", "|---|---|---|---|---|---|---|"]
     found = [installed().find("measure", name) for name in tmi.names("measure")]

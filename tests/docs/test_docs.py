@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tmi import hookspecs, plugins
 from tmi.errors import SuiteError
-from tmi.suite import load_suite
+from tmi.plugins import hooks as hookspecs
+from tmi.plugins import host as plugins
+from tmi.suites.reader import load_suite
 
 from . import generated, pages
 
@@ -146,7 +147,7 @@ def test_the_interface_page_names_everything_public() -> None:
 
 
 def test_every_key_of_a_suite_is_explained() -> None:
-    from tmi import suite
+    from tmi.suites import reader as suite
 
     page = (pages.ROOT / "docs" / "suites.md").read_text(encoding="utf-8").partition("## Keys")[2].partition("## Mistakes")[0]
     assert [key for key in suite._KEYS if not re.search(rf"`(\[+)?{key}\b", page)] == []

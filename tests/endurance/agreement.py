@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tmi.result import ProbeResult
+from tmi.probing.result import ProbeResult
 
 from . import toys
 from .rows import Part, Row, scratch

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tmi.store import FOLDERS, Store
 from tmi.store.index import NAME
+from tmi.store.store import FOLDERS, Store
 
 from . import toys
 from .rows import Part, Row, in_a_child, scratch
@@ -134,7 +134,7 @@ def victims(folder: Path) -> dict[str, Victim]:
 
 
 def _same_pack(one: Any, other: Any) -> bool:
-    from tmi.store.exact import same_bits
+    from tmi.store.roundtrip import same_bits
 
     names = list(one[1]) == list(other[1])
     return names and one[0] == other[0] and all(same_bits(a.values, other[1][n].values) for n, a in one[1].items())
@@ -269,7 +269,7 @@ def foreign(quick: bool, part: Part) -> None:
 
 def _run_twice(suite: Path, store: Path, truth: Path, keys: list[str]) -> list[str]:
     import tmi
-    from tmi.runner import collect
+    from tmi.runs.runner import collect
 
     problems = []
     for _ in range(2):

@@ -23,11 +23,11 @@ import h5py
 import numpy as np
 
 from tmi.errors import StoreError, SuiteError, TmiError
-from tmi.result import LabelledArray
-from tmi.store import Store, files
-from tmi.store.contents import from_bytes, to_bytes
-from tmi.store.index import NAME, Index
-from tmi.store.index import Row as IndexRow
+from tmi.probing.result import LabelledArray
+from tmi.store import files
+from tmi.store.hdf5 import from_bytes, to_bytes
+from tmi.store.index import NAME, Index, IndexRow
+from tmi.store.store import Store
 
 from . import toys
 from .rows import Part, Row, in_a_child, scratch
@@ -286,7 +286,7 @@ def _renamed(module: Any, name: str) -> Any:
 
 
 def beside(ground: Ground, part: Part) -> None:
-    """Claims, failures and the index: small files that are read without a seal, or with one that anybody can make."""
+    """Leases, failures and the index: small files that are read without a seal, or with one that anybody can make."""
     claim = {"run": "r", "host": socket.gethostname(), "pid": 1, "ended": []}
     claims: dict[str, str] = {
         "nested without end": _DEEP,
@@ -335,7 +335,7 @@ def _small(ground: Ground, name: str, text: str | None, when: float | None = Non
     ground.store.path(ground.key).unlink()
 
     def attack() -> list[str]:
-        from tmi.runner import collect
+        from tmi.runs.runner import collect
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -404,7 +404,7 @@ def suites(ground: Ground, part: Part) -> None:
 
 
 def _refuses(ground: Ground, text: str) -> list[str]:
-    from tmi.suite import load_suite
+    from tmi.suites.reader import load_suite
 
     path = ground.folder / "hostile.toml"
     path.write_bytes(text.encode(errors="surrogateescape"))
@@ -419,7 +419,7 @@ def _refuses(ground: Ground, text: str) -> list[str]:
 
 def _named_as_paths(ground: Ground) -> list[str]:
     import tmi
-    from tmi.report import write
+    from tmi.report.page import write
 
     inner = ground.folder / "deep" / "er" / "inner"
     inner.mkdir(parents=True)

@@ -18,11 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tmi.plan import Planned
-from tmi.store import Store, Stored, files
-from tmi.store import claims as claiming
+from tmi.store import files
+from tmi.store import leases as claiming
 from tmi.store.failures import Failures
-from tmi.store.results import from_row
+from tmi.store.results import Stored, from_row
+from tmi.store.store import Store
+from tmi.suites.plan import Planned
 
 from . import toys
 from .rows import Part, Row, scratch
@@ -107,7 +108,8 @@ class Telling:
 
 def watch(board: Board) -> None:
     """Have this process show on the board what it is about."""
-    from tmi import runner, work
+    from tmi.engines import executor as work
+    from tmi.runs import runner
     from tmi.store import index
 
     def show(home: Any, name: str, phase: Callable[..., str]) -> None:
@@ -127,8 +129,8 @@ def watch(board: Board) -> None:
     show(Store, "prepare", lambda *_: "preparing the store")
     show(Store, "_write", lambda store, kind, *_: written[kind])
     show(Failures, "write", lambda *_: "writing a failure")
-    show(claiming.Claims, "_take", lambda *_: "claiming")
-    show(work.Bench, "_run", lambda bench, planned, stage, *_: stages[stage])
+    show(claiming.Leases, "_take", lambda *_: "claiming")
+    show(work.Executor, "_run", lambda bench, planned, stage, *_: stages[stage])
     show(index.Index, "add", lambda *_: "writing the index")
     show(runner, "_compute", lambda *_: "between two cells")
     prepare = Store.prepare

@@ -27,10 +27,10 @@ _BLANK = "0" * 64
 ANSWER = """
 import json, sys, time
 begun = time.perf_counter()
-from tmi.plan import make_plan
-from tmi.runner import collect
+from tmi.suites.plan import make_plan
+from tmi.runs.runner import collect
 from tmi.store import Store
-from tmi.suite import load_suite
+from tmi.suites.reader import load_suite
 imported = time.perf_counter()
 suite = load_suite(sys.argv[1])
 plan = make_plan(suite)
@@ -56,7 +56,9 @@ print(json.dumps({
 def fill(suite: Path, home: Path) -> int:
     """Write a result for every cell of the suite; only keys differ, one of which is in the notes. Return how many there are."""
     import tmi
-    from tmi.store import Store, files, result_bytes
+    from tmi.store import files
+    from tmi.store.results import result_bytes
+    from tmi.store.store import Store
 
     plan = toys.plan_of(suite)
     store = Store(home)

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from tmi.plan import Planned, make_plan
-from tmi.result import ProbeResult
-from tmi.store import FOLDERS, Store
-from tmi.suite import load_suite
+from tmi.probing.result import ProbeResult
+from tmi.store.store import FOLDERS, Store
+from tmi.suites.plan import Planned, make_plan
+from tmi.suites.reader import load_suite
 
 TOYS = '''
 """Toys: every call is noted in the file that TMI_TOY_LOG names."""

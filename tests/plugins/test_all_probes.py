@@ -16,8 +16,8 @@ import torch
 import tmi
 from tests.plugins.traces import state
 from tmi.params import check, parameters, takes_seed
-from tmi.references import resolved
-from tmi.registry import installed
+from tmi.plugins.references import resolved
+from tmi.plugins.registry import installed
 
 # Fewer images, steps and atoms, so that all of it takes seconds. A probe that is not named here runs as it is.
 SMALL = {

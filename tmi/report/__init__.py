@@ -1,7 +1,7 @@
-"""The report of a run: one self-contained HTML page, written again only when something in it changed."""
+"""The report of a run: one self-contained HTML page, and the pieces that report plug-ins write it with."""
 
 from __future__ import annotations
 
-from .page import Section, write
+from .html import Section, bullets, figure, folded, paragraph, table
 
-__all__ = ["Section", "write"]
+__all__ = ["Section", "bullets", "figure", "folded", "paragraph", "table"]

@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import keys
-from ..errors import PluginError, StoreError, TmiError
+from tmi.errors import PluginError, StoreError, TmiError
+from tmi.hashing import digest
+from tmi.plugins import fingerprint
+
+from .html import Section
 
 if TYPE_CHECKING:
-    from ..plugins import Component
-    from ..results import Results
+    from tmi.plugins.component import Component
+    from tmi.runs.results import Results
 
 NAME = "index.html"
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of a report.
-
-    Attributes
-    ----------
-    title : str
-        Its heading; the first section of a report has none and is its summary.
-    html : str
-        Its body. Text that comes from data must be escaped; `tmi.report.html` does so.
-    """
-
-    title: str
-    html: str
 
 
 def write(results: Results, folder: str | Path) -> Path:
@@ -64,7 +50,7 @@ def write(results: Results, folder: str | Path) -> Path:
             return path
     except OSError as error:
         raise StoreError(f"report {path}: cannot be read ({error.strerror or error})") from error
-    from . import standard
+    from . import sections as standard
     from .html import page
 
     sections = _first(writer, results) if writer else [standard.summary(results)]
@@ -84,7 +70,7 @@ def write(results: Results, folder: str | Path) -> Path:
 
 
 def _writer(results: Results) -> Component | None:
-    from ..registry import installed
+    from tmi.plugins.registry import installed
 
     if results.report is None:
         return None
@@ -105,12 +91,12 @@ def _first(writer: Component, results: Results) -> list[Section]:
 def _digest(results: Results, writer: Component | None) -> str:
     """What the page is made from: the results by key, and the code that draws them."""
     here = Path(__file__).parent
-    return keys.digest(
+    return digest(
         {
             # A result that is computed again keeps its key, but may differ in its last digits.
             "results": [[str(e), e.status, e.key, e.message, e.metrics, e.record.get("finished")] for e in results],
             "text": [results.name, results.description, (here / "page.html.j2").read_text(encoding="utf-8")],
-            "code": [keys._tree_digest(file) for file in sorted(here.glob("*.py"))],
+            "code": [fingerprint.tree_digest(file) for file in sorted(here.glob("*.py"))],
             "writer": writer.fingerprint() if writer else None,
         }
     )

@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dataset import NO_TILE, Dataset, Scenes
-from ..errors import DamagedFileError, InputError
-from ..result import LabelledArray
-from ..tiles import FeatureTile, TemplateTask, TileClass
-from .exact import as_json, from_json, is_text, same_bits
+from tmi.errors import DamagedFileError, InputError
+from tmi.probing.result import LabelledArray
+from tmi.tasks.dataset import Dataset
+from tmi.tasks.scenes import NO_TILE, Scenes
+from tmi.tasks.task import TemplateTask
+from tmi.tasks.tiles import FeatureTile, TileClass
+
+from .roundtrip import as_json, from_json, is_text, same_bits
 
 Pixels = tuple[NDArray[np.int64], ...]
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .files import read_json, write_json
-from .layout import check_key, is_key
+from .format import check_key, is_key
 
 
 @dataclass(frozen=True)

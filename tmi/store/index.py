@@ -73,7 +73,7 @@ Raw = tuple[bytes, bytes, int, int, bytes, bytes, float, bytes, bytes, bytes, in
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class IndexRow:
     """What the index knows of one file.
 
     Attributes
@@ -137,7 +137,7 @@ class Cost:
     Attributes
     ----------
     kind, name, params : str
-        As in a `Row`.
+        As in a `IndexRow`.
     seconds, size : float
         Means over the files: seconds, and bytes.
     count : int
@@ -185,7 +185,7 @@ class Index:
     def __repr__(self) -> str:
         return f"Index({str(self.path)!r})"
 
-    def read(self, kind: str, stamps: Mapping[str, tuple[int, int]]) -> dict[str, Row]:
+    def read(self, kind: str, stamps: Mapping[str, tuple[int, int]]) -> dict[str, IndexRow]:
         """Return the rows of these files.
 
         Parameters
@@ -196,10 +196,10 @@ class Index:
 
         Returns
         -------
-        dict of str to Row
+        dict of str to IndexRow
             By key. A file that the index does not know, or that has another size or time, is left out.
         """
-        found: dict[str, Row] = {}
+        found: dict[str, IndexRow] = {}
         with self._quietly(), _alone(), closing(self._open()) as database:
             last = database.execute("SELECT max(id) FROM entry").fetchone()[0] or 0
             raws = self._ask(database, kind, stamps) if len(stamps) * _FEW < last else self._all(database)
@@ -240,7 +240,7 @@ class Index:
             for (kind, name, params), (seconds, size, count) in sums.items()
         ]
 
-    def add(self, rows: Iterable[Row]) -> None:
+    def add(self, rows: Iterable[IndexRow]) -> None:
         """Add rows, each in the place of an older one of its kind and key."""
         sealed = [values for row in rows if (values := _sealed(row)) is not None]
         if sealed:
@@ -410,7 +410,7 @@ class Index:
         """Put a new database in the place of the old one, with those of its rows that hold."""
         import sqlite3
 
-        rows: list[Row] = []
+        rows: list[IndexRow] = []
         ours = False
         try:
             self._inspect()
@@ -520,7 +520,7 @@ def _holds(raw: Raw) -> bool:
     return isinstance(raw[8], bytes) and _seal(raw) == raw[9]
 
 
-def _sealed(row: Row) -> tuple[Any, ...] | None:
+def _sealed(row: IndexRow) -> tuple[Any, ...] | None:
     """Return the values of a row and their check; None for what SQLite does not take."""
     size, mtime_ns, seconds = int(row.size), int(row.mtime_ns), float(row.seconds) + 0.0  # SQLite has no -0.0
     texts = (row.kind, row.key, row.name, row.params, row.finished, row.content)
@@ -535,8 +535,8 @@ def _sealed(row: Row) -> tuple[Any, ...] | None:
     return row.kind, row.key, size, mtime_ns, row.name, row.params, seconds, row.finished, row.content, seal
 
 
-def _row(raw: Raw) -> Row:
+def _row(raw: Raw) -> IndexRow:
     kind, key, size, mtime_ns, name, params, seconds, finished, content = raw[:9]
-    return Row(
+    return IndexRow(
         kind.decode(), key.decode(), size, mtime_ns, name.decode(), params.decode(), seconds, finished.decode(), content.decode()
     )

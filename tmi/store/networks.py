@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedFileError, InputError, did_you_mean
-from ..network import Network
-from ..result import LabelledArray
-from ..trained import Arrays, Trained, as_tensor, state_arrays
+from tmi.errors import DamagedFileError, InputError, did_you_mean
+from tmi.networks.network import Network
+from tmi.networks.train_once import Arrays, Trained, as_tensor, state_arrays
+from tmi.probing.result import LabelledArray
+
+from .architecture import NotDescribableError, description_of, rebuild
 from .datasets import task_digest
-from .exact import as_json, from_json, is_text, same_bits
-from .modules import NotDescribableError, description_of, rebuild
+from .roundtrip import as_json, from_json, is_text, same_bits
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ..tiles import TemplateTask
+    from tmi.tasks.task import TemplateTask
 
 LARGEST_COPY = 64_000_000
 """Bytes of weights that are kept of a network which is built again all the same."""
@@ -50,7 +51,7 @@ def pack(
     task : TemplateTask, optional
         That of its data set; a network with a task of its own is left to its builder.
     trained : Trained, optional
-        What `tmi.trained.recording` collected while it was built.
+        What `tmi.networks.train_once.recording` collected while it was built.
 
     Returns
     -------
@@ -135,7 +136,7 @@ def weights_of(header: Mapping[str, Any], arrays: Mapping[str, LabelledArray]) -
 
 
 def trained_of(header: Mapping[str, Any], arrays: Mapping[str, LabelledArray]) -> Trained | None:
-    """Return what `tmi.train_once` trained for the builder, for `tmi.trained.weights`; None if there is nothing."""
+    """Return what `tmi.train_once` trained for the builder, for `tmi.networks.train_once.weights`; None if there is nothing."""
     names = header.get("trained")
     if names is None:
         return None

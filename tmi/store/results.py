@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
-from ..keys import canonical
-from ..result import LabelledArray, MetricInfo, ProbeResult
+from tmi.hashing import canonical
+from tmi.probing.result import LabelledArray, MetricInfo, ProbeResult
+
 from .files import Stamp
-from .index import Row
-from .layout import Parts, believing, headed
+from .format import Parts, believing, headed
+from .index import IndexRow
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def result_bytes(key: str, result: ProbeResult, record: Mapping[str, Any]) -> by
     """
     import numpy as np
 
-    from .contents import to_bytes
+    from .hdf5 import to_bytes
 
     header = {
         "record": dict(record),
@@ -66,7 +67,7 @@ def result_bytes(key: str, result: ProbeResult, record: Mapping[str, Any]) -> by
 
 def result_of(data: bytes) -> ProbeResult:
     """Read what `result_bytes` made."""
-    from .contents import from_bytes
+    from .hdf5 import from_bytes
 
     return whole(Parts(*from_bytes(data)))
 
@@ -101,24 +102,26 @@ def whole(parts: Parts) -> ProbeResult:
         return ProbeResult(stored.metrics, arrays, coords, info, stored.notes)
 
 
-def row_of(stored: Stored, stamp: Stamp) -> Row:
+def row_of(stored: Stored, stamp: Stamp) -> IndexRow:
     """Return what the index says of a result."""
     # As pairs: the order of the metrics is their probe's.
     pairs = [[name, value] for name, value in stored.metrics.items()]
     content = canonical({"metrics": pairs, "record": stored.record, "notes": list(stored.notes)})
     seconds = float(stored.record.get("seconds", {}).get("probe", 0.0))
-    return Row(
+    return IndexRow(
         "result", stored.key, *stamp, *component_of(stored.record.get("probe", {})), seconds, finished(stored.record), content
     )
 
 
-def row_of_other(kind: str, key: str, stamp: Stamp, record: Mapping[str, Any]) -> Row:
+def row_of_other(kind: str, key: str, stamp: Stamp, record: Mapping[str, Any]) -> IndexRow:
     """Return what the index says of a data set or a network."""
     seconds = float(record.get("seconds", 0.0))
-    return Row(kind, key, *stamp, *component_of(record[kind]), seconds, finished(record), canonical({"record": dict(record)}))
+    return IndexRow(
+        kind, key, *stamp, *component_of(record[kind]), seconds, finished(record), canonical({"record": dict(record)})
+    )
 
 
-def from_row(row: Row) -> Stored | None:
+def from_row(row: IndexRow) -> Stored | None:
     """Return what the index says of a result, or None if it is not to be believed."""
     try:
         content = msgspec.json.decode(row.content, type=_Content)

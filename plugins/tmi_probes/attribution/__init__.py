@@ -22,7 +22,7 @@ from .running import Attributor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tmi.references import Reference
+    from tmi.plugins.references import Reference
 
     from .truth import Truth
 

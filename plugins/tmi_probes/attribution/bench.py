@@ -9,10 +9,10 @@ import numpy as np
 
 import tmi
 from tmi import params
-from tmi.attribution import Level
 from tmi.errors import InputError
-from tmi.network import flat
+from tmi.networks.layers import flat
 from tmi.params import Count
+from tmi.probing.attribution import Level
 
 from ..common import described, finite, spread_over
 from .intervals import interval, mean_skill, skill_of_means

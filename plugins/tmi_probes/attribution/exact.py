@@ -47,7 +47,7 @@ class Windows:
 
 def applies(network: tmi.Network) -> bool:
     """Whether the network was constructed and its logits are φ of its task, so that this module speaks of it."""
-    from tmi.certificate import is_phi
+    from tmi.networks.certificate import is_phi
 
     return is_phi(network)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tmi.attribution import measure_info, method_info
+from tmi.probing.attribution import measure_info, method_info
 
 from .intervals import interval
 from .meta import Agreement, kendall, true_scores
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import tmi
-    from tmi.registry import Registry
-    from tmi.results import Entry
+    from tmi.plugins.registry import Registry
+    from tmi.runs.results import Entry
 
     Array = NDArray[np.float64]
 
@@ -219,7 +219,7 @@ def truth_free(results: tmi.Results, probes: Collection[str]) -> dict[str, str]:
 
 def registry_of(results: tmi.Results) -> Registry:
     """Return where the results' methods and measures are registered."""
-    from tmi.registry import installed
+    from tmi.plugins.registry import installed
 
     return results.registry or installed()
 

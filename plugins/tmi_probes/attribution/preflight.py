@@ -53,7 +53,7 @@ _LINEAR = _REARRANGING | frozenset(
     """
     AdaptiveAvgPool2D Add AvgPool1D AvgPool2D AvgPool3D CudnnBatchNorm IndexAdd Mean MkldnnAdaptiveAvgPool2D NativeBatchNorm Neg
     Rsub Scatter ScatterAdd Sub Sum UpsampleBilinear2D
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 -- so many names in quotes would be harder to read
 )
 
 # Linear as long as the image enters one factor only: which inputs are the factors.
@@ -84,7 +84,7 @@ _BENT = frozenset(
     Log1P LogSigmoid LogSoftmax Logsumexp MaxPool2DWithIndices MaxPool3DWithIndices Mish NativeBatchNorm NativeGroupNorm
     NativeLayerNorm Norm Pow Prelu PreluKernel Reciprocal RreluWithNoise Rsqrt Selu Sigmoid Silu Sin Softmax Softplus Softsign
     Sqrt Std StdMean Tanh Var VarMean
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 -- so many names in quotes would be harder to read
 )
 
 # By the name of the operation, the module that does it.
@@ -112,7 +112,7 @@ def problems(needs: Sequence[str], module: torch.nn.Module, images: torch.Tensor
     Parameters
     ----------
     needs : sequence of str
-        See `tmi.attribution.NEEDS`.
+        See `tmi.probing.attribution.NEEDS`.
     module : torch.nn.Module
         Left as it is: a copy is examined.
     images : Tensor, shape (N, C, m, n)

@@ -7,9 +7,9 @@ import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
 import tmi
-from tmi.attribution import Level
 from tmi.errors import InputError
-from tmi.purity import state_of
+from tmi.probing.attribution import Level
+from tmi.probing.mutation import state_of
 
 from ..common import labelled
 from . import exact, receptive

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.report import Section
-from tmi.report.html import bullets, figure, folded, paragraph, table
-from tmi.report.style import house_style
+from tmi.report.html import Section, bullets, figure, folded, paragraph, table
+from tmi.runtime.plotting import house_style
 
 from ..figures import attribution as figures
 from .leaderboard import EDGES, TRUTH, Standing, Trust, below_edges, networks_of, ranked, standings, trust, truth_free

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tmi.attribution import GIVEN, MethodInfo, method_info
 from tmi.errors import PluginError
+from tmi.probing.attribution import GIVEN, MethodInfo, method_info
 
 from .preflight import problems, recording
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from tmi.references import Reference
+    from tmi.plugins.references import Reference
 
     from .truth import Truth
 
@@ -107,7 +107,7 @@ class Attributor:
     def _part(self, module: torch.nn.Module, truth: Truth, wanted: set[str]) -> Array:
         import torch
 
-        from tmi.seeds import fixed_seed
+        from tmi.runtime.seeds import fixed_seed
 
         seed = _seed(self.seed, int(truth.numbers[0]))
         given: dict[str, Any] = {

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tmi.attribution import GIVEN, MeasureInfo, Scored, measure_info
 from tmi.errors import PluginError
+from tmi.probing.attribution import GIVEN, MeasureInfo, Scored, measure_info
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tmi.references import Reference
+    from tmi.plugins.references import Reference
 
     from .truth import Truth
 

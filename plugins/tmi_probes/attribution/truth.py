@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 
 import tmi
-from tmi.attribution import Level
+from tmi.probing.attribution import Level
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tmi.report.style import CONSTRUCTED, TRAINED
+from tmi.runtime.plotting import CONSTRUCTED, TRAINED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

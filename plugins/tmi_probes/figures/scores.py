@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from tmi.report.style import CONSTRUCTED, TRAINED
+from tmi.runtime.plotting import CONSTRUCTED, TRAINED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -87,7 +87,7 @@ def test_training_is_plain_gradient_descent(data):
     """One epoch written with torch.optim.SGD gives the same weights and the same history."""
     from torch.nn.functional import cross_entropy
 
-    from tmi.seeds import fixed_seed
+    from tmi.runtime.seeds import fixed_seed
 
     network = cnn(data, seed=1, filters=3, kernel=2, hidden=5, epochs=1, lr=0.2, batch_size=150)
     with fixed_seed(1):
@@ -186,7 +186,7 @@ def test_by_default_the_network_is_what_it_was_without_depth_and_pooling(data):
 
 
 def test_deep_and_pooled_networks_come_back_from_the_store():
-    from tmi.store.modules import describe, rebuild
+    from tmi.store.architecture import describe, rebuild
 
     network = cnn(large(), seed=0, filters=3, kernel=3, depth=2, pool="max", hidden=4, epochs=1)
     description = describe(network.module)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tmi.results import Entry, Results
+from tmi.runs.results import Entry, Results
 from tmi_paper.claims import claims, plain_summary
 from tmi_paper.report import _is_dead
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import tmi
-from tmi.report.style import house_style
+from tmi.runtime.plotting import house_style
 from tmi_paper.figures import learned_weights
 
 

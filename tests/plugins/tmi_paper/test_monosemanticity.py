@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tmi
-from tmi.results import Entry
+from tmi.runs.results import Entry
 from tmi_paper.comparison import MEASURES, Measure, Row, compare, network_name, spread
 from tmi_paper.monosemanticity import comparison_table, headline, sections
 
@@ -89,7 +89,7 @@ def test_ties_are_shared_and_equal_values_are_one_number():
 def test_the_picture_has_a_mark_for_every_network_and_a_row_for_every_share():
     import matplotlib.pyplot as plt
 
-    from tmi.report.style import house_style
+    from tmi.runtime.plotting import house_style
 
     rows = compare(by_hand(), "fashion", 1)
     with house_style():

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import tmi
-from tmi.report import write
-from tmi.runner import collect
+from tmi.report.page import write
+from tmi.runs.runner import collect
 from tmi_paper.claims import claims, spread
 from tmi_paper.report import sections
 

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 import tmi
-from tmi.report.style import CONSTRUCTED, TRAINED, house_style
+from tmi.runtime.plotting import CONSTRUCTED, TRAINED, house_style
 from tmi_probes.figures.firing import firing_rates
 from tmi_probes.figures.panel import measures_and_truth
 from tmi_probes.figures.scores import decoding_scores, dimensionality, recovery_scores

@@ -4,7 +4,7 @@ import base64
 
 from tests.tmi.report.pages import Page
 from tmi.report import html
-from tmi.report.style import PALETTE, house_style
+from tmi.runtime.plotting import PALETTE, house_style
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\""
 

@@ -10,8 +10,8 @@ import tmi
 from tests.tmi import toys
 from tests.tmi.report.pages import Page
 from tmi import PluginError, StoreError
-from tmi.report import write
-from tmi.runner import collect
+from tmi.report.page import write
+from tmi.runs.runner import collect
 
 HOSTILE = "<script>alert('x')</script>"
 SUITE = f"""
@@ -44,7 +44,7 @@ def fine(results):
     \"\"\"Say a little, and draw.\"\"\"
     from tmi.report import Section
     from tmi.report.html import figure, paragraph
-    from tmi.report.style import house_style
+    from tmi.runtime.plotting import house_style
 
     with house_style():
         import matplotlib.pyplot as plt
@@ -83,7 +83,7 @@ def results(ran):
 
 
 def with_report(results, ran, name):
-    from tmi.registry import with_files
+    from tmi.plugins.registry import with_files
 
     results.report, results.registry = name, with_files([ran[1] / "toys.py", ran[1] / "reports.py"])
     return results

@@ -18,10 +18,10 @@ import tmi
 from tests.strategies import tasks
 from tmi.errors import DamagedFileError
 from tmi.params import parameters
-from tmi.registry import installed
-from tmi.result import LabelledArray
-from tmi.store.contents import from_bytes, to_bytes
+from tmi.plugins.registry import installed
+from tmi.probing.result import LabelledArray
 from tmi.store.datasets import pack, task_digest, unpack
+from tmi.store.hdf5 import from_bytes, to_bytes
 
 PARTS = ("train", "test")
 

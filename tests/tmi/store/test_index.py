@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmi.store import index as module
-from tmi.store.index import Cost, Index, Row, Total
+from tmi.store.index import Cost, Index, IndexRow, Total
 
 
-def row(i: int, **more: object) -> Row:
+def row(i: int, **more: object) -> IndexRow:
     fields = {
         "kind": ("result", "dataset", "network")[i % 3],
         "key": f"{i:064x}",
@@ -34,7 +34,7 @@ def row(i: int, **more: object) -> Row:
         "finished": f"2025-01-01T00:00:{i % 60:02d}+00:00",
         "content": f'{{"metrics":{{"accuracy":{i / 3}}},"note":"黒"}}',
     }
-    return Row(**{**fields, **more})
+    return IndexRow(**{**fields, **more})
 
 
 ROWS = [row(i) for i in range(9)]
@@ -44,9 +44,9 @@ def stamps(rows):
     return {r.key: (r.size, r.mtime_ns) for r in rows}
 
 
-def read(index: Index, rows=ROWS) -> dict[str, Row]:
+def read(index: Index, rows=ROWS) -> dict[str, IndexRow]:
     """Everything of every kind, by key."""
-    found: dict[str, Row] = {}
+    found: dict[str, IndexRow] = {}
     trouble = []
     for kind in ("result", "dataset", "network"):
         found |= index.read(kind, stamps(r for r in rows if r.kind == kind))
@@ -55,7 +55,7 @@ def read(index: Index, rows=ROWS) -> dict[str, Row]:
     return found
 
 
-def by_key(rows) -> dict[str, Row]:
+def by_key(rows) -> dict[str, IndexRow]:
     return {r.key: r for r in rows}
 
 
@@ -133,7 +133,7 @@ def test_totals_and_costs_are_those_of_the_rows(filled):
         finished = [r.finished for r in of]
         seconds = sum(r.seconds for r in of)
         assert total == Total(len(of), sum(r.size for r in of), pytest.approx(seconds), min(finished), max(finished))
-    groups: dict[tuple[str, str, str], list[Row]] = {}
+    groups: dict[tuple[str, str, str], list[IndexRow]] = {}
     for r in ROWS:
         groups.setdefault((r.kind, r.name, r.params), []).append(r)
     expected = [
@@ -153,7 +153,7 @@ text = st.text(max_size=8)
 @given(
     rows=st.lists(
         st.builds(
-            Row,
+            IndexRow,
             kind=text,
             key=text,
             size=st.integers(-(2**65), 2**65),

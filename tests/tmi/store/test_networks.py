@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 import tmi
+from tests.tmi.store.test_architecture import HOSTILE, MyReLU, stacks
 from tests.tmi.store.test_datasets import bits
-from tests.tmi.store.test_modules import HOSTILE, MyReLU, stacks
 from tmi import DamagedFileError
-from tmi.result import LabelledArray
+from tmi.networks.train_once import Trained
+from tmi.probing.result import LabelledArray
 from tmi.store import networks
-from tmi.store.contents import from_bytes, to_bytes
+from tmi.store.hdf5 import from_bytes, to_bytes
 from tmi.store.networks import difference, pack, trained_of, unpack, weights_of
-from tmi.trained import Trained
 
 
 def by_file(network, images):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.attribution import attribution_measure
+from tmi.probing.attribution import attribution_measure
 
 from .arrays import flat, ratio, sizes
 from .correlation import pearson

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.attribution import attribution_measure
 from tmi.params import Count, Share
+from tmi.probing.attribution import attribution_measure
 
 from .arrays import flat, known_mean, ratio, sizes
 from .replacing import change, logits_of_images

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.attribution import attribution_measure
 from tmi.params import Count
+from tmi.probing.attribution import attribution_measure
 
 from .arrays import flat, parts, ratio
 from .replacing import ELEMENTS, change, logits_of_baselines, logits_of_images

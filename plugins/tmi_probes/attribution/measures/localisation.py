@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.attribution import attribution_measure
 from tmi.params import Share
+from tmi.probing.attribution import attribution_measure
 
 from .arrays import flat, parts, ratio, share_inside, share_of_pixels, sizes
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.attribution import attribution_measure
 from tmi.errors import InputError
 from tmi.params import Count, Positive, Share
+from tmi.probing.attribution import attribution_measure
 
 from .arrays import flat, known_mean, ratio
 from .correlation import pearson

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tmi.attribution import attribution_method
 from tmi.errors import InputError
+from tmi.probing.attribution import attribution_method
 
 from .. import exact as closed_form
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.attribution import attribution_method
 from tmi.params import Positive
+from tmi.probing.attribution import attribution_method
 
 if TYPE_CHECKING:
     import torch

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tmi.attribution import attribution_method
+from tmi.probing.attribution import attribution_method
 
 if TYPE_CHECKING:
     import torch

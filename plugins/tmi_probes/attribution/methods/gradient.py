@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tmi.attribution import attribution_method
+from tmi.probing.attribution import attribution_method
 
 if TYPE_CHECKING:
     import torch

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from tmi.attribution import attribution_method
 from tmi.errors import InputError
 from tmi.params import Count
+from tmi.probing.attribution import attribution_method
 
 from ..preflight import LRP_RULED
 from .deeplift import quiet

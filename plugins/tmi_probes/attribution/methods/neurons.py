@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tmi.attribution import attribution_method
 from tmi.params import Count
+from tmi.probing.attribution import attribution_method
 
 from .deeplift import quiet
 from .layers import two

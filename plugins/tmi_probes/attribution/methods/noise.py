@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tmi.attribution import attribution_method
 from tmi.params import Count, NotNegative
+from tmi.probing.attribution import attribution_method
 
 from .path import AT_ONCE, within
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tmi.attribution import attribution_method
 from tmi.errors import InputError
 from tmi.params import Count
+from tmi.probing.attribution import attribution_method
 
 from .path import AT_ONCE
 

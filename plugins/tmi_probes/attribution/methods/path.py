@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from tmi.attribution import attribution_method
 from tmi.params import Count, NotNegative
+from tmi.probing.attribution import attribution_method
 
 if TYPE_CHECKING:
     import torch

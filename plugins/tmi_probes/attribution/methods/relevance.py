@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tmi.attribution import attribution_method
 from tmi.params import Positive
+from tmi.probing.attribution import attribution_method
 
 from ..preflight import PASSED_ON
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from tmi.attribution import attribution_method
 from tmi.params import Count, NotNegative
+from tmi.probing.attribution import attribution_method
 
 from .path import AT_ONCE, portions
 

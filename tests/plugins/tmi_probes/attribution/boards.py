@@ -7,10 +7,11 @@ import types
 import numpy as np
 
 import tmi
-from tmi.attribution import attribution_measure, attribution_method
-from tmi.plugins import Plugin, PluginHost
-from tmi.registry import Registry
-from tmi.results import Entry
+from tmi.plugins.component import Plugin
+from tmi.plugins.host import PluginHost
+from tmi.plugins.registry import Registry
+from tmi.probing.attribution import attribution_measure, attribution_method
+from tmi.runs.results import Entry
 
 CONTROLS = ("random", "sobel", "centre-prior", "oracle")
 LOCALISING, FREE = ("mass", "auc"), ("deletion", "insertion", "infidelity")

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import tmi
-from tmi.attribution import NEEDS
+from tmi.probing.attribution import NEEDS
 from tmi_networks.theorem1 import theorem1
 from tmi_probes.attribution.methods.relevance import ruled
 from tmi_probes.attribution.preflight import preflight, problems

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import tmi
-from tmi.registry import installed
+from tmi.plugins.registry import installed
 from tmi_probes.attribution.questions import references_of, truth_of
 from tmi_probes.attribution.running import Attributor
 

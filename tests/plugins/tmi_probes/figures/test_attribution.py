@@ -6,7 +6,7 @@ import pytest
 from matplotlib.text import Text
 
 from tests.plugins.tmi_probes.attribution.boards import board, converging
-from tmi.report.style import house_style
+from tmi.runtime.plotting import house_style
 from tmi_probes.attribution.leaderboard import standings, trust, truth_free
 from tmi_probes.figures.attribution import convergence, cost, leaderboard, map_grid, side_by_side, trust_scatter
 

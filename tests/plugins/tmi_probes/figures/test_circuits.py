@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tmi
-from tmi.report.style import house_style
+from tmi.runtime.plotting import house_style
 from tmi_probes.figures.circuits import dictionaries, pruning, responsible
 
 from ..toys import TASK, cnn_network, dataset

@@ -6,7 +6,7 @@ import pytest
 
 import tmi
 from tests.plugins.tmi_probes.toys import Phi, cnn_network, dataset, network
-from tmi.report.style import house_style
+from tmi.runtime.plotting import house_style
 from tmi_probes.figures.robustness import background_kinds, deformations, worst_cases
 from tmi_probes.figures.structure import local_forms, pieces_on_paths
 

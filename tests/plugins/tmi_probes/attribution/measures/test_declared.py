@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tmi.attribution import GIVEN, TOPICS, measure_info
 from tmi.params import parameters
+from tmi.probing.attribution import GIVEN, TOPICS, measure_info
 
 from .cases import asked, gradient
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from tmi.attribution import measure_info
+from tmi.probing.attribution import measure_info
 from tmi_probes.attribution.measures import localisation
 from tmi_probes.attribution.measures.localisation import auc, average_precision, mass, pointing_game, precision, top_k
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import tmi
 from tests.strategies import images_of, tasks
-from tmi.network import Network
+from tmi.networks.network import Network
 from tmi_probes.attribution import exact as closed_form
 from tmi_probes.attribution.methods import gradient, path
 from tmi_probes.attribution.methods.constructed import exact, exact_integrated_gradients

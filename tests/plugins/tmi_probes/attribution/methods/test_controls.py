@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.ndimage import convolve
 
-from tmi.attribution import method_info
+from tmi.probing.attribution import method_info
 from tmi_probes.attribution.methods import controls
 
 from ...toys import dataset

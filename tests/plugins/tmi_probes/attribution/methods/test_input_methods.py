@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 import tmi
-from tmi.attribution import GIVEN, method_info
 from tmi.params import parameters
-from tmi.seeds import fixed_seed
+from tmi.probing.attribution import GIVEN, method_info
+from tmi.runtime.seeds import fixed_seed
 from tmi_networks.theorem1 import theorem1
 from tmi_probes.attribution.methods import (
     cam,

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 import tmi
-from tmi.attribution import method_info
-from tmi.seeds import fixed_seed
+from tmi.probing.attribution import method_info
+from tmi.runtime.seeds import fixed_seed
 from tmi_probes.attribution.methods import layers
 
 METHODS = {name: f for name, f in vars(layers).items() if hasattr(f, "tmi_method")}

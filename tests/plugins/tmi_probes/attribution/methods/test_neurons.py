@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import tmi
-from tmi.attribution import method_info
+from tmi.probing.attribution import method_info
 from tmi_probes.attribution import exact
 from tmi_probes.attribution.methods import neurons
 from tmi_probes.attribution.receptive import most_active, neuron_truth

@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import re
+import warnings
+from contextlib import ExitStack
+
+import pytest
+
+import tmi
+from tests.tmi import toys
+from tmi import load_suite
+from tmi.engines import executor as work
+from tmi.engines import serial as engines
+from tmi.store.store import Store
+from tmi.suites.plan import make_plan
+
+
+@pytest.fixture
+def compute(tmp_path, monkeypatch):
+    """Compute a suite's cells with the serial engine; returns the outcomes and what was called."""
+    log = tmp_path / "calls"
+    monkeypatch.setenv("TMI_TOY_LOG", str(log))
+    toys.plugin(tmp_path)
+
+    def computed(content, head='plugins = ["toys.py"]', **orders):
+        suite = load_suite(toys.suite(tmp_path, content, head=head))
+        store = Store(tmp_path / "store")
+        store.prepare()
+        outcomes = list(engines.serial(make_plan(suite), engines.Options(store, "a run", **orders)))
+        assert [o.planned.cell for o in outcomes] == list(suite.cells)
+        return outcomes, log.read_text().split("\n")[:-1] if log.exists() else []
+
+    return computed
+
+
+TWO_PROBES = toys.BASE + '[probes.q]\nuse = "toy-probe"\nscale = 2\n'
+
+
+def test_a_data_set_and_a_network_are_made_once(compute):
+    outcomes, calls = compute(TWO_PROBES + "[networks.m]\nuse = 'toy-net'\nwidth = 2", 'plugins = ["toys.py"]\nseeds = [3, 4]')
+    assert calls == [line for s in (3, 4) for line in [f"data {s}", *[f"net {s}", f"probe {s} 1.0", f"probe {s} 2.0"] * 2]]
+    assert all(o.stored is not None and not o.message for o in outcomes)
+    assert all(o.seconds > 0 for o in outcomes)
+    for record in (o.stored.record for o in outcomes):
+        assert all(record["seconds"][what] > 0 for what in ("dataset", "network", "probe")), "whenever they were made"
+        assert record["data"] == {"source": "a toy"}
+
+
+def test_a_cell_is_what_the_functions_make(compute, tmp_path):
+    (outcome,), _ = compute(toys.BASE, 'plugins = ["toys.py"]\nseeds = [5]')
+    registry = outcome.planned.registry
+    data = registry.generate("toy-data", seed=5)
+    network = registry.build("toy-net", data, seed=5)
+    assert outcome.stored.metrics == registry.probe("toy-probe", network, data, seed=5).metrics
+
+
+def test_a_failing_data_set_is_tried_once_a_seed(compute):
+    outcomes, calls = compute(
+        TWO_PROBES + "[datasets.a]\nuse = 'bad-data'\n[networks.m]\nuse = 'toy-net'", 'plugins = ["toys.py"]\nseeds = [0, 1]'
+    )
+    assert [c for c in calls if c.startswith("bad-data")] == ["bad-data 0", "bad-data 1"]
+    bad = [o for o in outcomes if o.planned.cell.dataset.label == "a"]
+    assert len(bad) == 8
+    (message,) = {o.message for o in bad}
+    assert re.fullmatch(r"ValueError: the toy is broken: raise \(toys\.py, line \d+\)", message)
+    assert all("in bad_data" in o.traceback for o in bad)
+    assert all(o.stored is not None for o in outcomes if o not in bad)
+
+
+def test_a_failing_network_is_tried_once_a_data_set(compute):
+    outcomes, calls = compute(TWO_PROBES + "[networks.m]\nuse = 'bad-net'\n")
+    assert calls.count("bad-net 0") == 1
+    assert [(str(o.planned.cell), o.stored is None) for o in outcomes] == [
+        ("d/n/p seed 0", False), ("d/n/q seed 0", False), ("d/m/p seed 0", True), ("d/m/q seed 0", True),
+    ]  # fmt: skip
+
+
+MESSAGES = {
+    "raise": "ValueError: the toy is broken: raise",
+    "exit": "SystemExit: 3",
+    "tmi": "the toy is broken",
+    "bracket": "ValueError: [/bold] is [no] markup",
+    "unprintable": "Unprintable: without a message",
+    "surrogate-message": r"ValueError: file \udcff",
+}
+
+
+@pytest.mark.parametrize("how", MESSAGES)
+@pytest.mark.parametrize("kind", ["dataset", "network", "probe"])
+def test_every_way_to_fail(compute, kind, how):
+    old, new = {
+        "dataset": ("toy-data", "bad-data"), "network": ("toy-net", "bad-net"), "probe": ("toy-probe", "bad-probe"),
+    }[kind]  # fmt: skip
+    (outcome,), _ = compute(toys.BASE.replace(f'"{old}"', f'"{new}"\nhow = "{how}"'))
+    assert outcome.stored is None
+    # An error that is not one of tmi's is a fault of the code: the place helps its author.
+    message, place = re.fullmatch(r"(.*?)( \(toys\.py, line \d+\))?", outcome.message).groups()
+    assert message == MESSAGES[how]
+    assert (place is None) == (how == "tmi")
+    assert "Traceback" in outcome.traceback
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [("nan", "metric 'a': is nan"), ("nothing", "returned NoneType, expected ProbeResult"), ("nul-name", "cannot be stored")],
+)
+def test_what_is_no_result(compute, how, message):
+    (outcome,), _ = compute(toys.BASE.replace('"toy-probe"', f'"bad-probe"\nhow = "{how}"'))
+    assert outcome.stored is None
+    assert message in outcome.message
+
+
+def test_ctrl_c_is_no_failure(compute, tmp_path):
+    toys.plugin(tmp_path, "stopping", STOPPING)
+    with pytest.raises(KeyboardInterrupt):
+        compute(toys.BASE.replace("toy-probe", "stopping"), 'plugins = ["stopping.py", "toys.py"]')
+
+
+STOPPING = """
+import warnings
+import tmi
+
+
+@tmi.hookimpl
+def tmi_probes():
+    return {"stopping": "STEM:stopping", "warning": "STEM:warning"}
+
+
+def stopping(network, data) -> tmi.ProbeResult:
+    \"\"\"Stop.\"\"\"
+    raise KeyboardInterrupt
+
+
+def warning(network, data, *, fail: bool = False) -> tmi.ProbeResult:
+    \"\"\"Warn.\"\"\"
+    for _ in range(3):
+        warnings.warn("mind the\\ngap")
+    warnings.warn("old", DeprecationWarning)
+    if fail:
+        raise ValueError("after warning")
+    return tmi.ProbeResult({"a": 1})
+"""
+
+
+@pytest.mark.parametrize("fail", ["false", "true"])
+def test_warnings_are_recorded_and_not_shown(compute, tmp_path, fail):
+    toys.plugin(tmp_path, "stopping", STOPPING)
+    content = toys.BASE.replace('"toy-probe"', f'"warning"\nfail = {fail}')
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (outcome,), _ = compute(content, 'plugins = ["stopping.py", "toys.py"]')
+    assert (outcome.stored is None) == (fail == "true")
+    if fail == "false":
+        assert outcome.stored.record["warnings"] == ["mind the gap", "old"]
+
+
+def test_messages_take_one_line():
+    assert work.message_of(ValueError("a\n  b")) == "ValueError: a b"
+    assert work.message_of(ValueError()) == "ValueError"
+    assert work.message_of(tmi.InputError("x")) == "x"
+    assert work.message_of(tmi.InputError()) == "InputError"
+
+
+CHANGING = """
+import tmi
+
+
+@tmi.hookimpl
+def tmi_probes():
+    return {"changing": "STEM:changing"}
+
+
+def changing(network, data, *, how: str) -> tmi.ProbeResult:
+    \"\"\"Change what others share.\"\"\"
+    import torch
+
+    layer = network.module[1]
+    weight = layer.weight
+    if how == "images":
+        data.test.images.zero_()
+    elif how == "gradient":
+        data.test.images.requires_grad_(True)
+    elif how == "new-images":
+        data.train.images.mul_(2)
+    elif how == "labels":
+        data.test.labels[0] = 1
+    elif how == "weights":
+        with torch.no_grad():
+            weight.zero_()
+    elif how == "other-weights":
+        layer.weight = type(weight)(weight.data * 0)
+    elif how == "frozen":
+        weight.requires_grad_(False)
+    elif how == "mode":
+        network.module.train()
+    elif how == "hook":
+        layer.register_forward_hook(lambda *_: None)
+    elif how == "raise":
+        data.test.images.zero_()
+        raise ValueError("after that")
+    elif how == "nothing":
+        data.test.images.clone().requires_grad_(True).sum().backward()
+        network.logits(data.train.images)
+        weight.sum().backward()
+    return tmi.ProbeResult({"a": 1})
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "what"),
+    [
+        ("images", "data.test.images"), ("gradient", "data.test.images"), ("new-images", "data.train.images"),
+        ("labels", "data.test.labels"), ("weights", "network's 1.weight"), ("other-weights", "network's 1.weight"),
+        ("frozen", "network's 1.weight"), ("mode", "network's module"), ("hook", "network's 1"),
+        ("raise", "ValueError: after that"), ("nothing", ""),
+    ],
+)  # fmt: skip
+def test_a_probe_that_changes_what_others_share_fails_and_spoils_nothing(compute, tmp_path, how, what):
+    toys.plugin(tmp_path, "changing", CHANGING)
+    head = 'plugins = ["toys.py", "changing.py"]'
+    content = toys.BASE.replace(
+        "[probes.p]", f"[probes.a]\nuse = 'toy-probe'\n[probes.b]\nuse = 'changing'\nhow = '{how}'\n[probes.p]\nscale = 2"
+    )
+    outcomes, calls = compute(content, head)
+    assert 2 * outcomes[0].stored.metrics["total"] == outcomes[2].stored.metrics["total"]
+    if how == "nothing":
+        assert outcomes[1].stored.metrics == {"a": 1.0}
+    else:
+        assert outcomes[1].stored is None
+        assert what in outcomes[1].message
+    assert calls == ["data 0", "net 0", "probe 0 1.0", "probe 0 2.0"], "made once, then read from the store"
+
+
+def test_the_old_data_set_is_let_go_before_the_new_one_is_made(compute, monkeypatch):
+    """Two data sets at once would double the memory."""
+    import gc
+    import weakref
+
+    from tmi.plugins.registry import Registry
+
+    alive: list[weakref.ref] = []
+    made = Registry.generate
+
+    def generate(*args, **kwargs):
+        gc.collect()
+        assert not [ref for ref in alive if ref() is not None]
+        data = made(*args, **kwargs)
+        alive.append(weakref.ref(data))
+        return data
+
+    monkeypatch.setattr(Registry, "generate", generate)
+    outcomes, _ = compute(toys.BASE, 'plugins = ["toys.py"]\nseeds = [0, 1, 2]')
+    assert len(alive) == 3
+    assert all(o.stored is not None for o in outcomes)
+
+
+def test_workers_of_one_run_may_make_the_same_thing_for_their_jobs(tmp_path):
+    """What could not be kept is made for every job: no worker takes the others for dead."""
+    toys.plugin(tmp_path)
+    plan = make_plan(load_suite(toys.suite(tmp_path, toys.BASE + "sweep.scale = [1, 2, 3, 4]\n")))
+    store = Store(tmp_path / "store")
+    store.prepare()
+    claims = [store.claims("the run") for _ in plan]
+    with ExitStack() as held:
+        for planned, own in zip(plan, claims, strict=True):
+            bench = work.Executor(store, own, keep="results")
+            outcome = work.JobResult(planned, "probe")
+            held.enter_context(bench._claimed("dataset", planned.dataset_key, outcome))
+            held.enter_context(bench._claimed("network", planned.network_key, outcome))
+        assert len(list((tmp_path / "store/claims").iterdir())) == 8
+        again = bench._claimed("dataset", plan[-1].dataset_key, outcome)
+        held.enter_context(again)  # begun a second time, as after a worker that died and left its claim
+        with pytest.raises(work._Failed, match="ended its worker process twice"):
+            held.enter_context(bench._claimed("dataset", plan[-1].dataset_key, outcome))
+
+
+def test_a_network_that_was_taken_apart_is_made_anew(compute, tmp_path):
+    code = """
+import tmi
+@tmi.hookimpl
+def tmi_probes():
+    return {"vandal": "vandal:vandal"}
+def vandal(network, data):
+    network.module = None
+    return tmi.ProbeResult({"a": 1})
+"""
+    toys.plugin(tmp_path, "vandal", code)
+    text = toys.BASE.replace("[probes.p]", '[probes.a]\nuse = "vandal"\n[probes.p]')
+    first, second = compute(text, 'plugins = ["toys.py", "vandal.py"]')[0]
+    assert first.failed == "probe"
+    assert second.stored is not None, second.message

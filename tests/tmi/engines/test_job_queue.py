@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tmi.engines import job_queue as module
+from tmi.engines.job import JobResult
+from tmi.engines.job_queue import JobQueue
+
+
+@dataclass(frozen=True)
+class Cell:
+    """As much of a planned cell as an agenda looks at."""
+
+    dataset: str
+    network: str
+    probe: str
+    key: str | None = field(default=None, compare=False)
+
+    @property
+    def dataset_id(self):
+        return self.dataset
+
+    @property
+    def network_id(self):
+        return self.dataset, self.network
+
+    @property
+    def dataset_key(self):
+        return self.dataset
+
+    @property
+    def network_key(self):
+        return f"{self.dataset}/{self.network}"
+
+
+def cells(datasets: str = "ab", networks: str = "mn", probes: str = "pq") -> list[Cell]:
+    return [Cell(d, n, p) for d in datasets for n in networks for p in probes]
+
+
+def nothing_there(stage, key):
+    return False
+
+
+def ok(job) -> JobResult:
+    return JobResult(job.planned, job.stage, stored=object() if job.stage == "probe" else None)  # type: ignore[arg-type]
+
+
+def said(job) -> str:
+    c = job.planned
+    return {"dataset": c.dataset, "network": c.dataset + c.network, "probe": c.dataset + c.network + c.probe}[job.stage]
+
+
+def test_one_worker_takes_a_suites_order():
+    plan = JobQueue(cells(), nothing_there)
+    done = []
+    while plan:
+        job = plan.next()
+        done.append(said(job))
+        list(plan.done(job, ok(job)))
+    assert done == ["a", "am", "amp", "amq", "an", "anp", "anq", "b", "bm", "bmp", "bmq", "bn", "bnp", "bnq"]
+
+
+def test_what_the_store_has_is_not_made():
+    plan = JobQueue(cells("a"), lambda stage, key: key in ("a", "a/n"))
+    done = []
+    while plan:
+        job = plan.next()
+        done.append(said(job))
+        list(plan.done(job, ok(job)))
+    assert done == ["am", "amp", "amq", "anp", "anq"]
+
+
+def test_two_workers_do_not_make_the_same_thing():
+    plan = JobQueue(cells(), nothing_there)
+    first, second = plan.next("one"), plan.next("two")
+    assert (said(first), said(second)) == ("a", "b")
+    assert plan.next("three") is None, "both are being made"
+    list(plan.done(first, ok(first)))
+    third, fourth = plan.next("one"), plan.next("three")
+    assert (said(third), said(fourth)) == ("am", "an")
+    list(plan.done(third, ok(third)))
+    assert [said(plan.next("one")) for _ in range(2)] == ["amp", "amq"]
+    assert plan.next("one") is None, "its own network is done, the other is being made, and so is the other data set"
+
+
+def test_a_worker_helps_with_what_others_have():
+    plan = JobQueue(cells("a", "m", "pqr"), nothing_there)
+    for _ in range(2):
+        job = plan.next("one")
+        list(plan.done(job, ok(job)))
+    assert {said(plan.next("one")), said(plan.next("two"))} == {"amp", "amq"}
+
+
+def test_what_cannot_be_made_fails_all_that_need_it():
+    plan = JobQueue(cells(), nothing_there)
+    job = plan.next()
+    failed = list(plan.done(job, JobResult(job.planned, job.stage, message="no", failed="dataset", mistake=True)))
+    assert [(o.planned, o.message, o.failed, o.mistake) for o in failed] == [(c, "no", "dataset", True) for c in cells("a")]
+    job = plan.next()
+    list(plan.done(job, ok(job)))
+    job = plan.next()
+    assert said(job) == "bm"
+    failed = list(plan.done(job, JobResult(job.planned, job.stage, message="no", failed="network")))
+    assert [o.planned for o in failed] == cells("b", "m")
+    assert said(plan.next()) == "bn"
+
+
+def test_a_failing_probe_fails_itself():
+    plan = JobQueue(cells("a", "m"), lambda *_: True)
+    job = plan.next()
+    (failed,) = plan.done(job, JobResult(job.planned, "probe", message="no", failed="probe"))
+    assert failed.planned == job.planned
+    assert said(plan.next()) == "amq"
+
+
+def test_what_another_run_is_at_comes_later(monkeypatch):
+    monkeypatch.setattr(module, "_PAUSE", 0.05)
+    plan = JobQueue(cells("ab", "m", "p"), nothing_there)
+    job = plan.next()
+    assert list(plan.done(job, JobResult(job.planned, job.stage, busy=True))) == []
+    assert said(plan.next()) == "b", "something else meanwhile"
+    time.sleep(0.06)
+    assert said(plan.next()) == "a"
+    plan = JobQueue(cells("a", "m", "p"), lambda *_: True)
+    job = plan.next()
+    assert list(plan.done(job, JobResult(job.planned, job.stage, busy=True))) == []
+    assert plan.next() is None
+    assert plan
+    time.sleep(0.06)
+    assert said(plan.next()) == "amp"
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_every_cell_is_settled_once_whatever_happens(data):
+    """Any workers, any order of their answers, anything failing: each cell is settled once, and shared work done once."""
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr(module, "_PAUSE", 0.0)
+    plan_cells = data.draw(st.permutations(cells("abc", "mn", "pq")))
+    there = data.draw(st.sets(st.sampled_from(["a", "b", "a/m", "b/n", "c/m"])))
+    broken = data.draw(st.sets(st.sampled_from(["a", "bm", "cn", "amp", "bnq"])))
+    plan = JobQueue(plan_cells, lambda stage, key: key in there)
+    flying, settled, made = [], [], []
+    names = {"a": "a", "b": "b", "c": "c"} | {d + n: f"{d}/{n}" for d in "abc" for n in "mn"}
+    while plan:
+        worker = data.draw(st.sampled_from("xyz"))
+        job = plan.next(worker)
+        if job is not None:
+            flying.append(job)
+        if job is None or (flying and data.draw(st.booleans())):
+            assert flying, "somebody must be at something"
+            job = flying.pop(data.draw(st.integers(0, len(flying) - 1)))
+            if data.draw(st.booleans()):
+                assert list(plan.done(job, JobResult(job.planned, job.stage, busy=True))) == []
+                continue
+            outcome = ok(job)
+            if said(job) in broken:
+                outcome = JobResult(job.planned, job.stage, message="no", failed=job.stage)
+            if job.stage != "probe":
+                made.append(said(job))
+                there.add(names[said(job)])
+            settled += list(plan.done(job, outcome))
+    monkey.undo()
+    assert sorted(str(o.planned) for o in settled) == sorted(map(str, plan_cells))
+    assert len(made) == len(set(made))
+
+
+@pytest.mark.parametrize("stage", ["dataset", "network", "probe"])
+def test_nothing_is_given_out_when_the_store_has_failed(stage):
+    plan = JobQueue(cells(), nothing_there)
+    job = plan.next()
+    while job.stage != stage:
+        list(plan.done(job, ok(job)))
+        job = plan.next()
+    full = JobResult(job.planned, stage, failed=stage, message="no space left", fatal=True)
+    assert list(plan.done(job, full)) == [full], "said at once, and not when a cell is reached"
+    assert not plan

@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import tmi
+from tmi import DamagedFileError, InputError
+from tmi.networks.train_once import Trained, recording, weights
+from tmi.runtime.seeds import fixed_seed
+from tmi.store.hdf5 import from_bytes, to_bytes
+from tmi.store.networks import difference, pack, trained_of, unpack
+
+
+class Gate(nn.Module):
+    """A layer of an author's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate = nn.Linear(16, 2)
+        self.norm = nn.BatchNorm1d(2)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.drop(self.norm(self.gate(x.flatten(1)).sigmoid()))
+
+
+FITTED = []
+
+
+def descend(module, data, steps=3):
+    """Train with dropout: draws random numbers."""
+    FITTED.append(module)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.5)
+    module.train()
+    losses = []
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(module(data.train.images), data.train.labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return {"loss": losses}
+
+
+def build(data, modules=1, seed=3):
+    """What an author would write, and random numbers before, between and after."""
+    with fixed_seed(seed):
+        made, history = [], {}
+        for _ in range(modules):
+            module = Gate()
+            history = tmi.train_once(module, lambda module=module: descend(module, data))
+            made.append(module)
+        last = nn.Linear(2, 2)
+        network = tmi.Network(nn.Sequential(*made[:1], last), ["0", "1"], "trained", task=data.task, history=history)
+        return network, made, (random.random(), np.random.random(), float(torch.rand(())))  # noqa: NPY002
+
+
+@pytest.fixture(scope="module")
+def data():
+    return tmi.generate("squares", samples=20, test_samples=10)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_fitted():
+    FITTED.clear()
+
+
+def recorded(data, **settings):
+    with recording() as kept:
+        made = build(data, **settings)
+    return kept, *made
+
+
+def through_file(network, kept, images):
+    return from_bytes(to_bytes("network", *pack(network, images, trained=kept)))
+
+
+def test_without_a_store_it_trains(data):
+    network, _, _ = build(data)
+    assert len(FITTED) == 1
+    assert network.history["loss"].shape == (3,)
+    assert network.history["loss"].dtype == np.float64
+    assert network.history["loss"][0] > 0
+
+
+@pytest.mark.parametrize("modules", [1, 2, 11])
+def test_with_its_weights_it_does_not(data, modules):
+    kept, network, made, drawn = recorded(data, modules=modules)
+    assert len(FITTED) == modules
+    assert kept.problem == ""
+    assert {name.partition(".")[0] for name in kept.weights} == {str(number) for number in range(modules)}
+    header, arrays = through_file(network, kept, data.test.images[:3])
+    assert unpack(header, arrays, data.task) is None
+    back = trained_of(header, arrays)
+    FITTED.clear()
+    with weights(back.weights, back.history):
+        again, remade, redrawn = build(data, modules=modules)
+    assert not FITTED
+    assert difference(network, again, data.test.images) == ""
+    assert redrawn == drawn
+    for one, other in zip(made, remade, strict=True):
+        assert all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
+        assert [part.training for part in one.modules()] == [part.training for part in other.modules()]
+
+
+def test_recording_changes_nothing(data):
+    plain, _, drawn = build(data)
+    _, network, _, redrawn = recorded(data)
+    assert difference(plain, network, data.test.images) == ""
+    assert drawn == redrawn
+
+
+def test_what_is_kept_is_a_copy(data):
+    kept, network, _, _ = recorded(data)
+    before = kept.weights["0.gate.weight"].copy()
+    with torch.no_grad():
+        network.module[0].gate.weight.zero_()
+    network.history["loss"][:] = 0
+    assert np.array_equal(kept.weights["0.gate.weight"], before)
+    assert kept.history["0.loss"][0] > 0
+
+
+def test_what_is_loaded_is_a_copy(data):
+    kept, _, _, _ = recorded(data)
+    with weights(kept.weights, kept.history):
+        network, _, _ = build(data)
+    with torch.no_grad():
+        network.module[0].gate.weight.zero_()
+    network.history["loss"][:] = 0
+    assert kept.weights["0.gate.weight"].any()
+    assert kept.history["0.loss"][0] > 0
+
+
+def test_a_builder_that_does_not_use_it_leaves_nothing(data):
+    with recording() as kept:
+        tmi.build("theorem1", data)
+    assert kept == Trained()
+
+
+def test_nothing_recorded(data):
+    module = Gate()
+    assert tmi.train_once(module, lambda: None) == {}
+    with recording() as kept:
+        assert tmi.train_once(module, dict) == {}
+    assert kept.weights
+    assert kept.history == {}
+    with weights(kept.weights):
+        assert tmi.train_once(Gate(), FITTED.clear) == {}
+
+
+def test_blocks_end(data):
+    with recording() as kept:
+        build(data)
+    count = len(kept.weights)
+    build(data)
+    assert len(kept.weights) == count
+    with pytest.raises(ZeroDivisionError), weights(kept.weights, kept.history):
+        1 / 0  # noqa: B018
+    FITTED.clear()
+    build(data)
+    assert FITTED
+
+
+def test_a_fit_that_fails_is_over(data):
+    def fail():
+        raise ZeroDivisionError
+
+    for _ in range(2):
+        with recording() as kept, pytest.raises(ZeroDivisionError):
+            tmi.train_once(Gate(), fail)
+        assert kept == Trained()
+
+
+def test_only_weights_change(data):
+    module = Gate()
+    module.drop.eval()
+    module.gate.bias.requires_grad_(False)
+
+    def fit():
+        descend(module, data)
+        module.eval()
+        module.norm.requires_grad_(False)
+        module.gate.requires_grad_(True)
+
+    tmi.train_once(module, fit)
+    assert [part.training for part in module.modules()] == [True, True, True, False]
+    assert [name for name, weight in module.named_parameters() if not weight.requires_grad] == ["gate.bias"]
+    assert all(weight.grad is None for weight in module.parameters())
+
+
+def test_not_inside_of_a_fit(data):
+    outer = Gate()
+    with pytest.raises(InputError, match="train_once: is called inside of a fit"):
+        tmi.train_once(outer, lambda: tmi.train_once(Gate(), dict))
+    with recording(), pytest.raises(InputError, match="inside of a fit"):
+        tmi.train_once(outer, lambda: tmi.train_once(Gate(), dict))
+
+
+def fewer(state, name):
+    return {key: value for key, value in state.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: fewer(s, "0.gate.bias"), "stored weights: have no 'gate.bias'"),
+        (lambda s: s | {"0.gate.bia": s["0.gate.bias"]}, "'gate.bia': the module has none; did you mean \"gate.bias\""),
+        (lambda s: s | {"0.gate.bias": s["0.gate.bias"][:1]}, r"'gate.bias': is float32 \(1,\), the module's float32 \(2,\)"),
+        (lambda s: s | {"0.gate.bias": s["0.gate.bias"].astype(float)}, r"is float64 \(2,\), the module's float32 \(2,\)"),
+        (lambda s: s | {"0.gate.bias": s["0.gate.bias"].astype(str)}, "'gate.bias': is <U"),
+        (lambda s: {}, "stored weights: have no 'gate.weight'"),
+        (lambda s: s | {"1.gate.bias": s["0.gate.bias"]}, "'1.gate.bias': nothing was trained that has it, in 1 calls"),
+        (lambda s: s | {"nothing": s["0.gate.bias"]}, "'nothing': nothing was trained"),
+    ],
+)
+def test_weights_that_do_not_fit(data, change, message):
+    kept, _, _, _ = recorded(data)
+    with pytest.raises(DamagedFileError, match=message), weights(change(kept.weights), kept.history):
+        build(data)
+
+
+def test_more_calls_than_weights(data):
+    kept, _, _, _ = recorded(data)
+    with pytest.raises(DamagedFileError, match=r"have no 'gate\.weight'"), weights(kept.weights, kept.history):
+        build(data, modules=2)
+
+
+def test_a_record_without_a_call(data):
+    kept, _, _, _ = recorded(data)
+    with pytest.raises(DamagedFileError, match=r"'3\.loss'"), weights(kept.weights, kept.history | {"3.loss": [1.0]}):
+        build(data)
+
+
+class TestNotKept:
+    """Trained all the same, with the reason why the store cannot have it."""
+
+    def problem(self, module, fit):
+        with recording() as kept:
+            tmi.train_once(module, fit)
+        assert kept.weights == {}
+        return kept.problem
+
+    def test_types(self):
+        assert self.problem(Gate().bfloat16(), dict) == "weight 'gate.weight': NumPy has no bfloat16"
+
+    def test_sparse(self):
+        module = Gate()
+        module.register_buffer("sparse", torch.eye(2).to_sparse())
+        assert self.problem(module, dict) == "weight 'sparse': is not a dense tensor"
+
+    def test_state_that_is_no_tensor(self):
+        class Words(Gate):
+            def get_extra_state(self):
+                return {"words": 1}
+
+            def set_extra_state(self, state):
+                pass
+
+        assert "_extra_state" in self.problem(Words(), dict)
+
+    def test_a_fit_that_changes_more_than_values(self):
+        module = Gate()
+        assert "makes float64 (2, 16) of float32 (2, 16)" in self.problem(module, lambda: module.double() and None)
+        other = Gate()
+        assert "adds it or takes it away" in self.problem(other, lambda: other.register_buffer("more", torch.zeros(1)))
+
+    def test_one_of_two(self, data):
+        with recording() as kept:
+            tmi.train_once(Gate().bfloat16(), dict)
+            tmi.train_once(Gate(), dict)
+        assert kept.problem
+        network, _, _ = build(data)
+        header, arrays = pack(network, data.test.images[:3], trained=kept)
+        assert trained_of(header, arrays) is None
+
+
+def test_a_described_network_needs_no_builder(data):
+    with recording() as kept:
+        module = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+        tmi.train_once(module, lambda: descend(module, data))
+    network = tmi.Network(module, ["1"], "trained", task=data.task)
+    header, arrays = through_file(network, kept, data.test.images[:3])
+    assert header["restored_by"] == "file"
+    assert difference(network, unpack(header, arrays, data.task), data.test.images) == ""
+
+
+def test_importing_it_loads_no_torch():
+    import subprocess
+    import sys
+
+    code = "import tmi, sys; tmi.train_once; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

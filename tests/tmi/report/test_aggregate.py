@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tmi.report.aggregate import Group, groups, lines
+from tmi.runs.results import Entry, Results
+
+
+def entry(seed, k=None, network="n", **metrics):
+    return Entry("cell", "d", network, "p", seed, {"k": k}, "ok" if metrics else "failed", None, metrics=metrics)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
+def test_mean_and_spread(values):
+    group = Group("d", "n", "p", "m", {}, tuple(values))
+    assert group.mean == pytest.approx(np.mean(values), abs=1e-8)
+    assert group.std == pytest.approx(np.std(values), abs=1e-8)
+    assert (group.low, group.high) == (min(values), max(values))
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300), st.integers(1, 30))
+def test_equal_values_have_no_spread(value, count):
+    group = Group("d", "n", "p", "m", {}, (value,) * count)
+    assert group.mean == value
+    assert group.std == 0
+
+
+def test_groups_gather_seeds():
+    results = Results([entry(0, 1, a=1.0, b=5.0), entry(1, 1, a=3.0), entry(0, 2, a=7.0), entry(2, 1), entry(0, 1, "m", a=9.0)])
+    found = [(g.where, g.metric, g.values) for g in groups(results)]
+    assert found == [
+        ("d / n (k=1)", "a", (1.0, 3.0)),
+        ("d / n (k=1)", "b", (5.0,)),
+        ("d / n (k=2)", "a", (7.0,)),
+        ("d / m (k=1)", "a", (9.0,)),
+    ]
+    assert [g.metric for g in groups(results, ["b"])] == ["b"]
+    assert groups(results, ["nosuch"]) == []
+
+
+def test_lines():
+    results = Results([entry(0, a=1.0, long_name=0.5), entry(1, a=3.0, long_name=0.5)])
+    assert list(lines(results)) == [
+        "d / n / p, 2 seeds",
+        "  a          2 ± 1 [1, 3]",
+        "  long_name  0.5 ± 0 [0.5, 0.5]",
+    ]
+    assert list(lines(results, ["a"])) == ["d / n / p, 2 seeds", "  a  2 ± 1 [1, 3]"]
+    assert list(lines(Results([entry(0, a=1.0)]))) == ["d / n / p, 1 seed", "  a  1"]
+    assert list(lines(Results([]))) == []

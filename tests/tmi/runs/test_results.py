@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from tmi import ProbeResult, Store, UnknownNameError
+from tmi.runs.results import Entry, Results
+
+KEY = "a" * 64
+
+
+def entry(dataset="d", network="n", seed=0, status="ok", k=None, flat=None, **more):
+    metrics = {"a": 1.0, "b.c": 2.5} if status == "ok" else {}
+    cell = f"{dataset}[k={k}]/{network}/p seed {seed}"
+    return Entry(cell, dataset, network, "p", seed, {"k": k, "flat": flat}, status, KEY, **({"metrics": metrics} | more))
+
+
+@pytest.fixture
+def results():
+    return Results(
+        [
+            entry(k=1, flat=True),
+            entry(k=3, seed=1, flat=False),
+            entry("e", metrics={"a": 7.0}),
+            entry("e", "m", status="failed", message="ValueError: ü"),
+            entry("e", "o", status="ok", metrics={}),
+        ],
+        name="s",
+        columns={"k": "dataset", "flat": "network"},
+    )
+
+
+COLUMNS = ["dataset", "network", "probe", "seed", "k", "flat", "metric", "value", "status", "key", "message"]
+
+
+def test_rows(results):
+    rows = results.rows()
+    assert all(list(row) == COLUMNS for row in rows)
+    assert [(r["dataset"], r["network"], r["k"], r["flat"], r["metric"], r["value"], r["status"]) for r in rows] == [
+        ("d", "n", 1, True, "a", 1.0, "ok"),
+        ("d", "n", 1, True, "b.c", 2.5, "ok"),
+        ("d", "n", 3, False, "a", 1.0, "ok"),
+        ("d", "n", 3, False, "b.c", 2.5, "ok"),
+        ("e", "n", None, None, "a", 7.0, "ok"),
+        ("e", "m", None, None, None, None, "failed"),
+    ]
+    assert rows[-1]["message"] == "ValueError: ü"
+
+
+def test_json_is_the_rows(results, tmp_path):
+    results.to_json(tmp_path / "rows.json")
+    text = (tmp_path / "rows.json").read_text(encoding="utf-8")
+    assert json.loads(text) == results.rows()
+    assert "ü" in text
+    types = dict.fromkeys(("dataset", "network", "probe", "status", "message"), str)
+    types |= {"seed": int, "metric": str | None, "value": float | None, "key": str | None}
+    for row in json.loads(text):
+        assert all(isinstance(row[name], kind) for name, kind in types.items())
+
+
+def test_frame(results):
+    frame = results.to_frame()
+    assert list(frame.columns) == COLUMNS
+    assert len(frame) == 6
+    assert frame["k"].dtype == "Int64"
+    assert frame["k"].tolist()[:4] == [1, 1, 3, 3]
+    assert frame["k"].isna().tolist() == [False] * 4 + [True] * 2
+    assert frame["flat"].tolist()[:4] == [True, True, False, False]
+    assert all(isinstance(value, bool) for value in frame["flat"][:4]), "a truth value is no whole number"
+    assert frame["value"].dtype == float
+    assert pd.isna(frame["value"].iloc[-1])
+    assert frame[frame.metric == "a"].groupby("dataset")["value"].mean().to_dict() == {"d": 1.0, "e": 7.0}
+
+
+def test_the_frame_of_nothing():
+    assert list(Results([]).to_frame().columns) == [c for c in COLUMNS if c not in ("k", "flat")]
+    assert Results([], columns={"k": "dataset"}).to_frame().empty
+
+
+def test_swept_lists_words_and_floats():
+    results = Results([entry(k=[1, 2], flat="x"), entry(k=[3], flat=2.5)], columns={"k": "dataset", "flat": "network"})
+    frame = results.to_frame()
+    assert frame["k"].tolist() == [[1, 2]] * 2 + [[3]] * 2
+    assert frame["flat"].tolist() == ["x", "x", 2.5, 2.5]
+    assert len(results.select(k=[1, 2])) == 1
+
+
+def test_select(results):
+    assert len(results.select()) == 5
+    assert len(results.select(dataset="d")) == 2
+    assert results.select(k=1, dataset="d").entries == results.entries[:1]
+    assert len(results.select(flat=None)) == 3
+    assert results.select(status="failed").entries == results.failed == [results.entries[3]]
+    assert results.missing == []
+    assert results.select(seed=9).entries == []
+    chosen = results.select(network="n")
+    assert (chosen.name, chosen.columns) == ("s", results.columns)
+    with pytest.raises(UnknownNameError, match="column 'datset' is unknown; did you mean \"dataset\""):
+        results.select(datset="d")
+    with pytest.raises(UnknownNameError, match="column 'metric' is unknown"):
+        results.select(metric="a")
+
+
+def test_values(results):
+    assert results.values("a") == [1.0, 1.0, 7.0]
+    assert results.values("b.c") == [2.5, 2.5]
+    assert results.values("nosuch") == []
+
+
+def test_load(results, tmp_path):
+    store = Store(tmp_path)
+    results.store = store
+    with pytest.raises(UnknownNameError, match=r"d\[k=1\]/n/p seed 0: there is no result \(its file is gone"):
+        results.load(results.entries[0])
+    store.write(KEY, ProbeResult({"a": 1.0}), {})
+    assert results.load(results.entries[0]).metrics == {"a": 1.0}
+    held = ProbeResult({"z": 1})
+    assert results.load(entry(_result=held)) is held
+    with pytest.raises(UnknownNameError, match="no result"):
+        Results([]).load(entry())
+
+
+def test_text(results):
+    assert repr(results) == "Results(s: 5 cells, 1 failed)"
+    assert [str(e) for e in results][:3] == ["d[k=1]/n/p seed 0", "d[k=3]/n/p seed 1", "e[k=None]/n/p seed 0"]

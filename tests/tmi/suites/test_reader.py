@@ -1,0 +1,408 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import tmi
+from tests.tmi import toys
+from tmi import PluginError, SuiteError, load_suite
+from tmi.suites.plan import make_plan
+
+
+@pytest.fixture
+def toy(tmp_path):
+    """Read a suite whose plug-in is the toys; a text is a TOML file beside them."""
+    file = toys.plugin(tmp_path)
+
+    def read(content, head=""):
+        if isinstance(content, dict):
+            return load_suite(content, plugins=[file])
+        return load_suite(toys.suite(tmp_path, content, head=head), plugins=[file])
+
+    return read
+
+
+def problems(read, *arguments, **more):
+    with pytest.raises(SuiteError) as caught:
+        read(*arguments, **more)
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    return caught.value.problems
+
+
+def with_dataset(lines: str) -> str:
+    return toys.BASE.replace('use = "toy-data"', f'use = "toy-data"\n{lines}')
+
+
+def test_the_cells_come_in_the_best_order(toy):
+    suite = toy(
+        """
+        [datasets.b]
+        use = "toy-data"
+        sweep.samples = [3, 1]
+        [datasets.a]
+        use = "toy-data"
+        seeds = [7]
+        [networks.n]
+        use = "toy-net"
+        sweep.width = [2, 1]
+        [probes.q]
+        use = "toy-probe"
+        [probes.p]
+        use = "toy-probe"
+        scale = 2
+        """,
+        'name = "order"\ndescription = "d"\nseeds = [1, 0]',
+    )
+    assert (suite.name, suite.description, suite.report, suite.source) == ("order", "d", None, "suite.toml")
+    expected = [
+        f"b[samples={samples}]/n[width={width}]/{probe} seed {seed}"
+        for samples in (3, 1)
+        for seed in (1, 0)
+        for width in (2, 1)
+        for probe in "qp"
+    ] + [f"a/n[width={width}]/{probe} seed 7" for width in (2, 1) for probe in "qp"]
+    assert [str(cell) for cell in suite.cells] == expected
+    assert suite.columns == {"samples": ("dataset", "samples"), "width": ("network", "width")}
+    first = suite.cells[0]
+    assert first.labels == "b/n/q"
+    assert first.dataset.params == {"samples": 3}
+    assert first.dataset.swept == {"samples": 3}
+    assert first.network.params == {"width": 2, "bias": False}
+    assert suite.cells[1].probe.params == {"scale": 2.0, "metric": "l1"}
+    assert isinstance(suite.cells[1].probe.params["scale"], float)
+
+
+def test_names_and_defaults(toy, tmp_path):
+    suite = toy(toys.BASE)
+    assert suite.name == "suite"
+    assert [cell.seed for cell in suite.cells] == [0]
+    assert toy(
+        {"datasets": {"d": {"use": "toy-data"}}, "networks": {"n": {"use": "toy-net"}}, "probes": {"p": {"use": "toy-probe"}}}
+    )
+
+
+def test_a_mapping_is_not_changed(toy):
+    content = {
+        "seeds": [0],
+        "datasets": {"d": {"use": "toy-data", "seeds": [1], "sweep": {"samples": [1, 2]}}},
+        "networks": {"n": {"use": "toy-net"}},
+        "probes": {"p": {"use": "toy-probe"}},
+    }
+    import copy
+
+    before = copy.deepcopy(content)
+    assert len(toy(content).cells) == 2
+    assert content == before
+
+
+def test_two_kinds_sweep_settings_of_one_name(toy, tmp_path):
+    text = toys.TOYS.replace("width: Count = 1", "samples: Count = 1")
+    toys.plugin(tmp_path, text=text)
+    content = toys.BASE.replace('"toy-data"', '"toy-data"\nsweep.samples = [1, 2]').replace(
+        '"toy-net"', '"toy-net"\nsweep.samples = [2, 3]'
+    )
+    file = toys.plugin(tmp_path, "toys2", text)
+    suite = load_suite(toys.suite(tmp_path, content, head=""), plugins=[file])
+    assert suite.columns == {"dataset.samples": ("dataset", "samples"), "network.samples": ("network", "samples")}
+    skip = toys.suite(tmp_path, content + "[[skip]]\nsamples = 2\n", head="")
+    assert [str(cell) for cell in load_suite(skip, plugins=[file]).cells] == ["d[samples=1]/n[samples=3]/p seed 0"]
+
+
+def test_a_swept_setting_with_the_name_of_a_column(toy):
+    suite = toy(toys.BASE.replace('"toy-probe"', '"toy-probe"\nsweep.metric = ["l1", "l2"]'))
+    assert suite.columns == {"probe.metric": ("probe", "metric")}
+
+
+# Mistakes, one by one.
+
+MISTAKES = [
+    ("sedes = [1]\n", 'sedes: a suite has no such key; did you mean "seeds"?'),
+    ("name = 3\n", "name: expected text, got 3"),
+    ("description = []\n", "description: expected text, got []"),
+    ("seeds = 3\n", "seeds: expected a list of whole numbers from 0 to 2**63 - 1, got 3"),
+    ("seeds = []\n", "seeds: expected a list"),
+    ("seeds = [-1]\n", "seeds: expected a list"),
+    ("seeds = [true]\n", "seeds: expected a list"),
+    ("seeds = [1.0]\n", "seeds: expected a list"),
+    ('seeds = ["1"]\n', "seeds: expected a list"),
+    ("seeds = [9223372036854775808]\n", "seeds: expected a list"),
+    ("seeds = [1, 1]\n", "seeds: holds a number twice"),
+    ("report = 'nosuch'\n", "report: 'nosuch' is unknown"),
+    ("report = 3\n", "report: 3 is unknown"),
+    ("plugins = 'a.py'\n", "plugins: expected a list of file names, got 'a.py'"),
+    ("plugins = [1]\n", "plugins: expected a list of file names, got [1]"),
+    ("only = 3\n", "[[only]]: expected tables, got 3"),
+    ("skip = ['x']\n", "[[skip]]: expected tables, got ['x']"),
+]
+
+
+@pytest.mark.parametrize(("head", "message"), MISTAKES)
+def test_a_mistake_at_the_top(toy, head, message):
+    found = problems(toy, toys.BASE, head)
+    assert len(found) == 1
+    assert found[0].startswith(f"suite.toml: {message}")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("sample = 3", "[datasets.d] sample: 'toy-data' has no such parameter; did you mean \"samples\"?"),
+        ("samples = '3'", "[datasets.d] samples: expected int, got str (given: '3')"),
+        ("samples = 3.0", "[datasets.d] samples: expected int, got float"),
+        ("samples = true", "[datasets.d] samples: expected int, got bool"),
+        ("samples = 0", "[datasets.d] samples: expected int >= 1 (given: 0)"),
+        ("samples = [1]", "[datasets.d] samples: expected int, got array"),
+        ("samples = 2020-01-01", "[datasets.d] samples: expected int, got date"),
+        ("samples.x = 1", "[datasets.d] samples: expected int, got object"),
+        ("seeds = 1", "[datasets.d] seeds: expected a list"),
+        ("seed = 1", "[datasets.d] seed: 'toy-data' has no such parameter"),
+        ("sweep = 3", "[datasets.d] sweep: expected lists of values by setting"),
+        ("sweep.sample = [3]", "[datasets.d] sweep.sample: 'toy-data' has no such parameter; did you mean \"samples\"?"),
+        ("sweep.samples = 3", "[datasets.d] sweep.samples: expected a list of values, got 3"),
+        ("sweep.samples = []", "[datasets.d] sweep.samples: expected a list of values, got []"),
+        ("sweep.samples = [0]", "[datasets.d] sweep.samples: expected int >= 1 (given: 0)"),
+        ("sweep.samples = [1, 'x']", "[datasets.d] sweep.samples: expected int, got str (given: 'x')"),
+        ("sweep.samples = [1, 2, 1]", "[datasets.d] sweep.samples: holds a value twice"),
+        ("samples = 1\nsweep.samples = [1, 2]", "[datasets.d] samples: is both set and swept"),
+    ],
+)
+def test_a_mistake_in_a_table(toy, lines, message):
+    found = problems(toy, with_dataset(lines))
+    assert len(found) == 1, found
+    assert found[0].startswith(f"suite.toml: {message}")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
+def test_no_number_but_a_finite_one(toy, value):
+    for line in (f"scale = {value}", f"sweep.scale = [1.0, {value}]"):
+        (found,) = problems(toy, toys.BASE.replace('"toy-probe"', f'"toy-probe"\n{line}'))
+        assert "finite" in found
+        assert "[probes.p]" in found
+        assert "scale" in found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"toy-data"', '"toy-dat"', "[datasets.d] use: dataset 'toy-dat' is unknown; did you mean \"toy-data\"?"),
+        ('"toy-net"', '"toy-data"', "[networks.n] use: network 'toy-data' is unknown"),
+        ('"toy-probe"', "3", "[probes.p] use: expected the name of a probe"),
+        ('use = "toy-probe"', "", "[probes.p] use: expected the name of a probe"),
+        ('[probes.p]\nuse = "toy-probe"', "", "[probes.…]: at least one such table is needed"),
+        ('[probes.p]\nuse = "toy-probe"', "[probes]", "[probes.…]: at least one such table is needed"),
+        ('[probes.p]\nuse = "toy-probe"', "[probes]\np = 3", "[probes.p] expected a table, got 3"),
+        ('[probes.p]\nuse = "toy-probe"', "[[probes]]\nuse = 'toy-probe'", "[probes.…]: at least one such table is needed"),
+    ],
+)
+def test_a_mistake_in_a_tables_name(toy, old, new, message):
+    found = problems(toy, toys.BASE.replace(old, new))
+    assert len(found) == 1, found
+    assert found[0].startswith(f"suite.toml: {message}")
+
+
+@pytest.mark.parametrize("value", ["3", "'d'", "[1]", "true"])
+@pytest.mark.parametrize("kind", ["datasets", "networks", "probes"])
+def test_a_kind_that_is_no_table(toy, kind, value):
+    content = re.sub(rf"\[{kind}\..\]\nuse = .*\n", "", toys.BASE)
+    assert problems(toy, content, f"{kind} = {value}") == [f"suite.toml: [{kind}.…]: at least one such table is needed"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("dataset = 'e'", "dataset: no table of the suite is called 'e'; known: d"),
+        ("network = ['n', 'm*']", "network: no table of the suite is called 'm*'"),
+        ("probe = 3", "probe: no table of the suite is called 3"),
+        ("sample = 1", 'sample: is no kind and no swept setting; did you mean "samples"?'),
+        ("seed = 1", "seed: is no kind and no swept setting"),
+        ("samples = 5", "samples: no table of the suite sweeps it over 5; known: 1, 2"),
+        ("samples = '1'", "samples: no table of the suite sweeps it over '1'"),
+        ("dataset = []", "dataset: the list is empty: it would fit no cell"),
+        ("", "is empty: it would fit every cell"),
+    ],
+)
+@pytest.mark.parametrize("key", ["only", "skip"])
+def test_a_mistake_in_a_rule(toy, key, rule, message):
+    found = problems(toy, with_dataset("sweep.samples = [1, 2]") + f"[[{key}]]\n{rule}\n")
+    assert len(found) == 1, found
+    assert found[0].startswith(f"suite.toml: [[{key}]] {message}")
+
+
+def test_a_rule_is_not_blamed_for_its_tables_mistake(toy):
+    found = problems(
+        toy, with_dataset("sweep.samples = [1, 2]").replace("toy-data", "toy-dada") + "[[skip]]\nsamples = 1\ndataset = 'd'"
+    )
+    assert len(found) == 1
+    assert "toy-dada" in found[0]
+
+
+def test_everything_at_once(toy):
+    found = problems(
+        toy,
+        """
+        [datasets.d]
+        use = "toy-dada"
+        sweep.samples = [1]
+        [datasets.e]
+        use = "toy-data"
+        smaples = 3
+        samples = "x"
+        seeds = [-1]
+        [networks]
+        n = 3
+        [probes.p]
+        use = "toy-probe"
+        scale = "1"
+        sweep.scale = ["2", nan]
+        [[skip]]
+        dataset = "f"
+        [[only]]
+        depth = 3
+        """,
+        "naem = 'x'\nseeds = 0.5\nreport = 'none'",
+    )
+    expected = [
+        "naem:", "seeds:", "[datasets.d] use:", "[datasets.e] seeds:", "[datasets.e] smaples:", "[datasets.e] samples:",
+        "[networks.n] ", "[probes.p] sweep.scale: expected float", "[probes.p] sweep.scale:", "[probes.p] scale: is both",
+        "report:", "[[only]] depth:", "[[skip]] dataset:",
+    ]  # fmt: skip
+    assert len(found) == len(expected), found
+    for message in expected:
+        assert any(line.startswith(f"suite.toml: {message}") for line in found), message
+
+
+# Rules.
+
+
+@pytest.mark.parametrize(
+    ("rules", "left"),
+    [
+        ("[[only]]\ndataset = 'a'", {"a[samples=1]", "a[samples=2]"}),
+        ("[[only]]\ndataset = ['a', 'b']", {"a[samples=1]", "a[samples=2]", "b"}),
+        ("[[only]]\nsamples = 1", {"a[samples=1]"}),
+        ("[[only]]\nsamples = [1, 2]", {"a[samples=1]", "a[samples=2]"}),
+        ("[[skip]]\nsamples = 1", {"a[samples=2]", "b", "c"}),
+        ("[[skip]]\ndataset = '[ab]'", {"c"}),
+        ("[[skip]]\ndataset = '*'\nsamples = 2", {"a[samples=1]", "b", "c"}),
+        ("[[skip]]\ndataset = 'b'\n[[skip]]\ndataset = 'c'", {"a[samples=1]", "a[samples=2]"}),
+        ("[[only]]\ndataset = 'a'\n[[only]]\ndataset = 'b'\n[[skip]]\nsamples = 2", {"a[samples=1]", "b"}),
+        ("[[only]]\ndataset = 'a'\nnetwork = 'n'\nprobe = 'p'\nsamples = 2", {"a[samples=2]"}),
+    ],
+)
+def test_rules_narrow(toy, rules, left):
+    content = toys.BASE.replace("datasets.d", "datasets.b").replace(
+        "[networks.n]",
+        "[datasets.a]\nuse = 'toy-data'\nsweep.samples = [1, 2]\n[datasets.c]\nuse = 'toy-data'\n[networks.n]",
+    )
+    assert {str(cell.dataset) for cell in toy(content + rules).cells} == left
+
+
+def test_rules_that_leave_nothing(toy):
+    (found,) = problems(toy, toys.BASE + "[[skip]]\nnetwork = 'n'")
+    assert found == "suite.toml: nothing is left to run: [[only]] and [[skip]] leave no cell"
+
+
+def test_a_rule_with_a_whole_number_for_a_float(toy):
+    content = toys.BASE.replace('"toy-probe"', '"toy-probe"\nsweep.scale = [1, 2.5]')
+    assert [c.probe.swept for c in toy(content + "[[skip]]\nscale = 1").cells] == [{"scale": 2.5}]
+
+
+# Files.
+
+
+def test_plugins_lie_beside_the_suite(tmp_path, monkeypatch):
+    (tmp_path / "deep").mkdir()
+    monkeypatch.chdir("/")
+    toys.plugin(tmp_path / "deep")
+    toys.plugin(tmp_path, "upper", toys.TOYS.replace('"toy-', '"upper-').replace('"bad-', '"upper-bad-'))
+    file = toys.suite(
+        tmp_path / "deep", toys.BASE.replace("toy-probe", "upper-probe"), head='plugins = ["./toys.py", "../upper.py"]'
+    )
+    suite = load_suite(file)
+    assert suite.cells[0].probe.component.plugin.file == tmp_path / "upper.py"
+    assert "upper-probe" not in tmi.names("probe")
+
+
+def test_a_missing_plugin(tmp_path):
+    with pytest.raises(PluginError, match=r"plug-in file .*nosuch.py: there is no such file"):
+        load_suite(toys.suite(tmp_path, head='plugins = ["nosuch.py"]'))
+
+
+def test_a_clashing_plugin_of_a_suite_is_reported(tmp_path):
+    toys.plugin(tmp_path, text=toys.TOYS.replace('"toy-probe": ', '"accuracy": "STEM:toy_probe", "toy-probe": '))
+    with pytest.warns(UserWarning, match="probe 'accuracy' refused: the name is taken by plug-in tmi_probes"):
+        suite = load_suite(toys.suite(tmp_path))
+    assert suite.registry.find("probe", "accuracy").plugin.name == "tmi_probes"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"seeds = [1", "is not TOML: "),
+        (b"seeds = 1\nseeds = 2", "is not TOML: Cannot overwrite a value"),
+        (b"\xff\xfe", "is not TOML: 'utf-8' codec"),
+        (b"x = " + b"[" * 100_000, "is not TOML: "),
+        (b"x = " + b"1" * 10_000, "is not TOML: "),
+        (b"\0", "is not TOML: "),
+    ],
+    ids=["open", "twice", "bytes", "deep", "digits", "nul"],
+)
+def test_what_is_not_toml(tmp_path, content, message):
+    file = tmp_path / "s.toml"
+    file.write_bytes(content)
+    (found,) = problems(load_suite, file)
+    assert found.startswith(f"s.toml: {message}")
+
+
+def test_an_empty_file(tmp_path):
+    (tmp_path / "s.toml").write_text("")
+    assert len(problems(load_suite, tmp_path / "s.toml")) == 3
+
+
+@pytest.mark.parametrize("suite", ["nosuch", "nosuch.toml", "/", "pa\0per", Path("/nosuch/s.toml")])
+def test_a_missing_suite(suite):
+    with pytest.raises(SuiteError, match="no file of this path, no registered suite"):
+        load_suite(suite)
+
+
+def test_the_nearest_registered_suite():
+    with pytest.raises(SuiteError, match='did you mean "paper"'):
+        load_suite("papier")
+
+
+@pytest.mark.parametrize("suite", [3, None, [], b"paper"])
+def test_what_is_no_suite(suite):
+    with pytest.raises(SuiteError, match="expected a name, a path or a mapping"):
+        load_suite(suite)
+
+
+def test_the_registered_suite():
+    suite = load_suite("paper")
+    assert (suite.name, suite.report) == ("paper", "paper")
+    plan = make_plan(suite)
+    assert len({p.key for p in plan}) == len(plan) > 100
+
+
+def test_hostile_text_is_only_text(toy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    labels = [
+        "../../etc/passwd",
+        "__import__('os').mkdir('owned')",
+        "$(touch owned)",
+        "{0.__class__}",
+        "<script>",
+        "[/]",
+        "a b",
+        "",
+    ]
+    tables = "".join(f"[datasets.{tmi.plugins.registry._toml(label)}]\nuse = 'toy-data'\n" for label in labels)
+    suite = toy(tables + toys.BASE, 'name = "../../x"\ndescription = "{{ 7 * 7 }}"')
+    assert [cell.dataset.label for cell in suite.cells] == [*labels, "d"]
+    found = tmi.run(suite, tmp_path / "store")
+    assert not found.failed
+    assert {entry.dataset for entry in found} == {*labels, "d"}
+    assert {p.name for p in tmp_path.iterdir()} - {"__pycache__"} == {"suite.toml", "toys.py", "store"}
+    made = [p.name for p in (tmp_path / "store").rglob("*") if p.is_file()]
+    assert all(re.fullmatch(r"[0-9a-f]{64}\.h5|index\.sqlite", name) for name in made)

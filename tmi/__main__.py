@@ -1,0 +1,5 @@
+"""``python -m tmi`` is the command ``tmi``."""
+
+from tmi.cli import main
+
+main()

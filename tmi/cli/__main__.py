@@ -1,0 +1,5 @@
+"""``python -m tmi.cli`` is the command ``tmi``."""
+
+from . import main
+
+main()

@@ -1,0 +1,121 @@
+"""What the subcommands share: options, the registry with warnings, and the delivery of results."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tmi.errors import InputError, SuiteError, TmiError
+
+if TYPE_CHECKING:
+    from tmi.plugins.registry import Registry
+    from tmi.runs.results import Results
+
+
+KINDS = ("dataset", "network", "probe", "method", "measure", "suite", "report")
+
+
+class Group(click.Group):
+    """Turns a user's mistake into one line and exit code 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the subcommand; each warning and each error becomes one line."""
+        import gc
+        import warnings
+
+        gc.set_threshold(100_000)  # a plan is many small objects, none of them garbage
+        try:
+            with warnings.catch_warnings():
+                # One line each, and not the line of our source that gave it.
+                warnings.showwarning = lambda message, *_rest, **_more: warn(str(message))
+                return super().invoke(context)
+        except SuiteError as error:
+            complain(error.problems)
+        except TmiError as error:
+            complain([str(error)])
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            sys.exit(130)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader has had enough, as in tmi list | head
+                raise
+            complain([f"{error.filename or 'file'}: {error.strerror or error}"])
+        sys.exit(2)
+
+    def resolve_command(self, context: click.Context, args: list[str]) -> Any:
+        """Find the subcommand; an unknown one is answered with the nearest name."""
+        from tmi.errors import did_you_mean
+
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError:
+            context.fail(f"no such command {args[0]!r}{did_you_mean(args[0], self.commands)}")
+
+
+def warn(text: str) -> None:
+    """Print a warning as one line on standard error."""
+    click.echo(f"{click.style('warning:', fg='yellow')} {' '.join(text.split())}", err=True)
+
+
+def complain(lines: Sequence[str]) -> None:
+    """Print errors on standard error, one line each."""
+    for line in lines:
+        click.echo(f"{click.style('error:', fg='red')} {' '.join(line.split())}", err=True)
+
+
+plugin_option = click.option(
+    "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE", help="A Python file with plug-ins; repeatable."
+)
+
+
+store_option = click.option(
+    "--store", type=click.Path(), metavar="DIR", help="The store, a folder [default: $TMI_STORE or tmi-store]."
+)
+
+
+only_option = click.option(
+    "--only", multiple=True, metavar="PATTERN", help="Only the cells whose name, dataset/network/probe, fits; repeatable."
+)
+
+
+json_option = click.option("--json", "json_file", type=click.Path(), metavar="FILE", help="Write all rows as a JSON list.")
+
+
+report_option = click.option("--report", "report_dir", type=click.Path(), metavar="DIR", help="Write an HTML report into DIR.")
+
+
+def registry_of(plugins: Sequence[str]) -> Registry:
+    """Return the registry with the given plug-in files, and print a warning for each plug-in that is refused."""
+    from tmi.plugins.host import load
+    from tmi.plugins.registry import Registry
+
+    registry = Registry(load(plugins))
+    for fault in registry.faults:
+        warn(str(fault))
+    return registry
+
+
+def check_folder(folder: Path, *, must_exist: bool) -> None:
+    """Refuse a folder that cannot be written to, before hours of work and not after them."""
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if must_exist and there != folder:
+        raise InputError(f"{folder}: there is no such folder")
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"{folder}: cannot be written to ({there} is no folder, or may not be written to)")
+
+
+def deliver(results: Results, json_file: str | None, report_dir: str | None) -> None:
+    """Write the rows and the report where they are asked for."""
+    if json_file:
+        results.to_json(json_file)
+    if report_dir:
+        from tmi.report.page import write
+
+        path = write(results, Path(report_dir))
+        click.echo(f"report: {path}")

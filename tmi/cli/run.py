@@ -1,0 +1,94 @@
+"""``tmi run``: compute what the store lacks of a suite."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tmi.errors import SuiteError
+
+if TYPE_CHECKING:
+    pass
+from .common import check_folder, deliver, json_option, only_option, plugin_option, registry_of, report_option, store_option
+
+
+@click.command()
+@click.argument("suite")
+@store_option
+@plugin_option
+@only_option
+@json_option
+@report_option
+@click.option("--dry-run", is_flag=True, help="Say what would be computed, what is in the store, and what it would take.")
+@click.option("--workers", type=int, default=1, metavar="N", help="Processes that compute [default: 1].")
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers compute, as tcp://10.0.0.1:8786.")
+@click.option("--threads", type=int, metavar="N", help="Threads of each process.")
+@click.option("--memory", metavar="SIZE", help='What one of several workers may take, as "4 GB".')
+@click.option("--timeout", type=float, metavar="SECONDS", help="What a data set, a network or a probe may take.")
+@click.option("--attempts", type=int, default=2, metavar="N", help="Tries of a cell that ends its worker [default: 2].")
+@click.option(
+    "--keep",
+    type=click.Choice(["all", "networks", "results"]),
+    default="all",
+    show_default=True,
+    help="What is stored: less takes less space, and what is not stored is made again.",
+)
+@click.option("--fail-fast", is_flag=True, help="Begin nothing new once a cell failed.")
+@click.option("--retry-failed", is_flag=True, help="Compute only the cells that failed when they were last tried.")
+def run(
+    suite: str,
+    store: str | None,
+    plugins: tuple[str, ...],
+    only: tuple[str, ...],
+    json_file: str | None,
+    report_dir: str | None,
+    dry_run: bool,
+    workers: int,
+    **how: Any,
+) -> None:
+    """Run SUITE, a registered name or a TOML file; what is in the store is not computed again."""
+    import time
+
+    from tmi.runs.display import Lines
+    from tmi.runs.runner import collect, estimate
+    from tmi.runs.runner import run as run_suite
+    from tmi.store.store import Store
+    from tmi.suites.reader import load_suite
+
+    begun = time.perf_counter()
+    # Now, not after an hour's work.
+    if json_file:
+        check_folder(Path(json_file).absolute().parent, must_exist=True)
+    if report_dir:
+        check_folder(Path(report_dir).absolute(), must_exist=False)
+    registry = registry_of(plugins)
+    loaded = load_suite(suite, plugins=plugins, registry=registry)
+    if dry_run:
+        results = collect(loaded, store, only=only)
+        todo = results.failed if how["retry_failed"] else results.failed + results.missing
+        chosen = {id(entry) for entry in todo}
+        for entry in results:
+            what = "compute" if id(entry) in chosen else "cached " if entry.status == "ok" else "leave  "
+            click.echo(f"{what}  {entry}{', which failed before' if entry.status == 'failed' else ''}")
+        there = sum(entry.status == "ok" for entry in results)
+        took = f"; {estimate(loaded, Store(store), {str(e) for e in todo}, workers)}" if todo else ""
+        click.echo(f"{len(results)} cells: {len(todo)} to compute, {there} in the store{took}")
+        return
+    watcher = None if sys.stderr.isatty() else Lines()
+    try:
+        results = run_suite(loaded, store, workers, only=only, watcher=watcher, **how)
+    except KeyboardInterrupt:
+        click.echo("stopped; what was finished is kept, and the same command goes on from there", err=True)
+        sys.exit(130)
+    deliver(results, json_file, report_dir)
+    cached = sum(entry.cached for entry in results)
+    failed = len(results.failed)
+    untried = f", {len(results.missing)} not tried" if results.missing else ""
+    took = f"{time.perf_counter() - begun:.1f} s"
+    click.echo(f"{results.name}: {len(results)} cells, {cached} from the store, {failed} failed{untried}, {took}")
+    if failed == len(results) and all(entry.mistake for entry in results):
+        raise SuiteError(list(dict.fromkeys(entry.message for entry in results)))  # nothing could be: the suite is wrong
+    sys.exit(1 if failed else 0)

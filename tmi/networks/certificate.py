@@ -1,0 +1,127 @@
+"""The certificate of a constructed network: how far an image may change, in L1, before its logits say anything else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tmi.errors import InputError
+from tmi.tasks.images import check_images
+
+if TYPE_CHECKING:
+    import torch
+
+    from tmi.tasks.task import TemplateTask
+
+    from .layers import LayeredModule
+
+_NEURONS_AT_ONCE = 2**21  # windows that may match at a time: bounds the memory to some hundred megabytes
+
+
+def certificate(network: LayeredModule, images: Any, labels: Any = None) -> torch.Tensor:
+    """Return the sound L1 radius of a constructed network's answer on each image; see `tmi.Network.certificate`."""
+    import torch
+
+    check_is_phi(network, "certificate")
+    task = network.task
+    images = check_images(images, task.image_shape).detach().cpu()
+    own = _labels(labels, len(images), len(task.classes))
+    step = max(1, _NEURONS_AT_ONCE // int(np.array(task.windows).prod(1).sum()))
+    parts = [torch.empty(0, dtype=torch.float64)]
+    for first in range(0, len(images), step):
+        part = images[first : first + step]
+        found = task.labels(part)
+        wanted = found if own is None else own[first : first + step]
+        parts.append(torch.where(wanted == found, _radius(task, part, found), 0.0))
+    return torch.cat(parts)
+
+
+def nearness(task: TemplateTask, images: torch.Tensor) -> torch.Tensor:
+    """Return z = ε − t of the nearest window of each class, as far down as a certificate can depend on it.
+
+    Parameters
+    ----------
+    task : TemplateTask
+    images : Tensor, float32 or float64, shape (N, C, m, n), in [0, 1]
+
+    Returns
+    -------
+    Tensor of float64, shape (N, L)
+        The greatest over the class's tiles and all windows; −E where it is below that, with E the greatest ε of the task. No
+        neuron exceeds E, and a certificate is at most what a neuron of the label has.
+    """
+    import torch
+
+    from tmi.tasks.matching.matches import match
+
+    top = max(tile.epsilon for tile in task.tiles)
+    rounded = np.float32 if images.dtype == torch.float32 else np.float64
+    # With ε + E for ε the match finds every window with z > −E. Tiles are rounded as the network rounds them, sums are float64.
+    wider = [type(tile)(tile.values.astype(rounded), tile.epsilon + top, tile.support) for tile in task.tiles]
+    found = match(images.double(), wider)
+    place = found.image * len(task.classes) + torch.from_numpy(task.tile_class)[found.tile]
+    z = torch.full((len(images) * len(task.classes),), -top, dtype=torch.float64)
+    z.scatter_reduce_(0, place, found.slack - top, "amax")
+    return z.view(len(images), len(task.classes))
+
+
+def check_is_phi(network: LayeredModule, what: str) -> None:
+    """Refuse a network that was not constructed, or whose logits are not φ of its task.
+
+    Raises
+    ------
+    InputError
+    """
+    if network.origin != "constructed":
+        raise InputError(
+            f"{what}: {network!r} was {network.origin}; only of constructed networks is it known what their neurons stand for"
+        )
+    if not is_phi(network):
+        raise InputError(f"{what}: the logits of {network!r} are not φ of its task, so nothing is known of it")
+
+
+def is_phi(network: LayeredModule) -> bool:
+    """Whether the network was constructed and its logits are φ of its task, on a few images."""
+    import torch
+
+    if network.origin != "constructed":
+        return False
+    images = sample_images(network.task)
+    logits, phi = network.logits(images).double(), network.task.phi(images)
+    return logits.shape == phi.shape and torch.allclose(logits, phi, rtol=1e-3, atol=1e-3)
+
+
+def sample_images(task: TemplateTask) -> torch.Tensor:
+    """Return three images of a task, float64: grey, grey with the first tile, grey with the last tile."""
+    import torch
+
+    images = torch.full((3, *task.image_shape), 0.5, dtype=torch.float64)
+    for image, tile in zip(images[1:], (task.tiles[0], task.tiles[-1]), strict=True):
+        _, high, wide = tile.shape
+        image[:, :high, :wide] = torch.from_numpy(tile.values.copy())
+    return images
+
+
+def _radius(task: TemplateTask, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The smaller of the label's greatest z and of every other class's −z; 0 for an image of no class or several."""
+    import torch
+
+    z = nearness(task, images)
+    is_label = torch.arange(z.shape[1]) == labels[:, None]
+    own = z.masked_fill(~is_label, -torch.inf).amax(1)
+    others = -z.masked_fill(is_label, -torch.inf).amax(1)  # infinite where there is no other class
+    return torch.where(labels >= 0, torch.minimum(own, others).clamp_min(0), 0.0)
+
+
+def _labels(labels: Any, count: int, classes: int) -> torch.Tensor | None:
+    import torch
+
+    if labels is None:
+        return None
+    given = torch.as_tensor(labels).cpu()
+    if given.shape != (count,) or given.dtype not in (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8):
+        raise InputError(f"labels: expected {count} whole numbers, one an image, got {given.dtype} {tuple(given.shape)}")
+    if count and not (int(given.min()) >= -1 and int(given.max()) < classes):
+        raise InputError(f"labels: expected −1 to {classes - 1}, got {int(given.min())} to {int(given.max())}")
+    return given.long()

@@ -1,0 +1,214 @@
+"""Networks as files: programs that run where there is no tmi (ONNX, torch.export), and weights as plain arrays (safetensors)."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tmi.errors import DataFileError, InputError, did_you_mean
+
+from .certificate import is_phi, sample_images
+
+if TYPE_CHECKING:
+    from .layers import LayeredModule
+
+FORMATS = {"onnx": ".onnx", "torch": ".pt2"}
+"""What a network can be exported as, and the ending of its file."""
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+OPSETS = range(18, 24)
+"""The versions of ONNX's operators that can be asked for."""
+
+
+def export(
+    network: LayeredModule,
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    dtype: str | None = None,
+    opset: int | None = None,
+) -> None:
+    """Write a network as a program that needs no tmi; see `tmi.Network.export`."""
+    target = Path(path)
+    kind = _format(target, format)
+    if opset is not None and kind != "onnx":
+        raise InputError(f'opset: format "{kind}" has none')
+    if opset is not None and (isinstance(opset, bool) or opset not in OPSETS):
+        raise InputError(f"opset: expected {OPSETS[0]} to {OPSETS[-1]}, got {opset!r}")
+    wanted = _dtype(network, dtype)
+    if kind == "onnx":
+        needed("onnx", "onnxscript")
+    program = _program(network, wanted, gradient=kind == "torch")
+    about = {"classes": json.dumps(network.task.class_names, ensure_ascii=False)}
+    with _written(target) as part, _quiet():
+        if kind == "torch":
+            torch.export.save(program, part, extra_files={f"{name}.json": text for name, text in about.items()})
+            return
+        try:
+            made: Any = torch.onnx.export(
+                program, dynamo=True, opset_version=opset, input_names=["images"], output_names=["logits"], verbose=False
+            )
+        except Exception as error:
+            raise InputError(f"export: {network!r} cannot be written as ONNX ({_first_line(error)})") from error
+        made.model.metadata_props.update(about)
+        made.save(part)
+
+
+def save_weights(network: LayeredModule, path: str | os.PathLike[str]) -> None:
+    """Write a network's weights as plain arrays; see `tmi.Network.save_weights`."""
+    needed("safetensors")
+    from safetensors.torch import save_file
+
+    # Copies: safetensors refuses tensors that share memory.
+    weights = {name: value.detach().cpu().contiguous().clone() for name, value in network.module.state_dict().items()}
+    if not weights:
+        raise InputError(f"save_weights: {network!r} has none, for its layers follow from the task; use export")
+    with _written(Path(path)) as part:
+        save_file(weights, part, {"classes": json.dumps(network.task.class_names, ensure_ascii=False)})
+
+
+def load_weights(network: LayeredModule, path: str | os.PathLike[str]) -> None:
+    """Read a network's weights; see `tmi.Network.load_weights`."""
+    needed("safetensors")
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise DataFileError(f"{path}: no such file")
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise DataFileError(f"{path}: is no safetensors file, or damaged ({_first_line(error)})") from None
+    classes = json.dumps(network.task.class_names, ensure_ascii=False)
+    if about.get("classes", classes) != classes:
+        raise InputError(f"{path}: was saved from a network with other classes: {about['classes']}")
+    own = network.module.state_dict()
+    _check_fit(str(path), weights, own)
+    if network.origin == "constructed":
+        changed = [name for name, value in own.items() if not torch.equal(value.cpu(), weights[name])]
+        if changed:
+            raise InputError(
+                f"{path}: weight {changed[0]!r} is not that of {network!r}; a constructed network with other weights would no "
+                "longer be that of its task"
+            )
+    network.module.load_state_dict(weights)
+
+
+def needed(*packages: str) -> None:
+    """Say what to install if a package is missing.
+
+    Raises
+    ------
+    InputError
+    """
+    for package in packages:
+        try:
+            import_module(package)
+        except ImportError:
+            raise InputError(f"{package} is not installed; pip install 'tmi-interp[export]'") from None
+
+
+def _format(path: Path, given: str | None) -> str:
+    if given is not None:
+        if given not in FORMATS:
+            raise InputError(f"format {given!r} is unknown{did_you_mean(given, FORMATS)}")
+        return given
+    for kind, ending in FORMATS.items():
+        if path.suffix == ending:
+            return kind
+    endings = " or ".join(f'"{ending}" ({kind})' for kind, ending in FORMATS.items())
+    raise InputError(f"{path}: cannot tell the format from its name; end it with {endings}, or give format")
+
+
+def _dtype(network: LayeredModule, given: str | None) -> torch.dtype:
+    if given is not None:
+        if given not in DTYPES:
+            raise InputError(f"dtype {given!r} is unknown{did_you_mean(given, DTYPES)}")
+        return DTYPES[given]
+    weight = next((p for p in network.module.parameters() if p.is_floating_point()), None)
+    return torch.float32 if weight is None else weight.dtype
+
+
+def _program(network: LayeredModule, dtype: torch.dtype, *, gradient: bool) -> Any:
+    """Trace the network, or the formula of a constructed one, and see that the program says what the network says."""
+    if is_phi(network):
+        from .phi import Formula
+
+        module: nn.Module = Formula(network.task, dtype, gradient=gradient).eval()
+    else:
+        module = copy.deepcopy(network.module).cpu().to(dtype).eval()
+    images = sample_images(network.task).to(dtype)
+    try:
+        with _quiet():
+            program = torch.export.export(module, (images,), dynamic_shapes=({0: torch.export.Dim("N")},))
+            found = program.module()(images).detach().double()
+    except Exception as error:
+        raise InputError(f"export: torch cannot trace {network!r} ({_first_line(error)})") from error
+    expected = network.logits(images).double()
+    # A float64 program of float32 weights is the more exact of the two.
+    if found.shape != expected.shape or not torch.allclose(found, expected, rtol=1e-3, atol=1e-3):
+        raise InputError(f"export: the traced program does not compute what {network!r} does")
+    return program
+
+
+def _check_fit(path: str, weights: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> None:
+    for name in own:
+        if name not in weights:
+            raise InputError(f"{path}: has no weight {name!r}{did_you_mean(name, weights)}")
+    for name, value in weights.items():
+        if name not in own:
+            raise InputError(f"{path}: weight {name!r} is none of the network's{did_you_mean(name, own)}")
+        if (value.shape, value.dtype) != (own[name].shape, own[name].dtype):
+            there, here = (f"{str(w.dtype).removeprefix('torch.')} {tuple(w.shape)}" for w in (value, own[name]))
+            raise InputError(f"{path}: weight {name!r} is {there}, the network's {here}")
+        if value.is_floating_point() and not value.isfinite().all():
+            raise InputError(f"{path}: weight {name!r} is not finite")
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """Yield a file beside the wanted one, which takes its place once it is whole."""
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder")
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            part = Path(folder) / path.name
+            yield part
+            if [found.name for found in Path(folder).iterdir()] != [path.name]:
+                raise InputError(f"{path}: more than one file of ONNX can hold (2 GB)")
+            part.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what torch says of itself while it traces."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

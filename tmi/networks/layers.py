@@ -1,0 +1,201 @@
+"""A torch module with named layers: its activations, its logits, and what each neuron means where that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tmi.errors import InputError, UnknownNameError, did_you_mean
+from tmi.tasks.images import check_images
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from torch import nn
+
+    from tmi.tasks.task import TemplateTask
+
+
+Origin = Literal["constructed", "trained", "imported"]
+
+
+class LayeredModule:
+    """What `tmi.Network` is made of: a module with named layers, their activations, and what their neurons mean.
+
+    See `tmi.Network` for the parameters; the functions of this package that examine a network take this type.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        layers: Sequence[str],
+        origin: Origin,
+        *,
+        task: TemplateTask,
+        meanings: Mapping[str, Mapping[str, Any] | Callable[[], Mapping[str, Any]]] | None = None,
+        history: Mapping[str, Any] | None = None,
+        name: str = "",
+        seed: int | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not hasattr(module, "named_modules"):
+            raise InputError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
+        self.module = module.eval()
+        self.layers = (layers,) if isinstance(layers, str) else tuple(layers)
+        self.task = task
+        self.name, self.seed, self.params = name, seed, dict(params or {})
+        if origin not in ("constructed", "trained", "imported"):
+            raise InputError(f'origin: expected "constructed", "trained" or "imported", got {origin!r}')
+        self.origin: Origin = origin
+        if not self.layers:
+            raise InputError("layers: needs at least one; the last one gives the logits")
+        known = dict(module.named_modules())
+        for layer in self.layers:
+            if layer not in known or not layer:
+                raise UnknownNameError(f"layer {layer!r}: the module has none{did_you_mean(layer, filter(None, known))}")
+        for layer, columns in (meanings or {}).items():
+            if layer not in self.layers:
+                raise UnknownNameError(f"meanings {layer!r}: not among the layers{did_you_mean(layer, self.layers)}")
+            if not callable(columns):
+                _check_lengths(layer, columns)
+        self.meanings = {layer: columns if callable(columns) else dict(columns) for layer, columns in (meanings or {}).items()}
+        self.history = {name: np.asarray(values, float) for name, values in (history or {}).items()}
+
+    def __repr__(self) -> str:
+        return f"Network({self.name or type(self.module).__name__}, {self.origin}, layers: {', '.join(self.layers)})"
+
+    def activations(
+        self, images: Any, layers: Sequence[str] | str | None = None, batch_size: int = 256
+    ) -> dict[str, torch.Tensor]:
+        """Return the activations of layers on images.
+
+        Parameters
+        ----------
+        images : Tensor or array, float32 or float64, shape (N, C, m, n), in [0, 1]
+        layers : sequence of str, optional
+            By default all of them.
+        batch_size : int
+            Images at a time; it bounds the memory and does not change the numbers beyond rounding.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Layer to activations (N, …), on the CPU.
+
+        Raises
+        ------
+        UnknownNameError
+            For a layer that the network does not have.
+        InputError
+            For bad images, or a batch size below 1.
+        """
+        wanted = self.layers if layers is None else (layers,) if isinstance(layers, str) else tuple(dict.fromkeys(layers))
+        for layer in wanted:
+            self._check_layer(layer)
+        parts: dict[str, list[torch.Tensor]] = {layer: [] for layer in wanted}
+        for batch in self._batches(images, batch_size):
+            seen = self._forward(batch, wanted)
+            for layer in wanted:
+                parts[layer].append(seen[layer])
+        import torch
+
+        return {layer: torch.cat(found) for layer, found in parts.items()}
+
+    def logits(self, images: Any, batch_size: int = 256) -> torch.Tensor:
+        """Return the module's output on images, shape (N, L); see `activations`."""
+        import torch
+
+        with self._evaluating(), torch.no_grad():
+            return torch.cat([self.module(batch).cpu() for batch in self._batches(images, batch_size)])
+
+    def neurons(self, layer: str) -> pd.DataFrame | None:
+        """Return what each neuron of a layer means.
+
+        Parameters
+        ----------
+        layer : str
+
+        Returns
+        -------
+        DataFrame or None
+            One row a neuron, in the order of the flattened layer; for hidden neurons of the constructions the columns ``tile``
+            (index into ``task.tiles``), ``class`` (name), ``row`` and ``col``. None where the meaning is not known, as in every
+            trained network.
+
+        Raises
+        ------
+        UnknownNameError
+            For a layer that the network does not have.
+        """
+        self._check_layer(layer)
+        if layer not in self.meanings:
+            return None
+        import pandas as pd
+
+        given = self.meanings[layer]
+        columns = dict(given() if callable(given) else given)
+        _check_lengths(layer, columns)
+        return pd.DataFrame(columns).rename_axis("neuron")
+
+    def _check_layer(self, layer: str) -> None:
+        if layer not in self.layers:
+            raise UnknownNameError(f"layer {layer!r}: {self!r} has none{did_you_mean(layer, self.layers)}")
+
+    def _batches(self, images: Any, batch_size: int) -> Iterator[torch.Tensor]:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise InputError(f"batch_size: expected a whole number of at least 1, got {batch_size!r}")
+        images = check_images(images, self.task.image_shape)
+        batch_size = min(batch_size, getattr(self.module, "images_at_once", batch_size))
+        weight = next((p for p in self.module.parameters() if p.is_floating_point()), None)
+        for start in range(0, max(len(images), 1), batch_size):
+            batch = images[start : start + batch_size].detach()
+            # A constructed network computes in its images' dtype, a trained one in its weights'.
+            yield batch if weight is None else batch.to(weight.device, weight.dtype)
+
+    def _forward(self, batch: torch.Tensor, layers: Sequence[str]) -> dict[str, torch.Tensor]:
+        import torch
+
+        seen: dict[str, torch.Tensor] = {}
+        modules = dict(self.module.named_modules())
+
+        def keep(layer: str) -> Any:
+            # A copy: a later in-place ReLU would write into what was seen.
+            return lambda _module, _inputs, output: seen.__setitem__(layer, output.detach().to("cpu", copy=True))
+
+        handles = [modules[layer].register_forward_hook(keep(layer)) for layer in layers]
+        try:
+            with self._evaluating(), torch.no_grad():
+                self.module(batch)
+        finally:
+            for handle in handles:
+                handle.remove()
+        for layer in layers:
+            if layer not in seen:
+                raise InputError(f"layer {layer!r}: the module did not use it on these images")
+        return seen
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Hold evaluation mode inside the block; every submodule's own mode is put back after it."""
+        modes = [(module, module.training) for module in self.module.modules()]
+        self.module.eval()
+        try:
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+
+def _check_lengths(layer: str, columns: Mapping[str, Any]) -> None:
+    if len({len(column) for column in columns.values()}) > 1:
+        lengths = ", ".join(f"{name} {len(column)}" for name, column in columns.items())
+        raise InputError(f"meanings {layer!r}: the columns differ in length: {lengths}")
+
+
+def flat(activations: torch.Tensor) -> NDArray[Any]:
+    """Return activations (N, …) as an array (N, neurons)."""
+    return activations.reshape(len(activations), activations.shape[1:].numel()).numpy()

@@ -1,0 +1,160 @@
+"""A network under study: a torch module, its named layers, and what each neuron means where that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .layers import LayeredModule
+
+if TYPE_CHECKING:
+    import os
+
+    import torch
+
+    from .explanation import Explanation
+
+
+class Network(LayeredModule):
+    """A module with named layers; every probe sees a network only through this.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Images (N, C, m, n) to logits (N, L). If it has an attribute ``images_at_once``, it is given no more images than that.
+    layers : sequence of str
+        Names of submodules, first to last; the last one gives the logits. The activations of a layer are its submodule's output,
+        after the non-linearity where the submodule contains one.
+    origin : {"constructed", "trained", "imported"}
+        How its weights came about.
+    task : TemplateTask
+        What it classifies.
+    meanings : mapping of str to (mapping of str to sequence, or callable that returns one), optional
+        For a layer whose neurons are understood, columns as long as the flattened layer: which tile, class, row, col, … each
+        neuron stands for. A callable is called when they are asked for: a layer may have millions of neurons.
+    history : mapping of str to array_like, optional
+        What was recorded in training, by epoch: ``loss``, …
+    name : str
+        The registered name of its builder; filled in by `tmi.build`.
+    seed : int or None
+    params : mapping
+        The builder's settings, defaults included; filled in by `tmi.build`.
+
+    Raises
+    ------
+    InputError
+        If there is no layer, the origin is unknown, or the columns of a layer's meanings differ in length.
+    UnknownNameError
+        If the module has no submodule of a layer's name, or meanings are given for what is not a layer.
+    """
+
+    def explain(self, image: Any, layers: Sequence[str] | str | None = None) -> Explanation:
+        """Say which neurons fired on an image, and what each stands for.
+
+        Parameters
+        ----------
+        image : Tensor or array, float32 or float64, shape (C, m, n) or (1, C, m, n), in [0, 1]
+        layers : sequence of str, optional
+            Layers whose neurons are understood; by default those whose neurons stand for a tile at a place.
+
+        Returns
+        -------
+        Explanation
+            Print it, look at it in a notebook, or draw it with its method ``figure``.
+
+        Raises
+        ------
+        InputError
+            For a bad image, or a network of which it is not known what its neurons stand for, as a trained one.
+        UnknownNameError
+            For a layer whose neurons are not understood.
+        """
+        from .explanation import explain
+
+        return explain(self, image, layers)
+
+    def certificate(self, images: Any, labels: Any = None) -> torch.Tensor:
+        """Return how far each image may change before a constructed network's answer can.
+
+        With z = ε − t of all windows, the radius is the smaller of the greatest z among the label's neurons and the least −z
+        among those of other classes. An image whose pixels change by less than that in sum (L1) keeps its label's logit above 0
+        and every other logit at exactly 0.
+
+        Parameters
+        ----------
+        images : Tensor or array, float32 or float64, shape (N, C, m, n), in [0, 1]
+        labels : sequence of int, optional
+            The right class of each image; by default the one that it shows.
+
+        Returns
+        -------
+        Tensor of float64, shape (N,)
+            0 where nothing is certified: the image shows no class or several, or another than its label. Correct to float64
+            rounding; a literal network in float32 errs by more, see `tmi.rounding`.
+
+        Raises
+        ------
+        InputError
+            For bad images or labels, and for a network that is not constructed or does not compute φ of its task: of those
+            nothing is known that could be certified.
+        """
+        from .certificate import certificate
+
+        return certificate(self, images, labels)
+
+    def export(
+        self, path: str | os.PathLike[str], *, format: str | None = None, dtype: str | None = None, opset: int | None = None
+    ) -> None:
+        """Write the network as a program that needs no tmi: images (N, C, m, n) in, logits (N, L) out, for any N.
+
+        A constructed network is written as the formula that it computes, in standard operations with sums in float64, whether it
+        is literal or fused; any other is written layer by layer. The program does not check its images. ONNX files hold the names
+        of the classes as the metadata ``classes``, torch's as the extra file ``classes.json``.
+
+        Parameters
+        ----------
+        path : path
+            Ending in ``.onnx`` or ``.pt2``.
+        format : {"onnx", "torch"}, optional
+            ONNX, or an exported program of ``torch.export``; by default told from the path. ONNX needs the extra ``export``.
+        dtype : {"float32", "float64"}, optional
+            Of the images and logits; by default that of the network's weights, float32 where it has none.
+        opset : int, optional
+            Version of ONNX's operators, 18 to 23; by default torch's.
+
+        Raises
+        ------
+        InputError
+            For an unknown format, dtype or opset, a package that is missing, a place that cannot be written, or a module that
+            torch cannot trace.
+        """
+        from .export import export
+
+        export(self, path, format=format, dtype=dtype, opset=opset)
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights as plain arrays by name, in the format safetensors; needs the extra ``export``.
+
+        Raises
+        ------
+        InputError
+            If the network has no weights, as the fused one of Theorem 1, safetensors is missing, or the place cannot be written.
+        """
+        from .export import save_weights
+
+        save_weights(self, path)
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Read weights that `save_weights` wrote into this network.
+
+        Raises
+        ------
+        DataFileError
+            If the file is missing, damaged, or of another format.
+        InputError
+            If names, shapes, dtypes or classes are not this network's, a weight is not finite, or the network is constructed and
+            the weights differ from its own: it would no longer be the network of its task.
+        """
+        from .export import load_weights
+
+        load_weights(self, path)

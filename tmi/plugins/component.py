@@ -1,0 +1,206 @@
+"""A registered name: what it stands for, which plug-in owns it, and where its code lies."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tmi.errors import PluginError
+
+from . import fingerprint
+
+KINDS = {
+    "dataset": "tmi_dataset_generators",
+    "network": "tmi_network_builders",
+    "probe": "tmi_probes",
+    "method": "tmi_attribution_methods",
+    "measure": "tmi_attribution_measures",
+    "suite": "tmi_suites",
+    "report": "tmi_reports",
+}
+"""What can be registered, and the hook that registers it."""
+
+
+OWN = "tmi-interp"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A module that implements hooks, and where it came from.
+
+    Attributes
+    ----------
+    name : str
+    origin : str
+        Distribution and version, or the file's path; for people.
+    module : module
+    file : Path or None
+        Where it was loaded from a file.
+    """
+
+    name: str
+    origin: str
+    module: Any
+    file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A plug-in, or a part of one, that was refused, and why."""
+
+    plugin: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"plug-in {self.plugin}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Component:
+    """A registered name: a data set, network, probe, method, measure, suite or report.
+
+    Attributes
+    ----------
+    kind, name : str
+    target : str or callable
+        ``"module:function"`` (``"package:file.toml"`` for a suite), or the function.
+    plugin : Plugin
+        Its owner.
+    """
+
+    kind: str
+    name: str
+    target: str | Callable[..., Any]
+    plugin: Plugin
+
+    @property
+    def _parts(self) -> tuple[str, str]:
+        if isinstance(self.target, str):
+            module, _, attribute = self.target.partition(":")
+            # A plug-in file may name itself by its stem.
+            if self.plugin.file is not None and module == self.plugin.file.stem:
+                module = self.plugin.module.__name__
+            return module, attribute
+        return self.target.__module__, getattr(self.target, "__qualname__", "<object>")  # no source of its own to be found
+
+    @cached_property
+    def function(self) -> Callable[..., Any]:
+        """The function, imported when first asked for.
+
+        Raises
+        ------
+        PluginError
+            If its module cannot be imported, or has no such function; the message names the plug-in.
+        """
+        if callable(self.target):
+            return self.target
+        module, attribute = self._parts
+        where = f"{self.kind} {self.name!r} of plug-in {self.plugin.name}"
+        with suppress(PluginError):
+            self.fingerprint()  # of the code that is imported now, not of what the file holds later
+        try:
+            home = importlib.import_module(module)
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"{where}: cannot import {module!r} ({type(error).__name__}: {error})") from error
+        found = getattr(home, attribute, None)
+        if found is None:
+            raise PluginError(f"{where}: {shown_module(module)} has no {attribute!r}")
+        if not callable(found):
+            raise PluginError(f"{where}: {self.target!r} is not a function")
+        result: Callable[..., Any] = found
+        return result
+
+    @cached_property
+    def source_file(self) -> Path | None:
+        """The Python file that holds the function, found without importing it; None where there is none."""
+        module, _ = self._parts
+        if self.plugin.file is not None and module == self.plugin.module.__name__:
+            return self.plugin.file
+        try:
+            return fingerprint._source(module)
+        except PluginError:
+            return None
+
+    def fingerprint(self) -> str | None:
+        """Fingerprint of the code (see `tmi.plugins.fingerprint`), or None where there is no source, as at a prompt."""
+        source = self._source
+        return None if source is None else fingerprint.fingerprint(*source)
+
+    def is_current(self) -> bool:
+        """Whether the code is still the one that was fingerprinted."""
+        source = self._source
+        return source is None or fingerprint.is_current(*source)
+
+    @property
+    def _source(self) -> tuple[str, Path] | None:
+        """What is fingerprinted: the module and its file."""
+        module, name = self._parts
+        if self.source_file is None or module == "__main__" or "<" in name:
+            return None
+        if getattr(self.target, "__closure__", None):
+            return None  # what it closes over is in no file
+        # A plug-in file is the same wherever it lies.
+        return self.source_file.stem if self.source_file == self.plugin.file else module, self.source_file
+
+    def summary(self) -> str:
+        """Return the first line of the function's docstring, read without importing it; of a suite its description."""
+        if self.kind == "suite":
+            return _description(self)
+        import ast
+
+        if self.source_file is None:
+            return ""
+        try:
+            tree = fingerprint.syntax_tree(self.source_file.read_bytes())
+        except (OSError, SyntaxError, ValueError):
+            return ""
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and node.name == self._parts[1]:
+                return (ast.get_docstring(node) or "").partition("\n")[0]
+        return ""
+
+
+def suite_file(component: Component) -> Path:
+    """Find the TOML file of a registered suite.
+
+    Raises
+    ------
+    PluginError
+        If its package or the file is missing.
+    """
+    from importlib.resources import files
+
+    where = f"suite {component.name!r} of plug-in {component.plugin.name}"
+    package, _, name = str(component.target).partition(":")
+    if component.plugin.file is not None and package == component.plugin.file.stem:
+        path = component.plugin.file.parent / name
+    else:
+        try:
+            path = Path(str(files(package).joinpath(name)))
+        except (ImportError, TypeError) as error:
+            raise PluginError(f"{where}: {error}") from error
+    if not path.is_file():
+        raise PluginError(f"{where}: there is no file {path}")
+    return path
+
+
+def shown_module(module: str) -> str:
+    """Name a module for people: a plug-in file by its file."""
+    found = re.fullmatch(r"tmi_plugin_(.*)_[0-9a-f]{8}", module)
+    return f"file {found[1]}.py" if found else f"module {module!r}"
+
+
+def _description(component: Component) -> str:
+    import tomllib
+
+    try:
+        return str(tomllib.loads(suite_file(component).read_text(encoding="utf-8")).get("description", ""))
+    except (PluginError, OSError, ValueError):  # tmi check says what is wrong with it
+        return ""

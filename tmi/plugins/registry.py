@@ -1,0 +1,312 @@
+"""Names to functions: `generate`, `build` and `probe`, and what there is to choose from."""
+
+from __future__ import annotations
+
+import functools
+import numbers
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tmi import params as parameters
+from tmi.errors import InputError, PluginError, UnknownNameError, did_you_mean
+from tmi.probing import attribution
+
+from .component import KINDS, Component, Fault, suite_file
+from .host import PluginHost, load
+from .references import Reference, resolve, resolved
+
+if TYPE_CHECKING:
+    from tmi.networks.network import Network
+    from tmi.probing.result import ProbeResult
+    from tmi.tasks.dataset import Dataset
+    from tmi.tasks.task import TemplateTask
+
+
+class Registry:
+    """What the plug-ins of a host registered, looked up by kind and name.
+
+    Parameters
+    ----------
+    host : PluginHost
+    """
+
+    def __init__(self, host: PluginHost) -> None:
+        self._host = host
+        self._references: dict[tuple[str, str], Reference] = {}
+
+    @property
+    def faults(self) -> list[Fault]:
+        """What was refused, and why."""
+        return self._host.faults
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The plug-in files among its plug-ins."""
+        return self._host.files
+
+    def names(self, kind: str) -> list[str]:
+        """Return the registered names of a kind, sorted.
+
+        Raises
+        ------
+        UnknownNameError
+            For a kind that is none.
+        """
+        if kind not in KINDS:
+            raise UnknownNameError(f"kind {kind!r} is unknown{did_you_mean(kind, KINDS)}")
+        return sorted(name for k, name in self._host.components if k == kind)
+
+    def find(self, kind: str, name: str) -> Component:
+        """Look a name up.
+
+        Raises
+        ------
+        UnknownNameError
+            If nothing carries it; the message offers the nearest name.
+        """
+        known = self.names(kind)
+        if name not in known:
+            raise UnknownNameError(f"{kind} {name!r} is unknown{did_you_mean(name, known)}")
+        return self._host.components[kind, name]
+
+    def reference(self, kind: str, given: str | Callable[..., Any]) -> Reference:
+        """Look up what a setting names; see `tmi.plugins.references.resolve`."""
+        if callable(given):
+            return resolve(self, kind, given)
+        if (kind, given) not in self._references:  # plans ask for the same few names thousands of times
+            self._references[kind, given] = resolve(self, kind, given)
+        return self._references[kind, given]
+
+    def check(self, kind: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Check settings and fill in defaults.
+
+        Raises
+        ------
+        InputError
+            With every problem, joined by semicolons.
+        """
+        component = self.find(kind, name)
+        values, problems = parameters.check(component.function, given, name)
+        if problems:
+            raise InputError(f"{kind} {name!r}: " + "; ".join(problems))
+        return values
+
+    def generate(self, name: str, /, *, seed: int = 0, **params: Any) -> Dataset:
+        """See `tmi.generate`."""
+        from tmi.runtime.seeds import fixed_seed
+        from tmi.tasks.dataset import Dataset
+
+        seed = _seed(seed)
+        values = self.check("dataset", name, params)
+        component = self.find("dataset", name)
+        with fixed_seed(seed):
+            data = component.function(**_with_seed(component, seed), **values)
+        _expect(component, data, Dataset)
+        result: Dataset = replace(data, name=name, seed=seed, params=values)
+        return result
+
+    def build(self, name: str, data: Dataset | TemplateTask, /, *, seed: int = 0, **params: Any) -> Network:
+        """See `tmi.build`."""
+        from tmi.networks.network import Network
+        from tmi.runtime.seeds import fixed_seed
+        from tmi.tasks.dataset import Dataset
+        from tmi.tasks.task import TemplateTask
+
+        seed = _seed(seed)
+        values = self.check("network", name, params)
+        component = self.find("network", name)
+        if not isinstance(data, Dataset | TemplateTask):
+            raise InputError(f"network {name!r}: expected a Dataset or TemplateTask, got {type(data).__name__}")
+        with fixed_seed(seed):
+            network = component.function(data, **_with_seed(component, seed), **values)
+        _expect(component, network, Network)
+        network.module.zero_grad()  # the last step's gradients would not come back from a file
+        network.name, network.seed, network.params = name, seed, values
+        result: Network = network
+        return result
+
+    def probe(self, name: str, network: Network, data: Dataset, /, *, seed: int = 0, **params: Any) -> ProbeResult:
+        """See `tmi.probe`."""
+        from tmi.networks.network import Network
+        from tmi.probing.result import ProbeResult
+        from tmi.runtime.seeds import fixed_seed
+        from tmi.tasks.dataset import Dataset
+
+        seed = _seed(seed)
+        values = self.check("probe", name, params)
+        component = self.find("probe", name)
+        if not isinstance(network, Network):
+            raise InputError(f"probe {name!r}: expected a Network, got {type(network).__name__}")
+        if not isinstance(data, Dataset):
+            raise InputError(f"probe {name!r}: expected a Dataset, got {type(data).__name__}")
+        with fixed_seed(seed):
+            given = resolved(self, component, values)
+            result = component.function(network, data, **_with_seed(component, seed), **given)
+        _expect(component, result, ProbeResult)
+        checked: ProbeResult = result
+        return checked
+
+    def describe(self, kind: str, name: str) -> str:
+        """See `tmi.describe`."""
+        import inspect
+
+        component = self.find(kind, name)
+        lines = [f"{kind} {name}", f"  from plug-in {component.plugin.name} [{component.plugin.origin}]"]
+        if kind == "suite":
+            return "\n".join([*lines, f"  in {suite_file(component)}", "", component.summary()])
+        text = (inspect.getdoc(component.function) or "no description").partition("\nParameters\n")[0].strip()
+        lines += ["", *text.splitlines(), ""]
+        schema = parameters.parameters(component.function, attribution.GIVEN.get(kind, parameters.GIVEN))
+        lines += attribution.declared(component.function, kind)
+        lines.append("Parameters:" if schema else "No parameters.")
+        for p in schema.values():
+            default = "required" if p.required else f"default {_toml(p.default)}"
+            lines += [f"  {p.name}: {p.type_text}, {default}", *([f"      {p.text}"] if p.text else [])]
+        return "\n".join(lines)
+
+
+@functools.cache
+def installed() -> Registry:
+    """Return the registry of all installed plug-ins; a broken one is warned of, once."""
+    registry = Registry(load())
+    for fault in registry.faults:
+        warnings.warn(str(fault), stacklevel=3)
+    return registry
+
+
+def with_files(files: str | Path | Iterable[str | Path] = ()) -> Registry:
+    """Return a registry of all installed plug-ins and the given plug-in files."""
+    files = [files] if isinstance(files, str | Path) else list(files)
+    return Registry(load(files)) if files else installed()
+
+
+def names(kind: str) -> list[str]:
+    """List what is registered.
+
+    Parameters
+    ----------
+    kind : {"dataset", "network", "probe", "method", "measure", "suite", "report"}
+
+    Returns
+    -------
+    list of str
+        Sorted.
+    """
+    return installed().names(kind)
+
+
+def describe(kind: str, name: str) -> str:
+    """Return what a registered name does, and its parameters with types, defaults and meanings, as text.
+
+    Parameters
+    ----------
+    kind : {"dataset", "network", "probe", "method", "measure", "suite", "report"}
+    name : str
+    """
+    return installed().describe(kind, name)
+
+
+def generate(name: str, /, *, seed: int = 0, **params: Any) -> Dataset:
+    """Generate a registered data set.
+
+    Parameters
+    ----------
+    name : str
+        See ``tmi.names("dataset")``.
+    seed : int
+        At least 0; the same seed and settings give the same data.
+    **params
+        The generator's settings; see ``tmi.describe("dataset", name)``.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        For an unknown name or setting, or a value that does not fit.
+    """
+    return installed().generate(name, seed=seed, **params)
+
+
+def build(name: str, data: Dataset | TemplateTask, /, *, seed: int = 0, **params: Any) -> Network:
+    """Build a registered network for a data set.
+
+    Parameters
+    ----------
+    name : str
+        See ``tmi.names("network")``.
+    data : Dataset or TemplateTask
+        Constructed networks need the task alone.
+    seed : int
+        At least 0.
+    **params
+        The builder's settings; see ``tmi.describe("network", name)``.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        For an unknown name or setting, or a value that does not fit.
+    """
+    return installed().build(name, data, seed=seed, **params)
+
+
+def probe(name: str, network: Network, data: Dataset, /, *, seed: int = 0, **params: Any) -> ProbeResult:
+    """Put a network under a registered probe.
+
+    Parameters
+    ----------
+    name : str
+        See ``tmi.names("probe")``.
+    network : Network
+    data : Dataset
+    seed : int
+        At least 0; for probes that draw.
+    **params
+        The probe's settings; see ``tmi.describe("probe", name)``.
+
+    Returns
+    -------
+    ProbeResult
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        For an unknown name or setting, or a value that does not fit.
+    """
+    return installed().probe(name, network, data, seed=seed, **params)
+
+
+def _seed(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= int(seed) < 2**63:
+        raise InputError(f"seed: expected a whole number from 0 to 2**63 - 1, got {seed!r}")
+    return int(seed)
+
+
+def _with_seed(component: Component, seed: int) -> dict[str, int]:
+    return {"seed": seed} if parameters.takes_seed(component.function) else {}
+
+
+def _expect(component: Component, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise PluginError(
+            f"{component.kind} {component.name!r} of plug-in {component.plugin.name}: "
+            f"returned {type(value).__name__}, expected {kind.__name__}"
+        )
+
+
+def _toml(value: Any) -> str:
+    import json
+
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+__all__ = ["Registry", "build", "describe", "generate", "installed", "names", "probe", "with_files"]

@@ -1,0 +1,1 @@
+"""What probes return and declare, and the check that they change nothing."""

@@ -1,0 +1,130 @@
+"""The sections that every report has: what failed, all metrics with their spread, and where the numbers came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from .aggregate import Group, groups
+from .html import Section, bullets, folded, paragraph, table
+
+if TYPE_CHECKING:
+    from tmi.probing.result import MetricInfo
+    from tmi.runs.results import Entry, Results
+
+
+def summary(results: Results) -> Section:
+    """Say in a sentence what was run, for suites without a report of their own."""
+    seeds = len({entry.seed for entry in results})
+    networks = sorted({entry.network for entry in results})
+    datasets = sorted({entry.dataset for entry in results})
+    return Section(
+        "",
+        paragraph(
+            f"{len(results)} results: {_count(len(networks), 'network')} ({', '.join(networks)}) on "
+            f"{_count(len(datasets), 'data set')} ({', '.join(datasets)}), {_count(seeds, 'seed')}; "
+            f"{len(results.failed)} failed, {len(results.missing)} missing."
+        ),
+    )
+
+
+def sections(results: Results) -> list[Section]:
+    """Return failures (if any), all metrics, and provenance."""
+    found = [_metrics(results), _provenance(results)]
+    return [_failures(results), *found] if results.failed or results.missing else found
+
+
+def _failures(results: Results) -> Section:
+    rows = [(str(entry), entry.status, entry.message) for entry in (*results.failed, *results.missing)]
+    return Section("Cells without a result", table(("cell", "status", "why"), rows))
+
+
+def _metrics(results: Results) -> Section:
+    """One table a data set and probe: a row a metric, a column a network."""
+    parts = [paragraph("Mean over the seeds, ± standard deviation, and the range from least to greatest.")]
+    ordered = sorted(groups(results), key=lambda g: (g.dataset, _swept(g, results, "dataset"), g.probe))
+    for (dataset, probe), same in groupby(ordered, key=lambda g: (f"{g.dataset}{_swept(g, results, 'dataset')}", g.probe)):
+        members = list(same)
+        networks = list(dict.fromkeys(_network(g, results) for g in members))
+        cells = {(g.metric, _network(g, results)): _spread(g) for g in members}
+        info = _info(results, members[0].probe)
+        rows = [
+            (metric, _better(info.get(metric.partition(".")[0])), *(cells.get((metric, n)) for n in networks))
+            for metric in dict.fromkeys(g.metric for g in members)
+        ]
+        meaning = [f"{name}: {about.text}{_range(about)}" for name, about in info.items()]
+        parts.append(
+            folded(f"{dataset}: {probe}", table(("metric", "better", *networks), rows) + (bullets(meaning) if meaning else ""))
+        )
+    return Section("All metrics", "".join(parts))
+
+
+def _provenance(results: Results) -> Section:
+    recorded = [entry for entry in results if entry.record]
+    seconds = sum(_seconds(recorded).values())
+    lines = [f"Suite {results.name}: {len(results)} cells; computing them took {seconds:,.0f} s."]
+    for what in ("versions", "data", "threads", "device", "tmi"):
+        values = sorted({json.dumps(entry.record.get(what), sort_keys=True) for entry in recorded})
+        lines += [f"{what}: {value}" for value in values if value not in ("null", "{}")]
+    notes = sorted({f"{entry.network} on {entry.dataset}, {entry.probe}: {note}" for entry in results for note in entry.notes})
+    warned = sorted({f"{entry.probe}: {text}" for entry in recorded for text in entry.record.get("warnings", ())})
+    body = bullets(lines)
+    if notes:
+        body += folded(f"Remarks of the probes ({len(notes)})", bullets(notes))
+    if warned:
+        body += folded(f"Warnings ({len(warned)})", bullets(warned))
+    return Section("Where the numbers came from", body)
+
+
+def _seconds(recorded: Iterable[Entry]) -> dict[str, float]:
+    """What each data set, network and probe took, by its key: cells share the first two."""
+    found: dict[str, float] = {}
+    for entry in recorded:
+        keys = {**entry.record.get("keys", {}), "probe": entry.key}
+        for what, seconds in entry.record.get("seconds", {}).items():
+            found[keys.get(what) or f"{what} of {entry}"] = seconds
+    return found
+
+
+def _info(results: Results, probe: str) -> dict[str, MetricInfo]:
+    """What the metrics of a probe mean, from the first result of each network that has one."""
+    found: dict[str, MetricInfo] = {}
+    seen = set()
+    for entry in results:
+        if entry.probe == probe and entry.status == "ok" and entry.network not in seen:
+            seen.add(entry.network)
+            found |= results.load(entry).info
+    return found
+
+
+def _swept(group: Group, results: Results, kind: str) -> str:
+    shown = [f"{c}={group.swept[c]}" for c, k in results.columns.items() if k == kind and group.swept[c] is not None]
+    return f" ({', '.join(shown)})" if shown else ""
+
+
+def _network(group: Group, results: Results) -> str:
+    return f"{group.network}{_swept(group, results, 'network')}{_swept(group, results, 'probe')}"
+
+
+def _spread(group: Group) -> str:
+    if len(group.values) == 1:
+        return f"{group.mean:.4g}"
+    return f"{group.mean:.4g} ± {group.std:.2g} [{group.low:.4g}, {group.high:.4g}]"
+
+
+def _better(info: MetricInfo | None) -> str:
+    return {"higher": "↑ higher", "lower": "↓ lower"}.get((info.better if info else None) or "", "")
+
+
+def _range(info: MetricInfo) -> str:
+    if info.low is None and info.high is None:
+        return ""
+    low = "−∞" if info.low is None else f"{info.low:g}"
+    high = "∞" if info.high is None else f"{info.high:g}"
+    return f" Range {low} to {high}{' ' + info.unit if info.unit else ''}."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

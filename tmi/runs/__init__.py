@@ -1,0 +1,1 @@
+"""Runs: plan, store and engine give results."""

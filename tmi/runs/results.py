@@ -1,0 +1,210 @@
+"""Results: the rows of a run, and the way from a row to its arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tmi.errors import UnknownNameError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tmi.plugins.registry import Registry
+    from tmi.probing.result import ProbeResult
+    from tmi.store.store import Store
+
+Status = Literal["ok", "failed", "missing"]
+
+
+@dataclass
+class Entry:
+    """One cell and what became of it.
+
+    Attributes
+    ----------
+    cell : str
+        Its name, as patterns see it: ``fashion[tiles_per_class=1]/constructed/accuracy seed 0``.
+    dataset, network, probe : str
+        Labels of the suite's tables.
+    seed : int
+    swept : dict
+        Values of the swept settings, by column.
+    status : {"ok", "failed", "missing"}
+    key : str or None
+        Of the stored result; None where nothing could be kept.
+    metrics : dict of str to float
+        Empty unless the status is ok.
+    message : str
+        Why it failed.
+    cached : bool
+        Whether it was in the store already.
+    record : dict
+        Provenance.
+    notes : tuple of str
+        The probe's remarks.
+    traceback : str
+        Where it failed.
+    mistake : bool
+        Whether it failed for what was asked for (a `TmiError` of the data set or the network), and would fail again.
+    """
+
+    cell: str
+    dataset: str
+    network: str
+    probe: str
+    seed: int
+    swept: dict[str, Any]
+    status: Status
+    key: str | None
+    metrics: dict[str, float] = field(default_factory=dict)
+    message: str = ""
+    cached: bool = False
+    record: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    traceback: str = field(default="", repr=False)
+    mistake: bool = False
+    _result: ProbeResult | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return self.cell
+
+
+class Results:
+    """The outcome of a suite: one entry a cell, one row a metric.
+
+    Parameters
+    ----------
+    entries : iterable of Entry
+    store : Store or None
+        Where the arrays are.
+    name, description : str
+        Of the suite.
+    columns : mapping of str to str
+        The swept settings as columns, and whose they are: dataset, network or probe.
+    report : str or None
+        The registered report of the suite.
+    registry : Registry, optional
+        Where the suite's plug-ins are found.
+    """
+
+    def __init__(
+        self,
+        entries: Iterable[Entry],
+        store: Store | None = None,
+        *,
+        name: str = "",
+        description: str = "",
+        columns: Mapping[str, str] | None = None,
+        report: str | None = None,
+        registry: Registry | None = None,
+    ) -> None:
+        self.entries = list(entries)
+        self.store = store
+        self.name, self.description, self.report = name, description, report
+        self.columns = dict(columns or {})
+        self.registry = registry
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __repr__(self) -> str:
+        return f"Results({self.name}: {len(self)} cells, {len(self.failed)} failed)"
+
+    @property
+    def failed(self) -> list[Entry]:
+        """The entries that were tried and failed."""
+        return [entry for entry in self.entries if entry.status == "failed"]
+
+    @property
+    def missing(self) -> list[Entry]:
+        """The entries that were not tried, and that the store does not have."""
+        return [entry for entry in self.entries if entry.status == "missing"]
+
+    def select(self, **wanted: Any) -> Results:
+        """Return the entries with the given labels or swept values, as in ``select(dataset="fashion", tiles_per_class=1)``.
+
+        Raises
+        ------
+        UnknownNameError
+            For something that is no column.
+        """
+        known = ("dataset", "network", "probe", "seed", "status", *self.columns)
+        for name in wanted:
+            if name not in known:
+                raise UnknownNameError(f"column {name!r} is unknown{did_you_mean(name, known)}")
+        return Results(
+            [
+                e
+                for e in self.entries
+                if all((e.swept.get(n) if n in self.columns else getattr(e, n)) == value for n, value in wanted.items())
+            ],
+            self.store,
+            name=self.name,
+            description=self.description,
+            columns=self.columns,
+            report=self.report,
+            registry=self.registry,
+        )
+
+    def values(self, metric: str) -> list[float]:
+        """The values of a metric over all entries that have it, in order."""
+        return [entry.metrics[metric] for entry in self.entries if metric in entry.metrics]
+
+    def load(self, entry: Entry) -> ProbeResult:
+        """Return the whole result of an entry, arrays included.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is none: the cell failed, or its file is gone.
+        """
+        if entry._result is not None:
+            return entry._result
+        found = self.store.load(entry.key) if self.store is not None and entry.key else None
+        if found is None:
+            why = (
+                "its file is gone or was damaged; run the suite again" if entry.status == "ok" else entry.message or entry.status
+            )
+            raise UnknownNameError(f"{entry}: there is no result ({why})")
+        return found
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one mapping a metric, one a cell that has none: what ``--json`` writes and `to_frame` holds.
+
+        Returns
+        -------
+        list of dict
+            Columns: dataset, network, probe, seed, the swept settings, metric, value, status, key, message.
+        """
+        rows = []
+        for entry in self.entries:
+            head = {"dataset": entry.dataset, "network": entry.network, "probe": entry.probe, "seed": entry.seed}
+            head |= {column: entry.swept.get(column) for column in self.columns}
+            tail = {"status": entry.status, "key": entry.key, "message": entry.message}
+            metrics: Mapping[str, float | None] = entry.metrics or ({} if entry.status == "ok" else {"": None})
+            rows += [head | {"metric": name or None, "value": value} | tail for name, value in metrics.items()]
+        return rows
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return `rows` as a `pandas.DataFrame`; whole numbers stay whole where a column has gaps."""
+        import pandas as pd
+
+        columns = ["dataset", "network", "probe", "seed", *self.columns, "metric", "value", "status", "key", "message"]
+        frame = pd.DataFrame(self.rows(), columns=columns)
+        return frame.astype(dict.fromkeys(self.columns, "object")).astype(
+            {c: "Int64" for c in self.columns if all(v is None or type(v) is int for v in self._swept(c))}
+        )
+
+    def _swept(self, column: str) -> list[Any]:
+        return [entry.swept.get(column) for entry in self.entries]
+
+    def to_json(self, path: str | Path) -> None:
+        """Write `rows` as a JSON list of objects."""
+        Path(path).write_text(json.dumps(self.rows(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Suites: from a TOML file to a plan of cells with their keys."""

@@ -1,0 +1,84 @@
+"""A plan: the cells of a suite with the keys of their results, made without importing torch."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from tmi.errors import SuiteError
+from tmi.plugins.registry import Registry
+
+from .keys import Keys
+from .suite import Cell, Choice, Suite
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell and the keys of its data set, network and result.
+
+    Attributes
+    ----------
+    cell : Cell
+    registry : Registry
+        Where its plug-ins are found.
+    dataset_key, network_key, key : str or None
+        None where the code, or what it reads from outside, cannot be fingerprinted: then the result is computed and not kept.
+    """
+
+    cell: Cell
+    registry: Registry
+    dataset_key: str | None
+    network_key: str | None
+    key: str | None
+
+    @property
+    def keys(self) -> dict[str, str | None]:
+        """The keys by what is made on the way: ``"dataset"``, ``"network"``, ``"probe"``."""
+        return {"dataset": self.dataset_key, "network": self.network_key, "probe": self.key}
+
+    @property
+    def dataset_id(self) -> Hashable:
+        """The same for cells that share a data set."""
+        return self.dataset_key or _id(self.cell.dataset, self.cell.seed)
+
+    @property
+    def network_id(self) -> Hashable:
+        """The same for cells that share a network."""
+        return self.network_key or (self.dataset_id, _id(self.cell.network, self.cell.seed))
+
+
+def _id(choice: Choice, seed: int) -> Hashable:
+    return choice.component.name, repr(choice.params), seed
+
+
+def make_plan(suite: Suite, only: str | Iterable[str] = ()) -> list[Planned]:
+    """Return the cells of a suite with their keys.
+
+    Parameters
+    ----------
+    suite : Suite
+    only : str or iterable of str
+        Patterns over the cells' names, such as ``"fashion*/constructed/*"``; a cell that fits one of them stays. A pattern
+        without wildcards fits wherever it occurs in the name.
+
+    Raises
+    ------
+    SuiteError
+        If the patterns leave nothing, or what a data set reads from outside cannot be named.
+    """
+    patterns = [only] if isinstance(only, str) else list(only)
+    cells = [cell for cell in suite.cells if not patterns or any(_fits(cell, p) for p in patterns)]
+    if not cells:
+        names = sorted({cell.labels for cell in suite.cells})
+        raise SuiteError([f"--only {', '.join(patterns)}: fits no cell; there are: {', '.join(names)}"])
+    makers = Keys(suite.registry)
+    return [Planned(cell, suite.registry, *makers.of(cell)) for cell in cells]
+
+
+def _fits(cell: Cell, pattern: str) -> bool:
+    if not any(c in pattern for c in "*?"):
+        return pattern in str(cell) or pattern in cell.labels
+    # A bracket is one of a swept setting; a name fits with its settings and seed, or without.
+    pattern = pattern.replace("[", "[[]")
+    return any(fnmatchcase(name, pattern) for name in (str(cell), str(cell).rpartition(" seed ")[0], cell.labels))

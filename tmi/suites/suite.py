@@ -1,0 +1,99 @@
+"""A checked suite: its choices of data set, network and probe, and the cells that combine them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from tmi.plugins.component import Component
+from tmi.plugins.registry import Registry
+
+COLUMNS = ("dataset", "network", "probe", "seed", "metric", "value", "status", "key", "message")
+"""Columns that every table of results has; between ``seed`` and ``metric`` stand the swept settings."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One data set, network or probe with its settings.
+
+    Attributes
+    ----------
+    kind : {"dataset", "network", "probe"}
+    label : str
+        The name of its table in the suite.
+    component : Component
+        What the table's ``use`` names.
+    params : dict
+        All settings, defaults included.
+    swept : dict
+        Those that the table's ``sweep`` varies.
+    """
+
+    kind: str
+    label: str
+    component: Component
+    params: dict[str, Any]
+    swept: dict[str, Any]
+
+    def __str__(self) -> str:
+        swept = ",".join(f"{name}={value}" for name, value in self.swept.items())
+        return f"{self.label}[{swept}]" if swept else self.label
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One result to have: a data set, a network, a probe and a seed."""
+
+    dataset: Choice
+    network: Choice
+    probe: Choice
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.network}/{self.probe} seed {self.seed}"
+
+    @property
+    def labels(self) -> str:
+        """Data set, network and probe without their settings: ``"fashion/constructed/accuracy"``."""
+        return "/".join(choice.label for choice in self.choices)
+
+    @property
+    def choices(self) -> tuple[Choice, Choice, Choice]:
+        """Data set, network and probe."""
+        return self.dataset, self.network, self.probe
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A checked suite.
+
+    Attributes
+    ----------
+    name, description : str
+    cells : tuple of Cell
+        In the order in which they are best computed: all that shares a data set together, and in it all that shares a network.
+    report : str or None
+        The registered report that is written for it.
+    registry : Registry
+        With the suite's own plug-ins.
+    """
+
+    name: str
+    cells: tuple[Cell, ...]
+    registry: Registry
+    description: str = ""
+    report: str | None = None
+    source: str = field(default="", compare=False)
+
+    @cached_property
+    def columns(self) -> dict[str, tuple[str, str]]:
+        """The swept settings as columns of a table: column name to (kind, setting).
+
+        A column has the setting's name, or ``kind.setting`` where two kinds sweep settings of one name, or where a table of
+        results has such a column already.
+        """
+        swept = dict.fromkeys((c.kind, name) for cell in self.cells for c in cell.choices for name in c.swept)
+        names = [name for _, name in swept]
+        plain = {name for name in names if names.count(name) == 1 and name not in COLUMNS}
+        return {name if name in plain else f"{kind}.{name}": (kind, name) for kind, name in swept}

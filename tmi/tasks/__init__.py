@@ -1,0 +1,1 @@
+"""Tasks: what an image means, Definitions 3.1 to 3.6."""

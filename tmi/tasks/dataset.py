@@ -1,0 +1,61 @@
+"""Scenes and data sets: images kept as backgrounds and placements, so that every counterfactual is exact.
+
+A scene is a background, a tile and a place. Images, labels and masks follow from it, and so do "the same tile on another
+background", "the same background with the tile moved" and "the tile taken away".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tmi.errors import InputError
+from tmi.hashing import canonical
+
+from .scenes import Scenes
+from .task import TemplateTask
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A task with training and test scenes.
+
+    Attributes
+    ----------
+    task : TemplateTask
+    train, test : Scenes
+    notes : mapping
+        What a reader should know of its making, such as the source of the tiles; JSON, kept with every result.
+    name : str
+        The registered name of its generator; filled in by `tmi.generate`.
+    seed : int or None
+    params : mapping
+        The generator's settings, defaults included; filled in by `tmi.generate`.
+    """
+
+    task: TemplateTask
+    train: Scenes
+    test: Scenes
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    seed: int | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            scenes = getattr(self, part)
+            if not isinstance(scenes, Scenes):
+                raise InputError(f"{part}: expected Scenes, got {type(scenes).__name__}")
+            if scenes.task is not self.task:
+                raise InputError(f"{part}: its scenes belong to another task")
+        try:
+            canonical(dict(self.notes))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"notes: they are kept as JSON, and cannot be ({error})") from None
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name or 'unnamed'}: {self.task!r}, {len(self.train)} train, {len(self.test)} test)"

@@ -1,0 +1,298 @@
+"""Scenes: images kept as backgrounds and placements, so that every counterfactual is exact."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tmi.errors import InputError
+
+from .images import check_images
+from .task import TemplateTask
+
+if TYPE_CHECKING:
+    import torch
+
+
+Paste = Literal["rectangle", "support"]
+"""How a tile covers its background: the whole rectangle, or the pixels of its support alone."""
+
+
+NO_TILE = -1
+"""The tile index of a scene without a tile."""
+
+
+_ROUNDS = 200  # how often ambiguous images are redrawn before giving up
+
+
+class Scenes:
+    """N scenes of a task; images are rendered when first asked for.
+
+    Scenes are never changed: every counterfactual is a new `Scenes`. Tensors are shared where they can be, so do not write into
+    those that you give or get.
+
+    Parameters
+    ----------
+    task : TemplateTask
+    backgrounds : Tensor or array, float32 or float64, shape (N, C, m, n), in [0, 1]
+    tile : array_like of int, shape (N,)
+        Index into ``task.tiles``; −1 for a scene without a tile.
+    row, col : array_like of int, shape (N,)
+        Place of the tile's top left corner.
+    paste : {"rectangle", "support"}
+        Whether a tile covers its whole rectangle or its support alone.
+
+    Raises
+    ------
+    InputError
+        For bad backgrounds, unknown tiles, or places at which a tile would leave the image.
+    """
+
+    def __init__(
+        self, task: TemplateTask, backgrounds: Any, tile: Any, row: Any, col: Any, *, paste: Paste = "rectangle"
+    ) -> None:
+        import torch
+
+        if paste not in ("rectangle", "support"):
+            raise InputError(f'paste: expected "rectangle" or "support", got {paste!r}')
+        self.task = task
+        self.paste: Paste = paste
+        self.backgrounds = check_images(backgrounds, task.image_shape, "backgrounds").detach().cpu()
+        self.tile, self.row, self.col = (
+            torch.as_tensor(_whole(value, name, len(self.backgrounds)))
+            for value, name in ((tile, "tile"), (row, "row"), (col, "col"))
+        )
+        self._check_places()
+
+    def _check_places(self) -> None:
+        tile, row, col = (value.numpy() for value in (self.tile, self.row, self.col))
+        unknown = (tile < NO_TILE) | (tile >= len(self.task.tiles))
+        if unknown.any():
+            raise InputError(f"tile: {int(tile[unknown][0])} is not one of the task's {len(self.task.tiles)} tiles")
+        limits = np.array(self.task.windows)[tile]
+        limits[tile == NO_TILE] = np.iinfo(np.int64).max
+        outside = (row < 0) | (col < 0) | (row >= limits[:, 0]) | (col >= limits[:, 1])
+        if outside.any():
+            i = int(outside.argmax())
+            if tile[i] == NO_TILE:
+                raise InputError(f"scene {i}: place ({row[i]}, {col[i]}) is not in the image")
+            raise InputError(
+                f"scene {i}: tile {self.task.tile_name(int(tile[i]))} at ({row[i]}, {col[i]}) leaves the image; "
+                f"rows go to {limits[i, 0] - 1}, columns to {limits[i, 1] - 1}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.backgrounds)
+
+    def __getitem__(self, index: Any) -> Scenes:
+        """Choose scenes by number, slice, mask or list of numbers; a single number gives one scene."""
+        import torch
+
+        if isinstance(index, bool):
+            raise IndexError("scenes are chosen by number, slice, mask or list of numbers, not by one truth value")
+        if not isinstance(index, int | slice):
+            index = np.asarray(index)
+            index = index if index.size or index.dtype == bool else index.astype(np.int64)  # [] chooses none
+        chosen = torch.from_numpy(np.arange(len(self))[index].reshape(-1).copy())
+        return self._with(
+            backgrounds=self.backgrounds[chosen], tile=self.tile[chosen], row=self.row[chosen], col=self.col[chosen]
+        )
+
+    def __repr__(self) -> str:
+        return f"Scenes({len(self)} of {self.task!r}, paste={self.paste!r})"
+
+    @cached_property
+    def labels(self) -> torch.Tensor:
+        """The class of the pasted tile, int64 (N,); −1 where there is no tile.
+
+        A generated data set agrees with ``task.labels(images)`` on every image. After a change of background or place check it
+        with `unambiguous`.
+        """
+        import torch
+
+        label = torch.from_numpy(self.task.tile_class)[self.tile]
+        return torch.where(self.tile == NO_TILE, -1, label)
+
+    @cached_property
+    def images(self) -> torch.Tensor:
+        """The rendered images, shape (N, C, m, n), in the backgrounds' dtype."""
+        images = self.backgrounds.clone()
+        for index, tile in self._used_tiles():
+            covered = np.ones(tile.shape, bool) if self.paste == "rectangle" else tile.support
+            self._fill(images.numpy(), index, covered, tile.values)
+        return images
+
+    @cached_property
+    def masks(self) -> torch.Tensor:
+        """The support of the pasted tile at its place, the truth about which pixels decide. Bool (N, m, n)."""
+        import torch
+
+        masks = np.zeros((len(self), 1, *self.task.image_shape[1:]), bool)
+        for index, tile in self._used_tiles():
+            shown = tile.support.any(0, keepdims=True)
+            self._fill(masks, index, shown, shown)
+        return torch.from_numpy(masks[:, 0])
+
+    def unambiguous(self) -> torch.Tensor:
+        """Return which images belong to the class of their pasted tile and to no other, bool (N,); without a tile, to none."""
+        import torch
+
+        own = self.labels[:, None] == torch.arange(len(self.task.classes))
+        return (self.task.memberships(self.images) == own).all(1)
+
+    def with_backgrounds(self, backgrounds: Any) -> Scenes:
+        """Return the same tiles at the same places on other backgrounds.
+
+        Parameters
+        ----------
+        backgrounds : Tensor, array or float
+            Shape (N, C, m, n), or (C, m, n) for one that all share, or a number in [0, 1] for a constant one.
+
+        Returns
+        -------
+        Scenes
+
+        Raises
+        ------
+        InputError
+            For another shape, NaN, or values outside [0, 1].
+        """
+        import torch
+
+        if isinstance(backgrounds, numbers.Real):
+            backgrounds = torch.full((1, 1, 1, 1), float(backgrounds), dtype=self.backgrounds.dtype)
+        if getattr(backgrounds, "ndim", 4) == 3:
+            backgrounds = backgrounds[None]
+        backgrounds = check_images(backgrounds, what="backgrounds")
+        try:
+            backgrounds = backgrounds.expand(len(self), *self.task.image_shape)
+        except RuntimeError:
+            raise InputError(
+                f"backgrounds: expected shape {(len(self), *self.task.image_shape)}, got {tuple(backgrounds.shape)}"
+            ) from None
+        return self._with(backgrounds=backgrounds)
+
+    def moved(self, row: Any, col: Any) -> Scenes:
+        """Return the same tiles on the same backgrounds at other places.
+
+        Parameters
+        ----------
+        row, col : int or array_like of int, shape (N,)
+            The new top left corners.
+
+        Returns
+        -------
+        Scenes
+
+        Raises
+        ------
+        InputError
+            If a tile would leave the image.
+        """
+        return self._with(row=row, col=col)
+
+    def without_tiles(self) -> Scenes:
+        """Return the bare backgrounds, as scenes without a tile: labels −1, masks empty."""
+        return self._with(tile=NO_TILE)
+
+    def repeated(self, times: int) -> Scenes:
+        """Return every scene ``times`` times in a row, for one counterfactual each."""
+        import torch
+
+        return self[torch.arange(len(self)).repeat_interleave(times)]
+
+    @classmethod
+    def draw(
+        cls,
+        task: TemplateTask,
+        samples: int,
+        *,
+        rng: np.random.Generator,
+        background: Callable[[np.random.Generator, tuple[int, ...]], NDArray[Any]] | None = None,
+        paste: Paste = "rectangle",
+    ) -> Scenes:
+        """Draw scenes whose images belong to exactly one class: the others are drawn again.
+
+        Parameters
+        ----------
+        task : TemplateTask
+        samples : int
+            How many, N ≥ 0.
+        rng : numpy.random.Generator
+        background : callable, optional
+            ``(rng, (N, C, m, n)) -> float32 array`` in [0, 1]; by default uniform random pixels.
+        paste : {"rectangle", "support"}
+
+        Returns
+        -------
+        Scenes
+            The class of each is drawn uniformly, then one of its tiles, then its place. A scene that is drawn again gets all of
+            them anew, so that a class that is ambiguous more often is shown less often.
+
+        Raises
+        ------
+        InputError
+            If some images stay ambiguous however often they are redrawn: ε is too large for this background.
+        """
+        import torch
+
+        if isinstance(samples, bool) or not isinstance(samples, numbers.Integral) or samples < 0:
+            raise InputError(f"samples: expected a whole number of at least 0, got {samples!r}")
+        background = background or _uniform
+        backgrounds = np.zeros((samples, *task.image_shape), np.float32)
+        tile, row, col = (np.zeros(samples, np.int64) for _ in range(3))
+        first_tile = np.searchsorted(task.tile_class, np.arange(len(task.classes)))
+        tiles_in = np.bincount(task.tile_class)
+        windows = np.array(task.windows)
+        waiting = np.arange(samples)
+        for _ in range(_ROUNDS):
+            label = rng.integers(0, len(task.classes), len(waiting))
+            tile[waiting] = first_tile[label] + rng.integers(0, tiles_in[label])
+            row[waiting] = rng.integers(0, windows[tile[waiting], 0])
+            col[waiting] = rng.integers(0, windows[tile[waiting], 1])
+            backgrounds[waiting] = background(rng, (len(waiting), *task.image_shape))
+            drawn = cls(task, backgrounds[waiting], tile[waiting], row[waiting], col[waiting], paste=paste)
+            waiting = waiting[~drawn.unambiguous().numpy()]
+            if not len(waiting):
+                return cls(task, torch.from_numpy(backgrounds), tile, row, col, paste=paste)
+        raise InputError(
+            f"{len(waiting)} of {samples} images still show no class or several after {_ROUNDS} draws; "
+            f"use a smaller epsilon than {max(t.epsilon for t in task.tiles):g}"
+        )
+
+    def _with(self, **changed: Any) -> Scenes:
+        kept = {name: getattr(self, name) for name in ("backgrounds", "tile", "row", "col")}
+        return Scenes(self.task, **(kept | changed), paste=self.paste)
+
+    def _used_tiles(self) -> list[tuple[int, Any]]:
+        return [(int(i), self.task.tiles[int(i)]) for i in np.unique(self.tile.numpy()) if i != NO_TILE]
+
+    def _fill(self, target: NDArray[Any], index: int, covered: NDArray[np.bool_], values: NDArray[Any]) -> None:
+        """Write a tile's values into the covered pixels of every scene that shows it."""
+        scenes = np.flatnonzero(self.tile.numpy() == index)
+        channel, row, col = np.nonzero(covered)
+        target[scenes[:, None], channel, self.row.numpy()[scenes, None] + row, self.col.numpy()[scenes, None] + col] = values[
+            covered
+        ]
+
+
+def _uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return rng.random(shape, dtype=np.float32)
+
+
+def _whole(value: Any, name: str, count: int) -> NDArray[np.int64]:
+    """Return whole numbers of shape (count,), a single one repeated."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise InputError(f"{name}: expected one whole number, or {count} of them") from None
+    if array.dtype.kind not in "iu" and array.size:
+        raise InputError(f"{name}: expected whole numbers, got {array.dtype}")
+    if array.ndim > 1 or (array.ndim == 1 and len(array) != count):
+        raise InputError(f"{name}: expected one whole number, or {count} of them, got shape {array.shape}")
+    return np.broadcast_to(array, (count,)).astype(np.int64)
