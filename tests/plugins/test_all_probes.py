@@ -16,7 +16,6 @@ import torch
 import tmi
 from tests.plugins.traces import state
 from tmi.params import check, parameters, takes_seed
-from tmi.plugins.references import resolved
 from tmi.plugins.registry import installed
 
 # Fewer images, steps and atoms, so that all of it takes seconds. A probe that is not named here runs as it is.
@@ -91,7 +90,7 @@ def run(name, network, data, seed=5):
     component = installed().find("probe", name)
     values, problems = check(component.function, SMALL.get(name, {}), name)
     assert not problems
-    settings = resolved(installed(), component, values)
+    settings = installed().with_references(component, values)
     return component.function(network, data, **settings, **({"seed": seed} if takes_seed(component.function) else {}))
 
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tmi.errors import DamagedFileError, DataFileError, InputError, PluginError, StoreError, TmiError
 from tmi.hashing import digest
 from tmi.networks import train_once as trained
-from tmi.plugins.references import references
 from tmi.probing.mutation import State, first_change, state_of
 from tmi.runtime.time_limit import TimedOut, time_limit
 from tmi.stages import Stage
@@ -316,7 +315,7 @@ def _is_current(planned: Planned, stage: Stage, outcome: JobResult) -> bool:
     choices = planned.cell.choices[: 1 + list(Stage).index(stage)]
     used = [(str(choice), choice.component) for choice in choices]
     for choice in choices:
-        used += [(one.text, one.component) for one in references(planned.registry, choice.component, choice.params)]
+        used += [(one.text, one.component) for one in planned.registry.references(choice.component, choice.params)]
     changed = [name for name, component in used if not component.is_current()]
     if changed and stage == Stage.PROBE:
         outcome.remarks.append(f"{planned.cell}: the code of {changed[0]} changed meanwhile, so the result is not kept")

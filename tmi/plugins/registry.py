@@ -5,18 +5,18 @@ from __future__ import annotations
 import functools
 import numbers
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tmi import params as parameters
-from tmi.errors import InputError, PluginError, UnknownNameError, did_you_mean
+from tmi.errors import InputError, PluginError, TmiError, UnknownNameError, did_you_mean
 from tmi.probing import attribution
 
-from .component import KINDS, Component, Fault, suite_file
+from .component import KINDS, Component, Fault, Plugin, suite_file
 from .host import PluginHost, load
-from .references import Reference, resolve, resolved
+from .references import Reference, named_in, parse
 
 if TYPE_CHECKING:
     from tmi.networks.network import Network
@@ -73,12 +73,66 @@ class Registry:
         return self._host.components[kind, name]
 
     def reference(self, kind: str, given: str | Callable[..., Any]) -> Reference:
-        """Look up what a setting names; see `tmi.plugins.references.resolve`."""
+        """Look up what a setting names.
+
+        Parameters
+        ----------
+        kind : {"method", "measure"}
+        given : str or callable
+            A name, with settings in brackets or without; a function stands for itself, with its defaults.
+
+        Raises
+        ------
+        UnknownNameError
+            If nothing is registered under the name.
+        InputError
+            With every problem of its settings.
+        """
         if callable(given):
-            return resolve(self, kind, given)
+            return self._resolve(kind, given)
         if (kind, given) not in self._references:  # plans ask for the same few names thousands of times
-            self._references[kind, given] = resolve(self, kind, given)
+            self._references[kind, given] = self._resolve(kind, given)
         return self._references[kind, given]
+
+    def _resolve(self, kind: str, given: str | Callable[..., Any]) -> Reference:
+        if callable(given):
+            name = getattr(given, "__name__", type(given).__name__).replace("_", "-")
+            component = Component(kind, name, given, Plugin("<given>", "given as a function", None))
+            text, settings = name, dict[str, Any]()
+        else:
+            name, settings = parse(given)
+            component, text = self.find(kind, name), given
+        values, problems = parameters.check(component.function, settings, name, attribution.GIVEN[kind])
+        if problems:
+            raise InputError(f"{kind} {text!r}: " + "; ".join(problems))
+        return Reference(text, component, values)
+
+    def references(self, component: Component, params: Mapping[str, Any]) -> list[Reference]:
+        """Return what the settings of a component name, in the order of its parameters, in whatever order they are given."""
+        schema = parameters.parameters(component.function)
+        return [self.reference(*named) for name, parameter in schema.items() for named in named_in(parameter, params.get(name))]
+
+    def reference_problems(self, parameter: parameters.Parameter, value: Any) -> list[str]:
+        """Return what is wrong with the names in a setting; empty if nothing is, or if it names nothing."""
+        problems = []
+        for kind, given in named_in(parameter, value):
+            try:
+                if callable(given):
+                    raise InputError(f"expected the name of a {kind}, got a function: a suite is written in names")
+                self.reference(kind, given)
+            except TmiError as error:
+                problems.append(str(error))
+        return problems
+
+    def with_references(self, component: Component, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings with every name replaced by its `Reference`: what the component's function is called with."""
+        schema = parameters.parameters(component.function)
+        result = dict(params)
+        for name, parameter in schema.items():
+            references = [self.reference(*named) for named in named_in(parameter, result.get(name))]
+            if references:
+                result[name] = references if isinstance(result[name], list) else references[0]
+        return result
 
     def check(self, kind: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
         """Check settings and fill in defaults.
@@ -143,7 +197,7 @@ class Registry:
         if not isinstance(data, Dataset):
             raise InputError(f"probe {name!r}: expected a Dataset, got {type(data).__name__}")
         with fixed_seed(seed):
-            given = resolved(self, component, values)
+            given = self.with_references(component, values)
             result = component.function(network, data, **_with_seed(component, seed), **given)
         _expect(component, result, ProbeResult)
         checked: ProbeResult = result

@@ -9,7 +9,6 @@ from tmi.errors import SuiteError, TmiError
 from tmi.hashing import digest
 from tmi.plugins.component import Component
 from tmi.plugins.fingerprint import core_fingerprint, versions
-from tmi.plugins.references import references
 from tmi.plugins.registry import Registry
 
 from .suite import Cell, Choice
@@ -88,7 +87,7 @@ class Keys:
         return self._known[known]
 
     def _make(self, choice: Choice, seed: int, upstream: tuple[str | None, ...]) -> str | None:
-        named = references(self._registry, choice.component, choice.params)
+        named = self._registry.references(choice.component, choice.params)
         codes = [self._code_of(component) for component in (choice.component, *(one.component for one in named))]
         if None in codes or None in upstream:
             return None

@@ -15,7 +15,6 @@ from typing import Any
 
 from tmi import params as parameters
 from tmi.errors import InputError, SuiteError, TmiError, did_you_mean
-from tmi.plugins import references
 from tmi.plugins.component import Component, suite_file
 from tmi.plugins.registry import Registry, with_files
 
@@ -214,7 +213,7 @@ class _Reader:
         return checked
 
     def names(self, where: str, name: str, parameter: parameters.Parameter, value: Any) -> None:
-        for problem in references.problems(self.registry, parameter, value):
+        for problem in self.registry.reference_problems(parameter, value):
             self.problem(where, f"{name}: {problem}")
 
     def rules(self, key: str, choices: Mapping[str, Sequence[Choice]]) -> list[dict[str, list[Any]]]:

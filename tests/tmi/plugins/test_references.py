@@ -10,7 +10,7 @@ from tmi import InputError, PluginError, SuiteError, UnknownNameError, load_suit
 from tmi.params import Count
 from tmi.plugins.component import Plugin
 from tmi.plugins.host import PluginHost
-from tmi.plugins.references import parse, references
+from tmi.plugins.references import parse
 from tmi.plugins.registry import Registry
 from tmi.probing import attribution
 from tmi.suites.plan import make_plan
@@ -68,6 +68,13 @@ def test_parse(text, expected):
         "steep(steps=)",
         "steep(steps=x)",
         "steep(steps=1)2",
+        "steep(steps=1)(on=True)",
+        "steep(steps=1).more(on=True)",
+        "steep(steps=1)[0](on=True)",
+        "steep(steps=1, steps=2)",
+        "steep(**{'steps': 1})",
+        "steep(steps=1)  # and more",
+        "steep(steps=1\n)#)",
         "steep(steps=1",
         "a(b)(c)",
         "a(b={[]: 1})",
@@ -123,7 +130,7 @@ def test_a_function_stands_for_itself(reg):
 def test_the_order_in_which_settings_are_given_does_not_count(reg):
     """A worker is told them in another order, and must find the same key."""
     component, given = reg.find("probe", "bench"), {"method": "steep", "measures": ["share"], "other": "steep"}
-    found = [references(reg, component, dict(items)) for items in (given.items(), sorted(given.items()))]
+    found = [reg.references(component, dict(items)) for items in (given.items(), sorted(given.items()))]
     assert [one.text for one in found[0]] == [one.text for one in found[1]] == ["steep", "share"]
 
 
