@@ -182,7 +182,7 @@ def _list(done: Pruned) -> None:
     from tmi.runtime.formatting import size_text, time_text
 
     for found in done.removed:
-        click.echo(f"{found.kind:<7}  {found.key}  {size_text(found.size):>8}  {time_text(found.written)}")
+        click.echo(f"{found.noun:<7}  {found.key}  {size_text(found.size):>8}  {time_text(found.written)}")
 
 
 def _name_strange(found: Any) -> None:

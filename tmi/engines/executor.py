@@ -117,7 +117,7 @@ class Executor:
                     self._probe(planned, network, data, outcome)
 
     def _is_there(self, planned: Planned, outcome: JobResult) -> bool:
-        if planned.key is not None and self._store.has("result", planned.key):
+        if planned.key is not None and self._store.has(Stage.PROBE, planned.key):
             with _remarking(outcome):
                 outcome.stored = self._store.read(planned.key)
         return outcome.stored is not None
@@ -243,7 +243,7 @@ class Executor:
             raise _Failed(Stage.PROBE, PluginError(text))
         took = {"dataset": generated.seconds, "network": built.seconds, "probe": made.seconds}
         said = list(dict.fromkeys([*generated.warnings, *built.warnings, *made.warnings]))
-        record = record_of(planned, "result", took, network=network, notes=data.notes, warnings=said)
+        record = record_of(planned, Stage.PROBE, took, network=network, notes=data.notes, warnings=said)
         self._keep(planned, made.value, record, outcome)
 
     def _keep(self, planned: Planned, result: ProbeResult, record: dict[str, Any], outcome: JobResult) -> None:
@@ -312,7 +312,7 @@ def _remarking(outcome: JobResult) -> Iterator[None]:
 
 def _is_current(planned: Planned, stage: Stage, outcome: JobResult) -> bool:
     """Whether the code is still the one that is in the key."""
-    choices = planned.cell.choices[: 1 + list(Stage).index(stage)]
+    choices = planned.cell.choices[: len(stage.so_far)]
     used = [(str(choice), choice.component) for choice in choices]
     for choice in choices:
         used += [(one.text, one.component) for one in planned.registry.references(choice.component, choice.params)]

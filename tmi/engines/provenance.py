@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tmi._version import __version__
 from tmi.plugins import fingerprint
+from tmi.stages import Stage
 
 if TYPE_CHECKING:
     from tmi.networks.network import Network
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def record_of(
     planned: Planned,
-    kind: str,
+    stage: Stage,
     seconds: Any,
     *,
     network: Network | None = None,
@@ -35,7 +36,7 @@ def record_of(
     Parameters
     ----------
     planned : Planned
-    kind : {"dataset", "network", "result"}
+    stage : Stage
     seconds : float or mapping of str to float
         What it took.
     network : Network, optional
@@ -48,7 +49,7 @@ def record_of(
     import torch
 
     cell = planned.cell
-    choices = cell.choices[: 1 + ("dataset", "network", "result").index(kind)]
+    choices = cell.choices[: len(stage.so_far)]
     made: dict[str, Any] = {
         "tmi": __version__,
         "versions": {**fingerprint.versions(), "python": platform.python_version()},
@@ -62,7 +63,7 @@ def record_of(
         "finished": now(),
         "warnings": list(warnings),
     }
-    if kind != "dataset":
+    if stage != Stage.DATASET:
         made["keys"] = {choice.kind: planned.keys[choice.kind] for choice in choices[:-1]}
     if notes is not None:
         made["data"] = dict(notes)

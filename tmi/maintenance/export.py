@@ -20,6 +20,7 @@ from tmi.errors import InputError, StoreError
 from tmi.hashing import canonical
 from tmi.runtime.formatting import counted, shown, size_text
 from tmi.runtime.progress import track
+from tmi.stages import Stage
 from tmi.store import files
 from tmi.store.results import Stored
 from tmi.store.store import FOLDERS, Store
@@ -100,11 +101,11 @@ def export(store: Store, dest: str | Path, results: Results | None = None, *, wi
         If it cannot be written; nothing stays of it.
     """
     dest = Path(dest)
-    there = {(found.kind, found.key): found for found in take(store).files}
+    there = {(str(found.kind), found.key): found for found in take(store).files}
     _check_folder(store, dest)
     done = Exported(dest)
-    stored = _wanted(store, [key for kind, key in there if kind == "result"], results)
-    chosen = [there["result", key] for key in stored if ("result", key) in there]
+    stored = _wanted(store, [key for kind, key in there if kind == Stage.PROBE], results)
+    chosen = [there[Stage.PROBE, key] for key in stored if (Stage.PROBE, key) in there]
     if with_data:
         chosen += _sources(there, stored.values(), done)
     temporary = dest.with_name(files.temporary_name(dest.name))
@@ -115,7 +116,7 @@ def export(store: Store, dest: str | Path, results: Results | None = None, *, wi
         for found in track(chosen, "copying", len(chosen)):
             _copy(found, copied, done)
         copied.flush()
-        lost = {found.key for found in chosen if found.kind == "result"} - set(copied.keys())
+        lost = {found.key for found in chosen if found.kind == Stage.PROBE} - set(copied.keys())
         kept = {key: one for key, one in stored.items() if key not in lost}
         columns, rows = _table(kept, results)
         done.rows = len(rows)
@@ -155,7 +156,7 @@ def write_table(store: Store, path: str | Path, results: Results | None = None) 
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"export {shown(path)}: tables are written as {' or '.join(FORMATS)}")
-    keys = [found.key for found in take(store).of("result")]
+    keys = [found.key for found in take(store).of(Stage.PROBE)]
     columns, rows = _table(_wanted(store, keys, results), results)
     temporary = path.with_name(files.temporary_name(path.name))
     try:
@@ -234,7 +235,7 @@ def _copy(found: Found, to: Store, done: Exported) -> None:
         done.left_out += 1
         done.notes.append(f"{shown(found.path)}: is left out ({shown(getattr(error, 'strerror', None) or error)})")
         return
-    stamp = files.write_sealed(to.path(found.key, found.kind), data, sync=False)
+    stamp = files.write_sealed(to.path(found.key, Stage(found.kind)), data, sync=False)
     to.remember_rows([replace(row, size=stamp[0], mtime_ns=stamp[1])])
     done.counts[found.kind] += 1
     done.size += found.size

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from tmi.runtime.formatting import counted, shown, size_text, time_text
+from tmi.stages import Stage
 from tmi.store.format import VERSION
 from tmi.store.store import FOLDERS, Store
 
@@ -48,14 +49,14 @@ def info(store: Store) -> dict[str, Any]:
         trouble = trouble or store.index.trouble
         known += len(rows)
         times = [one.written for one in found]
-        kinds[kind] = {
+        kinds[kind.product] = {
             "count": len(found),
             "size": sum(one.size for one in found),
             "seconds": round(sum(row.seconds for row in rows.values()), 3),
             "oldest": time_text(min(times)) if times else None,
             "newest": time_text(max(times)) if times else None,
         }
-        if kind == "result":
+        if kind == Stage.PROBE:
             for row in rows.values():
                 for name, version in _versions(row.content).items():
                     versions.setdefault(name, Counter())[version] += 1
@@ -90,7 +91,7 @@ def lines(of: dict[str, Any]) -> list[str]:
     made = [f"store {shown(of['folder'])}: {size_text(of['size'])}, layout {of['layout']}"]
     table = [("", "files", "size", "work", "oldest", "newest")]
     for kind, folder in FOLDERS.items():
-        one = of["kinds"][kind]
+        one = of["kinds"][kind.product]
         work = spell(one["seconds"]) if one["count"] else "-"
         table.append((folder, f"{one['count']:,}", size_text(one["size"]), work, one["oldest"] or "-", one["newest"] or "-"))
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]

@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from tmi.errors import StoreError
+from tmi.stages import Stage
 from tmi.store import files
 from tmi.store import leases as claims
 from tmi.store.files import Stamp
@@ -35,7 +37,7 @@ class Found:
 
     Attributes
     ----------
-    kind : {"result", "dataset", "network", "failure", "damaged"}
+    kind : Stage or {"failure", "damaged"}
     key : str
     path : Path
     size : int
@@ -44,11 +46,16 @@ class Found:
         When it was written, in ns since 1970.
     """
 
-    kind: str
+    kind: Stage | Literal["failure", "damaged"]
     key: str
     path: Path
     size: int
     mtime_ns: int
+
+    @property
+    def noun(self) -> str:
+        """What it is, for messages."""
+        return self.kind.product if isinstance(self.kind, Stage) else self.kind
 
     @property
     def stamp(self) -> Stamp:
@@ -119,7 +126,7 @@ class Inventory:
     unreadable: list[Strange] = field(default_factory=list)
     index_size: int = 0
 
-    def of(self, kind: str) -> list[Found]:
+    def of(self, kind: Stage | str) -> list[Found]:
         """The files of a kind."""
         return [found for found in self.files if found.kind == kind]
 
@@ -177,7 +184,7 @@ def _look_into(path: Path, made: Inventory) -> None:
         _look_at_shards(path, made, made.files, kind, ".h5")
 
 
-def _look_at_shards(folder: Path, made: Inventory, to: list[Found], kind: str, ending: str) -> None:
+def _look_at_shards(folder: Path, made: Inventory, to: list[Found], kind: Stage | Literal["failure"], ending: str) -> None:
     for shard in _entries(folder, made):
         if not (len(shard.name) == 2 and set(shard.name) <= set("0123456789abcdef")):
             if not _is_temporary(shard, made):
@@ -219,7 +226,7 @@ def _entries(folder: Path, made: Inventory) -> Iterator[os.DirEntry[str]]:
         made.unreadable.append(Strange(folder, f"cannot be looked into ({error.strerror or error})"))
 
 
-def _add(to: list[Found], entry: os.DirEntry[str], kind: str, key: str) -> None:
+def _add(to: list[Found], entry: os.DirEntry[str], kind: Stage | Literal["failure", "damaged"], key: str) -> None:
     try:
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:  # a run that goes on meanwhile may put another in its place

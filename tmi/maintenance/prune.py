@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tmi.errors import InputError
 from tmi.runtime.formatting import counted, shown, size_text
+from tmi.stages import Stage
 from tmi.store.store import FOLDERS, Store
 
 from .delete import remove
@@ -18,7 +19,7 @@ from .staleness import Judge, Verdict, reasons, records
 if TYPE_CHECKING:
     from tmi.plugins.registry import Registry
 
-CHEAPEST = ("dataset", "network", "result")
+CHEAPEST = tuple(Stage)
 """In this order files make room: results answer a run without the other two, and a data set is made sooner than a network."""
 
 
@@ -101,6 +102,7 @@ def prune(
     """
     if older is None and not unreachable and max_size is None:
         raise InputError("prune: give at least one of older, unreachable and max_size")
+    kinds = [Stage(kind) for kind in kinds]
     there = take(store)
     done = Pruned(dry_run=dry_run)
     done.notes += [f"{shown(one.path)}: {one.why}" for one in there.unreadable]
@@ -112,7 +114,7 @@ def prune(
         going = mine if older is None else [found for found in mine if found.written < before]
         if unreachable:
             going = _unreachable(store, going, registry, done)
-        elif not kinds or "result" in kinds:
+        elif not kinds or Stage.PROBE in kinds:
             going += [found for found in there.failures if found.written < before and found.key not in held]
     if max_size is not None:
         if there.damaged:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tmi.errors import DamagedFileError, StoreError
+from tmi.stages import Stage
 from tmi.store import files
 from tmi.store.format import VERSION, Parts
 from tmi.store.hdf5 import from_bytes
@@ -73,19 +74,19 @@ def content_of(found: Found, data: bytes, tasks: Mapping[str, TemplateTask] | No
     try:
         header, arrays = _opened(data)
         if header["key"] != found.key:
-            raise DamagedFileError(f"it holds the {found.kind} of another key")
+            raise DamagedFileError(f"it holds the {found.noun} of another key")
         record = header["record"]
-        if found.kind == "result":
+        if found.kind == Stage.PROBE:
             result = whole(Parts(header, arrays))
             row = row_of(Stored(found.key, dict(result.metrics), record, tuple(result.notes)), found.stamp)
             return Content(header, record, arrays, row)
         task = _task(found, header, arrays, record, tasks or {})
-        return Content(header, record, arrays, row_of_other(found.kind, found.key, found.stamp, record), task)
+        return Content(header, record, arrays, row_of_other(Stage(found.kind), found.key, found.stamp, record), task)
     except (StoreError, MemoryError):
         raise
     except Exception as error:  # whatever a file of another making leads to
         text = " ".join(f"{type(error).__name__}: {error}".split())
-        raise DamagedFileError(f"it is no {found.kind} ({text})") from error
+        raise DamagedFileError(f"it is no {found.noun} ({text})") from error
 
 
 def _opened(data: bytes) -> tuple[dict[str, Any], dict[str, LabelledArray]]:

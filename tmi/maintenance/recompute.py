@@ -12,6 +12,7 @@ from tmi.errors import StoreError
 from tmi.networks import train_once as trained
 from tmi.runtime.progress import track
 from tmi.runtime.threads import limited
+from tmi.stages import Stage
 from tmi.store import files
 from tmi.store.hdf5 import from_bytes, to_bytes
 from tmi.store.results import result_bytes
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
     from tmi.probing.result import LabelledArray
 
 _SAMPLE = 8  # images on which a network is tried, as when it was kept
-_HEADERS = {"dataset": ("paste",), "network": ("origin", "layers", "restored_by", "module"), "result": ()}
+_HEADERS: dict[str, tuple[str, ...]] = {
+    Stage.DATASET: ("paste",),
+    Stage.NETWORK: ("origin", "layers", "restored_by", "module"),
+    Stage.PROBE: (),
+}
 
 
 @dataclass(frozen=True)
@@ -137,13 +142,13 @@ def _again(store: Store, registry: Registry, candidate: Candidate) -> Iterator[C
     doing = candidate.found
     try:
         data = registry.generate(dataset.component.name, seed=seed, **dataset.params)
-        found = _stored(store, "dataset", record)
+        found = _stored(store, Stage.DATASET, record)
         if found is not None:
             packed = datasets.pack(data)
             yield Compared(found, "different", "it cannot be kept any more") if packed is None else _compared(found, *packed)
         with trained.recording() as kept:
             built = registry.build(network.component.name, data, seed=seed, **network.params)
-        found = _stored(store, "network", record)
+        found = _stored(store, Stage.NETWORK, record)
         if found is not None:
             images = (data.test if len(data.test) else data.train).images[:_SAMPLE]
             packed = networks.pack(built, images, task=data.task, trained=kept)
@@ -163,14 +168,14 @@ def _compared(found: Found, header: Mapping[str, Any], arrays: Mapping[str, Labe
     except (StoreError, OSError) as error:
         return Compared(found, "failed", str(error))
     if not packed:  # by way of a file, which numbers the axes that have no labels
-        header, arrays = from_bytes(to_bytes(found.kind, header, arrays, compress=False))
+        header, arrays = from_bytes(to_bytes(Stage(found.kind), header, arrays, compress=False))
     for name in _HEADERS[found.kind]:
         if stored.header.get(name) != header.get(name):
             return Compared(found, "different", f"{name}: another one than is stored")
     return Compared(found, *compare(stored.arrays, arrays))
 
 
-def _stored(store: Store, kind: str, record: Mapping[str, Any]) -> Found | None:
+def _stored(store: Store, kind: Stage, record: Mapping[str, Any]) -> Found | None:
     key = record["keys"][kind]
     path = store.path(key, kind)
     there = files.stamp(path)

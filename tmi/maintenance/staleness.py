@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tmi.errors import SuiteError, TmiError, UnknownNameError
 from tmi.hashing import canonical
 from tmi.runtime.formatting import counted, shown
+from tmi.stages import Stage
 from tmi.store.store import Store
 from tmi.suites.keys import Keys
 from tmi.suites.suite import Choice
@@ -76,7 +77,7 @@ class Judge:
         record : mapping
             Its provenance.
         """
-        stages = STAGES[: 1 + ("dataset", "network", "result").index(kind)]
+        stages = Stage(kind).so_far
         choices: tuple[Choice, ...] = ()
         made: tuple[str, ...] = ()
         for stage in stages:

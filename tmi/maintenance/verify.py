@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tmi.errors import DamagedFileError
 from tmi.runtime.formatting import counted, shown, size_text
 from tmi.runtime.progress import track
+from tmi.stages import Stage
 from tmi.store import files
 from tmi.store.index import IndexRow
 from tmi.store.store import FOLDERS, Store
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tmi.plugins.registry import Registry
     from tmi.tasks.task import TemplateTask
 
-_ORDER = ("dataset", "network", "result")  # a network is put together with the task of its data set
+_ORDER = tuple(Stage)  # a network is put together with the task of its data set
 
 
 @dataclass
@@ -91,7 +92,7 @@ class Verified:
         made += [f"index: {shown(self.index_trouble)}"] * bool(self.index_trouble)
         words = {"different": "differs from what is computed again", "failed": "cannot be computed again"}
         made += [
-            f"{one.found.kind} {one.found.key}: {words[one.likeness]} ({shown(one.text)})"
+            f"{one.found.noun} {one.found.key}: {words[one.likeness]} ({shown(one.text)})"
             for one in self.recomputed
             if one.likeness in words
         ]
@@ -99,7 +100,7 @@ class Verified:
 
     def lines(self) -> list[str]:
         """What was checked, and what is harmless, for people."""
-        parts = [counted(self.checked[kind], kind) for kind in FOLDERS]
+        parts = [counted(self.checked[kind], kind.product) for kind in FOLDERS]
         made = [f"checked {', '.join(parts)}, {size_text(self.size)}: {len(self.damaged)} damaged"]
         index = [f"{counted(self.unknown, 'file')} not in it"] * bool(self.unknown)
         index += [f"{counted(self.gone, 'row')} of files that are gone or changed"] * bool(self.gone)
@@ -109,7 +110,7 @@ class Verified:
             f"computed again {len(self.recomputed)}: {counts['equal']} equal bit for bit, {counts['close']} agree to {CLOSE:g} "
             f"(relative), {counts['different']} differ, {counts['failed']} failed"
         )
-        made += [f"close: {one.found.kind} {one.found.key}: {one.text}" for one in self.recomputed if one.likeness == "close"]
+        made += [f"close: {one.found.noun} {one.found.key}: {one.text}" for one in self.recomputed if one.likeness == "close"]
         made += [f"not comparable: {line}" for line in self.not_comparable]
         if self.passed_over:
             made.append(f"{counted(self.passed_over, 'result')} would take too long to compute again; --seconds allows more")
@@ -204,7 +205,7 @@ def _check_files(there: Inventory, made: Verified, seen: _Seen, judge: Judge) ->
         seen.rows[found.kind][found.key] = content.row
         if content.task is not None:
             tasks[found.key] = content.task
-        if found.kind == "result":
+        if found.kind == Stage.PROBE:
             _judge(found, content, seen, judge)
 
 
@@ -245,7 +246,7 @@ def _repair(store: Store, made: Verified, seen: _Seen) -> None:
         if files.stamp(found.path) != found.stamp:
             continue  # a run put another in its place meanwhile
         made.done.append(f"{shown(found.path.name)}: {shown(files.set_aside(found.path, damaged))}")
-        store.index.remove(found.kind, [found.key])
+        store.index.remove(Stage(found.kind), [found.key])
         seen.rows[found.kind].pop(found.key, None)
     there = take(store)  # anew, for a run may have taken over a claim since
     removed = 0

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from tmi.hashing import canonical
+from tmi.stages import Stage
 
 if TYPE_CHECKING:
     from tmi.store.index import Cost
     from tmi.suites.plan import Planned
     from tmi.suites.suite import Choice
-
-_KINDS = {"dataset": "dataset", "network": "network", "probe": "result"}  # in a suite: in the store
 
 
 class Expected(NamedTuple):
@@ -110,7 +109,7 @@ class Costs:
         return self._known[id(choice)][1]
 
     def _look_up(self, choice: Choice) -> Expected | None:
-        kind, name = _KINDS[choice.kind], choice.component.name
+        kind, name = choice.kind, choice.component.name
         try:
             exact = self._exact.get((kind, name, canonical(choice.params)))
         except (TypeError, ValueError):  # settings that are no JSON; such a result is not kept
@@ -281,7 +280,7 @@ class TimeLeft:
         if not self._count:
             return 0.0
         means: dict[str, float] = {}
-        for kind in _KINDS:
+        for kind in Stage:
             of = [component for component in self._components.values() if component.kind == kind]
             count = sum(component.count for component in of)
             if count:

@@ -74,7 +74,7 @@ def shown(name: object) -> str:
 
 def counted(count: int, what: str) -> str:
     """Write ``"1 result"``, ``"2 results"``."""
-    word = {"dataset": "data set"}.get(what, what)
+    word = {"dataset": "data set", "probe": "result"}.get(what, what)
     return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tmi.errors import DamagedFileError, StoreError
 from tmi.probing.result import LabelledArray
+from tmi.stages import Stage
 
 from .files import read_sealed
 
@@ -33,7 +34,7 @@ def headed(key: str, header: Mapping[str, Any]) -> dict[str, Any]:
     return {"version": VERSION, "key": key, **header}
 
 
-def read_parts(path: Path, key: str | None, kind: str, names: Sequence[str] | None = None) -> Parts:
+def read_parts(path: Path, key: str | None, kind: Stage, names: Sequence[str] | None = None) -> Parts:
     """Read a file.
 
     Parameters
@@ -41,7 +42,7 @@ def read_parts(path: Path, key: str | None, kind: str, names: Sequence[str] | No
     path : Path
     key : str or None
         That it must have; None for any.
-    kind : {"result", "dataset", "network"}
+    kind : Stage
     names : sequence of str, optional
         Only these arrays.
 
@@ -65,7 +66,7 @@ def read_parts(path: Path, key: str | None, kind: str, names: Sequence[str] | No
         if header["version"] > VERSION:
             raise StoreError(f"{path}: was written by a newer tmi (layout {header['version']}, this one reads {VERSION})")
         if key not in (None, header["key"]):
-            raise DamagedFileError(f"it holds the {kind} of another key")
+            raise DamagedFileError(f"it holds the {kind.product} of another key")
         return Parts(header, arrays)
 
 

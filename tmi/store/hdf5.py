@@ -12,6 +12,7 @@ from typing import Any
 
 from tmi.hashing import canonical
 from tmi.probing.result import LabelledArray
+from tmi.stages import Stage
 
 _SMALL = 4096  # bytes below which compression only costs
 _SMALL_WORDS = 1_000_000  # bytes
@@ -20,13 +21,13 @@ _DEFLATE = 1100  # bytes that one byte of gzip becomes at most, and a little mor
 Arrays = Mapping[str, LabelledArray]
 
 
-def to_bytes(kind: str, header: Mapping[str, Any], arrays: Arrays, *, compress: bool = True) -> bytes:
+def to_bytes(kind: Stage, header: Mapping[str, Any], arrays: Arrays, *, compress: bool = True) -> bytes:
     """Return a file.
 
     Parameters
     ----------
-    kind : str
-        What it is, for readers: ``"result"``, …
+    kind : Stage
+        What it is; readers see what the stage makes.
     header : mapping
         JSON.
     arrays : mapping of str to LabelledArray
@@ -49,7 +50,7 @@ def to_bytes(kind: str, header: Mapping[str, Any], arrays: Arrays, *, compress: 
     made = io.BytesIO()
     # v110 halves small files; track_order keeps the arrays in the order in which they were given.
     with h5py.File(made, "w", libver=("v110", "v110"), track_order=True) as file:
-        file.attrs["format"] = f"tmi {kind}"
+        file.attrs["format"] = f"tmi {kind.product}"
         file["header"] = canonical(dict(header))  # not an attribute: those end at 64 kB
         for name, array in contents.items():
             _write_array(file, name, array, compress=compress)

@@ -78,7 +78,7 @@ class IndexRow:
 
     Attributes
     ----------
-    kind : {"result", "dataset", "network"}
+    kind : {"dataset", "network", "probe"}
     key : str
         64 hexadecimal digits.
     size : int

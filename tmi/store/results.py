@@ -11,6 +11,7 @@ import msgspec
 
 from tmi.hashing import canonical
 from tmi.probing.result import LabelledArray, MetricInfo, ProbeResult
+from tmi.stages import Stage
 
 from .files import Stamp
 from .format import Parts, believing, headed
@@ -62,7 +63,7 @@ def result_bytes(key: str, result: ProbeResult, record: Mapping[str, Any]) -> by
         **result.arrays,
         "metrics": LabelledArray(("metric",), np.array(list(result.metrics.values()), float)),
     }
-    return to_bytes("result", headed(key, header), arrays)
+    return to_bytes(Stage.PROBE, headed(key, header), arrays)
 
 
 def result_of(data: bytes) -> ProbeResult:
@@ -109,11 +110,11 @@ def row_of(stored: Stored, stamp: Stamp) -> IndexRow:
     content = canonical({"metrics": pairs, "record": stored.record, "notes": list(stored.notes)})
     seconds = float(stored.record.get("seconds", {}).get("probe", 0.0))
     return IndexRow(
-        "result", stored.key, *stamp, *component_of(stored.record.get("probe", {})), seconds, finished(stored.record), content
+        Stage.PROBE, stored.key, *stamp, *component_of(stored.record.get("probe", {})), seconds, finished(stored.record), content
     )
 
 
-def row_of_other(kind: str, key: str, stamp: Stamp, record: Mapping[str, Any]) -> IndexRow:
+def row_of_other(kind: Stage, key: str, stamp: Stamp, record: Mapping[str, Any]) -> IndexRow:
     """Return what the index says of a data set or a network."""
     seconds = float(record.get("seconds", 0.0))
     return IndexRow(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tmi.errors import DamagedFileError, InputError, StoreError
 from tmi.probing.result import ProbeResult
+from tmi.stages import Stage
 
 from . import files
 from . import leases as claims
@@ -57,7 +58,7 @@ T = TypeVar("T")
 DEFAULT = "tmi-store"
 """Where results go if neither an argument nor the variable ``TMI_STORE`` says otherwise."""
 
-FOLDERS = {"result": "results", "dataset": "datasets", "network": "networks"}
+FOLDERS = {Stage.PROBE: "results", Stage.DATASET: "datasets", Stage.NETWORK: "networks"}
 """The kinds of file, and the folder of each."""
 
 
@@ -117,27 +118,27 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self.folder)!r})"
 
-    def path(self, key: str, kind: str = "result") -> Path:
+    def path(self, key: str, kind: Stage | str = Stage.PROBE) -> Path:
         """Where the file of a key is kept.
 
         Parameters
         ----------
         key : str
-        kind : {"result", "dataset", "network"}
+        kind : Stage or {"result", "dataset", "network"}
         """
         check_key(key)
-        return self.folder / FOLDERS[kind] / key[:2] / f"{key}.h5"
+        return self.folder / FOLDERS[Stage(kind)] / key[:2] / f"{key}.h5"
 
     def __contains__(self, key: str) -> bool:
-        return self.has("result", key)
+        return self.has(Stage.PROBE, key)
 
-    def has(self, kind: str, key: str | None) -> bool:
+    def has(self, kind: Stage | str, key: str | None) -> bool:
         """Whether there is a file of this kind and key; it may still turn out to be damaged."""
         return key is not None and self.path(key, kind).is_file()
 
-    def keys(self, kind: str = "result") -> Iterator[str]:
+    def keys(self, kind: Stage | str = Stage.PROBE) -> Iterator[str]:
         """The keys of all files of a kind, sorted."""
-        for path in sorted((self.folder / FOLDERS[kind]).glob("??/*.h5")):
+        for path in sorted((self.folder / FOLDERS[Stage(kind)]).glob("??/*.h5")):
             if is_key(path.stem):
                 yield path.stem
 
@@ -176,7 +177,7 @@ class Store:
         StoreError
             If the file cannot be read for want of permission, or was written by a newer tmi.
         """
-        return self._guarded("result", key, metrics_of, ("metric", "metrics"))
+        return self._guarded(Stage.PROBE, key, metrics_of, ("metric", "metrics"))
 
     def read_all(self, keys: Iterable[str]) -> dict[str, Stored]:
         """Read the metrics and the provenance of many results: from the index where it knows the file, else from the file.
@@ -196,13 +197,13 @@ class Store:
             As for `read`.
         """
         stamps: dict[str, Stamp] = {}
-        folder = str(self.folder / FOLDERS["result"])
+        folder = str(self.folder / FOLDERS[Stage.PROBE])
         for key in dict.fromkeys(keys):
             check_key(key)
             found = files.stamp(f"{folder}/{key[:2]}/{key}.h5")  # put together by hand: a Path takes as long as the rest
             if found is not None:
                 stamps[key] = found
-        rows = self.index.read("result", stamps) if stamps else {}
+        rows = self.index.read(Stage.PROBE, stamps) if stamps else {}
         result = {}
         for key, seen in stamps.items():
             stored = from_row(rows[key]) if key in rows else None
@@ -236,7 +237,7 @@ class Store:
 
     def load(self, key: str) -> ProbeResult | None:
         """Read a whole result, or None where there is none; see `read`."""
-        return self._guarded("result", key, whole)
+        return self._guarded(Stage.PROBE, key, whole)
 
     def write(self, key: str, result: ProbeResult, record: Mapping[str, Any]) -> Stamp:
         """Keep a result.
@@ -260,7 +261,7 @@ class Store:
         StoreError
             If it cannot be written: no permission, or no space. What was there before stays.
         """
-        stamp = self._write("result", key, lambda: result_bytes(key, result, record))
+        stamp = self._write(Stage.PROBE, key, lambda: result_bytes(key, result, record))
         self.remember(Stored(key, dict(result.metrics), dict(record), tuple(result.notes)), stamp)
         return stamp
 
@@ -273,7 +274,7 @@ class Store:
         def made(parts: Parts) -> tuple[Dataset, dict[str, Any]]:
             return unpack(parts.header, parts.arrays), parts.header["record"]
 
-        return self._guarded("dataset", key, made)
+        return self._guarded(Stage.DATASET, key, made)
 
     def write_dataset(self, key: str, data: Dataset, record: Mapping[str, Any]) -> bool:
         """Keep a data set, and return whether it can be: one of a class of its own cannot be restored exactly.
@@ -290,7 +291,7 @@ class Store:
             return False
         header, arrays = packed
         # Backgrounds are mostly random: compression would take long for little. It is made again if a power cut takes it.
-        self._write_other("dataset", key, {**header, "record": dict(record)}, arrays)
+        self._write_other(Stage.DATASET, key, {**header, "record": dict(record)}, arrays)
         return True
 
     def load_network(self, key: str, task: TemplateTask) -> StoredNetwork | None:
@@ -308,7 +309,7 @@ class Store:
             network = networks.unpack(parts.header, parts.arrays, task)
             return StoredNetwork(network, networks.trained_of(parts.header, parts.arrays), parts.header["record"])
 
-        return self._guarded("network", key, made)
+        return self._guarded(Stage.NETWORK, key, made)
 
     def write_network(
         self, key: str, network: Network, images: torch.Tensor, task: TemplateTask, trained: Trained, record: Mapping[str, Any]
@@ -338,41 +339,41 @@ class Store:
         if packed is None:
             return False
         header, arrays = packed
-        self._write_other("network", key, {**header, "record": dict(record)}, arrays)
+        self._write_other(Stage.NETWORK, key, {**header, "record": dict(record)}, arrays)
         return bool(header["restored_by"] == "file")
 
     # Files.
 
-    def set_aside(self, kind: str, key: str, why: str, *, stacklevel: int = 3) -> None:
+    def set_aside(self, kind: Stage, key: str, why: str, *, stacklevel: int = 3) -> None:
         """Move a damaged file to the folder ``damaged``, with a warning."""
         path = self.path(key, kind)
         aside = files.set_aside(path, self.folder / "damaged")
         self.index.remove(kind, [key])
         warnings.warn(f"store: {path.name} is damaged ({why}); {aside}; it will be computed again", stacklevel=stacklevel)
 
-    def _write_other(self, kind: str, key: str, header: Mapping[str, Any], arrays: Arrays) -> None:
+    def _write_other(self, kind: Stage, key: str, header: Mapping[str, Any], arrays: Arrays) -> None:
         from .hdf5 import to_bytes
 
         stamp = self._write(kind, key, lambda: to_bytes(kind, headed(key, header), arrays, compress=False), sync=False)
         self._wait(row_of_other(kind, key, stamp, header["record"]))
 
-    def _write(self, kind: str, key: str, make: Callable[[], bytes], *, sync: bool = True) -> Stamp:
+    def _write(self, kind: Stage, key: str, make: Callable[[], bytes], *, sync: bool = True) -> Stamp:
         path = self.path(key, kind)
         try:
             data = make()
         except (ValueError, TypeError) as error:
-            raise InputError(f"the {kind} cannot be kept: {error}") from error
+            raise InputError(f"the {kind.product} cannot be kept: {error}") from error
         try:
             return files.write_sealed(path, data, sync=sync)
         except OSError as error:
-            raise StoreError(f"store {self.folder}: cannot keep a {kind} ({error.strerror or error})") from error
+            raise StoreError(f"store {self.folder}: cannot keep a {kind.product} ({error.strerror or error})") from error
 
     def _wait(self, row: IndexRow) -> None:
         self._waiting.append(row)
         if len(self._waiting) >= 500:
             self.flush()
 
-    def _guarded(self, kind: str, key: str, use: Callable[[Parts], T], names: tuple[str, ...] | None = None) -> T | None:
+    def _guarded(self, kind: Stage, key: str, use: Callable[[Parts], T], names: tuple[str, ...] | None = None) -> T | None:
         """Read a file and make something of it; a damaged one is set aside."""
         path = self.path(key, kind)
         try:
@@ -407,7 +408,7 @@ def read_result(path: str | Path) -> ProbeResult:
         If it is missing or cannot be read, or was written by a newer tmi.
     """
     try:
-        return whole(read_parts(Path(path), None, "result"))
+        return whole(read_parts(Path(path), None, Stage.PROBE))
     except DamagedFileError as error:
         raise DamagedFileError(f"{path}: {error}") from error
     except OSError as error:

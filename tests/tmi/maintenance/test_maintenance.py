@@ -66,7 +66,7 @@ def paths(store: Store, kind: str) -> list[Path]:
 
 
 def metrics_of(store: Store) -> dict[str, dict[str, float]]:
-    return {path.stem: store.read(path.stem).metrics for path in paths(store, "result")}
+    return {path.stem: store.read(path.stem).metrics for path in paths(store, "probe")}
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -187,7 +187,7 @@ class TestInfo:
         assert found["strange"] == {}
 
     def test_index(self, store):
-        paths(store, "result")[0].unlink()
+        paths(store, "probe")[0].unlink()
         assert info(store)["index"]["gone"] == 1
         store.index.path.unlink()
         assert info(store)["index"] == {"size": 0, "rows": 0, "unknown": 8, "gone": 0, "trouble": ""}
@@ -209,7 +209,7 @@ class TestInfo:
             info(Store(tmp_path))
 
     def test_unreadable_folder(self, store, monkeypatch):
-        locked = paths(store, "result")[0].parent
+        locked = paths(store, "probe")[0].parent
         scandir = os.scandir
 
         def refuse(path):
@@ -238,7 +238,7 @@ def leave_behind(store: Store) -> None:
     import socket
 
     gone = 2**22 + 1  # above the kernel's limit
-    folder = paths(store, "result")[0].parent
+    folder = paths(store, "probe")[0].parent
     (folder / f".{'b' * 64}.{socket.gethostname()}.{gone}.0123abcd.tmp").write_bytes(b"half")
     (store.folder / "claims").mkdir(exist_ok=True)
     left = {"run": "r", "host": socket.gethostname(), "pid": gone, "ended": []}
@@ -251,15 +251,15 @@ class TestVerify:
         found = verify(store, registry=registry)
         assert found.ok, found.problems()
         assert found.problems() == []
-        assert dict(found.checked) == {"dataset": 3, "network": 3, "result": 3}
+        assert dict(found.checked) == {"dataset": 3, "network": 3, "probe": 3}
         assert found.size == sum(path.stat().st_size for kind in stores.FOLDERS for path in paths(store, kind))
         assert [one.likeness for one in found.recomputed] == ["equal"] * 9
-        assert sorted(one.found.kind for one in found.recomputed) == sorted(["dataset", "network", "result"] * 3)
+        assert sorted(one.found.kind for one in found.recomputed) == sorted(["dataset", "network", "probe"] * 3)
         assert (found.unknown, found.gone, found.wrong_rows, found.not_comparable) == (0, 0, [], [])
         assert any("9 equal bit for bit, 0 agree to 1e-05 (relative), 0 differ" in line for line in found.lines())
         assert everything(store.folder) == before
 
-    @pytest.mark.parametrize("kind", ["result", "dataset", "network"])
+    @pytest.mark.parametrize("kind", ["probe", "dataset", "network"])
     @pytest.mark.parametrize("how", ["flipped", "cut", "empty", "foreign", "renamed", "other kind"])
     def test_damage_and_repair(self, store, registry, kind, how):
         path, other = paths(store, kind)[:2]
@@ -274,7 +274,7 @@ class TestVerify:
         elif how == "renamed":
             shutil.copyfile(other, path)
         else:
-            another = {"result": "dataset", "dataset": "network", "network": "result"}[kind]
+            another = {"probe": "dataset", "dataset": "network", "network": "probe"}[kind]
             shutil.copyfile(paths(store, another)[0], path)
             edit(path, lambda header: header.update(key=path.stem))
         found = verify(store, registry=registry, sample=0)
@@ -306,7 +306,7 @@ class TestVerify:
         assert verify(store, registry=registry).ok
 
     def test_a_record_that_is_none(self, store, registry):
-        path = paths(store, "result")[0]
+        path = paths(store, "probe")[0]
         edit(path, lambda header: header.update(record=["x"]))
         found = verify(store, registry=registry, sample=0)
         assert [why.startswith("it is no result (") for _, why in found.damaged] == [True]
@@ -341,7 +341,7 @@ class TestVerify:
         assert (after.left_behind, after.done) == (0, [])
 
     def test_a_running_run_is_left_alone(self, store, registry):
-        mine = paths(store, "result")[0].with_name(stores.files.temporary_name("d" * 64))
+        mine = paths(store, "probe")[0].with_name(stores.files.temporary_name("d" * 64))
         mine.write_bytes(b"half")
         with claim(store, "d" * 64):
             found = verify(store, registry=registry, sample=0, repair=True)
@@ -351,7 +351,7 @@ class TestVerify:
 
     def test_index(self, store, registry):
         key = next(store.keys())
-        (row,) = store.index.read("result", {key: stores.files.stamp(store.path(key))}).values()
+        (row,) = store.index.read("probe", {key: stores.files.stamp(store.path(key))}).values()
         content = json.loads(row.content)
         content["metrics"][0][1] += 1.0
         store.index.add([replace(row, content=tmi.hashing.canonical(content))])  # whoever wrote this knew the seal
@@ -485,7 +485,7 @@ class TestVerify:
 
 
 def candidate(index: int, seconds: float) -> again.Candidate:
-    found = inventory.Found("result", f"{index:064x}", Path("x"), 1, 1)
+    found = inventory.Found("probe", f"{index:064x}", Path("x"), 1, 1)
     return again.Candidate(found, {"seconds": {"probe": seconds, "odd": "?"}}, ())
 
 
@@ -556,7 +556,7 @@ def age(path: Path, days: float) -> None:
 class TestPrune:
     def test_it_needs_a_criterion(self, store):
         with pytest.raises(InputError, match="at least one of older, unreachable and max_size"):
-            prune(store, kinds=["result"])
+            prune(store, kinds=["probe"])
 
     def test_older(self, store):
         old = [paths(store, kind)[0] for kind in stores.FOLDERS]
@@ -578,7 +578,7 @@ class TestPrune:
         assert left["failures"] == 2
         assert (left["index"]["gone"], left["index"]["rows"] + left["index"]["unknown"]) == (0, 6)
 
-    @pytest.mark.parametrize("kinds", [["dataset"], ["network", "result"]])
+    @pytest.mark.parametrize("kinds", [["dataset"], ["network", "probe"]])
     def test_kinds(self, store, kinds):
         for kind in stores.FOLDERS:
             for path in paths(store, kind):
@@ -599,9 +599,9 @@ class TestPrune:
         assert len(prune(store, older=DAY).removed) == 1
 
     def test_max_size(self, store):
-        ages = {"dataset": [1, 3, 2], "network": [9, 8, 7], "result": [50, 60, 70]}
+        ages = {"dataset": [1, 3, 2], "network": [9, 8, 7], "probe": [50, 60, 70]}
         order = []
-        for kind in ("dataset", "network", "result"):
+        for kind in ("dataset", "network", "probe"):
             for path, days in zip(paths(store, kind), ages[kind], strict=True):
                 age(path, days)
             order += [path for _, path in sorted(zip(ages[kind], paths(store, kind), strict=True), reverse=True)]
@@ -617,12 +617,12 @@ class TestPrune:
         assert info(store)["index"]["rows"] == 5
 
     def test_max_size_comes_after_the_others(self, store, registry):
-        result = paths(store, "result")[0]
+        result = paths(store, "probe")[0]
         age(result, 40)
         total = sum(path.stat().st_size for kind in stores.FOLDERS for path in paths(store, kind))
         assert [found.path for found in prune(store, older=30 * DAY, max_size=total, dry_run=True).removed] == [result]
         done = prune(store, older=30 * DAY, max_size=total - result.stat().st_size - 1, dry_run=True)
-        assert [found.kind for found in done.removed] == ["result", "dataset"]
+        assert [found.kind for found in done.removed] == ["probe", "dataset"]
 
     def test_everything_reachable_stays(self, store, registry):
         done = prune(store, unreachable=True, registry=registry)
@@ -642,7 +642,7 @@ class TestPrune:
     def test_without_an_index(self, store, registry, monkeypatch):
         store.index.path.unlink()
         assert prune(store, unreachable=True, registry=registry, dry_run=True).removed == []
-        flip(paths(store, "result")[0])
+        flip(paths(store, "probe")[0])
         done = prune(store, unreachable=True, registry=registry, dry_run=True)
         assert done.notes == ["left alone: 1 result: cannot be read; tmi store verify says why"]
         monkeypatch.setattr("tmi.suites.keys.versions", lambda: {"torch": "99"})
@@ -664,9 +664,9 @@ class TestPrune:
         assert prune(store, unreachable=True, registry=with_files(toys.plugin(same))).notes == []  # the same, elsewhere
 
     def test_unknown_names(self, store, registry):
-        for path in paths(store, "result"):
+        for path in paths(store, "probe"):
             edit(path, rename_probe)
-        assert [found.kind for found in prune(store, unreachable=True, registry=registry).removed] == ["result"] * 3
+        assert [found.kind for found in prune(store, unreachable=True, registry=registry).removed] == ["probe"] * 3
 
     def test_a_file_without_a_record(self, store, registry):
         store.write("e" * 64, ProbeResult({"a": 1}), {"seed": 3})
@@ -682,8 +682,8 @@ class TestPrune:
         assert metrics_of(store) == metrics
 
     def test_a_file_that_was_replaced_meanwhile_stays(self, store):
-        path = paths(store, "result")[0]
-        found = inventory.Found("result", path.stem, path, *stores.files.stamp(path))
+        path = paths(store, "probe")[0]
+        found = inventory.Found("probe", path.stem, path, *stores.files.stamp(path))
         os.utime(path, ns=(1, found.mtime_ns + 1))
         assert not removal.remove(store, found)
         assert path.exists()
@@ -691,8 +691,8 @@ class TestPrune:
         assert not removal.remove(store, found)
 
     def test_a_folder_that_became_a_link_meanwhile(self, store, tmp_path):
-        path = paths(store, "result")[0]
-        found = inventory.Found("result", path.stem, path, *stores.files.stamp(path))
+        path = paths(store, "probe")[0]
+        found = inventory.Found("probe", path.stem, path, *stores.files.stamp(path))
         path.parent.rename(tmp_path / "elsewhere")
         path.parent.symlink_to(tmp_path / "elsewhere")
         with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
@@ -755,7 +755,7 @@ class TestStrange:
         """What a hostile store may hold: links to a folder outside, foreign files, a pipe, odd names."""
         outside = tmp_path / "outside"
         (outside / "ab").mkdir(parents=True)
-        result = paths(store, "result")[0]
+        result = paths(store, "probe")[0]
         shutil.copyfile(result, outside / "ab" / f"{'ab' * 32}.h5")
         shutil.copyfile(result, outside / ("c" * 64))
         (outside / "thesis.tex").write_text("years of work")
@@ -793,7 +793,7 @@ class TestStrange:
         assert f"{store.folder / 'damaged'}: is a symbolic link, so nothing is set aside" in checked.done
         assert len(checked.strange) == 11
         done = prune(store, max_size=0)
-        assert sorted(one.kind for one in done.removed) == ["dataset"] * 3 + ["result"] * 3
+        assert sorted(one.kind for one in done.removed) == ["dataset"] * 3 + ["probe"] * 3
         assert everything(outside) == before
         assert (store.folder / "thesis").is_dir()
         assert (store.folder / "results" / "notes\x1b[2J\n.txt").exists()
@@ -809,10 +809,10 @@ class TestExport:
         before = everything(store.folder)
         done = export(store, tmp_path / "out")
         out = Store(tmp_path / "out")
-        assert dict(done.counts) == {"result": 3}
+        assert dict(done.counts) == {"probe": 3}
         assert (done.rows, done.notes) == (6, [])
-        assert {path.name: path.read_bytes() for path in paths(out, "result")} == {
-            path.name: path.read_bytes() for path in paths(store, "result")
+        assert {path.name: path.read_bytes() for path in paths(out, "probe")} == {
+            path.name: path.read_bytes() for path in paths(store, "probe")
         }
         assert list(out.keys("dataset")) == []
         rows = list(csv.DictReader((out.folder / "results.csv").open(encoding="utf-8")))
@@ -832,7 +832,7 @@ class TestExport:
     def test_it_answers_a_run(self, made, store, registry, tmp_path):
         (tmp_path / "out").mkdir()  # an empty folder will do
         done = export(store, tmp_path / "out", with_data=True)
-        assert dict(done.counts) == {"result": 3, "dataset": 3, "network": 3}
+        assert dict(done.counts) == {"probe": 3, "dataset": 3, "network": 3}
         assert all(entry.cached for entry in tmi.run(made / "suite.toml", tmp_path / "out", only="p"))
         checked = verify(Store(tmp_path / "out"), registry=registry)
         assert [one.likeness for one in checked.recomputed] == ["equal"] * 9
@@ -840,7 +840,7 @@ class TestExport:
     def test_a_suite(self, made, store, tmp_path):
         results = collect(made / "suite.toml", store, only="d/n/p seed 1")
         done = export(store, tmp_path / "out", results, with_data=True)
-        assert dict(done.counts) == {"result": 1, "dataset": 1, "network": 1}
+        assert dict(done.counts) == {"probe": 1, "dataset": 1, "network": 1}
         import pandas as pd
 
         frame = pd.read_csv(tmp_path / "out" / "results.csv", keep_default_na=False)
@@ -892,12 +892,12 @@ class TestExport:
         assert not (tmp_path / "out").exists()
 
     def test_what_is_damaged_is_left_out(self, store, tmp_path):
-        path = paths(store, "result")[0]
+        path = paths(store, "probe")[0]
         stamp = path.stat()
         flip(path)
         os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # the index still believes in it
         done = export(store, tmp_path / "out")
-        assert dict(done.counts) == {"result": 2}
+        assert dict(done.counts) == {"probe": 2}
         assert done.rows == 4
         assert done.notes == [f"{path}: is left out (its bytes are not those that were written)"]
         assert path.stem not in (tmp_path / "out" / "results.csv").read_text()
@@ -905,7 +905,7 @@ class TestExport:
     def test_data_sets_that_are_gone(self, store, tmp_path):
         prune(store, max_size=0, kinds=["dataset"])
         done = export(store, tmp_path / "out", with_data=True)
-        assert dict(done.counts) == {"result": 3, "network": 3}
+        assert dict(done.counts) == {"probe": 3, "network": 3}
         assert done.notes == ["3 data sets not in the store; a run makes them again"]
 
     def test_a_full_disk(self, store, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import tmi
 from tmi import DamagedFileError, InputError
 from tmi.networks.train_once import Trained, recording, weights
 from tmi.runtime.seeds import fixed_seed
+from tmi.stages import Stage
 from tmi.store.hdf5 import from_bytes, to_bytes
 from tmi.store.networks import difference, pack, trained_of, unpack
 
@@ -75,7 +76,7 @@ def recorded(data, **settings):
 
 
 def through_file(network, kept, images):
-    return from_bytes(to_bytes("network", *pack(network, images, trained=kept)))
+    return from_bytes(to_bytes(Stage("network"), *pack(network, images, trained=kept)))
 
 
 def test_without_a_store_it_trains(data):

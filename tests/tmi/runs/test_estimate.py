@@ -15,7 +15,7 @@ from tmi.store.index import Cost
 from tmi.suites.plan import Planned
 from tmi.suites.suite import Cell, Choice
 
-KINDS = {"dataset": "dataset", "network": "network", "probe": "result"}
+KINDS = {"dataset": "dataset", "network": "network", "probe": "probe"}
 
 
 def choice(kind, name, **params):
@@ -42,13 +42,13 @@ D, N, P, Q = choice("dataset", "d"), choice("network", "n"), choice("probe", "p"
 RECORDED = [
     cost("dataset", "d", 10, 100),
     cost("network", "n", 60, 1000),
-    cost("result", "p", 1, 10),
-    cost("result", "q", 5, 20),
+    cost("probe", "p", 1, 10),
+    cost("probe", "q", 5, 20),
 ]
 
 
 def test_the_nearest_record_counts():
-    costs = Costs([cost("result", "p", 2, 20, 1, k=1), cost("result", "p", 5, 50, 3, k=2), cost("network", "p", 99)])
+    costs = Costs([cost("probe", "p", 2, 20, 1, k=1), cost("probe", "p", 5, 50, 3, k=2), cost("network", "p", 99)])
     assert costs.of(choice("probe", "p", k=1)) == Expected(2, 20)
     assert costs.of(choice("probe", "p", k=2)) == Expected(5, 50)
     assert costs.of(choice("probe", "p", k=3)) == Expected((2 + 15) / 4, (20 + 150) / 4)
@@ -61,7 +61,7 @@ def test_the_nearest_record_counts():
 
 
 def test_nonsense_is_not_recorded():
-    costs = Costs([cost("result", "p", s) for s in (float("nan"), float("inf"), -1.0)] + [cost("result", "p", 3, float("nan"))])
+    costs = Costs([cost("probe", "p", s) for s in (float("nan"), float("inf"), -1.0)] + [cost("probe", "p", 3, float("nan"))])
     assert costs.of(P) is None
 
 
@@ -189,7 +189,7 @@ def test_time_left_with_a_number_of_workers_that_nobody_knows(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("tmi.runs.estimate.time", SimpleNamespace(monotonic=lambda: now[0]))
     plan = cells([D], [N], [P], range(20))
-    left = Costs([cost("result", "p", 10), cost("dataset", "d", 0), cost("network", "n", 0)]).time_left(plan, None)
+    left = Costs([cost("probe", "p", 10), cost("dataset", "d", 0), cost("network", "n", 0)]).time_left(plan, None)
     assert left.seconds() == pytest.approx(200), "one, as far as is known"
     now[0] += 10
     for planned in plan[:4]:
@@ -294,7 +294,7 @@ def test_time_left_is_never_nonsense(plan, recorded, workers, times, order):
 def test_ten_thousand_cells_are_quick():
     probes = [choice("probe", f"p{i}", k=j) for i in range(20) for j in range(5)]
     plan = cells([D], [N], probes, seeds=range(100))
-    costs = Costs([*RECORDED, *(cost("result", f"p{i}", 1.0, k=0) for i in range(10))])
+    costs = Costs([*RECORDED, *(cost("probe", f"p{i}", 1.0, k=0) for i in range(10))])
     start = time.perf_counter()
     costs.estimate(plan, workers=4)
     left = costs.time_left(plan, 4)

@@ -20,6 +20,7 @@ from tmi.errors import DamagedFileError
 from tmi.params import parameters
 from tmi.plugins.registry import installed
 from tmi.probing.result import LabelledArray
+from tmi.stages import Stage
 from tmi.store.datasets import pack, task_digest, unpack
 from tmi.store.hdf5 import from_bytes, to_bytes
 
@@ -27,7 +28,7 @@ PARTS = ("train", "test")
 
 
 def round_trip(data):
-    return unpack(*from_bytes(to_bytes("dataset", *pack(data))))
+    return unpack(*from_bytes(to_bytes(Stage("dataset"), *pack(data))))
 
 
 def bits(values):
@@ -218,7 +219,7 @@ class TestReaders:
 
     def open(self, data):
         xarray = pytest.importorskip("xarray", reason="needs the extra xarray")
-        return xarray.open_dataset(io.BytesIO(to_bytes("dataset", *pack(data))), engine="h5netcdf")
+        return xarray.open_dataset(io.BytesIO(to_bytes(Stage("dataset"), *pack(data))), engine="h5netcdf")
 
     @settings(max_examples=10)
     @given(datasets())
@@ -365,7 +366,7 @@ def test_nothing_is_unpickled(data, tmp_path):
     pickled = pickle.dumps(canary)
     with pytest.raises(OSError, match="signature"):
         from_bytes(pickled)
-    made = io.BytesIO(to_bytes("dataset", *pack(data)))
+    made = io.BytesIO(to_bytes(Stage("dataset"), *pack(data)))
     with h5py.File(made, "a") as file:
         del file["tile_values"], file["train_label"]
         file["tile_values"] = np.void(pickled)

@@ -18,13 +18,14 @@ from tests.tmi.store.test_datasets import bits
 from tmi import DamagedFileError
 from tmi.networks.train_once import Trained
 from tmi.probing.result import LabelledArray
+from tmi.stages import Stage
 from tmi.store import networks
 from tmi.store.hdf5 import from_bytes, to_bytes
 from tmi.store.networks import difference, pack, trained_of, unpack, weights_of
 
 
 def by_file(network, images):
-    return from_bytes(to_bytes("network", *pack(network, images)))
+    return from_bytes(to_bytes(Stage("network"), *pack(network, images)))
 
 
 def round_trip(network, images):
@@ -377,7 +378,7 @@ class TestLeftToTheBuilder:
 
     def test_what_was_trained_is_kept(self, data, network):
         kept = Trained({"0.weight": np.eye(2, dtype=np.float32), "1.count": np.array(3)}, {"0.loss": np.array([3.0, 2])})
-        header, arrays = from_bytes(to_bytes("network", *pack(network, data.test.images[:3], trained=kept)))
+        header, arrays = from_bytes(to_bytes(Stage("network"), *pack(network, data.test.images[:3], trained=kept)))
         back = trained_of(header, arrays)
         assert weights_of(header, arrays) == {}
         for name in ("weights", "history"):
@@ -516,7 +517,7 @@ class TestDamaged:
 
 def test_xarray_opens_networks(data, cnn):
     xarray = pytest.importorskip("xarray", reason="needs the extra xarray")
-    made = io.BytesIO(to_bytes("network", *pack(cnn, data.test.images[:3])))
+    made = io.BytesIO(to_bytes(Stage("network"), *pack(cnn, data.test.images[:3])))
     with xarray.open_dataset(made, engine="h5netcdf") as file:
         assert file["weights.conv.0.weight"].dims == ("out.conv.0", "in.conv.0", "row.conv.0", "col.conv.0")
         assert file["weights.logits.bias"].dims == ("out.logits",)
