@@ -244,6 +244,8 @@ class Executor:
         took = {"dataset": generated.seconds, "network": built.seconds, "probe": made.seconds}
         said = list(dict.fromkeys([*generated.warnings, *built.warnings, *made.warnings]))
         record = record_of(planned, Stage.PROBE, took, network=network, notes=data.notes, warnings=said)
+        if not made.value.applicable:
+            record["not_applicable"] = "; ".join(made.value.notes) or "the probe gave no metric and no array"
         self._keep(planned, made.value, record, outcome)
 
     def _keep(self, planned: Planned, result: ProbeResult, record: dict[str, Any], outcome: JobResult) -> None:

@@ -130,7 +130,34 @@ class ProbeResult:
             if labels.shape != (lengths[dim],):
                 raise InputError(f"coords {dim!r}: expected {lengths[dim]} labels, got shape {labels.shape}")
 
+    @classmethod
+    def not_applicable(cls, reason: str) -> ProbeResult:
+        """Return the result of a probe that has nothing to measure on this network or data set.
+
+        Its row has the status ``"not applicable"``, which is no failure: the result is stored like any other.
+
+        Parameters
+        ----------
+        reason : str
+            One sentence, such as ``"a trained network has no certificate"``.
+
+        Raises
+        ------
+        InputError
+            Without a reason.
+        """
+        if not isinstance(reason, str) or not reason.strip():
+            raise InputError("not_applicable: give the reason, in one sentence")
+        return cls({}, notes=(reason,))
+
+    @property
+    def applicable(self) -> bool:
+        """Whether it holds anything: a metric or an array."""
+        return bool(self.metrics or self.arrays)
+
     def __repr__(self) -> str:
+        if not self.applicable:
+            return f"ProbeResult(not applicable: {'; '.join(self.notes) or 'no reason given'})"
         shown = ", ".join(f"{name}={value:.6g}" for name, value in list(self.metrics.items())[:6])
         more = f", … {len(self.metrics) - 6} more" if len(self.metrics) > 6 else ""
         return f"ProbeResult({shown}{more}; arrays: {', '.join(self.arrays) or 'none'})"
