@@ -298,11 +298,11 @@ def beside(ground: Ground, part: Part) -> None:
     }
     with part.step("hostile claims and failures: harmless") as said:
         for name, text in claims.items():
-            said += [f"claim, {name}: {problem}" for problem in _small(ground, "claims/" + ground.key, text)]
+            said += [f"claim, {name}: {problem}" for problem in _small(ground, "leases/" + ground.key, text)]
             failure = f"failures/{ground.key[:2]}/{ground.key}.json"
             said += [f"failure, {name}: {problem}" for problem in _small(ground, failure, text)]
-        said += [f"a claim of the future: {p}" for p in _small(ground, "claims/" + ground.key, json.dumps(claim), when=4e9)]
-        said += [f"a pipe as claim: {p}" for p in _small(ground, "claims/" + ground.key, None)]
+        said += [f"a claim of the future: {p}" for p in _small(ground, "leases/" + ground.key, json.dumps(claim), when=4e9)]
+        said += [f"a pipe as claim: {p}" for p in _small(ground, "leases/" + ground.key, None)]
         said += [f"a pipe as failure: {p}" for p in _small(ground, f"failures/{ground.key[:2]}/{ground.key}.json", None)]
         said.append(f"={2 * len(claims) + 3} kinds: none hangs, none stops a run, every result right")
     with part.step("a hostile index: harmless") as said:
@@ -448,7 +448,7 @@ def links(ground: Ground, part: Part) -> None:
             "a result": lambda: ground.store.path(ground.key),
             "a data set": lambda: ground.store.path(ground.plan[0].dataset_key or "", "dataset"),
             "a network": lambda: ground.store.path(ground.plan[0].network_key or "", "network"),
-            "a claim": lambda: ground.home / "claims" / ground.key,
+            "a claim": lambda: ground.home / "leases" / ground.key,
             "a failure": lambda: ground.home / "failures" / ground.key[:2] / f"{ground.key}.json",
             "the index": lambda: ground.home / NAME,
         }.items():

@@ -263,7 +263,7 @@ class Judge:
 
     def _left_behind(self) -> set[tuple[str, str]]:
         """Temporary files, and claims with what they say: a later run may leave another one of the same name."""
-        claims = {(p.name, str(claim)) for p in (self.store / "claims").glob("*") if (claim := claiming.read(p)) is not None}
+        claims = {(p.name, str(claim)) for p in (self.store / "leases").glob("*") if (claim := claiming.read(p)) is not None}
         return claims | {(path.name, "") for path in self.store.glob("**/.*.tmp")}
 
     def finished(self, truth: Path) -> None:

@@ -105,7 +105,7 @@ def rows(quick: bool) -> list[Row]:
             if (store / "damaged").exists():
                 conflicts.append("something was set aside")
             conflicts += [f"{path.name[:20]} is left" for path in store.glob("**/.*.tmp")]
-            conflicts += [f"claim {path.name[:20]} is left" for path in (store / "claims").iterdir()]
+            conflicts += [f"claim {path.name[:20]} is left" for path in (store / "leases").iterdir()]
         what = f"{rounds} times forked, once as tmi run; {len(plan)} cells"
         part.none_of("8 processes, one store, the same suite at once: 0 errors", wrong, f"0 errors ({what})")
         part.none_of(

@@ -73,7 +73,7 @@ def engine(*, workers: int | None = None, scheduler: str | None = None, memory: 
         limit = int(0.95 * MEMORY_LIMIT / (workers or 1))
 
     def compute(cells: Sequence[Planned], orders: Options) -> Generator[JobResult, None, None]:
-        claims = orders.store.claims(orders.run)
+        claims = orders.store.leases(orders.run)
         try:
             with claims.hold(marker(orders.run)):
                 if scheduler is not None:

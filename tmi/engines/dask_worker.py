@@ -98,7 +98,7 @@ class _Worker:
 
         self.run: str = asked["run"]
         self._store = Store(asked["store"])
-        self._claims = self._store.claims(self.run, asked["attempts"])
+        self._claims = self._store.leases(self.run, asked["attempts"])
         self._bench = Executor(self._store, self._claims, timeout=asked["timeout"], last_resort=self._give_up, keep=asked["keep"])
         self._registry: Registry = with_files([Path(file) for file in asked["files"]])
         self._keys = Keys(self._registry)
@@ -141,7 +141,7 @@ class _Worker:
         return self._choices[key]
 
     def _problem(self, planned: Planned, asked: Mapping[str, Any]) -> str:
-        if not (self._store.folder / "claims" / marker(self.run)).is_file():
+        if not (self._store.folder / "leases" / marker(self.run)).is_file():
             return (
                 f"worker on {_here()}: does not see the store {self._store.folder}; it must be a folder that all machines share"
             )

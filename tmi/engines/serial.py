@@ -29,7 +29,7 @@ def serial(cells: Sequence[Planned], orders: Options) -> Generator[JobResult, No
     JobResult
         One for each cell that was begun, in order, but for those that another run is at: they come later.
     """
-    claims = orders.store.claims(orders.run, orders.attempts)
+    claims = orders.store.leases(orders.run, orders.attempts)
     bench = Executor(orders.store, claims, timeout=orders.timeout, keep=orders.keep)
     agenda = JobQueue(cells, orders.store.has)
     try:

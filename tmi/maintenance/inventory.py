@@ -27,7 +27,7 @@ TABLE = "results.csv"
 """The table that an exported store has beside its files."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")
-_OTHERS = ("failures", "claims", "damaged")
+_OTHERS = ("failures", "leases", "damaged")
 _INDEX = (INDEX, f"{INDEX}-journal", f"{INDEX}-wal", f"{INDEX}-shm")
 
 
@@ -169,7 +169,7 @@ def shown_folder(store: Store) -> str:
 
 
 def _look_into(path: Path, made: Inventory) -> None:
-    if path.name == "claims":
+    if path.name == "leases":
         _look_at_claims(path, made)
     elif path.name == "damaged":
         for entry in _entries(path, made):

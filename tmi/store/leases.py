@@ -23,6 +23,9 @@ from tmi.errors import StoreError
 
 from .files import is_running, read_json, temporary_name, write_json
 
+FOLDER = "leases"
+"""The folder in a store that holds them."""
+
 BEAT = 20.0
 """Seconds between two signs of life of a claim."""
 

@@ -23,7 +23,7 @@ from tmi.probing.result import ProbeResult
 from tmi.stages import Stage
 
 from . import files
-from . import leases as claims
+from . import leases as leasing
 from .failures import Failure, Failures
 from .files import Stamp
 from .format import VERSION, Parts, believing, check_key, headed, is_key, read_parts
@@ -151,7 +151,7 @@ class Store:
             If it cannot be written to; said before any work is done, not after it.
         """
         try:
-            for folder in (*FOLDERS.values(), "claims"):
+            for folder in (*FOLDERS.values(), leasing.FOLDER):
                 (self.folder / folder).mkdir(parents=True, exist_ok=True)
             probe = self.folder / "results" / files.temporary_name("write-test")
             probe.touch()
@@ -159,11 +159,11 @@ class Store:
         except OSError as error:
             raise StoreError(f"store {self.folder}: cannot be written to ({error.strerror or error})") from error
         files.sweep(self.folder)
-        claims.sweep(self.folder / "claims")
+        leasing.sweep(self.folder / leasing.FOLDER)
 
-    def claims(self, run: str, attempts: int = 2) -> claims.Leases:
+    def leases(self, run: str, attempts: int = 2) -> leasing.Leases:
         """Return the claims of a run on this store; see `tmi.store.leases`."""
-        return claims.Leases(self.folder / "claims", run, attempts)
+        return leasing.Leases(self.folder / leasing.FOLDER, run, attempts)
 
     # Results.
 

@@ -82,7 +82,7 @@ def test_workers_do_what_one_process_does(folder):
         assert len(one) == len(other)
     warm = tmi.run(suite, folder / "together", workers=2, only=["toy", "accuracy"])
     assert all(e.cached for e in warm)
-    assert list((folder / "together" / "claims").iterdir()) == []
+    assert list((folder / "together" / "leases").iterdir()) == []
 
 
 def test_a_data_set_that_cannot_be_made_is_tried_once(folder):
@@ -163,7 +163,7 @@ def test_workers_end_with_the_run_that_started_them(folder):
         [sys.executable, "-m", "tmi.cli", "run", "suite.toml", "--store", "store", "--workers", "2"],
         cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=toys.environment(TMI_TOY_LOG=folder / "calls"),
     )  # fmt: skip
-    wait_for(lambda: len(list((folder / "store" / "claims").glob("?" * 64))) == 1)
+    wait_for(lambda: len(list((folder / "store" / "leases").glob("?" * 64))) == 1)
     import psutil
 
     workers = psutil.Process(process.pid).children(recursive=True)

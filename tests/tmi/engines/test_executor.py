@@ -260,14 +260,14 @@ def test_workers_of_one_run_may_make_the_same_thing_for_their_jobs(tmp_path):
     plan = make_plan(load_suite(toys.suite(tmp_path, toys.BASE + "sweep.scale = [1, 2, 3, 4]\n")))
     store = Store(tmp_path / "store")
     store.prepare()
-    claims = [store.claims("the run") for _ in plan]
+    claims = [store.leases("the run") for _ in plan]
     with ExitStack() as held:
         for planned, own in zip(plan, claims, strict=True):
             bench = work.Executor(store, own, keep="results")
             outcome = work.JobResult(planned, "probe")
             held.enter_context(bench._claimed("dataset", planned.dataset_key, outcome))
             held.enter_context(bench._claimed("network", planned.network_key, outcome))
-        assert len(list((tmp_path / "store/claims").iterdir())) == 8
+        assert len(list((tmp_path / "store/leases").iterdir())) == 8
         again = bench._claimed("dataset", plan[-1].dataset_key, outcome)
         held.enter_context(again)  # begun a second time, as after a worker that died and left its claim
         with pytest.raises(work._Failed, match="ended its worker process twice"):

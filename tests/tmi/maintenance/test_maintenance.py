@@ -97,7 +97,7 @@ def edit(path: Path, change) -> None:
 
 
 def claim(store: Store, key: str):
-    return store.claims("a run").hold(key)
+    return store.leases("a run").hold(key)
 
 
 class TestUnits:
@@ -240,9 +240,9 @@ def leave_behind(store: Store) -> None:
     gone = 2**22 + 1  # above the kernel's limit
     folder = paths(store, "probe")[0].parent
     (folder / f".{'b' * 64}.{socket.gethostname()}.{gone}.0123abcd.tmp").write_bytes(b"half")
-    (store.folder / "claims").mkdir(exist_ok=True)
+    (store.folder / "leases").mkdir(exist_ok=True)
     left = {"run": "r", "host": socket.gethostname(), "pid": gone, "ended": []}
-    (store.folder / "claims" / ("c" * 64)).write_text(json.dumps(left))
+    (store.folder / "leases" / ("c" * 64)).write_text(json.dumps(left))
 
 
 class TestVerify:
@@ -346,7 +346,7 @@ class TestVerify:
         with claim(store, "d" * 64):
             found = verify(store, registry=registry, sample=0, repair=True)
             assert (found.left_behind, found.done) == (0, [])
-            assert (store.folder / "claims" / ("d" * 64)).exists()
+            assert (store.folder / "leases" / ("d" * 64)).exists()
         assert mine.exists()
 
     def test_index(self, store, registry):
@@ -765,9 +765,9 @@ class TestStrange:
         (store.folder / "results" / "ab").symlink_to(outside / "ab")
         shutil.rmtree(store.folder / "networks")
         (store.folder / "networks").symlink_to(outside)
-        if (store.folder / "claims").exists():
-            shutil.rmtree(store.folder / "claims")
-        (store.folder / "claims").symlink_to(outside)
+        if (store.folder / "leases").exists():
+            shutil.rmtree(store.folder / "leases")
+        (store.folder / "leases").symlink_to(outside)
         (store.folder / "damaged").symlink_to(outside)
         shard = result.parent
         (shard / f"{shard.name}{'0' * 62}.h5").symlink_to(outside / "ab" / f"{'ab' * 32}.h5")

@@ -459,7 +459,7 @@ def test_ctrl_c_and_again(folder, number):
     kept = len(list(store.keys()))
     assert 3 <= kept < 15
     assert list((folder / "store").rglob("*.tmp")) == []
-    assert list((folder / "store" / "claims").iterdir()) == []
+    assert list((folder / "store" / "leases").iterdir()) == []
     first = [c for c in toys.calls(folder) if c.startswith("probe")]
     assert len(first) == kept, "what was running was finished and kept"
     results = tmi.run(folder / "suite.toml", store)
@@ -482,7 +482,7 @@ def test_ctrl_c_twice_stops_at_once(folder):
     assert time.monotonic() - begun < 50, "and is not waited for"
     assert "Traceback" not in err
     assert len(list(Store(folder / "store").keys())) == 3
-    assert list((folder / "store" / "claims").iterdir()) == []
+    assert list((folder / "store" / "leases").iterdir()) == []
 
 
 @pytest.mark.slow
