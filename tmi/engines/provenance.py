@@ -18,6 +18,7 @@ from tmi.stages import Stage
 
 if TYPE_CHECKING:
     from tmi.networks.network import Network
+    from tmi.plugins.component import Component
     from tmi.suites.plan import Planned
     from tmi.suites.suite import Choice
 
@@ -54,7 +55,7 @@ def record_of(
         "tmi": __version__,
         "versions": {**fingerprint.versions(), "python": platform.python_version()},
         "seed": cell.seed,
-        **{choice.kind: _choice(choice) for choice in choices},
+        **{choice.kind: _choice(planned, choice) for choice in choices},
         "device": _device(network),
         "threads": torch.get_num_threads(),
         "host": socket.gethostname(),
@@ -86,9 +87,16 @@ def git_revision(folder: Path) -> str | None:
     return _git(str(folder))
 
 
-def _choice(choice: Choice) -> dict[str, Any]:
-    plugin = choice.component.plugin
-    return {"name": choice.component.name, "params": choice.params, "plugin": plugin.name, "origin": plugin.origin}
+def _choice(planned: Planned, choice: Choice) -> dict[str, Any]:
+    """Describe a data set, network or probe; ``uses`` describes the methods and measures that its settings name, if any."""
+    references = planned.registry.references(choice.component, choice.params)
+    uses = [{"kind": used.component.kind, **_component(used.component, used.params)} for used in references]
+    return _component(choice.component, choice.params) | ({"uses": uses} if uses else {})
+
+
+def _component(component: Component, params: Mapping[str, Any]) -> dict[str, Any]:
+    plugin = component.plugin
+    return {"name": component.name, "params": params, "plugin": plugin.name, "origin": plugin.origin}
 
 
 def _device(network: Network | None) -> str:

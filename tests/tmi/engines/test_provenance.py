@@ -77,3 +77,39 @@ def test_every_file_says_how_it_was_made(tmp_path):
     assert dataset["data"] == {"source": "a toy"}
     assert result["seconds"]["dataset"] == dataset["seconds"]
     assert result["seconds"]["network"] == network["seconds"]
+
+
+NAMING = """
+import tmi
+from tmi.params import Method
+
+
+@tmi.hookimpl
+def tmi_probes():
+    return {"naming": "STEM:naming"}
+
+
+@tmi.hookimpl
+def tmi_attribution_methods():
+    return {"steep": "STEM:steep"}
+
+
+def naming(network, data, *, methods: list[Method] = ["steep", "steep(power=2)"], other: Method | None = None):
+    return tmi.ProbeResult({"count": len(methods)})
+
+
+def steep(module, images, targets, *, power: int = 1):
+    return images
+"""
+
+
+def test_a_result_says_what_its_settings_name(tmp_path):
+    toys.plugin(tmp_path)
+    toys.plugin(tmp_path, "naming", NAMING)
+    suite = toys.suite(tmp_path, toys.BASE + '[probes.q]\nuse = "naming"\n', head='plugins = ["toys.py", "naming.py"]')
+    plain, named = tmi.run(suite, tmp_path / "store")
+    origin = str(tmp_path / "naming.py")
+    used = {"kind": "method", "name": "steep", "plugin": "naming", "origin": origin}
+    assert named.record["probe"]["uses"] == [{**used, "params": {"power": 1}}, {**used, "params": {"power": 2}}]
+    assert "uses" not in plain.record["probe"]
+    assert "uses" not in named.record["network"]
