@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tmi.engines.job import JobResult
-from tmi.runtime.formatting import spell
+from tmi.runtime.formatting import format_duration
 from tmi.runtime.progress import shown_by
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Lines:
             self._said = now
             failed = f", {self._failed} failed" if self._failed else ""
             left = self._left() if self._done < self._todo else None
-            known = "" if left is None else f", about {spell(left)} left"
+            known = "" if left is None else f", about {format_duration(left)} left"
             print(
                 f"  {self._done}/{self._todo} cells{failed}, {now - self._begun:.0f} s{known}, last: {outcome.planned.cell}",
                 file=sys.stderr,
@@ -122,7 +122,7 @@ class _Bars:
 
     def _time_left(self) -> str:
         left = self._left()
-        return "" if left is None else f"{spell(left)} left"
+        return "" if left is None else f"{format_duration(left)} left"
 
     def track(self, steps: Iterable[T], description: str, total: int | None) -> Iterator[T]:
         from rich.markup import escape
