@@ -76,9 +76,9 @@ def attribution() -> None:
     """The leaderboard of suite ``attribution``, and which measure one may trust."""
     import matplotlib.pyplot as plt
 
-    from tmi_probes.attribution.leaderboard import standings, trust, truth_free
-    from tmi_probes.attribution.report import METHODS, NETWORKS
-    from tmi_probes.figures.attribution import leaderboard, trust_scatter
+    from tmi_attribution.figures import leaderboard, trust_scatter
+    from tmi_attribution.leaderboard import standings, trust, truth_free
+    from tmi_attribution.report import METHODS, NETWORKS
 
     results = tmi.run("attribution", only=[f"*/{probe}*" for probe in METHODS])
     rows = standings(results, METHODS, NETWORKS)

@@ -11,8 +11,7 @@ import numpy as np
 
 import tmi
 from tmi.errors import InputError
-
-from .attribution.preflight import recording
+from tmi_attribution.common import recording
 
 if TYPE_CHECKING:
     import torch

@@ -9,8 +9,8 @@ import numpy as np
 
 import tmi
 from tmi.params import Count
+from tmi_attribution.preflight import preflight
 
-from .attribution.preflight import preflight
 from .breakpoints import of_formula, of_layers, on_path
 from .common import activations_in_parts, described, finite, labelled, sizes_of
 from .exact import Exact, in_float64

@@ -23,9 +23,9 @@ from rich.progress import track
 from rich.table import Table
 
 import tmi
-from tmi_probes.attribution.measures.curves import flipping_curve
-from tmi_probes.attribution.measures.localisation import auc, mass, pointing_game, precision, top_k
-from tmi_probes.attribution.truth import Truth
+from tmi_attribution.measures.curves import flipping_curve
+from tmi_attribution.measures.localisation import auc, mass, pointing_game, precision, top_k
+from tmi_attribution.truth import Truth
 
 SIDE, SHARE = 40, 0.05
 LONG = 5.0  # seconds: one call is enough

@@ -428,7 +428,7 @@ def jittered(scenes):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_deeplift_is_complete(scenes, dtype):
     captum = pytest.importorskip("captum.attr")
-    from tmi_probes.attribution.preflight import preflight
+    from tmi_attribution.preflight import preflight
 
     module = theorem2(scenes.task).module
     for images in (scenes.images.to(dtype), jittered(scenes).to(dtype)):

@@ -1,0 +1,426 @@
+"""Attribution methods: who stands where, their maps, and which measure may be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tmi.runtime.plotting import CONSTRUCTED, PALETTE, TRAINED
+
+from .leaderboard import EDGES, Standing, Trust, networks_of, ranked
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    import tmi
+
+ARROWS = {"higher": "↑", "lower": "↓"}
+_LEAST = -1.0
+"""Skills below it are drawn at the left edge."""
+
+
+def leaderboard(rows: Sequence[Standing]) -> Figure:
+    """Draw the skill of every method: a row a method, best first and controls below, a panel a network.
+
+    Parameters
+    ----------
+    rows : sequence of Standing
+        A mark is hollow where a method has less skill than Sobel, whose skill is the dashed line; bars are 95 % intervals.
+    """
+    import matplotlib.pyplot as plt
+
+    names = ranked(rows)
+    controls = {row.method for row in rows if row.control}
+    places = {name: place + (0.6 if name in controls else 0) for place, name in enumerate(names)}
+    networks = networks_of(rows)
+    low = max(_LEAST, min([0.0, *(row.skill for row in rows if row.skill is not None)]) - 0.1)
+    figure, axes = plt.subplots(
+        1, len(networks), figsize=(1.7 + 1.25 * len(networks), 0.19 * len(names) + 1.2), squeeze=False, sharey=True
+    )
+    for axis, (network, of) in zip(axes[0], networks.items(), strict=True):
+        color = _color(network)
+        edges = of[EDGES].skill if EDGES in of else None
+        axis.axvline(0, color="0.8", linewidth=0.8, zorder=0)
+        axis.axvline(1, color="0.8", linewidth=0.8, zorder=0)
+        if edges is not None:
+            axis.axvline(edges, color="0.35", linewidth=0.9, linestyle="--", zorder=0)
+        for name, row in of.items():
+            _mark(axis, row, places[name], "0.35" if row.control else color, edges, low)
+        axis.set_title(_broken(network), fontsize=8, color=color)
+        axis.set_xlim(low - 0.04, 1.08)
+        axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=7)
+    axes[0, 0].set_yticks(list(places.values()), list(places), fontsize=7.5)
+    axes[0, 0].set_ylim(max(places.values(), default=0) + 0.7, -0.7)
+    for axis in axes[0]:
+        axis.tick_params(axis="y", length=0)
+        for name, place in places.items():
+            axis.axhline(place, color="0.93", linewidth=0.6, zorder=-1)
+            if name in controls and places[name] == min(places[one] for one in controls):
+                axis.axhline(place - 0.8, color="0.6", linewidth=0.8)
+    figure.supxlabel("skill, mean over the localisation measures: 0 is chance, 1 the oracle", fontsize=9)
+    _explain_marks(figure, any(row.control for row in rows))
+    return figure
+
+
+def map_grid(
+    image: NDArray[Any],
+    mask: NDArray[np.bool_],
+    maps: Mapping[str, Mapping[str, NDArray[Any] | None]],
+    methods: Sequence[str],
+    columns: int = 4,
+) -> Figure:
+    """Draw the maps of all methods on one image, the networks side by side.
+
+    Parameters
+    ----------
+    image : ndarray, shape (C, m, n)
+    mask : ndarray of bool, shape (m, n)
+        Whose outline is drawn.
+    maps : mapping of network to mapping of method to ndarray, shape (m, n), or None
+        Signed attributions, each scaled alone: red speaks for the class, blue against it. None where the network refused.
+    methods : sequence of str
+        In this order, row by row.
+    columns : int
+        Methods in a row.
+    """
+    import matplotlib.pyplot as plt
+
+    networks = list(maps)
+    cells = ["image", *methods]
+    rows = -(-len(cells) // columns)
+    # In inches, by hand: long names above small maps are what automatic layouts push apart.
+    side, gap, name_height, top = 0.84, 0.16, 0.24, 0.32
+    block = len(networks) * side + (len(networks) - 1) * 0.03 + gap
+    width, height = columns * block, rows * (side + name_height) + top
+    figure = plt.figure(figsize=(width, height), layout="none")
+    figure.text(0.5, 1 - 0.12 / height, " | ".join(networks), ha="center", va="center", fontsize=8.5)
+    for number, name in enumerate(cells):
+        row, col = divmod(number, columns)
+        left, bottom = col * block + gap / 2, height - top - (row + 1) * (side + name_height)
+        shown = networks if name != "image" else [""]
+        for place, network in enumerate(shown):
+            axis = figure.add_axes(
+                ((left + place * (side + 0.03)) / width, bottom / height, side / width, side / height), xticks=[], yticks=[]
+            )
+            axis.spines[:].set_visible(False)
+            if name == "image":
+                _show_image(axis, image, mask)
+            else:
+                _show_map(axis, maps[network].get(name), mask, known=name in maps[network])
+        middle = left + (len(shown) * (side + 0.03) - 0.03) / 2
+        figure.text(middle / width, (bottom + side + 0.04) / height, name, ha="center", va="bottom", fontsize=7.5)
+    return figure
+
+
+def side_by_side(
+    image: NDArray[Any],
+    mask: NDArray[np.bool_],
+    maps: Mapping[str, Mapping[str, NDArray[Any] | None]],
+    methods: Sequence[str],
+) -> Figure:
+    """Draw the maps of a few methods on one image: a row a network, a column a method.
+
+    Parameters
+    ----------
+    image, mask, maps, methods
+        As for `map_grid`.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(
+        len(maps), len(methods) + 1, figsize=(1.22 * (len(methods) + 1) + 0.9, 1.22 * len(maps) + 0.35), squeeze=False
+    )
+    for row, (network, of) in enumerate(maps.items()):
+        for col, name in enumerate(["image", *methods]):
+            axis = axes[row, col]
+            if name == "image":
+                _show_image(axis, image, mask)
+                axis.set_ylabel(_broken(network), fontsize=8, rotation=0, ha="right", va="center")
+            else:
+                _show_map(axis, of.get(name), mask, known=name in of)
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+            if row == 0:
+                axis.set_title(name.replace("-", "-\n", 1) if len(name) > 14 else name, fontsize=8)
+    return figure
+
+
+def trust_scatter(rows: Sequence[Standing], found: Sequence[Trust]) -> Figure:
+    """Draw each measure that needs no truth against the truth: a row a network, a column a measure, a point a method.
+
+    Parameters
+    ----------
+    rows : sequence of Standing
+    found : sequence of Trust
+        Which measures and networks; τ and its interval stand above each panel.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
+
+    measures = list(dict.fromkeys(one.measure for one in found))
+    networks = list(dict.fromkeys(one.network for one in found))
+    better = {one.measure: one.better for one in found}
+    known = {(one.network, one.measure): one for one in found}
+    by_network = networks_of(rows)
+    figure, axes = plt.subplots(
+        len(networks),
+        len(measures),
+        figsize=(1.45 * len(measures) + 0.9, 1.35 * len(networks) + 0.7),
+        squeeze=False,
+        sharey="row",
+    )
+    for r, network in enumerate(networks):
+        for c, measure in enumerate(measures):
+            axis = axes[r, c]
+            one = known.get((network, measure))
+            if one is None:
+                axis.axis("off")
+                continue
+            points = [
+                (_mean(row.measures[measure]), row.skill, row.control)
+                for row in by_network[network].values()
+                if measure in row.measures and row.skill is not None
+            ]
+            points = [point for point in points if np.isfinite(point[0])]
+            for control, color, mark in ((True, "0.55", "x"), (False, _color(network), "o")):
+                chosen = [(x, y) for x, y, is_control in points if is_control == control]
+                if chosen:
+                    axis.scatter(*zip(*chosen, strict=True), s=11, color=color, marker=mark, linewidths=0.9, alpha=0.85)
+            values = [x for x, _, _ in points]
+            if values and min(values) > 0 and max(values) > 100 * min(values):
+                axis.set_xscale("log")
+                axis.minorticks_off()
+            else:
+                axis.xaxis.set_major_locator(MaxNLocator(2))
+            axis.tick_params(labelsize=6, length=2)
+            axis.margins(0.12)
+            title = f"{measure.replace('_', '-')} {ARROWS[better[measure]]}\n" if r == 0 else ""
+            axis.set_title(title + _tau(one), fontsize=7)
+        axes[r, 0].set_ylabel(f"{_broken(network)}\nskill", fontsize=7)
+    figure.supxlabel("mean score of the measure that needs no truth; the arrow says which direction it calls better", fontsize=8)
+    _explain_points(figure, networks, any(row.control for row in rows))
+    return figure
+
+
+def cost(rows: Sequence[Standing]) -> Figure:
+    """Draw skill against evaluations of the module an image: a panel a network, every method named.
+
+    Parameters
+    ----------
+    rows : sequence of Standing
+        Controls are left out, for they do not ask the network; Sobel is the dashed line.
+    """
+    import matplotlib.pyplot as plt
+
+    networks = {network: of for network, of in networks_of(rows).items() if any(_has_cost(row) for row in of.values())}
+    columns = min(2, max(1, len(networks)))
+    lines = -(-len(networks) // columns)
+    figure, axes = plt.subplots(lines, columns, figsize=(4.6 * columns, 3.7 * lines), squeeze=False)
+    for axis in axes.flat[len(networks) :]:
+        axis.axis("off")
+    named: list[tuple[Axes, list[str], NDArray[Any], NDArray[Any]]] = []
+    for axis, (network, of) in zip(axes.flat, networks.items(), strict=False):
+        shown = {name: row for name, row in of.items() if _has_cost(row)}
+        x = np.array([row.evaluations for row in shown.values()], float)
+        y = np.array([row.skill for row in shown.values()], float)
+        axis.scatter(x, y, s=16, color=_color(network), zorder=3)
+        axis.set_xscale("log")
+        edges = of[EDGES].skill if EDGES in of else None
+        if edges is not None:
+            axis.axhline(edges, color="0.35", linewidth=0.9, linestyle="--", zorder=0)
+            axis.text(
+                0.995, edges, EDGES, ha="right", va="bottom", fontsize=6.5, color="0.35", transform=axis.get_yaxis_transform()
+            )
+        axis.set_xlim(x.min() / 1.6, x.max() * 30)
+        axis.margins(y=0.09)
+        axis.set_title(network, fontsize=8.5, color=_color(network))
+        axis.set_xlabel("evaluations of the network an image", fontsize=8)
+        axis.set_ylabel("skill", fontsize=8)
+        axis.tick_params(labelsize=7)
+        named.append((axis, list(shown), x, y))
+    figure.canvas.draw()  # for the axes to know where they are
+    for one in named:
+        _name_points(figure, *one)
+    return figure
+
+
+def convergence(results: Mapping[str, tmi.ProbeResult]) -> Figure:
+    """Draw how Captum's integrated gradients approach the closed form as their steps grow.
+
+    Parameters
+    ----------
+    results : mapping of str to ProbeResult
+        Of probe ``ig-convergence``, by what it was run on.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6.2, 3.4))
+    kinds = {"error": "-", "awake": "--"}
+    top: list[tuple[float, float]] = []
+    last = 0.0
+    for color, (name, result) in zip(PALETTE * len(results), results.items(), strict=False):
+        steps = np.asarray(result.coords["step"], float)
+        last = max(last, float(steps.max()))
+        for kind, style in kinds.items():
+            if kind not in result.arrays:
+                continue
+            errors = np.where(result.arrays[kind].values > 0, result.arrays[kind].values, np.nan)
+            some = np.isfinite(errors).any(1)  # an error of 0 has no logarithm
+            if not some.any():
+                continue
+            x, errors = steps[some], errors[some]
+            axis.fill_between(x, np.nanmin(errors, 1), np.nanmax(errors, 1), color=color, alpha=0.15, linewidth=0)
+            label = name if kind == "error" else f"{name},\nawake on the whole path"
+            axis.plot(x, np.nanmedian(errors, 1), style, marker="o", markersize=3.5, linewidth=1.4, color=color, label=label)
+            if kind == "error":
+                top.append((float(x[0]), float(np.nanmedian(errors[0]))))
+    if top:
+        first, level = max(top, key=lambda pair: pair[1])
+        axis.plot([first, last], [level, level * first / last], color="0.35", linestyle=":", linewidth=1, label="1/steps")
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.set_xlabel("steps of integrated-gradients")
+    axis.set_ylabel("relative error, to the closed form")
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _mark(axis: Axes, row: Standing, place: float, color: str, edges: float | None, low: float) -> None:
+    """A skill with its interval; or the word that there is none."""
+    if row.skill is None:
+        behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        axis.text(0.5, place, "refused", ha="center", va="center", fontsize=6, color="0.45", style="italic", bbox=behind)
+        return
+    between = row.interval
+    if between is not None:
+        axis.plot(np.clip(between, low, None), [place, place], color=color, linewidth=1.3, zorder=2, solid_capstyle="butt")
+    hollow = edges is not None and not row.control and row.skill < edges
+    axis.plot(
+        max(row.skill, low),
+        place,
+        marker="<" if row.skill < low else "s" if row.control else "o",
+        markersize=4,
+        color=color,
+        markerfacecolor="white" if hollow else color,
+        linestyle="none",
+        zorder=3,
+        clip_on=False,
+    )
+
+
+def _explain_marks(figure: Figure, controls: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], marker="o", color=CONSTRUCTED, label="constructed", markersize=4),
+        Line2D([], [], marker="o", color=TRAINED, label="trained", markersize=4),
+        Line2D([], [], marker="o", color="0.35", markerfacecolor="white", linestyle="none", label="below Sobel", markersize=4),
+        Line2D([], [], color="0.35", linestyle="--", linewidth=0.9, label="Sobel"),
+    ]
+    if controls:
+        handles.insert(2, Line2D([], [], marker="s", color="0.35", label="control", markersize=4))
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
+
+
+def _explain_points(figure: Figure, networks: Sequence[str], controls: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    kinds = {_color(name): "constructed" if _color(name) == CONSTRUCTED else "trained" for name in networks}
+    handles = [
+        Line2D([], [], marker="o", color=c, linestyle="none", label=f"method, {what}", markersize=4) for c, what in kinds.items()
+    ]
+    if controls:
+        handles.append(Line2D([], [], marker="x", color="0.55", linestyle="none", label="control, not ranked", markersize=4))
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
+
+
+def _show_image(axis: Axes, image: NDArray[Any], mask: NDArray[np.bool_]) -> None:
+    axis.imshow(image.transpose(1, 2, 0) if len(image) == 3 else image.mean(0), vmin=0, vmax=1)
+    _outline(axis, mask, PALETTE[4])
+
+
+def _show_map(axis: Axes, signed: NDArray[Any] | None, mask: NDArray[np.bool_], *, known: bool) -> None:
+    if signed is None:
+        # "refused" stands where the method was tried, a dash where it was not run on the network.
+        axis.imshow(np.ones(mask.shape), cmap="gray", vmin=0, vmax=1.06)
+        axis.text(
+            0.5, 0.5, "refused" if known else "–", ha="center", va="center", color="0.45", transform=axis.transAxes, fontsize=6.5
+        )
+        return
+    largest = float(np.abs(signed).max())
+    axis.imshow(signed, vmin=-(largest or 1), vmax=largest or 1, cmap="RdBu_r")
+    _outline(axis, mask, "0.15")
+    if largest == 0:
+        behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
+        axis.text(0.5, 0.5, "all 0", ha="center", va="center", color="0.35", transform=axis.transAxes, fontsize=7, bbox=behind)
+
+
+def _outline(axis: Axes, mask: NDArray[np.bool_], color: str) -> None:
+    """Draw the border of a mask, along the edges of its pixels."""
+    from matplotlib.collections import LineCollection
+
+    padded = np.pad(mask, 1)
+    row, col = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
+    lines = [((c - 0.5, r - 0.5), (c + 0.5, r - 0.5)) for r, c in zip(row, col, strict=True)]
+    row, col = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])
+    lines += [((c - 0.5, r - 0.5), (c - 0.5, r + 0.5)) for r, c in zip(row, col, strict=True)]
+    axis.add_collection(LineCollection(lines, colors=color, linewidths=0.6))
+
+
+def _name_points(figure: Figure, axis: Axes, names: Sequence[str], x: NDArray[Any], y: NDArray[Any]) -> None:
+    """Write each point's name beside it, or as near as it can stand without covering another, with a line to it."""
+    scale = 72 / figure.dpi
+    points = axis.transData.transform(np.column_stack([x, y])) * scale
+    inside = np.array(axis.get_window_extent().extents) * scale
+    taken = np.column_stack([points - 3, points + 3])
+    offsets = np.array([(dx, dy) for dx in (5, 14, 28, 46, 70) for dy in range(-100, 101, 4)], float)
+    offsets = offsets[np.argsort(np.abs(offsets[:, 1]) + offsets[:, 0] / 2, kind="stable")]
+    for i in np.argsort(-y, kind="stable"):
+        width, height = 3.2 * len(names[i]) + 4, 7.4  # of six-point type
+        low = points[i] + offsets - np.array([0, height / 2])
+        high = low + np.array([width, height])
+        covers = ((low[:, None] < taken[:, 2:]) & (taken[:, :2] < high[:, None])).all(-1).any(-1)
+        free = ~covers & (low >= inside[:2]).all(-1) & (high <= inside[2:]).all(-1)
+        best = int(free.argmax())
+        taken = np.vstack([taken, [*low[best], *high[best]]])
+        axis.annotate(
+            names[i],
+            (x[i], y[i]),
+            xytext=tuple(offsets[best]),
+            textcoords="offset points",
+            va="center",
+            fontsize=6,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.2},
+            arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2},
+        )
+
+
+def _has_cost(row: Standing) -> bool:
+    return not row.control and row.skill is not None and bool(row.evaluations)
+
+
+def _tau(one: Trust) -> str:
+    if one.agreement is None:
+        return "too few methods"
+    a = one.agreement
+    tau, low, high = (f"{round(value, 2) + 0.0:.2f}".replace("-", "−") for value in (a.tau, a.low, a.high))
+    return f"τ = {tau} [{low}, {high}]"
+
+
+def _mean(values: NDArray[Any]) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else np.nan
+
+
+def _color(network: str) -> str:
+    return CONSTRUCTED if network.startswith("constructed") else TRAINED
+
+
+def _broken(name: str) -> str:
+    """A long name on several lines."""
+    return name.replace(": ", ":\n", 1).replace(", ", ",\n", 1).replace(" as layers", "\nas layers")

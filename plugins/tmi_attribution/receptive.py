@@ -1,0 +1,195 @@
+"""The truth about neurons: which pixels one can depend on, which neurons stand for the shown tile, which one fires most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tmi.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import ArrayLike, NDArray
+
+    import tmi
+
+    Masks = NDArray[np.bool_]
+
+_ELEMENTS = 2_000_000  # pixels of images sent together
+_ACTIVATIONS = 4_000_000  # held at a time
+_IMAGES = 64  # images sent together: the layers above the pixels are larger than they
+
+MEANING = ("tile", "row", "col")
+"""What must be known of a layer's neurons for a truth of their own: each stands for a tile at a place."""
+
+
+def receptive_field(module: torch.nn.Module, layer: str, neurons: ArrayLike, image_shape: Sequence[int]) -> Masks:
+    """Return which pixels neurons can depend on by the way the module is wired, whatever its weights.
+
+    One pixel after another is made NaN, in all channels. NaN spreads through sums and products, times 0 too, so that a neuron is
+    NaN where it reads the pixel. Nothing need be known of the architecture; only a module that compares or selects can hide it.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Images (N, C, m, n) to logits; left as it is.
+    layer : str
+        Name of a submodule.
+    neurons : array_like of int, shape (N,)
+        Index into the flattened layer.
+    image_shape : (int, int, int)
+        (C, m, n).
+
+    Returns
+    -------
+    ndarray of bool, shape (N, m, n)
+
+    Raises
+    ------
+    InputError
+        If the module refuses NaN, as constructed ones do: of those it is known what their neurons stand for.
+    """
+    import copy
+
+    import torch
+
+    channels, m, n = image_shape
+    asked, of_asked = np.unique(np.asarray(neurons, dtype=np.int64), return_inverse=True)
+    with torch.inference_mode(False):
+        # In float64 on the CPU convolutions are plain sums; fast ones for float32 may spread NaN to neurons that do not read it.
+        module = copy.deepcopy(module).cpu().double().eval().requires_grad_(False)
+    blank = torch.zeros(1, channels, m, n, dtype=torch.float64)
+    step = max(1, min(_IMAGES, _ELEMENTS // blank.numel()))
+    reads = np.zeros((m * n, len(asked)), bool)
+    for pixels in torch.split(torch.arange(m * n), step):
+        images = blank.repeat(len(pixels), 1, 1, 1)
+        images.flatten(2)[torch.arange(len(pixels)), :, pixels] = torch.nan
+        reads[pixels.numpy()] = _output(module, layer, images).flatten(1)[:, asked].isnan().numpy()
+    field: Masks = reads.T.reshape(len(asked), m, n)[of_asked]
+    return field
+
+
+def neuron_truth(network: tmi.Network, layer: str, neurons: ArrayLike, scenes: tmi.Scenes) -> Masks:
+    """Return the pixels that one neuron an image depends on.
+
+    Parameters
+    ----------
+    network : Network
+    layer : str
+    neurons : array_like of int, shape (N,)
+        Index into the flattened layer.
+    scenes : Scenes
+        N scenes; only their number is used.
+
+    Returns
+    -------
+    ndarray of bool, shape (N, m, n)
+        Where the layer's neurons stand for tiles at places, the support of the neuron's tile at its place; else its receptive
+        field.
+
+    Raises
+    ------
+    InputError
+        If there is not one neuron for each scene, a neuron is not in the layer, or neither of the two is to be had.
+    UnknownNameError
+        For a layer that the network does not have.
+    """
+    chosen = np.asarray(neurons)
+    if chosen.shape != (len(scenes),) or chosen.dtype.kind not in "iu":
+        raise InputError(f"neurons: expected {len(scenes)} whole numbers, one a scene, got {chosen.dtype} {chosen.shape}")
+    known = network.neurons(layer)
+    count = _size(network, layer, scenes) if len(scenes) else 0
+    outside = (chosen < 0) | (chosen >= count)
+    if outside.any():
+        raise InputError(f"neurons: layer {layer!r} has {count} neurons, none of number {chosen[outside][0]}")
+    if known is None or not set(MEANING) <= set(known):
+        return receptive_field(network.module, layer, chosen, network.task.image_shape)
+    masks = np.zeros((len(scenes), *network.task.image_shape[1:]), bool)
+    for mask, (tile, row, col) in zip(masks, known[list(MEANING)].to_numpy(int)[chosen], strict=True):
+        support = network.task.tiles[tile].support.any(0)
+        mask[row : row + support.shape[0], col : col + support.shape[1]] = support
+    return masks
+
+
+def layer_truth(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> Masks | None:
+    """Return which neurons of a layer stand for the shown tile at its place.
+
+    Parameters
+    ----------
+    network : Network
+    layer : str
+    scenes : Scenes
+
+    Returns
+    -------
+    ndarray of bool, shape (N, neurons), or None
+        None where it is not known what the neurons stand for, or they do not stand for tiles at places.
+
+    Raises
+    ------
+    UnknownNameError
+        For a layer that the network does not have.
+    """
+    known = network.neurons(layer)
+    if known is None or not set(MEANING) <= set(known):
+        return None
+    shown: Masks = np.ones((len(scenes), len(known)), bool)
+    for name in MEANING:
+        shown &= known[name].to_numpy() == getattr(scenes, name).numpy()[:, None]
+    return shown
+
+
+def most_active(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> NDArray[np.int64]:
+    """Return the most active neuron of a layer on each scene, the first of equals.
+
+    Parameters
+    ----------
+    network : Network
+    layer : str
+    scenes : Scenes
+
+    Returns
+    -------
+    ndarray of int64, shape (N,)
+        Index into the flattened layer.
+
+    Raises
+    ------
+    UnknownNameError
+        For a layer that the network does not have.
+    """
+    if not len(scenes):
+        return np.zeros(0, np.int64)
+    chunk = max(1, min(256, _ACTIVATIONS // _size(network, layer, scenes)))
+    parts = [scenes.images[start : start + chunk] for start in range(0, len(scenes), chunk)]
+    active = [network.activations(part, layer, batch_size=chunk)[layer].flatten(1).numpy().argmax(1) for part in parts]
+    return np.concatenate(active)
+
+
+def _size(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> int:
+    """Return how many neurons a layer has, counted on one image."""
+    return network.activations(scenes.images[:1], layer)[layer].numel()
+
+
+def _output(module: torch.nn.Module, layer: str, images: torch.Tensor) -> torch.Tensor:
+    """Return what a submodule gives on images."""
+    import torch
+
+    seen: list[torch.Tensor] = []
+
+    def keep(_module: Any, _inputs: Any, output: torch.Tensor) -> None:
+        seen.append(output.detach().clone())  # a copy: a later module may work in place
+
+    handle = module.get_submodule(layer).register_forward_hook(keep)
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            module(images)
+    except InputError as error:
+        raise InputError(f"layer {layer!r}: its receptive field cannot be seen, for the module refuses NaN ({error})") from None
+    finally:
+        handle.remove()
+    if not seen:
+        raise InputError(f"layer {layer!r}: the module did not use it")
+    return seen[-1]

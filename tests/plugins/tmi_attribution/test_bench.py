@@ -1,0 +1,323 @@
+"""One method under every measure: means, intervals, chance and the oracle, skills, and what is left out and why."""
+
+import numpy as np
+import pytest
+import torch
+
+import tmi
+from tests.plugins.tmi_probes.toys import TASK, Phi, cnn_network, dataset, network, small_cnn
+from tmi_attribution.bench import MEASURES
+from tmi_attribution.intervals import skill
+from tmi_networks.theorem1 import theorem1
+
+LOCALISATION = ("mass", "precision", "pointing_game", "auc", "average_precision", "top_k", "earth_mover")
+
+
+def bench(net, data, method, **settings):
+    return tmi.probe("attribution-bench", net, data, method=method, **({"images": 12, "resamples": 100} | settings))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return dataset(40)
+
+
+@pytest.fixture(scope="module")
+def constructed(data):
+    return tmi.build("theorem1", data)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return cnn_network()
+
+
+def test_every_built_in_measure_is_registered_and_run_by_default():
+    assert sorted(MEASURES) == tmi.names("measure")
+
+
+def test_the_oracle_has_skill_1_and_random_0(data, trained):
+    oracle, random = bench(trained, data, "oracle", images=40), bench(trained, data, "random", images=40)
+    inside = 0
+    for measure in (*LOCALISATION, "mean"):
+        assert oracle.metrics[f"skill.{measure}"] == pytest.approx(1)
+        assert random.metrics[f"skill.{measure}"] == pytest.approx(0, abs=0.1)
+        low, high = (random.metrics[f"skill.{measure}.{end}"] for end in ("low", "high"))
+        inside += low <= 0 <= high
+    assert inside >= 6  # of eight intervals of 95 %
+    constant = bench(trained, data, "constant")
+    for measure in set(LOCALISATION) - {"earth_mover"}:
+        assert constant.metrics[f"skill.{measure}"] == pytest.approx(0, abs=1e-12)
+
+
+def test_gradient_methods_do_not_leak_on_a_constructed_network(data, constructed):
+    for method in ("saliency", "input-x-gradient", "integrated-gradients", "exact", "exact-integrated-gradients"):
+        assert bench(constructed, data, method).metrics["null_leakage"] == 0
+    assert bench(constructed, data, "random").metrics["null_leakage"] > 0
+
+
+def test_means_chance_oracle_and_skill_are_those_of_the_arrays(data, trained):
+    result = bench(trained, data, "saliency")
+    names = result.coords["measure"].tolist()
+    assert result.arrays["score"].shape == (len(names), 12)
+    for i, name in enumerate(names):
+        if name not in result.metrics:
+            continue
+        values = {part: np.nanmean(result.arrays[part].values[i]) for part in ("score", "chance", "oracle")}
+        assert result.metrics[name] == pytest.approx(values["score"])
+        assert result.metrics[f"{name}.chance"] == pytest.approx(values["chance"])
+        assert result.metrics[f"{name}.oracle"] == pytest.approx(values["oracle"])
+        assert result.metrics[f"{name}.low"] <= result.metrics[name] <= result.metrics[f"{name}.high"]
+        if name in LOCALISATION:
+            assert result.metrics[f"skill.{name}"] == pytest.approx(skill(values["score"], values["chance"], values["oracle"]))
+    assert result.metrics["skill.mean"] == pytest.approx(np.mean([result.metrics[f"skill.{n}"] for n in LOCALISATION]))
+    assert set(LOCALISATION) < set(names)
+    assert "|a| is scored" in result.describe("mass").text
+
+
+def test_an_image_does_not_depend_on_its_neighbours(trained):
+    data = dataset(40)
+    for method in ("saliency", "gradient-shap(draws=3)", "feature-permutation(draws=2)"):
+        many, few = bench(trained, data, method, images=12), bench(trained, data, method, images=3)
+        for part in ("score", "chance", "oracle"):
+            assert few.arrays[part].values == pytest.approx(many.arrays[part].values[:, :3], rel=1e-5, abs=1e-5, nan_ok=True)
+
+
+def test_what_was_computed_for_one_method_does_not_change_another(data, trained):
+    alone = bench(cnn_network(), data, "deeplift")
+    bench(trained, data, "saliency")
+    assert bench(trained, data, "deeplift").metrics == alone.metrics
+
+
+def test_a_network_that_changed_is_another_one(data):
+    net = cnn_network()
+    before = bench(net, data, "saliency").metrics
+    with torch.no_grad():
+        net.module.conv[0].weight.mul_(-1)
+    after = bench(net, data, "saliency").metrics
+    assert before["mass"] != after["mass"]
+    fresh = cnn_network()
+    with torch.no_grad():
+        fresh.module.conv[0].weight.mul_(-1)
+    assert bench(fresh, data, "saliency").metrics == after
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda module: module.conv[0].weight.data.normal_(),
+        lambda module: module.conv.__setitem__(1, torch.nn.Tanh()),
+        lambda module: setattr(module.conv[1], "inplace", True),
+        lambda module: module.double(),
+        lambda module: setattr(module, "forward", lambda images: 2 * torch.nn.Sequential.forward(module, images)),
+    ],
+)
+def test_nothing_of_a_network_is_taken_from_before_it_was_changed(data, change):
+    net = cnn_network()
+    bench(net, data, "deeplift")
+    change(net.module)
+    fresh = cnn_network()
+    change(fresh.module)
+    net.module.load_state_dict(fresh.module.state_dict())
+    assert bench(net, data, "deeplift").metrics == bench(fresh, data, "deeplift").metrics
+
+
+def test_measures_of_one_name_are_not_taken_for_each_other(data, trained):
+    def greatest(maps, truth):
+        return maps.max((1, 2))
+
+    def least(maps, truth):
+        return maps.min((1, 2))
+
+    least.__name__ = "greatest"
+    one, other = (bench(trained, data, "saliency", measures=[measure]).metrics for measure in (greatest, least))
+    assert one["greatest.oracle"] == 1
+    assert other["greatest.oracle"] == 0
+
+
+def test_a_measure_may_write_into_its_maps(data, trained):
+    @tmi.attribution_measure(scored="signed")
+    def spoils(maps, truth):
+        maps *= 0
+        return maps.sum((1, 2, 3))
+
+    alone = bench(trained, data, "saliency", measures=["mass"])
+    beside = bench(trained, data, "saliency", measures=[spoils, "mass"])
+    assert beside.metrics["mass"] == alone.metrics["mass"]
+    assert (beside.arrays["signed"].values == alone.arrays["signed"].values).all()
+
+
+def test_a_measure_cannot_write_into_the_truth(data, trained):
+    def spoils(maps, truth):
+        truth.masks[:] = True
+        return maps.sum((1, 2))
+
+    with pytest.raises(ValueError, match="read-only"):
+        bench(trained, data, "saliency", measures=[spoils])
+
+
+def test_a_measure_with_a_dot_in_its_settings_is_described(data, trained):
+    result = bench(trained, data, "saliency", measures=["top-k(share=0.1)", "deletion(steps=4)"])
+    assert result.describe("top_k(share=0.1)").better == "higher"
+    assert result.describe("deletion(steps=4)").better == "lower"
+    assert result.metrics["skill.top_k(share=0.1)"] == result.metrics["skill.mean"]
+
+
+def test_a_changed_background_is_the_baseline_whatever_the_precision():
+    data = dataset(20)
+    train, test = (part.with_backgrounds(part.backgrounds.double()) for part in (data.train, data.test))
+    measures = ["background-invariance", "insertion"]
+    one, other = (
+        bench(cnn_network(), d, "input-x-gradient", baseline="background", measures=measures)
+        for d in (data, tmi.Dataset(data.task, train, test))
+    )
+    assert one.metrics == pytest.approx(dict(other.metrics), rel=1e-4)
+
+
+def test_what_skill_leaves_out_is_said():
+    classes = [("whole", np.full((8, 8), 0.5), 1.0), ("part", np.ones((3, 3)), 0.3)]
+    task = tmi.TemplateTask([tmi.TileClass(n, [tmi.FeatureTile(v, epsilon)]) for n, v, epsilon in classes], (1, 8, 8))
+    result = bench(cnn_network(), dataset(12, task=task), "saliency", measures=["mass", "auc"])
+    assert any(note.startswith("auc: undefined on") for note in result.notes)
+    assert "skill.mean: without auc, which is not defined on every image" in result.notes
+    assert result.metrics["skill.mean"] == result.metrics["skill.mass"]
+
+
+def test_a_layer_of_maps_of_the_images_size_is_a_layer(data):
+    """One channel, as large as the image: still Σ|a| over its channels, not a signed attribution of pixels."""
+    torch.manual_seed(0)
+    module = torch.nn.Sequential()
+    module.add_module("conv", torch.nn.Sequential(torch.nn.Conv2d(1, 1, 3, padding=1), torch.nn.Tanh()))
+    module.add_module("flatten", torch.nn.Flatten())
+    module.add_module("logits", torch.nn.Linear(64, 3))
+    result = bench(network(module, "conv", "logits"), data, "layer-gradient-x-activation", layer="conv")
+    assert (result.arrays["signed"].values >= 0).all()
+
+
+def test_completeness(data, trained, constructed):
+    assert bench(trained, data, "deeplift").metrics["completeness_relative"] < 1e-5
+    assert bench(trained, data, "deeplift-shap").metrics["completeness_relative"] < 1e-4
+    assert bench(constructed, data, "exact-integrated-gradients").metrics["completeness_relative"] < 1e-6
+    assert "completeness_delta" not in bench(trained, data, "saliency").metrics
+
+
+def test_a_refused_method_has_no_score(data, constructed):
+    result = bench(constructed, data, "deeplift")
+    assert dict(result.metrics) == {"refused": 1}
+    assert 'realisation="literal"' in result.notes[0]
+    assert bench(network(Phi()), data, "saliency").metrics["refused"] == 1
+    assert bench(network(Phi()), data, "occlusion").metrics["refused"] == 0
+    assert bench(cnn_network(), data, "exact").metrics["refused"] == 1
+
+
+def test_maps_of_zeros_score_chance_and_are_counted(data, trained):
+    def silent(module, images, targets):
+        return images * 0
+
+    result = bench(trained, data, silent)
+    assert result.metrics["zero_map"] == 1
+    assert result.metrics["skill.mass"] == pytest.approx(0, abs=1e-12)
+    assert result.metrics["skill.auc"] == pytest.approx(0, abs=1e-12)
+
+
+def test_nan_is_not_scored(data, trained):
+    def broken(module, images, targets):
+        return images / 0 * 0
+
+    result = bench(trained, data, broken)
+    assert "mass" not in result.metrics
+    assert result.notes == ("not scored, for it gave NaN or infinity on 12 of 12 images",)
+
+
+def test_ones_own_method_and_measure(data, trained):
+    def edges(module, images, targets):
+        return images.diff(dim=3, prepend=images[..., :1])
+
+    @tmi.attribution_measure(better="lower", low=0)
+    def peak(maps, truth, *, power: float = 1.0):
+        """How high the greatest attribution is."""
+        return maps.max((1, 2)) ** power
+
+    result = bench(trained, data, edges, measures=["mass", peak])
+    assert result.metrics["peak"] == pytest.approx(result.arrays["score"].values[1].mean())
+    assert result.describe("peak").better == "lower"
+    assert result.describe("peak").text == "How high the greatest attribution is; |a| is scored"
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"), [(lambda maps: maps, "one score an image"), (lambda maps: np.full(len(maps), np.inf), "infinity")]
+)
+def test_what_a_measure_returns_is_checked(data, trained, returned, message):
+    def bad(maps, truth):
+        return returned(maps)
+
+    with pytest.raises(tmi.PluginError, match=f"measure bad: returned .*{message}"):
+        bench(trained, data, "saliency", measures=[bad])
+
+
+def test_measures_that_run_the_method_again_may_look_at_fewer_images(data, trained):
+    result = bench(trained, data, "saliency", measures=["mass", "contrast"], again=4)
+    assert np.isfinite(result.arrays["score"].values).sum(1).tolist() == [12, 4]
+    whole = bench(trained, data, "saliency", measures=["contrast"])
+    assert result.arrays["score"].values[1, :4] == pytest.approx(whole.arrays["score"].values[0, :4])
+
+
+def test_the_layer_of_a_constructed_network_is_scored_on_its_neurons(data, constructed):
+    result = bench(constructed, data, "layer-gradient-x-activation")
+    assert result.metrics["skill.mass"] == pytest.approx(1)
+    assert result.arrays["signed"].dims == ("kept", "neuron")
+    assert "deletion" not in result.metrics
+    assert "earth_mover" not in result.metrics
+
+
+def test_a_layer_of_maps_is_scored_on_the_image(data, trained):
+    result = bench(trained, data, "layer-activation", layer="conv")
+    assert result.arrays["maps"].shape[1:] == (8, 8)
+    assert "skill.mean" in result.metrics
+
+
+def test_a_layer_that_nobody_understands_is_not_scored(data, trained):
+    result = bench(trained, data, "layer-conductance")
+    assert result.metrics["completeness_relative"] < 0.1
+    assert "mass" not in result.metrics
+    assert "hidden stand for is not known" in result.notes[0]
+
+
+def test_a_neuron_is_scored_against_its_own_truth(data, constructed, trained):
+    result = bench(constructed, data, "neuron-gradient")
+    assert result.metrics["skill.mass"] == pytest.approx(1)
+    assert result.metrics["null_leakage"] == 0
+    result = bench(trained, data, "neuron-gradient", layer="conv")
+    assert result.metrics["null_leakage"] == 0
+    assert result.arrays["masks"].values.sum((1, 2)).tolist() == [9] * 4
+
+
+def test_no_such_layer(data, trained):
+    with pytest.raises(tmi.UnknownNameError, match=r"did you mean .hidden"):
+        bench(trained, data, "layer-conductance", layer="hiden")
+
+
+def test_literal_layers_and_the_fused_network_get_the_same_maps(data, constructed):
+    literal = theorem1(data, realisation="literal")
+    for method in ("saliency", "integrated-gradients"):
+        one, other = (bench(net, data, method, measures=["mass"], images=4) for net in (constructed, literal))
+        assert one.arrays["signed"].values == pytest.approx(other.arrays["signed"].values, abs=1e-4)
+
+
+def test_float64_colour_and_one_image():
+    values = np.stack([np.full((3, 3), v) for v in (0.2, 0.9)])
+    task = tmi.TemplateTask(
+        [tmi.TileClass("one", [tmi.FeatureTile(values, 0.5)]), tmi.TileClass("two", [tmi.FeatureTile(1 - values, 0.5)])],
+        (2, 8, 8),
+    )
+    data = dataset(6, task=task)
+    result = bench(network(small_cnn(task).double(), "conv", "logits", task=task), data, "integrated-gradients", images=1)
+    assert result.arrays["signed"].shape == (1, 2, 8, 8)
+    assert "mass.low" not in result.metrics
+    assert bench(tmi.build("theorem1", data), data, "saliency").metrics["skill.mean"] == pytest.approx(1, abs=0.05)
+
+
+def test_measures_are_named_once(data, trained):
+    with pytest.raises(tmi.InputError, match="each once"):
+        bench(trained, data, "saliency", measures=["mass", "mass"])
+    assert TASK is data.task

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+import tmi
+from tests.plugins.tmi_probes.toys import TASK, dataset
+from tmi_attribution.convergence import convergence
+
+
+@pytest.mark.parametrize("baseline", ["black", "background"])
+def test_the_error_falls_like_one_over_the_steps(baseline):
+    """A straight line of slope −1 through the logarithms: the gradient jumps where a neuron wakes."""
+    steps = [10, 20, 40, 80, 160]
+    errors = convergence(TASK, dataset(40).test, steps, baseline=baseline)
+    assert errors.shape == (5, 40)
+    slope, _ = np.polyfit(np.log(steps), np.log(errors.mean(1)), 1)
+    assert slope == pytest.approx(-1, abs=0.2)
+
+
+def test_rounding_alone_where_the_window_is_awake_on_the_whole_path():
+    """One window, of the image's size; from black no pixel passes its value before the end, where the tile is shown."""
+    rng = np.random.default_rng(0)
+    tiles = [tmi.FeatureTile(rng.random((5, 6)), 31.0)]
+    task = tmi.TemplateTask([tmi.TileClass("only", tiles)], (1, 5, 6))
+    scenes = tmi.Scenes(task, np.zeros((1, 1, 5, 6)), 0, 0, 0)
+    assert convergence(task, scenes, [1, 7, 100]) == pytest.approx(0, abs=1e-7)  # Captum weighs the points in float32
+
+
+def test_rounding_alone_on_larger_images_would_be_an_accident():
+    """The same ε with several windows: the others' pixels pass their values, and the error is no longer rounding."""
+    rng = np.random.default_rng(0)
+    task = tmi.TemplateTask([tmi.TileClass("only", [tmi.FeatureTile(rng.random((5, 6)), 31.0)])], (1, 7, 8))
+    scenes = tmi.Scenes(task, rng.random((4, 1, 7, 8)), 0, 1, 1)
+    few, many = convergence(task, scenes, [10, 160])
+    assert (few > 1e-4).all()
+    assert many.mean() < few.mean() / 5
+
+
+def test_nothing_to_be_near_to():
+    """Where the background shows the tile already, the path stands still."""
+    scenes = dataset(4).test
+    still = tmi.Scenes(TASK, scenes.images, scenes.tile, scenes.row, scenes.col)
+    assert np.isnan(convergence(TASK, still, [5], baseline="background")).all()

@@ -1,0 +1,149 @@
+"""The figures of the attribution bench draw the numbers that they are given."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from tests.plugins.tmi_attribution.boards import board, converging
+from tmi.runtime.plotting import house_style
+from tmi_attribution.figures import convergence, cost, leaderboard, map_grid, side_by_side, trust_scatter
+from tmi_attribution.leaderboard import standings, trust, truth_free
+
+NETWORKS = {"theorem1": "constructed: Theorem 1", "cnn": "trained: CNN"}
+SKILLS = {
+    "theorem1": {"saliency": 0.9, "deeplift": None, "occlusion": 0.2, "sobel": 0.3},
+    "cnn": {"saliency": 0.1, "deeplift": 0.6, "occlusion": 0.5, "sobel": 0.3},
+}
+METHODS = ["saliency", "deeplift", "occlusion"]
+
+
+@pytest.fixture(autouse=True)
+def _styled():
+    with house_style():
+        yield
+        plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def results():
+    return board(SKILLS)
+
+
+@pytest.fixture(scope="module")
+def rows(results):
+    return standings(results, ["methods"], NETWORKS)
+
+
+def texts(axis):
+    return [text.get_text() for text in axis.texts]
+
+
+def covered(names):
+    """Pairs of names of which one covers the other; their lines may cross."""
+    boxes = [(name.get_text(), Text.get_window_extent(name)) for name in names]
+    return [(one, other) for i, (one, box) in enumerate(boxes) for other, behind in boxes[:i] if box.overlaps(behind)]
+
+
+def marks(axis):
+    """Skill to whether its mark is filled, of the points alone."""
+    return {
+        round(float(line.get_xdata()[0]), 6): line.get_markerfacecolor() != "white"
+        for line in axis.lines
+        if line.get_linestyle() == "None"
+    }
+
+
+def test_leaderboard_has_a_panel_a_network_and_marks_what_is_below_sobel(rows):
+    figure = leaderboard(rows)
+    figure.canvas.draw()
+    assert [axis.get_title() for axis in figure.axes] == ["constructed:\nTheorem 1", "trained:\nCNN"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["deeplift", "saliency", "occlusion", "sobel"]
+    assert marks(figure.axes[0]) == {0.9: True, 0.2: False, 0.3: True}
+    assert marks(figure.axes[1]) == {0.1: False, 0.6: True, 0.5: True, 0.3: True}
+    assert texts(figure.axes[0]) == ["refused"]
+    assert texts(figure.axes[1]) == []
+
+
+def test_a_skill_far_below_chance_stays_in_the_picture():
+    figure = leaderboard(standings(board({"cnn": {"a": -7.0, "b": 0.5}}), ["methods"], NETWORKS))
+    (axis,) = figure.axes
+    assert axis.get_xlim()[0] > -1.2
+    assert marks(axis) == {-1.0: True, 0.5: True}
+    assert [line.get_marker() for line in axis.lines if line.get_linestyle() == "None"] == ["<", "o"]
+
+
+def test_map_grid_has_every_network_under_every_method():
+    rng = np.random.default_rng(0)
+    image, mask = rng.random((1, 6, 5)), np.zeros((6, 5), bool)
+    mask[2:4, 1:3] = True
+    maps = {
+        "constructed": {"saliency": rng.normal(size=(6, 5)), "deeplift": None, "occlusion": np.zeros((6, 5))},
+        "trained": {"saliency": rng.normal(size=(6, 5)) * 1e-9, "deeplift": rng.normal(size=(6, 5))},
+    }
+    figure = map_grid(image, mask, maps, METHODS, columns=2)
+    assert len(figure.axes) == 1 + 2 * 3
+    names = [text.get_text() for text in figure.texts]
+    assert names == ["constructed | trained", "image", *METHODS]
+    shown = [texts(axis) for axis in figure.axes]
+    assert shown == [[], [], [], ["refused"], [], ["all 0"], ["–"]]
+    tiny = figure.axes[2].images[0]  # each is scaled alone, with 0 in the middle
+    assert tiny.get_clim() == (-tiny.get_array().__abs__().max(), tiny.get_array().__abs__().max())
+    assert tiny.get_cmap().name == "RdBu_r"
+    outline = figure.axes[1].collections[0].get_segments()
+    assert len(outline) == 8  # the border of 2×2 pixels
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_side_by_side_and_images_of_any_colours(channels):
+    image, mask = np.random.default_rng(0).random((channels, 4, 4)), np.ones((4, 4), bool)
+    maps = {name: {method: np.eye(4) for method in METHODS} for name in ("one", "two", "three")}
+    figure = side_by_side(image, mask, maps, METHODS)
+    assert len(figure.axes) == 3 * 4
+    assert [axis.get_title() for axis in figure.axes[:4]] == ["image", *METHODS]
+    assert [figure.axes[4 * row].get_ylabel() for row in range(3)] == ["one", "two", "three"]
+
+
+def test_trust_scatter_has_a_point_a_method_and_says_tau():
+    results = board({"cnn": {f"m{i}": i / 10 for i in range(5)} | {"sobel": 0.2}}, noise=1e-4)
+    rows = standings(results, ["methods"], NETWORKS)
+    measures = truth_free(results, ["methods"])
+    figure = trust_scatter(rows, trust(rows, measures))
+    assert [axis.get_title().splitlines() for axis in figure.axes] == [
+        ["deletion ↓", "τ = 1.00 [1.00, 1.00]"],
+        ["insertion ↑", "τ = 1.00 [1.00, 1.00]"],
+        ["infidelity ↓", "τ = −1.00 [−1.00, −1.00]"],
+    ]
+    control, methods = figure.axes[1].collections
+    assert sorted(methods.get_offsets()[:, 1]) == pytest.approx([0, 0.1, 0.2, 0.3, 0.4], abs=1e-9)
+    assert sorted(methods.get_offsets()[:, 0]) == pytest.approx([0, 0.1, 0.2, 0.3, 0.4], abs=1e-9)
+    assert len(control.get_offsets()) == 1
+
+
+def test_cost_names_every_method_once_and_no_name_covers_another(rows):
+    figure = cost(rows)
+    figure.canvas.draw()
+    names = [[t for t in texts(axis) if t != "sobel"] for axis in figure.axes]
+    assert [sorted(of) for of in names] == [["occlusion", "saliency"], ["deeplift", "occlusion", "saliency"]]
+    assert all(axis.get_xscale() == "log" for axis in figure.axes)
+    for axis in figure.axes:
+        assert not covered([text for text in axis.texts if text.get_text() != "sobel"])
+
+
+def test_thirty_methods_of_equal_skill_can_be_told_apart():
+    rows = standings(board({"cnn": {f"method-{i:02d}": 0.5 + i / 1000 for i in range(30)}}), ["methods"], NETWORKS)
+    figure = cost(rows)
+    figure.canvas.draw()
+    assert len(figure.axes[0].texts) == 30
+    assert not covered(figure.axes[0].texts)
+
+
+def test_convergence_draws_the_median_and_what_1_over_steps_would_be():
+    result = converging()
+    figure = convergence({"constructed: Theorem 1": result})
+    line, guide = figure.axes[0].lines
+    assert line.get_xdata().tolist() == [4, 16, 64, 256]
+    assert line.get_ydata() == pytest.approx(np.median(result.arrays["error"].values, 1))
+    x, y = guide.get_xdata(), guide.get_ydata()
+    assert y[0] / y[1] == pytest.approx(x[1] / x[0])
+    assert (figure.axes[0].get_xscale(), figure.axes[0].get_yscale()) == ("log", "log")

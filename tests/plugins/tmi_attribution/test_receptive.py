@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+import tmi
+from tests.plugins.tmi_probes.toys import TASK, cnn_network, dataset, network
+from tmi_attribution.receptive import layer_truth, most_active, neuron_truth, receptive_field
+
+
+def read(places, sides, kernel, stride, padding):
+    """The places along one axis that a convolution reads for given places of its output, layer by layer down to the pixels."""
+    for side in sides:
+        reached = {place * stride - padding + tap for place in places for tap in range(kernel)}
+        places = {place for place in reached if 0 <= place < side}
+    return np.isin(np.arange(sides[-1]), list(places))
+
+
+@given(kernel=st.integers(1, 3), stride=st.integers(1, 2), padding=st.integers(0, 1), channels=st.integers(1, 3), data=st.data())
+def test_two_convolutions_by_arithmetic(kernel, stride, padding, channels, data):
+    how = {"kernel_size": kernel, "stride": stride, "padding": padding}
+    module = nn.Sequential(nn.Conv2d(channels, 2, **how), nn.ReLU(), nn.Conv2d(2, 3, **how), nn.ReLU(inplace=True))
+    image = torch.zeros(1, channels, 9, 9)
+    between, outputs = module[0](image).shape[-1], module(image).shape[-1]
+    neurons = data.draw(st.lists(st.integers(0, 3 * outputs**2 - 1), min_size=1, max_size=4))
+    found = receptive_field(module, "3", neurons, image.shape[1:])
+    for mask, neuron in zip(found, neurons, strict=True):
+        row, col = (read({place}, (between, 9), kernel, stride, padding) for place in divmod(neuron % outputs**2, outputs))
+        assert (mask == row[:, None] & col).all()
+
+
+def test_weights_of_zero_still_read():
+    module = nn.Sequential(nn.Conv2d(1, 1, 2), nn.ReLU())
+    nn.init.zeros_(module[0].weight)
+    assert receptive_field(module, "1", [4], (1, 4, 4))[0].sum() == 4
+
+
+def test_dense_neurons_read_everything_and_pools_a_patch():
+    module = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(9, 5))
+    fields = receptive_field(module, "0", [0, 8], (1, 6, 6))
+    assert fields[0, :2, :2].all()
+    assert fields[1, 4:, 4:].all()
+    assert (fields.sum((1, 2)) == 4).all()
+    assert receptive_field(module, "2", [3], (1, 6, 6)).all()
+
+
+def test_module_is_left_as_it_was():
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Dropout(), nn.Flatten(), nn.Linear(8, 3)).train()
+    with torch.inference_mode():
+        receptive_field(module, "0", [0], (1, 4, 4))
+    assert module.training
+    assert module[0].weight.dtype == torch.float32
+    assert not module[0]._forward_hooks
+
+
+def test_a_module_that_refuses_nan_says_so():
+    built = tmi.build("theorem1", TASK)
+    with pytest.raises(tmi.InputError, match=r"hidden.*refuses NaN"):
+        receptive_field(built.module, "hidden", [0], TASK.image_shape)
+
+
+def test_a_layer_that_is_not_used():
+    module = nn.Sequential(nn.Identity())
+    module.add_module("idle", nn.Identity())
+    module.forward = module[0].forward
+    with pytest.raises(tmi.InputError, match=r"idle.*did not use"):
+        receptive_field(module, "idle", [0], (1, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("theorem1", {}), ("theorem1", {"realisation": "literal"}), ("theorem2", {})], ids=str
+)
+def test_constructed_neurons(name, settings):
+    built, scenes = tmi.build(name, TASK, **settings), dataset(12).test
+    truth = layer_truth(built, "hidden", scenes)
+    assert (truth.sum(1) == 1).all()
+    active = most_active(built, "hidden", scenes)
+    # On these scenes the pasted window is the nearest one.
+    assert (active == truth.argmax(1)).all()
+    assert (neuron_truth(built, "hidden", active, scenes) == scenes.masks.numpy()).all()
+
+
+def test_a_neuron_of_its_own_for_each_scene():
+    support = np.array([[True, False], [True, True]])
+    task = tmi.TemplateTask(
+        [tmi.TileClass("a", [tmi.FeatureTile(np.full((2, 2, 2), 0.3), 0.1, np.stack([support, support & False]))])], (2, 3, 4)
+    )
+    built = tmi.build("theorem1", task)
+    scenes = tmi.Scenes(task, np.zeros((2, 2, 3, 4), np.float32), [0, -1], 0, 0)
+    first, last = neuron_truth(built, "hidden", [0, 5], scenes)
+    assert np.argwhere(first).tolist() == [[0, 0], [1, 0], [1, 1]]
+    assert np.argwhere(last).tolist() == [[1, 2], [2, 2], [2, 3]]
+    assert layer_truth(built, "hidden", scenes).sum(1).tolist() == [1, 0]
+
+
+def test_trained_networks_have_receptive_fields_alone():
+    net, scenes = cnn_network(), dataset(4).test
+    assert layer_truth(net, "conv", scenes) is None
+    neurons = most_active(net, "conv", scenes)
+    activations = net.activations(scenes.images, "conv")["conv"].flatten(1)
+    assert (neurons == activations.argmax(1).numpy()).all()
+    masks = neuron_truth(net, "conv", neurons, scenes)
+    for mask, neuron in zip(masks, neurons, strict=True):
+        row, col = np.unravel_index(neuron % 36, (6, 6))
+        assert mask.sum() == 9
+        assert mask[row : row + 3, col : col + 3].all()
+
+
+def test_layers_whose_neurons_stand_for_something_else():
+    built = tmi.build("theorem1", TASK)
+    assert layer_truth(built, "logits", dataset(2).test) is None
+    with pytest.raises(tmi.InputError, match="refuses NaN"):
+        neuron_truth(built, "logits", [0, 1], dataset(2).test)
+
+
+@pytest.mark.parametrize(
+    ("neurons", "message"),
+    [
+        ([0], "one a scene"),
+        ([0.0, 1.0], "whole numbers"),
+        ([0, 144], "has 144 neurons, none of number 144"),
+        ([-1, 0], "number -1"),
+    ],
+)
+def test_bad_neurons(neurons, message):
+    with pytest.raises(tmi.InputError, match=message):
+        neuron_truth(cnn_network(), "conv", neurons, dataset(2).test)
+
+
+def test_no_scenes():
+    scenes, net = dataset(2).test[[]], network(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), "1")
+    assert most_active(net, "1", scenes).shape == (0,)
+    assert neuron_truth(net, "1", np.zeros(0, int), scenes).shape == (0, 8, 8)
