@@ -54,20 +54,46 @@ def first_change(before: State, after: State) -> str:
 
 
 def _content(tensor: torch.Tensor) -> tuple[Any, ...]:
-    """Sums of a tensor's bits along its first axis and across it: quick, and hardly anything leaves both unchanged."""
+    """Return what tells the values of a tensor of any dtype and layout: see `_sums`; torch's count of writes where that fails."""
+    try:
+        return tuple(value for part in _parts(tensor.detach()) for value in _sums(part))
+    except (RuntimeError, TypeError, NotImplementedError):  # on the device "meta", of a dtype or class that cannot be viewed
+        return tuple(tensor.shape), str(tensor.dtype), tensor._version
+
+
+def _sums(tensor: torch.Tensor) -> tuple[Any, ...]:
+    """Sums of a tensor's bits along its first axis and across it: quick, and hardly any change leaves both as they were."""
     import torch
 
-    if tensor.layout != torch.strided:  # the parts of a sparse one
-        return tuple(part for values in _parts(tensor) for part in _content(values))
-    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
-    bits = tensor.detach().contiguous().view(whole).reshape(len(tensor) if tensor.ndim else 1, -1)
+    tensor = tensor.resolve_conj().resolve_neg().contiguous()
+    integer = {1: torch.uint8, 2: torch.int16, 4: torch.int32}.get(tensor.element_size(), torch.int64)  # complex128 as two int64
+    bits = tensor.reshape(-1).view(integer).reshape(len(tensor) if tensor.ndim else 1, -1 if tensor.numel() else 0)
     sums = bits.sum(0, dtype=torch.int64), bits.sum(1, dtype=torch.int64)
     return (tuple(tensor.shape), *(hash(part.cpu().numpy().tobytes()) for part in sums))
 
 
 def _parts(tensor: torch.Tensor) -> list[torch.Tensor]:
+    """Return the dense tensors of numbers that make up a tensor."""
     import torch
 
+    if tensor.is_quantized:
+        return _quantized_parts(tensor)
+    if tensor.is_nested:
+        return list(tensor.unbind())
+    if tensor.layout == torch.strided:
+        return [tensor]
     if tensor.layout == torch.sparse_coo:
         return [tensor.coalesce().indices(), tensor.coalesce().values()]
-    return [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
+    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
+    if tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
+        return [tensor.ccol_indices(), tensor.row_indices(), tensor.values()]
+    return [tensor.to_dense()]  # type: ignore[no-untyped-call]
+
+
+def _quantized_parts(tensor: torch.Tensor) -> list[torch.Tensor]:
+    import torch
+
+    if tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+        return [tensor.int_repr(), torch.tensor([tensor.q_scale(), tensor.q_zero_point()], dtype=torch.float64)]
+    return [tensor.int_repr(), tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points()]
