@@ -132,7 +132,7 @@ def _comparison(results: tmi.Results) -> Section | None:
 
 
 def _neurons(results: tmi.Results) -> Section | None:
-    from tmi_probes.figures.firing import firing_rates
+    from tmi_probes.figures.neurons import firing_rates
     from tmi_probes.figures.panel import measures_and_truth
 
     body = _drawn(
@@ -155,7 +155,7 @@ def _neurons(results: tmi.Results) -> Section | None:
 
 
 def _recovered(results: tmi.Results) -> Section | None:
-    from tmi_probes.figures.scores import decoding_scores, dimensionality, recovery_scores
+    from tmi_probes.figures.layers import decoding_scores, dimensionality, recovery_scores
 
     body = ""
     for probe, draw, alt, caption in (
@@ -202,7 +202,7 @@ def _circuits(results: tmi.Results) -> Section | None:
 
 
 def _forms(results: tmi.Results) -> Section | None:
-    from tmi_probes.figures.structure import local_forms, pieces_on_paths
+    from tmi_probes.figures.linear import local_forms, pieces_on_paths
 
     body = _drawn(
         results,

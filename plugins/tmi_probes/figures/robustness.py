@@ -68,7 +68,7 @@ def deformations(results: Mapping[str, tmi.ProbeResult]) -> Figure:
     """
     import matplotlib.pyplot as plt
 
-    from tmi_probes.deformation import UNITS
+    from ..robustness.deformation import UNITS
 
     first = next(iter(results.values()))
     kinds = [kind for kind in UNITS if f"accuracy.{kind}" in first.arrays]

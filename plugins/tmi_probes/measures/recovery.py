@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..truth import Features
+    from ..pipeline.features import Features
 
     Array = NDArray[np.float64]
 

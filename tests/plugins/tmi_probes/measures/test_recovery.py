@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score
 
 from tmi_probes.measures import recovery as module
 from tmi_probes.measures.recovery import best_f1, correlations, match, recovery, varies
-from tmi_probes.truth import Features
+from tmi_probes.pipeline.features import Features
 
 
 def of(*label):

@@ -1,0 +1,1 @@
+"""What do layers hold? Superposition, linear decodability, dictionaries of directions, equivariance."""

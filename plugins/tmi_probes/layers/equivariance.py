@@ -1,0 +1,163 @@
+"""The equivariance defect: how far a layer's answer fails to move along when the picture moves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import tmi
+from tmi.params import Count, Share
+
+from ..pipeline.scenes import described, finite
+from ..robustness.invariance import originals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+INFO = {
+    "defect_mean": tmi.MetricInfo("‖Φ(T x) − T Φ(x)‖/‖Φ(x)‖, mean over legal shifts and tiles", "lower", 0),
+    "defect_worst": tmi.MetricInfo("‖Φ(T x) − T Φ(x)‖/‖Φ(x)‖, largest over legal shifts and tiles", "lower", 0),
+}
+
+
+def equivariance(network: tmi.Network, data: tmi.Dataset, *, seed: int, tiles: Count = 3, level: Share = 0.0) -> tmi.ProbeResult:
+    """Equivariance defect ‖Φ(T x) − T Φ(x)‖/‖Φ(x)‖ of every layer, over all legal shifts T of a tile on an even background.
+
+    There a move of the tile is a move of the whole picture, so that the shifted picture is exact. A layer with rows and columns
+    is compared where both its answers have a value. Of a layer with a stride of s, shifts by multiples of s count, and move its
+    answer by their s-th part; s is the number under which it moves along best. The hidden layer of a constructed network has
+    rows and columns too, those of its windows. A layer without, such as the logits, should not change at all: its defect is
+    ‖Φ(T x) − Φ(x)‖/‖Φ(x)‖.
+
+    Parameters
+    ----------
+    tiles : int
+        How many test scenes' tiles; of distinct classes and tiles as far as there are any.
+    level : float
+        Brightness of the background; by default black, so that it looks like the zeros with which layers pad.
+
+    Returns
+    -------
+    ProbeResult
+        For each layer the metrics ``defect_mean`` and ``defect_worst``; arrays ``defect.<layer>`` (tile, place), NaN where the
+        shift does not count, and the place of the worst shift ``worst_row.<layer>``, ``worst_col.<layer>`` (tile); ``place_row``
+        and ``place_col`` (tile, place), −1 beyond the tile's places. A layer that is 0 on the unmoved picture is left out there.
+
+    Raises
+    ------
+    InputError
+        If no test scene shows a tile.
+    """
+    chosen, notes = originals(data.test, tiles, np.random.default_rng(seed))
+    scenes = data.test[chosen].with_backgrounds(level)
+    windows = np.array(data.task.windows)[scenes.tile.numpy()]
+    shape = (len(scenes), int(windows.prod(1).max()))
+    rows, cols = np.full(shape, -1), np.full(shape, -1)
+    maps = {layer: _Map(network, layer, values.shape[1:]) for layer, values in network.activations(scenes.images[:1]).items()}
+    tried = {layer: {stride: np.full(shape, np.nan) for stride in one.strides} for layer, one in maps.items()}
+    for k in range(len(scenes)):
+        row, col = (part.ravel() for part in np.indices(windows[k]))
+        rows[k, : len(row)], cols[k, : len(col)] = row, col
+        for layer, stride, values in _of_scene(network, scenes[[k]], row, col, maps):
+            tried[layer][stride][k, : len(row)] = values
+    defects = {layer: min(found.values(), key=lambda of: round(_mean(of), 6)) for layer, found in tried.items()}
+    metrics: dict[str, float] = {}
+    arrays: dict[str, Any] = {"place_row": (("tile", "place"), rows), "place_col": (("tile", "place"), cols)}
+    for layer, values in defects.items():
+        arrays[f"defect.{layer}"] = (("tile", "place"), values)
+        defined = np.isfinite(values)
+        worst = np.where(defined, values, -1).argmax(1)
+        for name, places in (("row", rows), ("col", cols)):
+            at = np.take_along_axis(places, worst[:, None], 1)[:, 0]
+            arrays[f"worst_{name}.{layer}"] = (("tile",), np.where(defined.any(1), at, -1))
+        if defined.any():
+            metrics[f"defect_mean.{layer}"] = values[defined].mean()
+            metrics[f"defect_worst.{layer}"] = values[defined].max()
+        else:
+            notes.append(f"defect.{layer}: left out, for every unmoved picture leaves it 0 or not finite, or no shift is legal")
+    metrics = finite(metrics, notes)
+    coords: dict[str, Any] = {"tile": [data.task.tile_name(int(t)) for t in scenes.tile]}
+    return tmi.ProbeResult(metrics, arrays, coords, described(INFO, metrics), tuple(notes))
+
+
+class _Map:
+    """How a layer's values are laid out as maps (channels, rows, cols): one of all, one a tile, or one pixel without a place.
+
+    Attributes
+    ----------
+    strides : range
+        Pixels of the image that a step on the map may stand for.
+    """
+
+    def __init__(self, network: tmi.Network, layer: str, shape: tuple[int, ...]) -> None:
+        windows = network.task.windows
+        sizes = np.array(windows).prod(1)
+        self._shapes: list[tuple[int, int, int]] = [(int(np.prod(shape)), 1, 1)]
+        self.strides = range(1, 2)
+        if len(shape) == 3 and shape[1] * shape[2] > 1:
+            self._shapes = [(shape[0], shape[1], shape[2])]
+            sides = zip(network.task.image_shape[1:], shape[1:], strict=True)
+            self.strides = range(1, 1 + max(1, *(-(-side // own) for side, own in sides)))
+        elif layer != network.layers[-1] and shape == (sizes.sum(),) and _of_windows(network, layer):
+            self._shapes = [(1, *one) for one in windows]
+        self._ends = np.cumsum([np.prod(one) for one in self._shapes])[:-1]
+
+    @property
+    def has_place(self) -> bool:
+        return self._shapes[0][1:] != (1, 1) or len(self._shapes) > 1
+
+    def difference(self, before: Array, after: Array, down: int, across: int) -> float:
+        """‖Φ(T x) − T Φ(x)‖ where both have a value, for a shift of the map by whole steps."""
+        if not self.has_place:
+            return float(np.linalg.norm(after - before))
+        total = 0.0
+        parts = (np.split(values.ravel(), self._ends) for values in (before, after))
+        for one, other, (channels, rows, cols) in zip(*parts, self._shapes, strict=True):
+            here = one.reshape(channels, rows, cols)[
+                :, max(0, -down) : max(0, rows - max(0, down)), max(0, -across) : max(0, cols - max(0, across))
+            ]
+            there = other.reshape(channels, rows, cols)[
+                :, max(0, down) : max(0, rows + min(0, down)), max(0, across) : max(0, cols + min(0, across))
+            ]
+            total += float(np.square(there - here).sum())
+        return float(np.sqrt(total))
+
+
+def _of_windows(network: tmi.Network, layer: str) -> bool:
+    table = network.neurons(layer)
+    return table is not None and {"tile", "row", "col"} <= set(table)
+
+
+def _of_scene(
+    network: tmi.Network, scene: tmi.Scenes, row: NDArray[np.int64], col: NDArray[np.int64], maps: dict[str, _Map]
+) -> Iterator[tuple[str, int, Array]]:
+    """Defects of every layer over all places of a scene's tile; NaN where it is, and for shifts that lie between strides."""
+    images = scene.repeated(len(row)).moved(row, col).images
+    before = {layer: values[0].double().numpy() for layer, values in network.activations(scene.images).items()}
+    down, across = row - int(scene.row), col - int(scene.col)
+    found = {(layer, stride): np.full(len(row), np.nan) for layer, one in maps.items() for stride in one.strides}
+    step = max(1, min(256, 4_000_000 // sum(values.size for values in before.values())))
+    for start in range(0, len(row), step):
+        answers = network.activations(images[start : start + step], batch_size=step)
+        for layer, values in answers.items():
+            size = float(np.linalg.norm(before[layer]))
+            if not 0 < size < np.inf:
+                continue
+            for i, moved in enumerate(values.double().numpy(), start):
+                for stride in maps[layer].strides:
+                    if (down[i] or across[i]) and down[i] % stride == across[i] % stride == 0:
+                        y, x = int(down[i]) // stride, int(across[i]) // stride
+                        found[layer, stride][i] = maps[layer].difference(before[layer], moved, y, x) / size
+    for (layer, stride), defects in found.items():
+        yield layer, stride, defects
+
+
+def _mean(values: Array) -> float:
+    """The mean of what is defined; what is nowhere defined is no choice."""
+    defined = values[np.isfinite(values)]
+    return float(defined.mean()) if len(defined) else float("inf")

@@ -1,0 +1,127 @@
+"""Where a network changes its linear piece along a straight path between two images: exact, not on a grid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import tmi
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from .exact_network import Exact
+
+    Array = NDArray[np.float64]
+
+_SAME = 1e-12  # two α nearer than this are one: rounding tells them apart, nothing else
+_ELEMENTS = 4_000_000
+
+
+def of_layers(exact: Exact, start: torch.Tensor, end: torch.Tensor, most: int) -> tuple[Array, bool]:
+    """Find every α in (0, 1) at which a ReLU switches on the way (1 − α)·start + α·end.
+
+    ReLU after ReLU: between the breakpoints of those before it, what goes into a ReLU is linear in α, so that its values at the
+    breakpoints say where it crosses 0.
+
+    Parameters
+    ----------
+    exact : Exact
+    start, end : Tensor of float64, shape (1, C, m, n)
+    most : int
+        More breakpoints than so many are not followed into later ReLUs.
+
+    Returns
+    -------
+    alpha : ndarray of float64
+        Sorted, each once.
+    complete : bool
+        False where ``most`` was exceeded before the last ReLU.
+    """
+    points = np.array([0.0, 1.0])
+    uses = len(exact.relus(start))
+    for use in range(uses):
+        if len(points) - 2 > most:
+            return points[1:-1], False
+        points = _merged([points, *_crossings(exact, start, end, points, use)])
+    return points[1:-1], True
+
+
+def on_path(start: torch.Tensor, end: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """Return the images (N, C, m, n) at shares α of the way; a pixel that is the same at both ends keeps its exact value."""
+    return (start + alpha[:, None, None, None] * (end - start)).clamp(0, 1)
+
+
+def _crossings(exact: Exact, start: torch.Tensor, end: torch.Tensor, points: Array, use: int) -> list[Array]:
+    import torch
+
+    found = []
+    width = exact.before_relu(start, use).shape[1]
+    step = max(1, min(2048, _ELEMENTS // max(start.numel(), width)))
+    last: Array | None = None
+    for first in range(0, len(points), step):
+        values = exact.before_relu(on_path(start, end, torch.from_numpy(points[first : first + step])), use)
+        if last is not None:  # the interval between this part and the one before
+            values = np.concatenate([last, values])
+        low = points[first : first + len(values)] if last is None else points[first - 1 : first - 1 + len(values)]
+        before, after = values[:-1], values[1:]
+        where, neuron = np.nonzero((before > 0) != (after > 0))
+        a, b = before[where, neuron], after[where, neuron]
+        found.append(low[where] + (low[where + 1] - low[where]) * (a / (a - b)))
+        last = values[-1:]
+    return found
+
+
+def of_formula(task: tmi.TemplateTask, start: Array, end: Array) -> Array:
+    """Find every α in (0, 1) at which φ, as σ(ε − Σ_S |x − t|) of all windows, changes its linear piece.
+
+    A window changes its piece where it begins or ceases to be active, and, while it is active, where a pixel of its support
+    passes the tile's value. Between such values ε − Σ|x − t| is linear in α, so that all of them are found exactly.
+
+    Parameters
+    ----------
+    task : TemplateTask
+    start, end : ndarray of float64, shape (C, m, n)
+
+    Returns
+    -------
+    ndarray of float64
+        Sorted, each once.
+    """
+    from numpy.lib.stride_tricks import sliding_window_view
+
+    found = [np.array([0.0, 1.0])]
+    for tile in task.tiles:
+        here, there = (sliding_window_view(image, tile.shape)[0][..., tile.support] for image in (start, end))
+        c = tile.values[tile.support]
+        before, after = (tile.epsilon - np.abs(y - c).sum(-1) for y in (here, there))
+        # ε − t(window) changes by at most Σ|end − start|, so it is above 0 somewhere only where this is.
+        reached = (before + after + np.abs(there - here).sum(-1)) / 2 > 0
+        for row, col in np.argwhere(reached):
+            found.append(_of_window(here[row, col], there[row, col], c, tile.epsilon))
+    return _merged(found)[1:-1]
+
+
+def _of_window(here: Array, there: Array, c: Array, epsilon: float) -> Array:
+    """Breakpoints of one window's σ(ε − Σ|y − c|)."""
+    moving = here != there
+    alpha = (c[moving] - here[moving]) / (there[moving] - here[moving])
+    kinks = np.unique(np.concatenate([[0.0, 1.0], alpha[(alpha > 0) & (alpha < 1)]]))
+    y = here + kinks[:, None] * (there - here)
+    z = epsilon - np.abs(y - c).sum(1)
+    before, after = z[:-1], z[1:]
+    crossed = (before > 0) != (after > 0)
+    a, b, low, high = before[crossed], after[crossed], kinks[:-1][crossed], kinks[1:][crossed]
+    switches: Array = np.concatenate([kinks[z > 0], low + (high - low) * (a / (a - b))])
+    return switches
+
+
+def _merged(parts: list[Array]) -> Array:
+    """Sort values of [0, 1] with both ends; of those that rounding alone tells apart one stays."""
+    values = np.unique(np.concatenate(parts))
+    inside = values[(values > _SAME) & (values < 1 - _SAME)]
+    if len(inside):
+        inside = inside[np.concatenate([[True], np.diff(inside) > _SAME])]
+    return np.concatenate([[0.0], inside, [1.0]])

@@ -1,0 +1,220 @@
+"""Linear regions: on how many different linear pieces a network works, on a sample of images and along paths between images."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import tmi
+from tmi.params import Count
+from tmi_attribution.preflight import preflight
+
+from ..pipeline.scenes import activations_in_parts, described, finite, labelled, sizes_of
+from ..robustness.invariance import originals
+from .breakpoints import of_formula, of_layers, on_path
+from .exact_network import Exact, in_float64
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+INFO = {
+    "sample_regions": tmi.MetricInfo("Number of activation patterns, all ReLUs together, on the test images", "lower", 1),
+    "sample_regions_share": tmi.MetricInfo("sample_regions over the number of images; 1 if no two share a piece", "lower", 0, 1),
+    "sample_layer_share": tmi.MetricInfo("Number of activation patterns of a layer over the number of images", "lower", 0, 1),
+    "path_regions": tmi.MetricInfo(
+        "Number of linear pieces on the straight path to the same scene on another background, or with the tile one pixel on; "
+        "mean over paths, exact",
+        "lower",
+        1,
+    ),
+    "path_regions_max": tmi.MetricInfo("The same, the largest over the paths", "lower", 1),
+}
+STEPS = 101
+"""Points of the drawn curves."""
+
+
+def linear_regions(
+    network: tmi.Network,
+    data: tmi.Dataset,
+    *,
+    seed: int,
+    images: Count = 1000,
+    paths: Count = 2,
+    most: Count = 20_000,
+) -> tmi.ProbeResult:
+    """How many linear pieces a network uses: on the test images, and on the way to another background or another place.
+
+    On a path every value at which a ReLU switches is found exactly, not on a grid. A region is convex, so a straight path meets
+    each once: there is one region more than breakpoints. The pieces of a constructed network, fused or literal, are those of its
+    formula: which windows are active, and in their support on which side of the tile's value each pixel lies. The value filters
+    of the literal layers switch far more often, without any change of the function.
+
+    Parameters
+    ----------
+    images : int
+        How many test images: the first ones.
+    paths : int
+        How many test scenes a path starts from: one to another background, one to the next place.
+    most : int
+        A path with more breakpoints than this is not followed into the ReLUs after it; a note says so.
+
+    Returns
+    -------
+    ProbeResult
+        Metrics ``sample_regions``, ``sample_regions_share``, ``sample_layer_share`` by layer, ``path_regions`` and
+        ``path_regions_max`` by path (``background``, ``translation``). Arrays ``pattern`` (image), equal for images on one piece,
+        ``breakpoints.<path>`` (path, breakpoint), NaN where there are fewer, and the label's logit on the way,
+        ``label_logit.<path>`` (path, step).
+
+    Raises
+    ------
+    InputError
+        If no test scene shows a tile.
+    """
+    scenes = labelled(data.test, images)
+    exact, notes = Exact(network), []
+    constructed = network.origin == "constructed"
+    metrics: dict[str, float] = {}
+    whole, layers = _layer_patterns(network, scenes) if exact.by_formula else _patterns(exact, in_float64(scenes))
+    if constructed:
+        whole = _formula_patterns(in_float64(scenes))
+    elif not layers:
+        notes.append("regions: left out, for no nn.ReLU module is used")
+    else:
+        hidden = preflight(network.module, exact.as_weights(scenes.images[:1]))
+        if hidden:
+            notes.append(f"the counts are lower bounds, for not every kink is an nn.ReLU module's: {hidden[0]}")
+    if whole:
+        metrics["sample_regions"] = len(set(whole))
+        metrics["sample_regions_share"] = len(set(whole)) / len(scenes)
+    for layer, found in layers.items():
+        metrics[f"sample_layer_share.{layer}"] = len(set(found)) / len(scenes)
+    arrays: dict[str, Any] = {}
+    if whole:
+        arrays["pattern"] = (("image",), _numbered(whole))
+        arrays["tile_index"] = (("image",), scenes.tile)
+        chosen, few = originals(data.test, paths, np.random.default_rng(seed))
+        notes += few
+        ends = _paths(in_float64(data.test), chosen, np.random.default_rng([seed, 1]), notes)
+        for kind, (labels, start, end) in ends.items():
+            breaks = [_breakpoints(exact, start[[k]], end[[k]], most, kind, constructed, notes) for k in range(len(start))]
+            counts = [len(one) + 1 for one in breaks]
+            metrics[f"path_regions.{kind}"] = float(np.mean(counts))
+            metrics[f"path_regions_max.{kind}"] = max(counts)
+            padded = np.full((len(breaks), max(counts) - 1), np.nan)
+            for k, one in enumerate(breaks):
+                padded[k, : len(one)] = one
+            arrays[f"breakpoints.{kind}"] = ((f"path_{kind}", f"breakpoint_{kind}"), padded)
+            arrays[f"label_logit.{kind}"] = ((f"path_{kind}", "step"), _curves(exact, start, end, labels))
+    metrics = finite(metrics, notes)
+    return tmi.ProbeResult(metrics, arrays, {}, described(INFO, metrics), tuple(dict.fromkeys(notes)))
+
+
+def _patterns(exact: Exact, scenes: tmi.Scenes) -> tuple[list[bytes], dict[str, list[bytes]]]:
+    """A digest of each image's pattern, of all ReLUs together and layer by layer."""
+    names = [_layer_of(name, exact.network.layers) for name in exact.relus(scenes.images[:1])]
+    whole: list[bytes] = []
+    layers: dict[str, list[bytes]] = {name: [] for name in names}
+    if names:
+        for _, patterns in exact.patterns(scenes.images):
+            packed = [np.packbits(one, axis=1) for one in patterns]
+            for layer in layers:
+                own = [part for part, name in zip(packed, names, strict=True) if name == layer]
+                layers[layer] += [_digest(*row) for row in zip(*own, strict=True)]
+            whole += [_digest(*row) for row in zip(*packed, strict=True)]
+    return whole, layers
+
+
+def _layer_patterns(network: tmi.Network, scenes: tmi.Scenes) -> tuple[list[bytes], dict[str, list[bytes]]]:
+    """The same for a constructed network in one piece, whose layers have no ReLU module: which neurons are above 0."""
+    sizes = sizes_of(network, scenes, network.layers[:-1])
+    layers: dict[str, list[bytes]] = {name: [] for name in sizes}
+    for _, found in activations_in_parts(network, scenes, sizes) if sizes else ():
+        for layer, values in found.items():
+            layers[layer] += [_digest(row) for row in np.packbits(values > 0, axis=1)]
+    return [], layers
+
+
+def _formula_patterns(scenes: tmi.Scenes) -> list[bytes]:
+    """A digest of each image's piece of φ: active windows, and the side of the tile's value that each pixel is on."""
+    images = scenes.images
+    parts: list[list[bytes]] = [[] for _ in range(len(images))]
+    tiles = scenes.task.tiles
+    for start in range(0, len(images), 256):
+        found = tmi.match(images[start : start + 256], tiles)
+        for image, tile, row, col in zip(*(c.tolist() for c in (found.image, found.tile, found.row, found.col)), strict=True):
+            one = tiles[tile]
+            y = images[start + image, :, row : row + one.shape[1], col : col + one.shape[2]].numpy()[one.support]
+            sides = np.packbits(np.concatenate([y > one.values[one.support], y > 0]))
+            parts[start + image].append(np.array([tile, row, col]).tobytes() + sides.tobytes())
+    return [blake2b(b"".join(part), digest_size=16).digest() for part in parts]
+
+
+def _digest(*parts: NDArray[np.uint8]) -> bytes:
+    return blake2b(b"".join(part.tobytes() for part in parts), digest_size=16).digest()
+
+
+def _layer_of(name: str, layers: tuple[str, ...]) -> str:
+    """The named layer that a module belongs to, or the module's own name."""
+    return next((layer for layer in layers if name == layer or name.startswith(f"{layer}.")), name)
+
+
+def _numbered(patterns: list[bytes]) -> NDArray[np.int64]:
+    """Number the patterns in the order in which they appear."""
+    first = {pattern: number for number, pattern in enumerate(dict.fromkeys(patterns))}
+    return np.array([first[pattern] for pattern in patterns])
+
+
+def _paths(
+    scenes: tmi.Scenes, chosen: list[int], rng: np.random.Generator, notes: list[str]
+) -> dict[str, tuple[NDArray[np.int64], torch.Tensor, torch.Tensor]]:
+    """Labels, starts and ends of the paths, by kind."""
+    found = {}
+    start = scenes[chosen]
+    if len(scenes) > 1:
+        others = [int(rng.choice(np.delete(np.arange(len(scenes)), index))) for index in chosen]
+        found["background"] = start.labels.numpy(), start.images, start.with_backgrounds(scenes.backgrounds[others]).images
+    else:
+        notes.append("path_regions.background: left out, for there is no other background")
+    row, col = start.row.numpy().copy(), start.col.numpy().copy()
+    windows = np.array(scenes.task.windows)[start.tile.numpy()]
+    across = windows[:, 1] > 1
+    col[across] += np.where(col[across] + 1 < windows[across, 1], 1, -1)
+    down = ~across & (windows[:, 0] > 1)
+    row[down] += np.where(row[down] + 1 < windows[down, 0], 1, -1)
+    movable = np.flatnonzero(across | down)
+    if len(movable) < len(chosen):
+        notes.append(f"path_regions.translation: {len(chosen) - len(movable)} tiles have one place only and are left out")
+    if len(movable):
+        moving = start[movable]
+        found["translation"] = moving.labels.numpy(), moving.images, moving.moved(row[movable], col[movable]).images
+    return found
+
+
+def _breakpoints(
+    exact: Exact, start: torch.Tensor, end: torch.Tensor, most: int, kind: str, constructed: bool, notes: list[str]
+) -> Array:
+    if constructed:
+        return of_formula(exact.task, start[0].numpy(), end[0].numpy())
+    found, complete = of_layers(exact, start, end, most)
+    if not complete:
+        notes.append(f"path_regions.{kind}: a lower bound, for a path has over {most} breakpoints before the last ReLU")
+    return found
+
+
+def _curves(exact: Exact, start: torch.Tensor, end: torch.Tensor, labels: NDArray[np.int64]) -> Array:
+    import torch
+
+    alpha = torch.linspace(0, 1, STEPS, dtype=torch.float64)
+    curves = []
+    for k, label in enumerate(labels.tolist()):
+        images = on_path(start[[k]], end[[k]], alpha)
+        # Literal layers compute φ too, only slower.
+        logits = np.asarray(exact.task.phi(images)) if exact.network.origin == "constructed" else exact.logits(images)
+        curves.append(logits[:, label])
+    return np.stack(curves)

@@ -1,0 +1,199 @@
+"""The exact local linear form: around an image a ReLU network is f(x) = W x + b, and W says what it looks for there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import tmi
+from tmi.params import Count
+
+from ..pipeline.scenes import finite, labelled, spread_over
+from ..robustness.invariance import originals
+from .exact_network import Exact, cosine, in_float64, mean_cosine
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+EXACT = 1e-6
+"""Relative error up to which a linear form counts as exact."""
+
+INFO = {
+    "reconstruction_error": tmi.MetricInfo(
+        "Largest |W x + b − f(x)| relative to the largest logit, over the images; 0 up to rounding for a ReLU network", "lower", 0
+    ),
+    "exact": tmi.MetricInfo("Share of images with W x + b = f(x) to 1e-6 relative", "higher", 0, 1),
+    "similarity_tile": tmi.MetricInfo(
+        "Mean cosine of the label's W under the tile, over pairs of images of one tile", "higher", -1, 1
+    ),
+    "similarity_classes": tmi.MetricInfo(
+        "Mean cosine of the label's W under the tile, over pairs of images of two classes: what the other similarities are to be "
+        "compared with",
+        None,
+        -1,
+        1,
+    ),
+    "similarity_backgrounds": tmi.MetricInfo(
+        "Mean cosine of the label's W before and after a change of background", "higher", -1, 1
+    ),
+    "similarity_places": tmi.MetricInfo(
+        "Mean cosine of the label's W under the tile before and after a move of the tile", "higher", -1, 1
+    ),
+    "zero_form": tmi.MetricInfo("Share of images on which the label's W is 0 everywhere", "lower", 0, 1),
+    "support_share": tmi.MetricInfo("Share of Σ|W| of the label's logit in the tile's support, mean over images", "higher", 0, 1),
+    "support_share_chance": tmi.MetricInfo("What a constant W would have in the tile's support", None, 0, 1),
+}
+
+
+def local_linear_form(
+    network: tmi.Network,
+    data: tmi.Dataset,
+    *,
+    seed: int,
+    images: Count = 40,
+    tiles: Count = 3,
+    backgrounds: Count = 10,
+    places: Count = 10,
+    keep: Count = 4,
+) -> tmi.ProbeResult:
+    """Exact local linear forms f(x) = W x + b of the logits, checked, and how alike they are from image to image.
+
+    W comes from one backward pass a logit, b from the biases alone; computed in float64.
+
+    Parameters
+    ----------
+    images : int
+        How many test images: the first ones.
+    tiles : int
+        How many test scenes get other backgrounds and places.
+    backgrounds : int
+        How many other backgrounds each of those gets.
+    places : int
+        How many other places each of those gets, drawn without replacement.
+    keep : int
+        How many images' W are kept in the arrays, of as many classes as possible.
+
+    Returns
+    -------
+    ProbeResult
+        Metrics ``reconstruction_error``, ``exact``; of the label's W ``similarity_tile``, ``similarity_classes``,
+        ``similarity_backgrounds``, ``similarity_places``, ``zero_form``, ``support_share``, ``support_share_chance``. Arrays
+        ``error`` (image), ``bias`` and ``logits`` (image, class), ``label``; for the kept images ``weights`` (kept, channel, row,
+        col), ``images`` and ``masks``; ``cosine_backgrounds`` and ``cosine_places`` (tile, …), NaN where there are fewer.
+
+    Raises
+    ------
+    InputError
+        If no test scene shows a tile, or the logits do not depend differentiably on the image.
+
+    Notes
+    -----
+    At a kink the form is that of the derivatives which torch, or the network, defines there: every ReLU at 0 counts as shut.
+    """
+    exact, notes = Exact(network), []
+    scenes = in_float64(labelled(data.test, images))
+    weight, bias, logits, error = _forms(exact, scenes)
+    under = _under(scenes, weight)
+    chosen, few = originals(data.test, tiles, np.random.default_rng(seed))
+    cosines = _varied(exact, in_float64(data.test), chosen, backgrounds, places, np.random.default_rng([seed, 1]))
+    size = np.abs(weight).sum((1, 2, 3))
+    masks = scenes.masks.numpy()
+    shown = size > 0
+    share = (np.abs(weight).sum(1) * masks).sum((1, 2))[shown] / size[shown]
+    metrics = {
+        "reconstruction_error": error.max(),
+        "exact": np.mean(error <= EXACT),
+        "similarity_tile": _mean_by_shape(under, scenes.tile.numpy()),
+        "similarity_classes": _mean_by_shape(under, scenes.labels.numpy(), same=False),
+        "similarity_backgrounds": _mean(cosines["background"]),
+        "similarity_places": _mean(cosines["place"]),
+        "zero_form": np.mean(size == 0),
+        "support_share": _mean(share),
+        "support_share_chance": masks.mean(),
+    }
+    if not shown.all():
+        notes.append(f"W of the label is 0 on {int((~shown).sum())} of {len(size)} images, which the similarities leave out")
+    notes += few
+    metrics = finite(metrics, notes)
+    kept = spread_over(scenes.labels.tolist(), keep)
+    arrays: dict[str, Any] = {
+        "error": (("image",), error),
+        "bias": (("image", "class"), bias),
+        "logits": (("image", "class"), logits),
+        "label": (("image",), scenes.labels),
+        "tile_index": (("image",), scenes.tile),
+        "weights": (("kept", "channel", "row", "col"), weight[kept].astype(np.float32)),
+        "images": (("kept", "channel", "row", "col"), scenes.images[kept].float()),
+        "masks": (("kept", "row", "col"), masks[kept]),
+        "cosine_backgrounds": (("tile", "other_background"), cosines["background"]),
+        "cosine_places": (("tile", "other_place"), cosines["place"]),
+    }
+    coords: dict[str, Any] = {
+        "class": data.task.class_names,
+        "kept": kept,
+        "tile": [data.task.tile_name(int(tile)) for tile in data.test.tile[chosen]],
+    }
+    return tmi.ProbeResult(metrics, arrays, coords, {n: INFO[n] for n in metrics}, tuple(notes))
+
+
+def _forms(exact: Exact, scenes: tmi.Scenes) -> tuple[Array, Array, Array, Array]:
+    """The label's W (N, C, m, n), b (N, L), the logits (N, L) and the relative errors (N,)."""
+    weight, bias, logits, error = [], [], [], []
+    for number in range(len(scenes)):
+        image = scenes.images[number : number + 1]
+        form = exact.form(image)
+        weight.append(form.weight[int(scenes.labels[number])])
+        bias.append(form.bias)
+        logits.append(form.logits)
+        error.append(form.error(image.numpy()))
+    return np.stack(weight), np.stack(bias), np.stack(logits), np.array(error)
+
+
+def _varied(
+    exact: Exact, scenes: tmi.Scenes, chosen: list[int], backgrounds: int, places: int, rng: np.random.Generator
+) -> dict[str, Array]:
+    """Cosines of W before and after a change of background, or of place: (tile, variant) each."""
+    found = {"background": np.full((len(chosen), backgrounds), np.nan), "place": np.full((len(chosen), places), np.nan)}
+    for k, index in enumerate(chosen):
+        scene = scenes[[index]]
+        before = _forms(exact, scene)[0]
+        others = rng.permutation(np.delete(np.arange(len(scenes)), index))[:backgrounds]
+        if len(others):
+            after = _forms(exact, scene.repeated(len(others)).with_backgrounds(scenes.backgrounds[others]))[0]
+            found["background"][k, : len(others)] = cosine(np.broadcast_to(before, after.shape), after)
+        rows, cols = scenes.task.windows[int(scene.tile)]
+        here = int(scene.row) * cols + int(scene.col)
+        other_places = rng.permutation(np.delete(np.arange(rows * cols), here))[:places]
+        if len(other_places):
+            moved = scene.repeated(len(other_places)).moved(other_places // cols, other_places % cols)
+            windows = np.stack(_under(moved, _forms(exact, moved)[0]))
+            own = np.stack(_under(scene, before))
+            found["place"][k, : len(other_places)] = cosine(np.broadcast_to(own, windows.shape), windows)
+    return found
+
+
+def _under(scenes: tmi.Scenes, weight: Array) -> list[Array]:
+    """Cut each W down to the pixels under the scene's tile."""
+    cut = []
+    for values, tile, row, col in zip(weight, scenes.tile.tolist(), scenes.row.tolist(), scenes.col.tolist(), strict=True):
+        _, high, wide = scenes.task.tiles[tile].shape
+        cut.append(values[:, row : row + high, col : col + wide])
+    return cut
+
+
+def _mean_by_shape(windows: list[Array], groups: NDArray[np.int64], *, same: bool = True) -> float:
+    """The mean cosine over pairs; only windows of one size can be compared."""
+    shapes = [one.shape for one in windows]
+    values = []
+    for shape in dict.fromkeys(shapes):
+        members = [i for i, one in enumerate(shapes) if one == shape]
+        values.append(mean_cosine(np.stack([windows[i] for i in members]), groups[members], same=same))
+    return _mean(np.array(values))
+
+
+def _mean(values: Array) -> float:
+    defined = values[np.isfinite(values)]
+    return float(defined.mean()) if len(defined) else float("nan")

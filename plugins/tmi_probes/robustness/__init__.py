@@ -1,0 +1,1 @@
+"""What changes the answer? Other backgrounds, other places, deformed tiles, and what is certified not to."""

@@ -1,0 +1,160 @@
+"""Backgrounds of other kinds than those that a network was trained on: constant, natural, and noise of other laws."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+import tmi
+from tmi.params import Count
+from tmi.runtime.seeds import fixed_seed
+
+from ..pipeline.scenes import described, each_once, predictions
+from .invariance import INFO as SPREADS
+from .invariance import compare, originals
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Images = NDArray[np.float32]
+
+Kind = Literal["data", "constant", "natural", "gaussian", "binary", "low-frequency"]
+
+_ALL: list[Kind] = ["data", "constant", "natural", "gaussian", "binary", "low-frequency"]
+_KEPT = ("logit_std", "label_logit_std", "margin_min", "unchanged", "correct", "kept")
+INFO = {name: SPREADS[name] for name in _KEPT}
+
+
+def background_kinds(
+    network: tmi.Network, data: tmi.Dataset, *, seed: int, kinds: list[Kind] = _ALL, tiles: Count = 10, backgrounds: Count = 30
+) -> tmi.ProbeResult:
+    """What the logits do on backgrounds that are not those of the data: constant, natural, and noise of other laws.
+
+    Parameters
+    ----------
+    kinds : list of str
+        "data": those of other test scenes; "constant": even greys from black to white; "natural": crops of scikit-learn's two
+        photographs, grey but for images of three channels; "gaussian": independent pixels of mean 1/2 and standard deviation
+        1/4, cut off at 0 and 1; "binary": black and white pixels; "low-frequency": smooth noise. By default all.
+    tiles : int
+        How many test scenes to vary; of distinct classes and tiles as far as there are any.
+    backgrounds : int
+        How many backgrounds of each kind, the same for every scene.
+
+    Returns
+    -------
+    ProbeResult
+        For each kind the metrics ``logit_std``, ``label_logit_std``, ``margin_min``, ``unchanged``, ``correct`` and ``kept`` of
+        ``background-robustness``. Arrays ``correct_by_tile`` (kind, tile), NaN where no variant is kept, and of each kind's worst
+        variant the ``worst_image`` (kind, channel, row, col), its ``worst_margin`` and its tile's index ``worst_tile``.
+
+    Raises
+    ------
+    InputError
+        If no test scene shows a tile, or a kind is named twice.
+    """
+    each_once("kinds", kinds)
+    chosen, notes = originals(data.test, tiles, np.random.default_rng(seed))
+    scenes = data.test[chosen]
+    metrics: dict[str, float] = {}
+    correct, worst = [], []
+    done: list[Kind] = []
+    for kind in kinds:
+        rng = np.random.default_rng([seed, _ALL.index(kind)])
+        drawn = _draw(kind, rng, data, backgrounds)
+        variants = [scenes[[k]].repeated(len(drawn)).with_backgrounds(drawn) for k in range(len(scenes))]
+        remarks: list[str] = []
+        result = compare(network, scenes, variants, remarks)
+        notes += [f"{kind}: {note}" for note in result.notes]
+        metrics |= {f"{name}.{kind}": result.metrics[name] for name in _KEPT if name in result.metrics}
+        done.append(kind)
+        arrays = {name: array.values for name, array in result.arrays.items()}
+        correct.append(_correct(arrays))
+        # Where no variant is kept, the first scene stands for them, and its margin is NaN.
+        k = int(np.where(np.isnan(arrays["worst_margin"]), np.inf, arrays["worst_margin"]).argmin())
+        worst.append((arrays["worst_images"][k], arrays["worst_margin"][k], int(scenes.tile[k])))
+    images, margins, tile = zip(*worst, strict=True)
+    found: dict[str, Any] = {
+        "correct_by_tile": (("kind", "tile"), np.array(correct)),
+        "worst_image": (("kind", "channel", "row", "col"), np.stack(images)),
+        "worst_margin": (("kind",), np.array(margins)),
+        "worst_tile": (("kind",), np.array(tile)),
+    }
+    coords: dict[str, Any] = {"kind": done, "tile": [data.task.tile_name(int(t)) for t in scenes.tile]}
+    return tmi.ProbeResult(metrics, found, coords, described(INFO, metrics), tuple(notes))
+
+
+def _draw(kind: Kind, rng: np.random.Generator, data: tmi.Dataset, count: int) -> Any:
+    if kind == "data":
+        return data.test.backgrounds[rng.permutation(len(data.test))[:count]]
+    return draw(kind, rng, (count, *data.task.image_shape))
+
+
+def draw(kind: str, rng: np.random.Generator, shape: tuple[int, ...]) -> Images:
+    """Draw backgrounds of a kind.
+
+    Parameters
+    ----------
+    kind : {"constant", "natural", "gaussian", "binary", "low-frequency"}
+    rng : numpy.random.Generator
+    shape : (int, int, int, int)
+        (N, C, m, n).
+
+    Returns
+    -------
+    ndarray of float32
+        In [0, 1].
+    """
+    if kind == "constant":
+        return np.broadcast_to(np.linspace(0, 1, shape[0], dtype=np.float32)[:, None, None, None], shape).copy()
+    if kind == "natural":
+        return _crops(rng, shape)
+    if kind == "gaussian":
+        return rng.normal(0.5, 0.25, shape).clip(0, 1).astype(np.float32)
+    if kind == "binary":
+        return rng.integers(0, 2, shape).astype(np.float32)
+    return smooth(rng, shape)
+
+
+def smooth(rng: np.random.Generator, shape: tuple[int, ...]) -> Images:
+    """Draw smooth noise: independent pixels blurred by an eighth of the smaller side, each image stretched to [0, 1]."""
+    from scipy.ndimage import gaussian_filter
+
+    width = min(shape[-2:]) / 8
+    noise = gaussian_filter(rng.normal(size=shape), (0, 0, width, width), mode="wrap")
+    low, high = noise.min((1, 2, 3), keepdims=True), noise.max((1, 2, 3), keepdims=True)
+    stretched: Images = ((noise - low) / np.where(high > low, high - low, 1)).astype(np.float32)
+    return stretched
+
+
+def _crops(rng: np.random.Generator, shape: tuple[int, ...]) -> Images:
+    """Crops of the photographs at random places."""
+    with fixed_seed(0):  # the import alone draws from Python's generator
+        from sklearn.datasets import load_sample_images
+
+    channels, high, wide = shape[1:]
+    photos = []
+    for photo in load_sample_images().images:
+        values = photo.astype(np.float32) / 255
+        if channels != 3:
+            values = values.mean(2, keepdims=True).repeat(channels, 2)
+        # Larger images than the photographs see them mirrored at their borders.
+        more = [(0, max(0, need - have)) for need, have in zip((high, wide), values.shape[:2], strict=True)]
+        photos.append(np.pad(values, (*more, (0, 0)), mode="symmetric").transpose(2, 0, 1))
+    result = np.empty(shape, np.float32)
+    for crop in result:
+        photo = photos[rng.integers(len(photos))]
+        row, col = rng.integers(0, photo.shape[1] - high + 1), rng.integers(0, photo.shape[2] - wide + 1)
+        crop[:] = photo[:, row : row + high, col : col + wide]
+    return result
+
+
+def _correct(arrays: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+    """Share of each tile's kept variants that are predicted right."""
+    right = predictions(arrays["logits"]) == arrays["label"][:, None]
+    kept = arrays["kept_variant"]
+    count = kept.sum(1)
+    share: NDArray[np.float64] = np.full(len(count), np.nan)
+    np.divide((right & kept).sum(1), count, out=share, where=count > 0)
+    return share

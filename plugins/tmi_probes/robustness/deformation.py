@@ -1,0 +1,185 @@
+"""Deformation curves: accuracy against rotation, scale, blur, occlusion, noise and texture, the limits of a template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+import tmi
+from tmi.params import Count
+
+from ..pipeline.scenes import each_once, labelled, predictions
+from .background_kinds import smooth
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+Kind = Literal["rotation", "scale", "blur", "occlusion", "noise", "texture"]
+
+# What each strength means is in the docstring; 0, or 1 for scale, leaves the tile as it is.
+STRENGTHS: dict[Kind, tuple[float, ...]] = {
+    "rotation": (0, 2, 5, 10, 20, 45, 90),
+    "scale": (1, 1.05, 1.1, 1.25, 1.5, 2),
+    "blur": (0, 0.25, 0.5, 1, 2, 4),
+    "occlusion": (0, 0.05, 0.1, 0.25, 0.5, 0.75),
+    "noise": (0, 0.005, 0.01, 0.05, 0.1, 0.3),
+    "texture": (0, 0.01, 0.05, 0.1, 0.25, 0.5),
+}
+UNITS: dict[Kind, str] = {
+    "rotation": "degrees",
+    "scale": "factor",
+    "blur": "σ in pixels",
+    "occlusion": "share of the tile",
+    "noise": "standard deviation",
+    "texture": "share of the texture",
+}
+_ALL: list[Kind] = list(STRENGTHS)
+
+INFO = {
+    "accuracy_under": tmi.MetricInfo(
+        "Accuracy, mean over the strengths of a deformation, the tile as it is left out", "higher", 0, 1
+    ),
+    "tolerated": tmi.MetricInfo(
+        "Largest strength of a deformation up to which at least 9 of 10 images that were right stay right", "higher", 0
+    ),
+    "oracle_under": tmi.MetricInfo("accuracy_under of φ, which knows the templates and their ε and nothing else", None, 0, 1),
+    "chance": tmi.MetricInfo("Share of the commonest class: what always naming it would score", None, 0, 1),
+}
+
+
+def deformation(
+    network: tmi.Network, data: tmi.Dataset, *, seed: int, kinds: list[Kind] = _ALL, images: Count = 100
+) -> tmi.ProbeResult:
+    """Accuracy on scenes whose tile is turned, enlarged, blurred, covered, or overlaid with noise or another texture.
+
+    A template knows its tile with a tolerance of ε and no other deformation; this is the limit that the paper names. The oracle
+    is φ itself, so a trained network above it has learnt more than templates.
+
+    Parameters
+    ----------
+    kinds : list of str
+        "rotation" by degrees about the centre and "scale" by a factor (enlarged; the border is lost), both bilinear, with black
+        where nothing is left; "blur" by a Gaussian of σ pixels; "occlusion" of a square of that share of the tile's area, at a
+        random place, through which the background shows; "noise", independent Gaussian of that standard deviation, cut off at 0
+        and 1; "texture": the support becomes that share of smooth noise. By default all.
+    images : int
+        How many test images: the first ones.
+
+    Returns
+    -------
+    ProbeResult
+        For each kind the metrics ``accuracy_under``, ``tolerated`` and ``oracle_under``; ``chance``. Arrays by kind:
+        ``strength.<kind>``, ``accuracy.<kind>``, ``oracle.<kind>`` (strength), and the first image under each,
+        ``shown.<kind>`` (strength, channel, row, col).
+
+    Raises
+    ------
+    InputError
+        If no test scene shows a tile, or a kind is named twice.
+    """
+    each_once("kinds", kinds)
+    scenes = labelled(data.test, images)
+    label = scenes.labels.numpy()
+    metrics: dict[str, float] = {"chance": np.bincount(label).max() / len(label)}
+    arrays: dict[str, Any] = {}
+    for kind in kinds:
+        strengths = STRENGTHS[kind]
+        right, oracle, shown = [], [], []
+        for strength in strengths:
+            # The same draw for every strength of a kind, so that curves are smooth.
+            rng = np.random.default_rng([seed, _ALL.index(kind)])
+            deformed = deform(scenes, kind, strength, rng)
+            right.append(predictions(network.logits(deformed).double().numpy()) == label)
+            oracle.append(predictions(np.asarray(data.task.phi(deformed))) == label)
+            shown.append(deformed[0])
+        kept = np.array([one[right[0]].mean() if right[0].any() else 0 for one in right])
+        lost = np.flatnonzero(kept < 0.9)
+        metrics[f"accuracy_under.{kind}"] = np.mean(right[1:])
+        metrics[f"tolerated.{kind}"] = strengths[max(0, (lost[0] if len(lost) else len(strengths)) - 1)]
+        metrics[f"oracle_under.{kind}"] = np.mean(oracle[1:])
+        axis = (f"strength_{kind}",)
+        arrays |= {
+            f"strength.{kind}": (axis, np.array(strengths, float)),
+            f"accuracy.{kind}": (axis, np.mean(right, axis=1)),
+            f"oracle.{kind}": (axis, np.mean(oracle, axis=1)),
+            f"shown.{kind}": ((*axis, "channel", "row", "col"), np.stack(shown)),
+        }
+    return tmi.ProbeResult(metrics, arrays, {}, INFO)
+
+
+def deform(scenes: tmi.Scenes, kind: Kind, strength: float, rng: np.random.Generator) -> NDArray[Any]:
+    """Render scenes with their tiles deformed.
+
+    Parameters
+    ----------
+    scenes : Scenes
+    kind : {"rotation", "scale", "blur", "occlusion", "noise", "texture"}
+    strength : float
+        See `deformation`.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray, shape (N, C, m, n)
+        In [0, 1]. The background is as it was, but for noise, which covers all of it.
+    """
+    images: NDArray[Any] = scenes.images.numpy().copy()
+    if kind == "noise":
+        noise = rng.normal(size=images.shape)
+        return (images + strength * noise).clip(0, 1).astype(images.dtype)
+    backgrounds = scenes.backgrounds.numpy()
+    changed: dict[int, Array] = {}
+    for i, tile, row, col in zip(range(len(scenes)), scenes.tile.tolist(), scenes.row.tolist(), scenes.col.tolist(), strict=True):
+        one = scenes.task.tiles[tile]
+        _, high, wide = one.shape
+        place = np.s_[i, :, row : row + high, col : col + wide]
+        if kind == "occlusion":
+            side_row, side_col = (round(float(np.sqrt(strength)) * side) for side in (high, wide))
+            top, left = rng.integers(0, high - side_row + 1), rng.integers(0, wide - side_col + 1)
+            hole = np.s_[i, :, row + top : row + top + side_row, col + left : col + left + side_col]
+            images[hole] = backgrounds[hole]
+            continue
+        covered = np.ones(one.shape, bool) if scenes.paste == "rectangle" else one.support
+        if kind == "texture":
+            pattern = smooth(rng, (1, *one.shape))[0]
+            values = np.where(one.support, (1 - strength) * one.values + strength * pattern, one.values)
+        else:
+            if tile not in changed:
+                changed[tile] = _CHANGES[kind](one.values, strength)
+            values = changed[tile]
+        images[place] = np.where(covered, values, images[place])
+    return images
+
+
+def _rotated(values: Array, degrees: float) -> Array:
+    from scipy.ndimage import rotate
+
+    if degrees == 0:
+        return values
+    turned: Array = rotate(values, degrees, axes=(1, 2), reshape=False, order=1, mode="constant", cval=0.0)
+    return turned.clip(0, 1)
+
+
+def _scaled(values: Array, factor: float) -> Array:
+    from scipy.ndimage import affine_transform
+
+    if factor == 1:
+        return values
+    centre = (np.array(values.shape[1:]) - 1) / 2
+    matrix = np.array([1 / factor, 1 / factor])
+    scaled: Array = np.stack([affine_transform(one, matrix, centre - matrix * centre, order=1, cval=0.0) for one in values])
+    return scaled.clip(0, 1)
+
+
+def _blurred(values: Array, sigma: float) -> Array:
+    from scipy.ndimage import gaussian_filter
+
+    blurred: Array = gaussian_filter(values, (0, sigma, sigma), mode="nearest") if sigma else values
+    return blurred.clip(0, 1)
+
+
+_CHANGES: dict[str, Callable[[Array, float], Array]] = {"rotation": _rotated, "scale": _scaled, "blur": _blurred}

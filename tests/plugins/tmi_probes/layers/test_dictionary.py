@@ -1,0 +1,181 @@
+"""Dictionaries, on a layer whose directions are known because they were mixed on purpose."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import tmi
+from tmi_probes.layers.dictionary import dictionary
+from tmi_probes.layers.sparse_autoencoder import SparseAutoencoder
+
+from ...traces import state
+from ..toys import TASK, Sums, cnn_network, dataset, network
+
+QUICK = {"atoms": 6, "images": 200, "train_images": 200, "steps": 100}
+
+
+FIVE = tmi.TemplateTask(
+    [tmi.TileClass(f"grey {i}", [tmi.FeatureTile(np.full((3, 3), 0.1 + 0.2 * i), 0.3)]) for i in range(5)], (1, 6, 6)
+)
+# Every unit answers to two of the five classes: all pairs.
+PAIRS = [[float(c in pair) for pair in combinations(range(5), 2)] for c in range(5)]
+
+
+class Mixed(nn.Module):
+    """One unit for each class of the task, as φ has it, times a matrix."""
+
+    def __init__(self, matrix, task):
+        super().__init__()
+        self.task, self.matrix = task, torch.tensor(matrix)
+        self.hidden, self.logits = nn.Identity(), nn.Linear(self.matrix.shape[1], len(task.classes))
+
+    def forward(self, images):
+        return self.logits(self.hidden(self.task.phi(images).float() @ self.matrix))
+
+
+def mixed(matrix=PAIRS):
+    return network(Mixed(matrix, FIVE), "hidden", "logits", task=FIVE)
+
+
+@pytest.fixture(scope="module")
+def five():
+    return dataset(200, seed=1, task=FIVE)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return dataset(300, seed=1)
+
+
+# An autoencoder that starts with no atoms to spare loses some.
+@pytest.mark.parametrize(("method", "atoms"), [("nmf", 5), ("dictionary-learning", 5), ("sparse-autoencoder", 15)])
+def test_monosemantic_directions_are_found_where_they_are_hidden(five, method, atoms):
+    result = tmi.probe("dictionary", mixed(), five, methods=[method], **{**QUICK, "atoms": atoms, "steps": 1000}, active=1)
+    assert result.metrics["mcc.class.units"] < 0.8
+    assert result.metrics[f"mcc.class.{method}"] > 0.93
+    assert result.metrics[f"f1.class.{method}"] > 0.99
+    assert result.metrics[f"codes.{method}"] * result.metrics[f"uniqueness.class.{method}"] == 5
+    assert result.metrics[f"explained.{method}"] > 0.9
+    assert result.metrics[f"mcc.class.{method}.chance"] < 0.3
+    assert result.metrics["mcc.class.supervised"] > 0.93
+    # The atoms are the rows of the mixture, up to their length; the autoencoder's are seen from their mean.
+    found = result.arrays[f"atoms.{method}"].values
+    rows = np.array(PAIRS)[:, result.arrays["neuron_index"].values]
+    if method == "sparse-autoencoder":
+        rows -= rows.mean(0)
+    cosine = (found @ rows.T) / np.linalg.norm(found, axis=1)[:, None] / np.linalg.norm(rows, axis=1)
+    assert cosine.max(0).min() > (0.85 if method == "sparse-autoencoder" else 0.95)
+
+
+def test_units_score_what_unit_recovery_scores(data):
+    data = tmi.Dataset(TASK, data.test, data.test)  # units count that vary on the training images
+    result = tmi.probe("dictionary", cnn_network(), data, methods=["sparse-autoencoder"], **QUICK)
+    other = tmi.probe("unit-recovery", cnn_network(), data, images=200)
+    for kind in ("tile", "tile-place", "class"):
+        for measure in ("mcc", "uniqueness", "f1"):
+            own, their = (r.metrics[f"{measure}.{kind}.{of}"] for r, of in ((result, "units"), (other, "hidden")))
+            assert own == pytest.approx(their, abs=1e-6)
+    assert result.metrics["mcc.tile-place.units.oracle"] == pytest.approx(
+        result.metrics["codes.units"] / result.metrics["features.tile-place"]
+    )
+
+
+def test_active_codes(data):
+    result = tmi.probe("dictionary", cnn_network(), data, **QUICK, active=2)
+    assert result.metrics["active.sparse-autoencoder"] <= 2
+    assert result.metrics["active.random"] == pytest.approx(3, abs=2)
+    assert result.arrays["atoms.nmf"].shape == (6, len(result.arrays["neuron_index"].values))
+    assert (result.arrays["atoms.nmf"].values >= 0).all()
+
+
+def test_places_of_maps_are_samples(data):
+    result = tmi.probe("dictionary", cnn_network(), data, layer="conv", methods=["nmf"], **QUICK)
+    assert "tile-place" not in {name.split(".")[1] for name in result.metrics}
+    assert result.metrics["features.tile"] == len(TASK.tiles) + 1  # and none
+    assert result.arrays["atoms.nmf"].shape[1] <= 4
+    assert any("400 samples (places" in note for note in result.notes)
+    means = tmi.probe("dictionary", cnn_network(), data, layer="conv", maps="mean", methods=["nmf"], **QUICK)
+    assert "mcc.tile-place.nmf" in means.metrics
+
+
+def test_negative_activations_have_no_nmf(five):
+    net = mixed([[1.0, -1], [0, 1], [1, 0], [0, 0], [1, 1]])
+    result = tmi.probe("dictionary", net, five, **QUICK)
+    assert "mcc.class.nmf" not in result.metrics
+    assert "mcc.class.dictionary-learning" in result.metrics
+    assert any("negative" in note for note in result.notes)
+
+
+def test_dead_layers_and_none(data):
+    dead = network(Sums(), "hidden", "logits")
+    with torch.no_grad():
+        dead.module.hidden[1].weight.fill_(-1)
+    result = tmi.probe("dictionary", dead, data, **QUICK)
+    assert not result.metrics
+    assert any("of which 0 vary" in note for note in result.notes)
+    assert not tmi.probe("dictionary", network(Sums()), data).metrics
+    one = tmi.probe("dictionary", network(Sums(), "hidden", "logits"), data, **QUICK)  # one unit
+    assert one.metrics["codes.units"] == 1
+    assert all(np.isfinite(value) for value in one.metrics.values())
+
+
+def test_one_class_one_image():
+    task = tmi.TemplateTask([tmi.TileClass("dot", [tmi.FeatureTile(np.full((3, 1, 1), 0.5), 0.1)])], (3, 3, 3))
+    few = dataset(3, task=task)
+    result = tmi.probe("dictionary", tmi.build("theorem1", few), few, methods=["nmf"], **QUICK)
+    assert "mcc.class.units" not in result.metrics
+    assert any("class: left out" in note for note in result.notes)
+
+
+def test_a_wide_layer_is_sampled():
+    data = dataset(60)
+    net = tmi.build("theorem1", TASK)
+    result = tmi.probe("dictionary", net, data, methods=["sparse-autoencoder"], neurons=20, **QUICK)
+    index = result.arrays["neuron_index"].values
+    assert len(index) == 20
+    fired = net.activations(data.train.images)["hidden"].numpy().any(0)
+    assert fired[index].all()
+    assert any("20 of" in note for note in result.notes)
+
+
+def test_settings_are_checked(data):
+    with pytest.raises(tmi.InputError, match="each once"):
+        dictionary(cnn_network(), data, seed=0, methods=["nmf", "nmf"])
+    with pytest.raises(tmi.InputError, match="gives the logits"):
+        dictionary(cnn_network(), data, seed=0, layer="logits")
+
+
+def test_it_leaves_no_trace_and_repeats():
+    net, data = cnn_network(), dataset(30)
+    net.module.train()
+    before = state(net)
+    weights = before.pop("weights")
+    first = dictionary(net, data, seed=2, **QUICK)
+    after = state(net)
+    assert all(bool((weights[key] == value).all()) for key, value in after.pop("weights").items())
+    assert before == after
+    np.random.seed(99)  # noqa: NPY002
+    torch.manual_seed(99)
+    with torch.inference_mode():
+        assert first.metrics == dictionary(net, dataset(30), seed=2, **QUICK).metrics
+    assert all(first.describe(name) for name in first.metrics)
+    other = dictionary(net, data, seed=3, **QUICK)
+    assert first.metrics != other.metrics
+
+
+def test_the_autoencoder_reconstructs_and_keeps_k():
+    rng = np.random.default_rng(0)
+    atoms = rng.standard_normal((8, 12)).astype(np.float32)
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    codes = rng.random((800, 8), np.float32) * (rng.random((800, 8)) < 0.15)
+    samples = codes @ atoms
+    model = SparseAutoencoder(16, 3, 0, 800).fit(samples)
+    found = model.transform(samples)
+    assert ((found != 0).sum(1) <= 3).all()
+    assert (found >= 0).all()
+    assert np.square(model.restore(found) - samples).sum() < 0.1 * np.square(samples - samples.mean(0)).sum()
+    assert np.allclose(np.linalg.norm(model.decoder.numpy(), axis=1), 1, atol=1e-5)
+    assert (SparseAutoencoder(4, 9, 0, 5).fit(samples[:5]).transform(samples[:1]) != 0).sum() <= 4

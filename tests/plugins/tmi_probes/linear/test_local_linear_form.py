@@ -1,0 +1,159 @@
+"""Exact local linear forms: reconstruction, known W, and similarities."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+import tmi
+from tmi_probes.linear.exact_network import Exact, cosine, in_float64, mean_cosine
+from tmi_probes.linear.local_linear_form import local_linear_form
+
+from ..toys import TASK, Phi, Sums, cnn_network, dataset, network, small_cnn
+
+
+@pytest.fixture(scope="module")
+def fashion():
+    return tmi.generate("fashion", seed=0, samples=20, test_samples=60, source="sample")
+
+
+@pytest.mark.parametrize(("name", "realisation"), [("theorem1", "fused"), ("theorem2", "fused"), ("theorem1", "literal")])
+def test_constructed_networks_are_exact_on_fashion(fashion, name, realisation):
+    net = tmi.build(name, fashion, realisation=realisation)
+    fewer = {"images": 6, "tiles": 2, "backgrounds": 2, "places": 2} if realisation == "literal" else {"images": 20}
+    result = local_linear_form(net, fashion, seed=0, **fewer)
+    assert result.metrics["reconstruction_error"] < 1e-6
+    assert result.metrics["exact"] == 1
+    if name == "theorem1":
+        assert result.metrics["similarity_backgrounds"] == pytest.approx(1)
+        assert result.metrics["similarity_places"] == pytest.approx(1)
+        assert result.metrics["support_share"] == 1
+        assert result.metrics["zero_form"] == 0
+    else:
+        assert result.metrics["zero_form"] == 1  # an exact paste leaves every ReLU of Theorem 2 at its kink
+
+
+@pytest.mark.parametrize("name", ["theorem1", "theorem2"])
+@pytest.mark.parametrize("realisation", ["fused", "literal"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_forms_of_constructed_networks_where_several_windows_match(name, realisation, colour):
+    rng = np.random.default_rng(4)
+    shape = (3, 2, 3) if colour else (2, 3)
+    classes = [tmi.TileClass(n, [tmi.FeatureTile(rng.random(shape) * (rng.random(shape) < 0.8), 2.5)]) for n in "abc"]
+    try:
+        task = tmi.TemplateTask(classes, (shape[0] if colour else 1, 6, 7))
+    except tmi.InputError:
+        task = tmi.TemplateTask(
+            [tmi.TileClass(c.name, [t.with_epsilon(0.4) for t in c.tiles]) for c in classes], (3 if colour else 1, 6, 7)
+        )
+    exact = Exact(tmi.build(name, task, realisation=realisation))
+    images = torch.from_numpy(rng.random((8, *task.image_shape)))
+    images[0, :, :2] = 0  # the kink of σ(y)
+    for image in images:
+        form = exact.form(image[None])
+        assert form.error(image.numpy()) < 1e-12
+        assert form.logits == pytest.approx(np.asarray(task.phi(image[None]))[0], abs=1e-12)
+
+
+def test_the_form_of_a_linear_network_is_the_network():
+    net = network(Sums(), "hidden", "logits")
+    form = Exact(net).form(dataset(4).test.images[:1].double())
+    assert (form.weight[0] == 1).all()
+    assert (form.weight[1] == 0).all()
+    assert (form.bias == 0).all()
+
+
+def test_batch_normalisation_shifts_by_its_mean():
+    module = small_cnn()
+    module.conv.add_module("norm", nn.BatchNorm2d(4))
+    with torch.no_grad():
+        module.conv.norm.running_mean += torch.randn(4)
+        module.conv.norm.running_var *= 2.5
+        module.conv.norm.bias += torch.randn(4)
+    net = network(module, "conv", "hidden", "logits")
+    data = dataset(8)
+    assert (
+        local_linear_form(net, data, seed=0, images=5, tiles=1, backgrounds=2, places=2).metrics["reconstruction_error"] < 1e-12
+    )
+
+
+def test_the_check_can_fail():
+    class Hidden(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.logits = nn.Identity()
+
+        def forward(self, x):
+            return self.logits(x.flatten(1)[:, :3].square() + 1)
+
+    result = local_linear_form(network(Hidden()), dataset(10), seed=0, images=6, tiles=1, backgrounds=2, places=2)
+    assert result.metrics["exact"] == 0
+    assert result.metrics["reconstruction_error"] > 0.1
+
+
+def test_the_form_holds_in_the_whole_region():
+    net, data = cnn_network(), dataset(6)
+    exact = Exact(net)
+    image = in_float64(data.test).images[:1]
+    form = exact.form(image)
+    near = (image * (1 - 1e-9)).numpy()
+    linear = form.weight.reshape(3, -1) @ near.ravel() + form.bias
+    assert linear == pytest.approx(exact.logits(torch.from_numpy(near))[0], abs=1e-12)
+    assert form.logits == pytest.approx(net.logits(image.float()).numpy()[0], abs=1e-5)
+
+
+def test_without_a_gradient_there_is_no_form():
+    with pytest.raises(tmi.InputError, match="differentiably"):
+        local_linear_form(network(Phi()), dataset(6), seed=0)
+
+
+@given(st.lists(st.lists(st.integers(-3, 3), min_size=3, max_size=3), min_size=1, max_size=8), st.data())
+def test_mean_cosine_is_the_mean_over_pairs(rows, data):
+    vectors = np.array(rows, float)
+    groups = np.array([data.draw(st.integers(0, 2)) for _ in rows])
+    for same in (True, False):
+        pairs = [
+            cosine(vectors[[i]], vectors[[j]])[0]
+            for i in range(len(rows))
+            for j in range(i)
+            if (groups[i] == groups[j]) == same and vectors[i].any() and vectors[j].any()
+        ]
+        found = mean_cosine(vectors, groups, same=same)
+        assert found == pytest.approx(np.mean(pairs), abs=1e-9) if pairs else np.isnan(found)
+
+
+def test_images_do_not_change_each_others_forms():
+    net, data = cnn_network(), dataset(12)
+    few, more = (local_linear_form(net, data, seed=0, images=n, tiles=1, backgrounds=2, places=2) for n in (4, 9))
+    assert (few.arrays["bias"].values == more.arrays["bias"].values[:4]).all()
+
+
+def test_tiles_of_different_sizes_and_one_test_scene():
+    task = tmi.TemplateTask(
+        [
+            tmi.TileClass("small", [tmi.FeatureTile(np.full((2, 2), 0.9), 0.1)]),
+            tmi.TileClass("large", [tmi.FeatureTile(np.eye(6) * 0.5, 0.1, np.ones((6, 6), bool))]),
+        ],
+        (1, 6, 6),
+    )
+    net = network(small_cnn(task), "conv", "hidden", "logits", task=task)
+    result = local_linear_form(net, dataset(20, task=task), seed=0, images=10, tiles=2)
+    assert result.metrics["exact"] == 1
+    assert {len(row[np.isfinite(row)]) for row in result.arrays["cosine_places"].values} == {0, 10}
+    alone = local_linear_form(net, dataset(1, task=task), seed=0)
+    assert "similarity_backgrounds" not in alone.metrics
+
+
+def test_the_network_is_left_alone():
+    net = cnn_network()
+    net.module.train()
+    before = {name: value.clone() for name, value in net.module.state_dict().items()}
+    ids = {name: id(p) for name, p in net.module.named_parameters()}
+    local_linear_form(net, dataset(8), seed=0, images=3, tiles=1, backgrounds=2, places=2)
+    assert net.module.training
+    assert {name: id(p) for name, p in net.module.named_parameters()} == ids
+    assert all(bool((value == before[name]).all()) for name, value in net.module.state_dict().items())
+    assert all(p.grad is None for p in net.module.parameters())
+    assert TASK is net.task
