@@ -41,7 +41,7 @@ def record_of(
     seconds : float or mapping of str to float
         What it took.
     network : Network, optional
-        Says on which device the work was done.
+        Its device and its origin are recorded.
     notes : mapping, optional
         Of the data set.
     warnings : sequence of str
@@ -64,6 +64,8 @@ def record_of(
         "finished": now(),
         "warnings": list(warnings),
     }
+    if network is not None:
+        made["network_origin"] = network.origin
     if stage != Stage.DATASET:
         made["keys"] = {choice.kind: planned.keys[choice.kind] for choice in choices[:-1]}
     if notes is not None:

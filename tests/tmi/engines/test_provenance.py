@@ -62,6 +62,8 @@ def test_every_file_says_how_it_was_made(tmp_path):
     _, dataset = store.load_dataset(result["keys"]["dataset"])
     task = store.load_dataset(result["keys"]["dataset"])[0].task
     network = store.load_network(result["keys"]["network"], task).record
+    assert result["network_origin"] == network["network_origin"] == "trained"
+    assert "network_origin" not in dataset
     for record in (result, dataset, network):
         assert record["seed"] == 7
         assert record["threads"] == 1
