@@ -22,7 +22,7 @@ KINDS = ("dataset", "network", "probe", "method", "measure", "suite", "report")
 
 
 class Group(click.Group):
-    """Turns a user's mistake into one line and exit code 2."""
+    """A group of commands in which an error of the user is one line and exit code 2."""
 
     def invoke(self, context: click.Context) -> Any:
         """Run the subcommand; each warning and each error becomes one line."""
@@ -32,7 +32,7 @@ class Group(click.Group):
         gc.set_threshold(100_000)  # a plan is many small objects, none of them garbage
         try:
             with warnings.catch_warnings():
-                # One line each, and not the line of our source that gave it.
+                # One line each, without the source line that raised it.
                 warnings.showwarning = lambda message, *_rest, **_more: warn(str(message))
                 return super().invoke(context)
         except SuiteError as error:
@@ -43,7 +43,7 @@ class Group(click.Group):
             click.echo("stopped", err=True)
             sys.exit(130)
         except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader has had enough, as in tmi list | head
+            if error.errno == errno.EPIPE:  # the reader closed the pipe, as in tmi list | head
                 raise
             complain([f"{error.filename or 'file'}: {error.strerror or error}"])
         sys.exit(2)
@@ -102,12 +102,12 @@ def registry_of(plugins: Sequence[str]) -> Registry:
 
 
 def check_folder(folder: Path, *, must_exist: bool) -> None:
-    """Refuse a folder that cannot be written to, before hours of work and not after them."""
-    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if must_exist and there != folder:
+    """Refuse a folder that cannot be written to, before the work and not after it."""
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if must_exist and existing != folder:
         raise InputError(f"{folder}: there is no such folder")
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError(f"{folder}: cannot be written to ({there} is no folder, or may not be written to)")
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"{folder}: cannot be written to ({existing} is no folder, or has no write permission)")
 
 
 def deliver(results: Results, json_file: str | None, report_dir: str | None) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from tmi.errors import InputError
 
-if TYPE_CHECKING:
-    pass
 from .common import deliver, plugin_option, registry_of, store_option
 
 
@@ -22,8 +18,7 @@ def report(suite: str, store: str | None, plugins: tuple[str, ...], report_dir: 
     """Write the HTML report of SUITE from what the store has; nothing is computed."""
     from tmi.runs.runner import collect
 
-    registry_of(plugins)
-    found = collect(suite, store, plugins=plugins)
-    if len(found.missing) == len(found):
+    collected = collect(suite, store, plugins=plugins, registry=registry_of(plugins))
+    if len(collected.missing) == len(collected):
         raise InputError(f"report: the store has nothing of suite {suite!r}; tmi run {suite} --report {report_dir}")
-    deliver(found, None, report_dir)
+    deliver(collected, None, report_dir)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from tmi.errors import UnknownNameError
 
-if TYPE_CHECKING:
-    pass
 from .common import deliver, json_option, only_option, plugin_option, registry_of, store_option
 
 
@@ -20,7 +16,7 @@ from .common import deliver, json_option, only_option, plugin_option, registry_o
 @only_option
 @json_option
 @click.option("--metric", multiple=True, metavar="NAME", help="Only these metrics; repeatable.")
-@click.option("--failed", is_flag=True, help="Instead, the cells that failed when they were last tried, with their tracebacks.")
+@click.option("--failed", is_flag=True, help="Instead, the cells that failed in their last run, with their tracebacks.")
 def results(
     suite: str,
     store: str | None,
@@ -45,20 +41,23 @@ def results(
             if not metric or name in metric:
                 click.echo(f"{name}  {value:.6g}")
         return
-    registry_of(plugins)
-    found = collect(suite, store, only=only, plugins=plugins)
-    known = {name for entry in found for name in entry.metrics}
+    collected = collect(suite, store, only=only, plugins=plugins, registry=registry_of(plugins))
+    known = {name for entry in collected for name in entry.metrics}
     for name in metric:
         if known and name not in known:
             raise UnknownNameError(f"metric {name!r} is unknown{did_you_mean(name, known)}")
-    deliver(found, json_file, None)
+    deliver(collected, json_file, None)
     if failed:
-        for entry in found.failed:
+        for entry in collected.failed:
             click.echo(f"{entry}: {entry.message}\n{entry.traceback}")
         return
-    for line in lines(found, metric):
+    for line in lines(collected, metric):
         click.echo(line)
-    if found.failed:
-        click.echo(f"{len(found.failed)} of {len(found)} cells failed; tmi results {suite} --failed says why", err=True)
-    if found.missing:
-        click.echo(f"{len(found.missing)} of {len(found)} cells are not in the store; tmi run {suite} computes them", err=True)
+    cells = len(collected)
+    if collected.not_applicable:
+        reasons = "; ".join(dict.fromkeys(entry.message for entry in collected.not_applicable))
+        click.echo(f"{len(collected.not_applicable)} of {cells} cells are not applicable: {reasons}", err=True)
+    if collected.failed:
+        click.echo(f"{len(collected.failed)} of {cells} cells failed; tmi results {suite} --failed says why", err=True)
+    if collected.missing:
+        click.echo(f"{len(collected.missing)} of {cells} cells are not in the store; tmi run {suite} computes them", err=True)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from tmi.errors import SuiteError
 
-if TYPE_CHECKING:
-    pass
 from .common import check_folder, deliver, json_option, only_option, plugin_option, registry_of, report_option, store_option
 
 
@@ -22,22 +20,22 @@ from .common import check_folder, deliver, json_option, only_option, plugin_opti
 @only_option
 @json_option
 @report_option
-@click.option("--dry-run", is_flag=True, help="Say what would be computed, what is in the store, and what it would take.")
-@click.option("--workers", type=int, default=1, metavar="N", help="Processes that compute [default: 1].")
+@click.option("--dry-run", is_flag=True, help="List what would be computed, what is in the store, and the estimated time.")
+@click.option("--workers", type=int, default=1, metavar="N", help="Processes that compute at the same time [default: 1].")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers compute, as tcp://10.0.0.1:8786.")
 @click.option("--threads", type=int, metavar="N", help="Threads of each process.")
-@click.option("--memory", metavar="SIZE", help='What one of several workers may take, as "4 GB".')
-@click.option("--timeout", type=float, metavar="SECONDS", help="What a data set, a network or a probe may take.")
-@click.option("--attempts", type=int, default=2, metavar="N", help="Tries of a cell that ends its worker [default: 2].")
+@click.option("--memory", metavar="SIZE", help='Memory of each of several workers, as "4 GB".')
+@click.option("--timeout", type=float, metavar="SECONDS", help="Time limit of a data set, a network or a probe.")
+@click.option("--attempts", type=int, default=2, metavar="N", help="How often to start a cell that ends its worker [default: 2].")
 @click.option(
     "--keep",
     type=click.Choice(["all", "networks", "results"]),
     default="all",
     show_default=True,
-    help="What is stored: less takes less space, and what is not stored is made again.",
+    help="What is stored. Less needs less space; what is not stored is made again when it is needed.",
 )
-@click.option("--fail-fast", is_flag=True, help="Begin nothing new once a cell failed.")
-@click.option("--retry-failed", is_flag=True, help="Compute only the cells that failed when they were last tried.")
+@click.option("--fail-fast", is_flag=True, help="Start nothing new after the first failure.")
+@click.option("--retry-failed", is_flag=True, help="Compute only the cells that failed in their last run.")
 def run(
     suite: str,
     store: str | None,
@@ -47,7 +45,7 @@ def run(
     report_dir: str | None,
     dry_run: bool,
     workers: int,
-    **how: Any,
+    **options: Any,
 ) -> None:
     """Run SUITE, a registered name or a TOML file; what is in the store is not computed again."""
     import time
@@ -58,8 +56,7 @@ def run(
     from tmi.store.store import Store
     from tmi.suites.reader import load_suite
 
-    begun = time.perf_counter()
-    # Now, not after an hour's work.
+    start = time.perf_counter()
     if json_file:
         check_folder(Path(json_file).absolute().parent, must_exist=True)
     if report_dir:
@@ -68,27 +65,30 @@ def run(
     loaded = load_suite(suite, plugins=plugins, registry=registry)
     if dry_run:
         results = collect(loaded, store, only=only)
-        todo = results.failed if how["retry_failed"] else results.failed + results.missing
+        todo = results.failed if options["retry_failed"] else results.failed + results.missing
         chosen = {id(entry) for entry in todo}
         for entry in results:
-            what = "compute" if id(entry) in chosen else "cached " if entry.status == "ok" else "leave  "
-            click.echo(f"{what}  {entry}{', which failed before' if entry.status == 'failed' else ''}")
-        there = sum(entry.status == "ok" for entry in results)
-        took = f"; {estimate(loaded, Store(store), {str(e) for e in todo}, workers)}" if todo else ""
-        click.echo(f"{len(results)} cells: {len(todo)} to compute, {there} in the store{took}")
+            action = "compute" if id(entry) in chosen else "cached " if entry.cached else "leave  "
+            click.echo(f"{action}  {entry}{', which failed before' if entry.status == 'failed' else ''}")
+        stored = sum(entry.cached for entry in results)
+        cost = f"; {estimate(loaded, Store(store), {str(entry) for entry in todo}, workers)}" if todo else ""
+        click.echo(f"{len(results)} cells: {len(todo)} to compute, {stored} in the store{cost}")
         return
     watcher = None if sys.stderr.isatty() else Lines()
     try:
-        results = run_suite(loaded, store, workers, only=only, watcher=watcher, **how)
+        results = run_suite(loaded, store, workers, only=only, watcher=watcher, **options)
     except KeyboardInterrupt:
-        click.echo("stopped; what was finished is kept, and the same command goes on from there", err=True)
+        click.echo("stopped; finished cells are kept, and the same command continues from there", err=True)
         sys.exit(130)
     deliver(results, json_file, report_dir)
     cached = sum(entry.cached for entry in results)
     failed = len(results.failed)
-    untried = f", {len(results.missing)} not tried" if results.missing else ""
-    took = f"{time.perf_counter() - begun:.1f} s"
-    click.echo(f"{results.name}: {len(results)} cells, {cached} from the store, {failed} failed{untried}, {took}")
+    inapplicable = f", {len(results.not_applicable)} not applicable" if results.not_applicable else ""
+    missing = f", {len(results.missing)} not computed" if results.missing else ""
+    seconds = f"{time.perf_counter() - start:.1f} s"
+    click.echo(
+        f"{results.name}: {len(results)} cells, {cached} from the store, {failed} failed{inapplicable}{missing}, {seconds}"
+    )
     if failed == len(results) and all(entry.mistake for entry in results):
-        raise SuiteError(list(dict.fromkeys(entry.message for entry in results)))  # nothing could be: the suite is wrong
+        raise SuiteError(list(dict.fromkeys(entry.message for entry in results)))  # no data set or network can be made
     sys.exit(1 if failed else 0)

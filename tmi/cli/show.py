@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from tmi.errors import SuiteError
 
-if TYPE_CHECKING:
-    pass
 from .common import KINDS, plugin_option, registry_of
 
 
@@ -19,14 +15,14 @@ from .common import KINDS, plugin_option, registry_of
 def list_(kind: str | None, plugins: tuple[str, ...]) -> None:
     """List what is registered: data sets, networks, probes, attribution methods and measures, suites and reports, or one KIND."""
     registry = registry_of(plugins)
-    for one in [kind] if kind else KINDS:
-        found = [registry.find(one, name) for name in registry.names(one)]
+    for listed in [kind] if kind else KINDS:
+        components = [registry.find(listed, name) for name in registry.names(listed)]
         if not kind:
-            click.secho(f"{one}s", bold=True)
-        width = max((len(c.name) for c in found), default=0)
-        for c in found:
-            owner = "" if c.plugin.origin.startswith("tmi-interp ") else f" [{c.plugin.origin}]"
-            click.echo(f"  {c.name:<{width}}  {c.summary()}{owner}".rstrip())
+            click.secho(f"{listed}s", bold=True)
+        width = max((len(component.name) for component in components), default=0)
+        for component in components:
+            owner = "" if component.plugin.origin.startswith("tmi-interp ") else f" [{component.plugin.origin}]"
+            click.echo(f"  {component.name:<{width}}  {component.summary()}{owner}".rstrip())
 
 
 @click.command()
@@ -42,7 +38,7 @@ def describe(kind: str, name: str, plugins: tuple[str, ...]) -> None:
 @click.argument("what", metavar="SUITE|PLUGIN")
 @plugin_option
 def check(what: str, plugins: tuple[str, ...]) -> None:
-    """Check a suite, or a plug-in file (.py), without running it; everything wrong is said at once."""
+    """Check a suite, or a plug-in file (.py), without running it, and name everything that is wrong."""
     from tmi.suites.plan import make_plan
     from tmi.suites.reader import load_suite
     from tmi.testing import check_plugin

@@ -1,141 +1,164 @@
 """Whether a run can still ask for a file: its key is computed again from its record, with the plug-ins and versions of now.
 
-Nothing is loaded for it: what a record names is looked up among the registered plug-ins, and a path in a record is only shown.
+No code is loaded for it: the names in a record are looked up among the registered plug-ins, and a path in a record is only shown.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
-from tmi.errors import SuiteError, TmiError, UnknownNameError
+import msgspec
+
+from tmi.errors import InputError, TmiError, UnknownNameError
 from tmi.hashing import canonical
-from tmi.runtime.formatting import counted, shown
+from tmi.plugins.component import KINDS
+from tmi.runtime.formatting import printable
 from tmi.stages import Stage
-from tmi.store.store import Store
 from tmi.suites.keys import Keys
 from tmi.suites.suite import Choice
 
-from .inventory import Found
+from .inventory import StoreFile, format_files
 
 if TYPE_CHECKING:
     from tmi.plugins.registry import Registry
 
-STAGES = ("dataset", "network", "probe")
-"""What a result comes from, in order; a data set has the first of them, a network the first two."""
-
-State = Literal["current", "changed", "unknown", "unclear"]
-"""A run asks for it; code or versions changed; nothing of that name is registered any more; it cannot be told."""
-
 
 @dataclass(frozen=True)
-class Verdict:
-    """What became of a file's key.
+class Status:
+    """Whether a run can ask for a file.
 
     Attributes
     ----------
-    state : {"current", "changed", "unknown", "unclear"}
-        Only what is changed or unknown can be asked for by no run.
+    state : {"current", "unreachable", "unclear"}
+        "unreachable" only if it is certain: all plug-ins that the file came from are loaded here, whole, and give another key or no
+        longer register the name. "unclear" if one of them is not loaded or is broken, or if the record does not name them all.
     why : str
-        In words, the same for all files that share the reason; empty if it is current.
+        The reason, the same for all files that share it; empty if it is current.
     choices : tuple of Choice
-        What made it, if it is current.
+        Data set, network and probe as far as the file depends on them, if it is current.
     """
 
-    state: State
+    state: Literal["current", "unreachable", "unclear"]
     why: str = ""
     choices: tuple[Choice, ...] = ()
 
 
-class Judge:
-    """Tells which files a run can still ask for.
+class _Component(msgspec.Struct):
+    """A data set, network, probe, method or measure as a record names it; see `tmi.engines.provenance`."""
+
+    name: str
+    params: dict[str, Any]
+    plugin: str
+    origin: str
+    uses: list[_Component] | None = None
+
+
+class Staleness:
+    """Computes keys again, to compare them with those of files.
 
     Parameters
     ----------
     registry : Registry
-        The plug-ins that there are, files included.
+        The plug-ins that are loaded, files included.
     """
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._files = {str(file) for file in registry.files}
-        self._broken = {fault.plugin for fault in registry.faults}
         self._keys = Keys(registry)
-        self._choices: dict[tuple[str, str, str], Choice] = {}  # kept, for `Keys` knows a choice by its identity
+        self._choices: dict[tuple[Stage, str, str], Choice] = {}  # `Keys` caches by the identity of a choice
+        self._loaded = {_source(registry.find(kind, name).plugin.origin) for kind in KINDS for name in registry.names(kind)}
+        self._loaded |= {str(file) for file in registry.files}
+        self._broken = {fault.plugin for fault in registry.faults}
 
-    def verdict(self, kind: str, key: str, record: Mapping[str, Any]) -> Verdict:
-        """Judge a file.
+    def status(self, kind: Stage | str, key: str, record: Mapping[str, Any]) -> Status:
+        """Return whether a run can ask for a file.
 
         Parameters
         ----------
-        kind : {"result", "dataset", "network"}
+        kind : Stage or {"result", "dataset", "network"}
         key : str
         record : mapping
             Its provenance.
         """
         stages = Stage(kind).so_far
         choices: tuple[Choice, ...] = ()
-        made: tuple[str, ...] = ()
-        for stage in stages:
+        upstream: tuple[str, ...] = ()
+        try:
+            recorded = [msgspec.convert(record[stage], _Component) for stage in stages]
+            known_as = [canonical(component.params) for component in recorded]
+            keys = [*(record["keys"][stage] for stage in stages[:-1]), key]
+            seed = record["seed"]
+            if type(seed) is not int:
+                raise TypeError
+        except (msgspec.ValidationError, KeyError, TypeError, ValueError, RecursionError):
+            return Status("unclear", "without a record of what made it")
+        for stage, component, params, wanted in zip(stages, recorded, known_as, keys, strict=True):
+            now, why = None, "code or versions changed"
             try:
-                wanted = key if stage == stages[-1] else record["keys"][stage]
-                seed, given = record["seed"], record[stage]
-                name, params, plugin, origin = given["name"], given["params"], str(given["plugin"]), str(given["origin"])
-                marker = canonical(params)
-                if type(seed) is not int or not isinstance(name, str) or not isinstance(params, dict):
-                    raise TypeError
-            except (KeyError, TypeError, ValueError, RecursionError):
-                return Verdict("unclear", "without a record of what made it")
-            other = self._other_file(origin)
-            try:
-                choice = self._choice(stage, name, params, marker)
-                now = self._keys._key(choice, seed, made)
-            except UnknownNameError:
-                if plugin in self._broken:
-                    return Verdict("unclear", f"the plug-in {shown(plugin)} is broken here")
-                return Verdict("unclear", other) if other else Verdict("unknown", f"no {stage} {shown(name)} is registered")
-            except (SuiteError, TmiError) as error:
-                return Verdict("unclear", shown(" ".join(str(error).split())))
+                choice = self._choice(stage, component, params)
+                now = self._keys._key(choice, seed, upstream)
+            except UnknownNameError as error:
+                is_known = component.name in self._registry.names(stage)  # then its settings name what is unknown
+                why = _one_line(error) if is_known else f"no {stage} {printable(component.name)} is registered"
+            except InputError as error:  # a method or measure has other settings now
+                why = _one_line(error)
+            except TmiError as error:
+                return Status("unclear", _one_line(error))
             if now is None or now != wanted:
-                return Verdict("unclear", other) if other else Verdict("changed", "code or versions changed")
+                unclear = self._why_unclear(stage, component)
+                return Status("unclear", unclear) if unclear else Status("unreachable", why)
             choices += (choice,)
-            made += (now,)
-        return Verdict("current", choices=choices)
+            upstream += (now,)
+        return Status("current", choices=choices)
 
-    def _other_file(self, origin: str) -> str:
-        """Say so if something comes from a plug-in file that is not loaded: another one may carry its names."""
-        if not (PurePath(origin).is_absolute() and origin.endswith(".py")) or origin in self._files:
-            return ""
-        return f"made with a plug-in file that is not loaded; give --plugin {shown(origin)}"
-
-    def _choice(self, stage: str, name: str, params: dict[str, Any], marker: str) -> Choice:
-        known = stage, name, marker
+    def _choice(self, stage: Stage, component: _Component, params: str) -> Choice:
+        known = stage, component.name, params
         if known not in self._choices:
-            self._choices[known] = Choice(stage, name, self._registry.find(stage, name), params, {})
+            registered = self._registry.find(stage, component.name)
+            self._choices[known] = Choice(stage, component.name, registered, component.params, {})
         return self._choices[known]
 
+    def _why_unclear(self, stage: Stage, component: _Component) -> str:
+        """Say which plug-in of a component is not here as it was; empty if all are."""
+        for used in (component, *(component.uses or ())):
+            if used.plugin in self._broken:
+                return f"the plug-in {printable(used.plugin)} is broken here"
+            if _source(used.origin) not in self._loaded:
+                if _is_file(used.origin):
+                    return f"made with a plug-in file that is not loaded; give --plugin {printable(used.origin)}"
+                return f"made with the plug-in {printable(used.plugin)} of {printable(used.origin)}, which is not installed here"
+        if component.uses is None and self._names_others(stage, component):
+            return f"the record does not say where the methods and measures of the {stage} come from"
+        return ""
 
-def records(store: Store, found: Iterable[Found]) -> Iterator[tuple[Found, Mapping[str, Any] | None]]:
-    """Yield the provenance of each file, from the index where it knows the file, else from it; None where it is unreadable."""
-    from .read import read_file
-
-    files = list(found)
-    for kind in dict.fromkeys(one.kind for one in files):
-        of_kind = [one for one in files if one.kind == kind]
-        rows = store.index.read(kind, {one.key: one.stamp for one in of_kind})
-        for one in of_kind:
-            try:
-                record = json.loads(rows[one.key].content)["record"] if one.key in rows else read_file(one).record
-            except (TmiError, OSError, ValueError, KeyError, TypeError, MemoryError):
-                record = None
-            yield one, record
+    def _names_others(self, stage: Stage, component: _Component) -> bool:
+        """Whether the settings of a component name methods or measures."""
+        if component.name not in self._registry.names(stage):
+            return False
+        try:
+            return bool(self._registry.references(self._registry.find(stage, component.name), component.params))
+        except (UnknownNameError, InputError):
+            return True
 
 
-def reasons(verdicts: Iterable[tuple[Found, Verdict]]) -> list[str]:
-    """Return one line a reason: how many of what, and why."""
-    counts = Counter((found.kind, verdict.why) for found, verdict in verdicts)
-    return [f"{counted(count, kind)}: {why}" for (kind, why), count in sorted(counts.items())]
+def reasons(statuses: Iterable[tuple[StoreFile, Status]]) -> list[str]:
+    """Return one line for each reason: how many files of which kind, and why."""
+    counts = Counter((file.kind, status.why) for file, status in statuses)
+    return [f"{format_files(count, kind)}: {why}" for (kind, why), count in sorted(counts.items())]
+
+
+def _one_line(error: TmiError) -> str:
+    return printable(" ".join(str(error).split()))
+
+
+def _is_file(origin: str) -> bool:
+    return PurePath(origin).is_absolute() and origin.endswith(".py")
+
+
+def _source(origin: str) -> str:
+    """Return the file or the distribution that a plug-in comes from; of a distribution any version."""
+    return origin if _is_file(origin) else origin.rpartition(" ")[0]

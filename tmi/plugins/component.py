@@ -1,4 +1,4 @@
-"""A registered name: what it stands for, which plug-in owns it, and where its code lies."""
+"""A registered name: the function that it stands for, the plug-in that owns it, and the file of its code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ KINDS = {
 }
 """What can be registered, and the hook that registers it."""
 
-
 OWN = "tmi-interp"
 
 
@@ -39,10 +38,10 @@ class Plugin:
     ----------
     name : str
     origin : str
-        Distribution and version, or the file's path; for people.
+        Distribution and version, or the path of the file.
     module : module
     file : Path or None
-        Where it was loaded from a file.
+        The file that it was loaded from; None for an installed one.
     """
 
     name: str
@@ -88,7 +87,7 @@ class Component:
             if self.plugin.file is not None and module == self.plugin.file.stem:
                 module = self.plugin.module.__name__
             return module, attribute
-        return self.target.__module__, getattr(self.target, "__qualname__", "<object>")  # no source of its own to be found
+        return self.target.__module__, getattr(self.target, "__qualname__", "<object>")  # an object without a source file
 
     @cached_property
     def function(self) -> Callable[..., Any]:
@@ -104,17 +103,17 @@ class Component:
         module, attribute = self._parts
         where = f"{self.kind} {self.name!r} of plug-in {self.plugin.name}"
         with suppress(PluginError):
-            self.fingerprint()  # of the code that is imported now, not of what the file holds later
+            self.fingerprint()  # now, of the code that is imported; the file may change later
         try:
-            home = importlib.import_module(module)
+            imported = importlib.import_module(module)
         except (Exception, SystemExit) as error:
             raise PluginError(f"{where}: cannot import {module!r} ({type(error).__name__}: {error})") from error
-        found = getattr(home, attribute, None)
-        if found is None:
+        function = getattr(imported, attribute, None)
+        if function is None:
             raise PluginError(f"{where}: {shown_module(module)} has no {attribute!r}")
-        if not callable(found):
+        if not callable(function):
             raise PluginError(f"{where}: {self.target!r} is not a function")
-        result: Callable[..., Any] = found
+        result: Callable[..., Any] = function
         return result
 
     @cached_property
@@ -124,7 +123,7 @@ class Component:
         if self.plugin.file is not None and module == self.plugin.module.__name__:
             return self.plugin.file
         try:
-            return fingerprint._source(module)
+            return fingerprint.source_of(module)
         except PluginError:
             return None
 
@@ -145,8 +144,8 @@ class Component:
         if self.source_file is None or module == "__main__" or "<" in name:
             return None
         if getattr(self.target, "__closure__", None):
-            return None  # what it closes over is in no file
-        # A plug-in file is the same wherever it lies.
+            return None  # the values that it closes over are in no file
+        # The path of a plug-in file does not count, only its name.
         return self.source_file.stem if self.source_file == self.plugin.file else module, self.source_file
 
     def summary(self) -> str:
@@ -192,9 +191,9 @@ def suite_file(component: Component) -> Path:
 
 
 def shown_module(module: str) -> str:
-    """Name a module for people: a plug-in file by its file."""
-    found = re.fullmatch(r"tmi_plugin_(.*)_[0-9a-f]{8}", module)
-    return f"file {found[1]}.py" if found else f"module {module!r}"
+    """Name a module in a message: a plug-in file by its file name."""
+    file = re.fullmatch(r"tmi_plugin_(.*)_[0-9a-f]{8}", module)
+    return f"file {file[1]}.py" if file else f"module {module!r}"
 
 
 def _description(component: Component) -> str:
@@ -202,5 +201,5 @@ def _description(component: Component) -> str:
 
     try:
         return str(tomllib.loads(suite_file(component).read_text(encoding="utf-8")).get("description", ""))
-    except (PluginError, OSError, ValueError):  # tmi check says what is wrong with it
+    except (PluginError, OSError, ValueError):  # `tmi check` names the problem
         return ""

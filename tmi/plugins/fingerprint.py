@@ -1,9 +1,8 @@
-"""Cache keys: canonical JSON hashed with SHA-256, and the fingerprint of the code that made a number.
+"""The fingerprint of the code that makes a number, taken without running it.
 
-A key says everything that a number depends on: names, parameters with their defaults, the seed, the code, and the versions of
-the libraries. The code is fingerprinted without running it: the plug-in's source file and the files of its own that it
-imports, as syntax trees without comments and docstrings, so that a changed helper changes the key and a changed comment does
-not.
+What counts is the plug-in's source file and every file of its own that it imports, as syntax trees without comments, docstrings
+and the texts of errors and warnings: a changed helper changes the fingerprint, a reworded message does not. Of the core, the
+packages that make numbers count; see `core_fingerprint`. Libraries count by their versions.
 """
 
 from __future__ import annotations
@@ -26,20 +25,20 @@ from tmi.hashing import digest
 LIBRARIES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "captum")
 """The libraries whose version may change a number; part of every key."""
 
-_MAKES_NUMBERS = ("tasks", "networks", "probing", "params.py", "runtime/seeds.py")
-"""The part of the core whose code is in every key. Everything above it (store, engines, report, command, …) may change freely."""
+CORE = ("tasks", "networks", "probing", "params.py", "runtime/seeds.py")
+"""The parts of the core that make numbers: their code is in every key. That of the store, engines, reports and command is not."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def external(identify: Callable[..., Any]) -> Callable[[F], F]:
-    """Mark a plug-in function whose result depends on something outside its code and parameters.
+    """Declare what a data set, network, probe, method or measure depends on besides its code and settings, such as files.
 
     Parameters
     ----------
     identify : callable
-        Called with the settings (``**params``) before anything runs; returns JSON that names what will be used, for example
-        which data files. It becomes part of the key, so it must be quick and import nothing heavy.
+        Called with the settings (``**params``) before anything runs; returns JSON that identifies what will be read, such as the
+        names and checksums of data files. It becomes part of the key, so it must be quick and import nothing heavy.
 
     Examples
     --------
@@ -56,24 +55,22 @@ def external(identify: Callable[..., Any]) -> Callable[[F], F]:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Return the versions that change numbers, read from installed metadata without importing anything."""
-    found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    """Return the versions of Python and of the libraries that may change a number, read from metadata without importing them."""
+    result = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     for name in LIBRARIES:
         try:
-            found[name] = metadata.version(name)
+            result[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found
+            result[name] = "absent"
+    return result
 
 
 @functools.cache
 def core_fingerprint() -> str:
-    """Fingerprint of the core modules that make numbers; see `_MAKES_NUMBERS`."""
-    core = Path(__file__).parents[1]
-    files = sorted(
-        file for part in _MAKES_NUMBERS for file in ([core / part] if part.endswith(".py") else (core / part).rglob("*.py"))
-    )
-    return digest([[file.relative_to(core).as_posix(), tree_digest(file)] for file in files])
+    """Fingerprint the parts of the core that make numbers; see `CORE`."""
+    root = Path(__file__).parents[1]
+    files = sorted(file for part in CORE for file in ([root / part] if part.endswith(".py") else (root / part).rglob("*.py")))
+    return digest([[file.relative_to(root).as_posix(), tree_digest(file)] for file in files])
 
 
 def fingerprint(module: str, file: Path | None = None) -> str:
@@ -102,7 +99,7 @@ def fingerprint(module: str, file: Path | None = None) -> str:
     module's own top-level package wherever that lies. Other installed packages count by their version. Imports that are
     computed at run time are not seen.
     """
-    return digest(_fingerprint(module, file or _source(module)).content)
+    return digest(_fingerprint(module, file or source_of(module)).content)
 
 
 def is_current(module: str, file: Path) -> bool:
@@ -123,7 +120,7 @@ class _Fingerprint(NamedTuple):
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
-    """Time and size: a cheap sign that a file is as it was."""
+    """Return time and size of a file, which change when it does."""
     try:
         status = file.stat()
     except OSError:
@@ -144,18 +141,25 @@ def _fingerprint(module: str, file: Path) -> _Fingerprint:
             continue
         stamps[path] = _stamp(path)
         seen[name] = tree_digest(path)
-        for imported in _imports(path, name):
-            found = _locate(imported, top, path.parent)
-            if isinstance(found, Path):
-                waiting.append((imported, found))
-            elif found:
-                packages[imported.partition(".")[0]] = found
+        for imported in imports_of(path, name):
+            located = _locate(imported, top, path.parent)
+            if isinstance(located, Path):
+                waiting.append((imported, located))
+            elif located:
+                packages[imported.partition(".")[0]] = located
     return _Fingerprint({"modules": seen, "packages": packages}, stamps)
 
 
-def _source(module: str) -> Path:
+def source_of(module: str) -> Path:
+    """Find the source file of a module without importing it.
+
+    Raises
+    ------
+    PluginError
+        If there is none.
+    """
     top, _, rest = module.partition(".")
-    if rest:  # asked by its name, a submodule's packages would be imported
+    if rest:  # `find_spec` would import the packages around a submodule
         with suppress(ImportError, ValueError):
             spec = find_spec(top)
             for place in (spec.submodule_search_locations or []) if spec else []:
@@ -165,7 +169,7 @@ def _source(module: str) -> Path:
                         return candidate
     try:
         spec = find_spec(module)
-    except Exception as error:  # finding a submodule runs its package, and that may raise anything
+    except Exception as error:  # `find_spec` imports the packages around a submodule, which may raise anything
         raise PluginError(f"module {module!r} cannot be found ({error})") from error
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
         raise PluginError(f"module {module!r} has no Python source to fingerprint")
@@ -179,18 +183,50 @@ def tree_digest(file: Path) -> str:
 
 
 def _tree_of(file: Path) -> str:
-    """Hash a source file's syntax tree: comments, docstrings and layout do not count."""
+    """Hash a source file's syntax tree; comments, layout, docstrings and the texts of errors and warnings do not count."""
     tree = _parse(file)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-            node, clean=False
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and any(map(_is_text, body)):  # also the text below a constant, which documents it
+            node.body = [part for part in body if not _is_text(part)] or [ast.Pass()]  # type: ignore[attr-defined]
+        if isinstance(node, ast.Raise) or (isinstance(node, ast.Call) and _called(node) == "warn"):
+            _WithoutMessages().visit(node)
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _called(call: ast.Call) -> str:
+    return getattr(call.func, "attr", getattr(call.func, "id", ""))
+
+
+class _WithoutMessages(ast.NodeTransformer):
+    """Empties the sentences in an expression: f-strings, and strings of several words. A single word may be a value."""
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        return ast.Constant("")
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        is_sentence = isinstance(node.value, str) and any(map(str.isspace, node.value))
+        return ast.Constant("") if is_sentence else node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        return ast.Constant("") if _is_empty(node.left) and _is_empty(node.right) else node
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        self.generic_visit(node)
+        return ast.Constant("") if _is_empty(node.body) and _is_empty(node.orelse) else node
+
+
+def _is_empty(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value == ""
+
+
 def syntax_tree(source: str | bytes, name: str = "<unknown>", mode: str = "exec") -> Any:
-    """Parse Python, once more where another thread disturbed it: CPython counts depth in one place for all of them.
+    """Parse Python; a second time if another thread disturbed the parser, which counts its depth for all threads together.
 
     See python/cpython#106905; Dask parses its settings in a thread of its own.
     """
@@ -208,11 +244,11 @@ def _parse(file: Path) -> ast.Module:
         raise PluginError(f"{file}: cannot be read as Python ({error})") from None
 
 
-def _imports(file: Path, module: str) -> Iterator[str]:
-    """Yield the dotted names that a source file imports, wherever in it."""
+def imports_of(file: Path, module: str) -> Iterator[str]:
+    """Yield the dotted names that a source file imports, at its top and inside functions."""
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(_parse(file)):
-        if isinstance(node, ast.Import):  # `import a.b` runs a too, and gives access to it
+        if isinstance(node, ast.Import):  # `import a.b` runs a too
             yield from (
                 ".".join(parts[: i + 1]) for alias in node.names for parts in [alias.name.split(".")] for i in range(len(parts))
             )

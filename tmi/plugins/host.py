@@ -1,4 +1,4 @@
-"""Finds plug-ins and lets each in by itself, so that a broken one is reported and hurts nobody."""
+"""Finds plug-ins and registers each by itself, so that a broken one is reported and the others work."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ import pluggy
 
 from tmi.errors import PluginError, did_you_mean
 
-from . import fingerprint
-from . import hooks as hookspecs
+from . import fingerprint, hooks
 from .component import KINDS, OWN, Component, Fault, Plugin
 
 _folders: set[Path] = set()  # of plug-in files; as sys.path, one for the process
 
 
 class PluginHost:
-    """Holds plug-ins and what they registered; nothing is global, so a test can build an empty one.
+    """The plug-ins that were loaded, and what they registered. Nothing is global, so a test can build an empty host.
 
     Attributes
     ----------
@@ -35,7 +34,7 @@ class PluginHost:
 
     Notes
     -----
-    First come, first served: a name that is taken is refused to the later plug-in, with both owners named. tmi's own plug-ins
+    A name belongs to the plug-in that registers it first; a later one is refused it, and both are named. tmi's own plug-ins
     come first, then distributions by name, then files in the order given.
     """
 
@@ -44,7 +43,16 @@ class PluginHost:
         self.faults: list[Fault] = []
         self._plugins: dict[str, Plugin] = {}
         self._manager = pluggy.PluginManager("tmi")
-        self._manager.add_hookspecs(hookspecs)
+        self._manager.add_hookspecs(hooks)
+
+    def copy(self) -> PluginHost:
+        """Return a host with the same plug-ins, to which others can be added."""
+        host = PluginHost()
+        for plugin in self._plugins.values():
+            host._manager.register(plugin.module, plugin.name)
+        host._plugins = dict(self._plugins)
+        host.components, host.faults = dict(self.components), list(self.faults)
+        return host
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -52,11 +60,11 @@ class PluginHost:
         return tuple(plugin.file for plugin in self._plugins.values() if plugin.file is not None)
 
     def load_installed(self) -> None:
-        """Let in every module that an installed distribution names in the entry-point group ``tmi``."""
+        """Register every module that an installed distribution names in the entry-point group ``tmi``."""
         for entry, origin in _entry_points(self.faults):
             try:
                 module = entry.load()
-            except (Exception, SystemExit) as error:  # a script without a main guard may leave
+            except (Exception, SystemExit) as error:  # a script without a main guard may exit
                 self.faults.append(
                     Fault(entry.name, f"cannot import {entry.value!r} ({type(error).__name__}: {error}) [{origin}]")
                 )
@@ -64,26 +72,26 @@ class PluginHost:
             self.add(Plugin(entry.name, origin, module))
 
     def load_file(self, file: str | Path) -> None:
-        """Let in a plug-in from a Python file.
+        """Register a plug-in from a Python file; one that is registered already changes nothing.
 
         Raises
         ------
         PluginError
-            If the file is missing, cannot be imported, or would get a helper of another plug-in file instead of its own: it was
-            asked for by name, so going on without it would surprise.
+            If the file is missing, cannot be imported, or would import a helper of another plug-in file instead of its own. It is
+            an error and no fault, for the file was asked for by name.
         """
         path = Path(file).resolve()
         if any(plugin.file == path for plugin in self._plugins.values()):
             return
         if not path.is_file():
             raise PluginError(f"plug-in file {file}: there is no such file")
-        # A name of its own in sys.modules, so that it shadows nothing; its folder last on the path, for its helpers.
+        # A unique name in sys.modules, so that it shadows nothing; its folder comes last on the path, for its helpers.
         name = f"tmi_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
         _folders.add(path.parent)
         if name in sys.modules and not fingerprint.is_current(path.stem, path):
             raise PluginError(f"plug-in file {file}: it changed since this process loaded it; start a new one")
-        with suppress(PluginError):  # what cannot be read as Python fails below, with its own words
-            fingerprint.fingerprint(path.stem, path)  # of the code that is imported now
+        with suppress(PluginError):  # a file that is no Python fails below, with a better message
+            fingerprint.fingerprint(path.stem, path)  # now, of the code that is imported
         if str(path.parent) not in sys.path:
             sys.path.append(str(path.parent))
         try:
@@ -94,10 +102,10 @@ class PluginHost:
         self.add(Plugin(path.stem, str(path), module, path))
 
     def add(self, plugin: Plugin) -> None:
-        """Let in one plug-in; what is wrong with it goes to ``faults``."""
+        """Register one plug-in; what is wrong with it goes to ``faults``."""
         if plugin.name in self._plugins:
             other = self._plugins[plugin.name].origin
-            self.faults.append(Fault(plugin.name, f"a plug-in of this name is there already [{plugin.origin}; {other}]"))
+            self.faults.append(Fault(plugin.name, f"another plug-in has this name already [{plugin.origin}; {other}]"))
             return
         try:
             self._manager.register(plugin.module, plugin.name)
@@ -108,13 +116,13 @@ class PluginHost:
             self.faults.append(Fault(plugin.name, f"{text} [{plugin.origin}]"))
             return
         self._plugins[plugin.name] = plugin
-        hooks = 0
+        implemented = 0
         for kind, hook in KINDS.items():
             for implementation in getattr(self._manager.hook, hook).get_hookimpls():
                 if implementation.plugin_name == plugin.name:
-                    hooks += 1
+                    implemented += 1
                     self._register(kind, plugin, implementation.function)
-        if not hooks:
+        if not implemented:
             self.faults.append(Fault(plugin.name, f"implements no hook; mark one with @tmi.hookimpl [{plugin.origin}]"))
 
     def _register(self, kind: str, plugin: Plugin, implementation: Callable[[], Any]) -> None:
@@ -137,7 +145,7 @@ class PluginHost:
 
 
 def _misspelt(module: Any) -> str:
-    """Name the marked functions that are no hook, and the hooks that may be meant."""
+    """Name the marked functions that are no hook, and the nearest hooks."""
     marked = [name for name, value in vars(module).items() if hasattr(value, "tmi_impl")]
     return "; ".join(
         f"there is no hook {name!r}{did_you_mean(name, KINDS.values())}" for name in marked if name not in KINDS.values()
@@ -156,20 +164,20 @@ def _problem(kind: str, name: Any, target: Any) -> str:
 
 
 def _entry_points(faults: list[Fault]) -> Iterator[tuple[metadata.EntryPoint, str]]:
-    """Yield entry points in a fixed order; of two distributions with one name the second is a fault, not dropped in silence."""
-    found: dict[str, tuple[metadata.EntryPoint, str]] = {}
+    """Yield entry points in a fixed order; where two distributions use one name, the second is a fault."""
+    chosen: dict[str, tuple[metadata.EntryPoint, str]] = {}
 
     def order(entry: metadata.EntryPoint) -> tuple[bool, str, str]:
         owner = entry.dist.name if entry.dist else ""
         return owner != OWN, owner.lower(), entry.name
 
-    for entry in sorted(metadata.entry_points(group=hookspecs.GROUP), key=order):
+    for entry in sorted(metadata.entry_points(group=hooks.GROUP), key=order):
         origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown distribution"
-        if entry.name not in found:
-            found[entry.name] = entry, origin
-        elif found[entry.name][0].value != entry.value or found[entry.name][1] != origin:
-            faults.append(Fault(entry.name, f"a plug-in of this name is there already [{origin}; {found[entry.name][1]}]"))
-    yield from found.values()
+        if entry.name not in chosen:
+            chosen[entry.name] = entry, origin
+        elif chosen[entry.name][0].value != entry.value or chosen[entry.name][1] != origin:
+            faults.append(Fault(entry.name, f"another plug-in has this name already [{origin}; {chosen[entry.name][1]}]"))
+    yield from chosen.values()
 
 
 def _import_file(name: str, path: Path) -> ModuleType:
@@ -187,14 +195,14 @@ def _import_file(name: str, path: Path) -> ModuleType:
 
 
 def _check_helpers(path: Path, name: str) -> None:
-    """Refuse a file that imports a helper beside it, if an import gives a module of that name from another plug-in's folder."""
-    for helper in sorted({imported.partition(".")[0] for imported in fingerprint._imports(path, name)}):
+    """Refuse a file that imports a helper beside it, if Python would import the helper of another plug-in's folder instead."""
+    for helper in sorted({imported.partition(".")[0] for imported in fingerprint.imports_of(path, name)}):
         beside = path.parent / f"{helper}.py"
         spec = importlib.util.find_spec(helper) if beside.is_file() else None
-        found = Path(spec.origin).resolve() if spec and spec.has_location and spec.origin else beside
-        if found.parent in _folders and found.parent != path.parent:
+        imported = Path(spec.origin).resolve() if spec and spec.has_location and spec.origin else beside
+        if imported.parent in _folders and imported.parent != path.parent:
             raise PluginError(
-                f"plug-in file {path}: its import of {helper!r} gives {found}, not the file beside it; rename one of them"
+                f"plug-in file {path}: its import of {helper!r} gives {imported}, not the file beside it; rename one of them"
             )
 
 

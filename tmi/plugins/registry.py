@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Registry:
-    """What the plug-ins of a host registered, looked up by kind and name.
+    """What the plug-ins of a host registered, by kind and name.
 
     Parameters
     ----------
@@ -44,8 +44,24 @@ class Registry:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The plug-in files among its plug-ins."""
+        """The files of those plug-ins that were loaded from files."""
         return self._host.files
+
+    def extended(self, files: Iterable[str | Path]) -> Registry:
+        """Return a registry with these plug-in files as well; itself if it has them all.
+
+        Raises
+        ------
+        PluginError
+            For a file that cannot be imported.
+        """
+        new = [file for file in files if Path(file).resolve() not in self.files]
+        if not new:
+            return self
+        host = self._host.copy()
+        for file in new:
+            host.load_file(file)
+        return Registry(host)
 
     def names(self, kind: str) -> list[str]:
         """Return the registered names of a kind, sorted.
@@ -53,7 +69,7 @@ class Registry:
         Raises
         ------
         UnknownNameError
-            For a kind that is none.
+            For an unknown kind.
         """
         if kind not in KINDS:
             raise UnknownNameError(f"kind {kind!r} is unknown{did_you_mean(kind, KINDS)}")
@@ -65,7 +81,7 @@ class Registry:
         Raises
         ------
         UnknownNameError
-            If nothing carries it; the message offers the nearest name.
+            If nothing is registered under it; the message offers the nearest name.
         """
         known = self.names(kind)
         if name not in known:
@@ -177,7 +193,7 @@ class Registry:
         with fixed_seed(seed):
             network = component.function(data, **_with_seed(component, seed), **values)
         _expect(component, network, Network)
-        network.module.zero_grad()  # the last step's gradients would not come back from a file
+        network.module.zero_grad()  # the gradients of the last training step are not stored
         network.name, network.seed, network.params = name, seed, values
         result: Network = network
         return result
@@ -224,7 +240,7 @@ class Registry:
 
 @functools.cache
 def installed() -> Registry:
-    """Return the registry of all installed plug-ins; a broken one is warned of, once."""
+    """Return the registry of all installed plug-ins; a broken one gives a warning, once."""
     registry = Registry(load())
     for fault in registry.faults:
         warnings.warn(str(fault), stacklevel=3)
@@ -233,8 +249,7 @@ def installed() -> Registry:
 
 def with_files(files: str | Path | Iterable[str | Path] = ()) -> Registry:
     """Return a registry of all installed plug-ins and the given plug-in files."""
-    files = [files] if isinstance(files, str | Path) else list(files)
-    return Registry(load(files)) if files else installed()
+    return installed().extended([files] if isinstance(files, str | Path) else files)
 
 
 def names(kind: str) -> list[str]:
@@ -314,7 +329,7 @@ def build(name: str, data: Dataset | TemplateTask, /, *, seed: int = 0, **params
 
 
 def probe(name: str, network: Network, data: Dataset, /, *, seed: int = 0, **params: Any) -> ProbeResult:
-    """Put a network under a registered probe.
+    """Apply a registered probe to a network.
 
     Parameters
     ----------
@@ -323,7 +338,7 @@ def probe(name: str, network: Network, data: Dataset, /, *, seed: int = 0, **par
     network : Network
     data : Dataset
     seed : int
-        At least 0; for probes that draw.
+        At least 0; for probes that draw random numbers.
     **params
         The probe's settings; see ``tmi.describe("probe", name)``.
 

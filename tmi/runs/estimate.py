@@ -1,4 +1,4 @@
-"""What computing cells costs, by what the store has recorded: the estimate of a dry run, and the time that is left of a run."""
+"""What computing cells costs, from the seconds that the store has recorded: for a dry run, and for the rest of a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Expected(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """One thing that a cell needs: its data set, its network, its own result. What cells share has one name."""
+    """One thing that a cell needs: its data set, its network or its own result. Cells that share it have the same ``name``."""
 
     name: Hashable
     choice: Choice
@@ -41,7 +41,7 @@ class Estimate:
     ----------
     cells : int
     unknown : int
-        Cells of which something has no recorded cost; what is not known is not in ``seconds`` and ``size``.
+        Cells of which some part has no recorded cost; that part is not in ``seconds`` and ``size``.
     seconds : float
         Until the last cell is done.
     size : float
@@ -71,172 +71,129 @@ class Estimate:
 
 
 class Costs:
-    """Recorded costs.
+    """Mean recorded costs of each function: with the same settings where there are any, else with any settings.
 
     Parameters
     ----------
     recorded : iterable of Cost
-        As `tmi.store.index.Index.costs` gives them.
+        As `tmi.store.index.Index.costs` returns them.
     """
 
     def __init__(self, recorded: Iterable[Cost] = ()) -> None:
-        self._exact: dict[tuple[str, str, str], Expected] = {}
+        self._same_settings: dict[tuple[str, str, str], Expected] = {}
         sums: dict[tuple[str, str], tuple[float, float, int]] = {}
         for cost in recorded:
-            if not (_sensible(cost.seconds) and _sensible(cost.size)):
-                continue
-            self._exact[cost.kind, cost.name, cost.params] = Expected(cost.seconds, cost.size)
-            seconds, size, count = sums.get((cost.kind, cost.name), (0.0, 0.0, 0))
-            more = cost.seconds * cost.count, cost.size * cost.count, cost.count
-            sums[cost.kind, cost.name] = seconds + more[0], size + more[1], count + more[2]
-        self._any = {of: Expected(seconds / count, size / count) for of, (seconds, size, count) in sums.items()}
-        self._known: dict[int, tuple[Choice, Expected | None]] = {}  # by identity; the choice is held, so that it stays the same
+            if _is_cost(cost.seconds) and _is_cost(cost.size):
+                self._same_settings[cost.kind, cost.name, cost.params] = Expected(cost.seconds, cost.size)
+                seconds, size, count = sums.get((cost.kind, cost.name), (0.0, 0.0, 0))
+                added = seconds + cost.seconds * cost.count, size + cost.size * cost.count, count + cost.count
+                sums[cost.kind, cost.name] = added
+        self._any_settings = {name: Expected(seconds / count, size / count) for name, (seconds, size, count) in sums.items()}
+        self._known: dict[
+            int, tuple[Choice, Expected | None]
+        ] = {}  # by identity; the choice is kept, so that its id stays its own
 
     def of(self, choice: Choice) -> Expected | None:
-        """Return what a data set, network or probe with its settings is expected to take.
-
-        Parameters
-        ----------
-        choice : Choice
-
-        Returns
-        -------
-        Expected or None
-            The mean of what was made with the same settings; else of what the same function made with any; else None.
-        """
+        """Return what making a choice is expected to take, or None where nothing is recorded of its function."""
         if id(choice) not in self._known:
             self._known[id(choice)] = choice, self._look_up(choice)
         return self._known[id(choice)][1]
 
     def _look_up(self, choice: Choice) -> Expected | None:
-        kind, name = choice.kind, choice.component.name
+        function = choice.kind, choice.component.name
         try:
-            exact = self._exact.get((kind, name, canonical(choice.params)))
+            same = self._same_settings.get((*function, canonical(choice.params)))
         except (TypeError, ValueError):  # settings that are no JSON; such a result is not kept
-            exact = None
-        return exact or self._any.get((kind, name))
+            same = None
+        return same or self._any_settings.get(function)
 
-    def estimate(
-        self, todo: Sequence[Planned], have_datasets: Collection[str] = (), have_networks: Collection[str] = (), workers: int = 1
-    ) -> Estimate:
+    def estimate(self, todo: Sequence[Planned], have: Collection[str] = (), workers: int = 1) -> Estimate:
         """Estimate what computing cells takes.
 
         Parameters
         ----------
         todo : sequence of Planned
-        have_datasets, have_networks : collection of str
-            Keys of those that the store has.
+        have : collection of str
+            Keys of the data sets and networks that the store has.
         workers : int
             Processes that compute at once.
 
         Returns
         -------
         Estimate
-            The sum over all cells, with each data set and network that is missing once, divided by the workers, but not
-            less than the longest that one cell takes with the data set and the network it waits for.
+            The sum over all cells, with each missing data set and network once, divided by the workers, but not less than
+            the longest time that one cell takes together with the data set and the network it waits for.
         """
-        have = {*have_datasets, *have_networks}
-        seen: set[Hashable] = set()
+        counted: set[Hashable] = set()
         seconds = size = longest = 0.0
         unknown = 0
         for planned in todo:
-            chain, known = 0.0, True
+            chain, is_known = 0.0, True
             for piece in _pieces(planned):
                 if piece.name in have:
                     continue
                 expected = self.of(piece.choice)
                 if expected is None:
-                    known = False
+                    is_known = False
                     continue
                 chain += expected.seconds
-                if piece.name not in seen:
-                    seen.add(piece.name)
+                if piece.name not in counted:
+                    counted.add(piece.name)
                     seconds += expected.seconds
                     size += expected.size if piece.kept else 0.0
-            unknown += not known
+            unknown += not is_known
             longest = max(longest, chain)
         workers = max(workers, 1)
         return Estimate(len(todo), unknown, max(seconds / workers, longest), size, workers)
 
-    def time_left(
-        self,
-        todo: Sequence[Planned],
-        workers: int | None = 1,
-        have_datasets: Collection[str] = (),
-        have_networks: Collection[str] = (),
-    ) -> TimeLeft:
-        """Return a live estimate for a run of these cells; see `TimeLeft`, and `estimate` for the parameters."""
-        return TimeLeft(self, todo, workers, have_datasets, have_networks)
-
 
 @dataclass
-class _Component:
-    """What is left of one function's work, and what this run has seen of it."""
+class _Function:
+    """The work that is left for one function, and what it took so far in this run."""
 
-    kind: str
-    expected_left: float = 0.0
-    unknown_left: int = 0
-    expected_done: float = 0.0
-    expected_count: int = 0
-    spent_on_expected: float = 0.0
+    stage: str
+    recorded_left: float = 0.0
+    unrecorded_left: int = 0
     spent: float = 0.0
     count: int = 0
 
-    def left(self, mean: float) -> float:
-        """Seconds of work that are left; ``mean`` for each piece of which nothing is known."""
-        pace = 1.0
-        if self.expected_done > 0:
-            # What is recorded counts as one piece more: the first that comes in does not turn everything over.
-            one = self.expected_done / self.expected_count
-            pace = (self.spent_on_expected + one) / (self.expected_done + one)
-        if self.count:
-            mean = self.spent / self.count
-        return pace * self.expected_left + mean * self.unknown_left
-
 
 class TimeLeft:
-    """How long a run still takes: recorded costs, corrected by what the run itself took so far.
+    """How long a run still takes: recorded seconds, times the pace of this run.
 
-    Where nothing is recorded, a cell counts as the mean of those of the same probe that this run has computed, else of all of
-    them; data sets and networks likewise.
+    Where nothing is recorded of a function, its mean in this run counts, else the mean of its stage.
 
     Parameters
     ----------
     costs : Costs
     todo : sequence of Planned
     workers : int or None
-        Processes that compute at once; None for as many as seem to be at it, by what is done in which time.
-    have_datasets, have_networks : collection of str
-        Keys of those that the store has.
+        Processes that compute at once; None to tell them from the work that is done in the time that passes.
+    have : collection of str
+        Keys of the data sets and networks that the store has.
     """
 
-    def __init__(
-        self,
-        costs: Costs,
-        todo: Sequence[Planned],
-        workers: int | None = 1,
-        have_datasets: Collection[str] = (),
-        have_networks: Collection[str] = (),
-    ) -> None:
+    def __init__(self, costs: Costs, todo: Sequence[Planned], workers: int | None = 1, have: Collection[str] = ()) -> None:
         self._workers = workers
-        self._begun, self._spent = time.monotonic(), 0.0
-        self._components: dict[tuple[str, str], _Component] = {}
-        self._pieces: dict[Hashable, tuple[_Component, float | None]] = {}
+        self._start = time.monotonic()
+        self._functions: dict[tuple[str, str], _Function] = {}
+        self._pieces: dict[Hashable, tuple[_Function, float | None]] = {}
         self._cells = Counter(_name(planned) for planned in todo)
-        self._count = len(todo)
-        have = {*have_datasets, *have_networks}
+        self._cells_left = len(todo)
+        self._recorded = self._spent_on_recorded = 0.0
+        self._recorded_cells = 0
         for planned in todo:
             for piece in _pieces(planned):
                 if piece.name in self._pieces or piece.name in have:
                     continue
-                of = piece.choice.kind, piece.choice.component.name
-                component = self._components.setdefault(of, _Component(piece.choice.kind))
+                stage, name = piece.choice.kind, piece.choice.component.name
+                function = self._functions.setdefault((stage, name), _Function(stage))
                 expected = costs.of(piece.choice)
-                self._pieces[piece.name] = component, None if expected is None else expected.seconds
+                self._pieces[piece.name] = function, None if expected is None else expected.seconds
                 if expected is None:
-                    component.unknown_left += 1
+                    function.unrecorded_left += 1
                 else:
-                    component.expected_left += expected.seconds
+                    function.recorded_left += expected.seconds
 
     def update(self, planned: Planned, seconds: Mapping[str, float]) -> None:
         """Take in a cell that is done or has failed.
@@ -244,54 +201,60 @@ class TimeLeft:
         Parameters
         ----------
         planned : Planned
-            A cell of the run; one that is not awaited, or no longer, changes nothing.
+            A cell of the run; any other, or one that was taken in before, changes nothing.
         seconds : mapping of str to float
-            Time spent on it for its ``dataset``, its ``network``, and anything else; 0 for what was at hand already.
+            Time that was spent on each stage; 0 where nothing was computed.
         """
         name = _name(planned)
         if not self._cells[name]:
             return
         self._cells[name] -= 1
-        self._count -= 1
-        own = math.fsum(value for part, value in seconds.items() if part not in ("dataset", "network"))
+        self._cells_left -= 1
+        recorded = self._recorded
         for piece in _pieces(planned):
-            spent = own if piece.choice.kind == "probe" else seconds.get(piece.choice.kind, 0.0)
-            component, expected = self._pieces.pop(piece.name, (None, None))
-            if component is not None:
-                self._finish(component, expected, spent)
+            function, expected = self._pieces.pop(piece.name, (None, None))
+            if function is not None:
+                self._finish(function, expected, seconds.get(piece.choice.kind, 0.0))
+        self._recorded_cells += self._recorded > recorded
 
-    def _finish(self, component: _Component, expected: float | None, spent: float) -> None:
+    def _finish(self, function: _Function, expected: float | None, spent: float) -> None:
         if expected is None:
-            component.unknown_left -= 1
+            function.unrecorded_left -= 1
         else:
-            component.expected_left -= expected
-        if not _sensible(spent) or spent == 0:  # made elsewhere, or failed before it took any time
+            function.recorded_left -= expected
+        if not _is_cost(spent) or spent == 0:  # made by another process, or failed before it took any time
             return
-        self._spent += spent
-        component.spent += spent
-        component.count += 1
+        function.spent += spent
+        function.count += 1
         if expected is not None:
-            component.spent_on_expected += spent
-            component.expected_done += expected
-            component.expected_count += 1
+            self._recorded += expected
+            self._spent_on_recorded += spent
+
+    def _pace(self) -> float:
+        """Seconds of this run for a recorded second; the record counts as one cell more, so that the first changes little."""
+        if self._recorded <= 0:
+            return 1.0
+        mean = self._recorded / self._recorded_cells
+        return (self._spent_on_recorded + mean) / (self._recorded + mean)
 
     def seconds(self) -> float | None:
-        """Return the time that is left until the last cell is done, in seconds; None while nothing is known to say it by."""
-        if not self._count:
+        """Return the seconds until the last cell is done, or None while nothing is known to estimate them by."""
+        if not self._cells_left:
             return 0.0
         means: dict[str, float] = {}
-        for kind in Stage:
-            of = [component for component in self._components.values() if component.kind == kind]
-            count = sum(component.count for component in of)
-            if count:
-                means[kind] = sum(component.spent for component in of) / count
-        work = 0.0
-        for component in self._components.values():
-            if component.unknown_left and not component.count and component.kind == "probe" and "probe" not in means:
+        for stage in Stage:
+            finished = [function for function in self._functions.values() if function.stage == stage and function.count]
+            if finished:
+                means[stage] = sum(f.spent for f in finished) / sum(f.count for f in finished)
+        work, pace = 0.0, self._pace()
+        for function in self._functions.values():
+            if function.unrecorded_left and function.stage == Stage.PROBE and Stage.PROBE not in means:
                 return None
-            work += max(0.0, component.left(means.get(component.kind, 0.0)))
-        at_once = self._workers or max(1.0, self._spent / max(time.monotonic() - self._begun, 1e-9))
-        return work / min(at_once, self._count)
+            mean = function.spent / function.count if function.count else means.get(function.stage, 0.0)
+            work += max(0.0, pace * function.recorded_left + mean * function.unrecorded_left)
+        spent = sum(function.spent for function in self._functions.values())
+        at_once = self._workers or max(1.0, spent / max(time.monotonic() - self._start, 1e-9))
+        return work / min(at_once, self._cells_left)
 
 
 def _pieces(planned: Planned) -> Iterator[Piece]:
@@ -305,5 +268,5 @@ def _name(planned: Planned) -> Hashable:
     return planned.key or (planned.network_id, str(planned.cell))
 
 
-def _sensible(number: float) -> bool:
+def _is_cost(number: float) -> bool:
     return math.isfinite(number) and number >= 0

@@ -1,4 +1,4 @@
-"""Results: the rows of a run, and the way from a row to its arrays."""
+"""Results: the entries of a run, its rows as a table, and the arrays of each entry."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from tmi.probing.result import ProbeResult
     from tmi.store.store import Store
 
-Status = Literal["ok", "failed", "missing"]
+Status = Literal["ok", "not applicable", "failed", "missing"]
+"""It has a result; its probe does not apply to its network; it failed; it was not computed."""
 
 
 @dataclass
 class Entry:
-    """One cell and what became of it.
+    """One cell of a suite and its result.
 
     Attributes
     ----------
@@ -33,23 +34,23 @@ class Entry:
     seed : int
     swept : dict
         Values of the swept settings, by column.
-    status : {"ok", "failed", "missing"}
+    status : {"ok", "not applicable", "failed", "missing"}
     key : str or None
-        Of the stored result; None where nothing could be kept.
+        Of the stored result; None where it cannot be stored.
     metrics : dict of str to float
         Empty unless the status is ok.
     message : str
-        Why it failed.
+        Why it failed, or why its probe does not apply.
     cached : bool
-        Whether it was in the store already.
+        Whether the store had it before the run.
     record : dict
         Provenance.
     notes : tuple of str
-        The probe's remarks.
+        What the probe says about its numbers.
     traceback : str
         Where it failed.
     mistake : bool
-        Whether it failed for what was asked for (a `TmiError` of the data set or the network), and would fail again.
+        Whether its data set or network cannot be made with these settings, so that it would fail again.
     """
 
     cell: str
@@ -74,7 +75,7 @@ class Entry:
 
 
 class Results:
-    """The outcome of a suite: one entry a cell, one row a metric.
+    """The results of a suite: one entry a cell, one row a metric.
 
     Parameters
     ----------
@@ -119,13 +120,18 @@ class Results:
 
     @property
     def failed(self) -> list[Entry]:
-        """The entries that were tried and failed."""
+        """The entries that failed."""
         return [entry for entry in self.entries if entry.status == "failed"]
 
     @property
     def missing(self) -> list[Entry]:
-        """The entries that were not tried, and that the store does not have."""
+        """The entries that were not computed, and that the store does not have."""
         return [entry for entry in self.entries if entry.status == "missing"]
+
+    @property
+    def not_applicable(self) -> list[Entry]:
+        """The entries whose probe does not apply to their network; ``message`` says why."""
+        return [entry for entry in self.entries if entry.status == "not applicable"]
 
     def select(self, **wanted: Any) -> Results:
         """Return the entries with the given labels or swept values, as in ``select(dataset="fashion", tiles_per_class=1)``.
@@ -133,7 +139,7 @@ class Results:
         Raises
         ------
         UnknownNameError
-            For something that is no column.
+            For a name that is not a column.
         """
         known = ("dataset", "network", "probe", "seed", "status", *self.columns)
         for name in wanted:
@@ -167,16 +173,15 @@ class Results:
         """
         if entry._result is not None:
             return entry._result
-        found = self.store.load(entry.key) if self.store is not None and entry.key else None
-        if found is None:
-            why = (
-                "its file is gone or was damaged; run the suite again" if entry.status == "ok" else entry.message or entry.status
-            )
+        result = self.store.load(entry.key) if self.store is not None and entry.key else None
+        if result is None:
+            stored = entry.status in ("ok", "not applicable")
+            why = "its file is gone or was damaged; run the suite again" if stored else entry.message or entry.status
             raise UnknownNameError(f"{entry}: there is no result ({why})")
-        return found
+        return result
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one mapping a metric, one a cell that has none: what ``--json`` writes and `to_frame` holds.
+        """Return one mapping a metric, and one for a cell without metrics: what ``--json`` writes and `to_frame` holds.
 
         Returns
         -------
@@ -188,7 +193,7 @@ class Results:
             head = {"dataset": entry.dataset, "network": entry.network, "probe": entry.probe, "seed": entry.seed}
             head |= {column: entry.swept.get(column) for column in self.columns}
             tail = {"status": entry.status, "key": entry.key, "message": entry.message}
-            metrics: Mapping[str, float | None] = entry.metrics or ({} if entry.status == "ok" else {"": None})
+            metrics: Mapping[str, float | None] = entry.metrics or {"": None}
             rows += [head | {"metric": name or None, "value": value} | tail for name, value in metrics.items()]
         return rows
 

@@ -1,4 +1,4 @@
-"""Runs a suite: plan, store and engine come together and give `Results`."""
+"""Runs a suite: a plan, a store and an engine give `Results`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tmi.engines.provenance import now
 from tmi.engines.serial import serial
 from tmi.errors import InputError, StoreError, did_you_mean
 from tmi.runtime.signals import stoppable
+from tmi.stages import Stage
 from tmi.store.failures import Failure
 from tmi.store.results import Stored
 from tmi.store.store import Store
@@ -64,17 +65,17 @@ def run(
     threads : int, optional
         Threads of each process. By default as many as torch takes; with several workers the cores are shared out.
     memory : str or float, optional
-        What one worker may take, such as ``"4 GB"`` or bytes; one that takes more is ended. By default an equal share.
+        What one worker may use, such as ``"4 GB"`` or bytes; a worker that uses more is ended. By default an equal share.
     timeout : float, optional
         Seconds that a data set, a network or a probe may take.
     attempts : int
-        How often a cell is begun that ends its worker.
+        How often a cell is started that ends its worker process.
     keep : {"all", "networks", "results"}
-        What is written to the store: all, so that no data set and no network is made twice; or less, where space is short.
+        What is written to the store: everything, so that no data set and no network is made twice; or less, where space is short.
     fail_fast : bool
-        Whether to begin nothing new once a cell failed.
+        Whether to start nothing new after the first failure.
     retry_failed : bool
-        Whether to compute only the cells that failed when they were last tried.
+        Whether to compute only the cells that failed in their last run.
     only : str or iterable of str
         Patterns over the cells' names; see `tmi.suites.plan.make_plan`.
     plugins : path or iterable of path
@@ -82,24 +83,24 @@ def run(
     registry : Registry, optional
         By default all installed plug-ins.
     watcher : Watcher, optional
-        Told of every cell; by default a progress display in a terminal, and nothing elsewhere.
+        Called for every finished cell; by default a progress display in a terminal, and nothing elsewhere.
 
     Returns
     -------
     Results
-        One entry a cell. A cell that fails becomes an entry with its message; the others go on.
+        One entry a cell. A cell that fails becomes an entry with its message; the other cells are still computed.
 
     Raises
     ------
     SuiteError
         With everything that is wrong with the suite, before anything runs.
     InputError
-        For a setting of the run that makes no sense, or a package that it needs and that is missing.
+        For a setting of the run that is out of range, or a missing package that it needs.
     StoreError
         If the store cannot be written to, before anything runs or when it is full; what is finished is kept.
     KeyboardInterrupt
-        After Ctrl-C or SIGTERM: the first lets what is running finish, the second does not. What is finished is kept, and the
-        next run goes on from there.
+        After Ctrl-C or SIGTERM. The first signal lets the running cells finish, the second does not. Finished cells are kept, and
+        the next run continues from there.
     """
     engine = _engine(workers, scheduler, threads, memory, timeout, attempts)
     if keep not in get_args(Keep):
@@ -108,30 +109,32 @@ def run(
         suite = load_suite(suite, plugins=plugins, registry=registry)
     store = store if isinstance(store, Store) else Store(store)
     plan = make_plan(suite, only)
-    found = store.read_all(p.key for p in plan if p.key)
-    todo = [p for p in plan if p.key not in found]
+    stored = store.read_all(planned.key for planned in plan if planned.key)
+    todo = [planned for planned in plan if planned.key not in stored]
     if retry_failed:
         failed = store.failures.keys()
-        todo = [p for p in todo if p.key in failed]
-    todo = list({_work(p): p for p in reversed(todo)}.values())[::-1]  # cells with one key are one piece of work
-    done: dict[Hashable, JobResult] = {}
+        todo = [planned for planned in todo if planned.key in failed]
+    todo = list({_identity(planned): planned for planned in reversed(todo)}.values())[
+        ::-1
+    ]  # cells with one key are computed once
+    results: dict[Hashable, JobResult] = {}
     if todo:
         store.prepare()
-        orders = Options(store, uuid.uuid4().hex, threads, timeout, attempts, keep)
-        cached = sum(p.key in found for p in plan)
-        _compute(engine, todo, cached, orders, watcher, fail_fast, None if scheduler else workers, done)
+        options = Options(store, uuid.uuid4().hex, threads, timeout, attempts, keep)
+        cached = sum(planned.key in stored for planned in plan)
+        _compute(engine, todo, cached, options, watcher, fail_fast, None if scheduler else workers, results)
     entries = []
-    for p in plan:
-        if _work(p) in done:
-            entries.append(_settled(suite, p, done[_work(p)]))
-            continue
-        stored = found.get(p.key or "")
-        entries.append(_entry(suite, p, "ok" if stored else "missing", stored, cached=stored is not None))
+    for planned in plan:
+        result = results.get(_identity(planned))
+        if result is not None:
+            entries.append(_entry_of(suite, planned, result))
+        else:
+            entries.append(_stored_entry(suite, planned, stored.get(planned.key or "")))
     return _results(suite, entries, store)
 
 
 def _engine(workers: Any, scheduler: Any, threads: Any, memory: Any, timeout: Any, attempts: Any) -> Engine:
-    """Choose the engine, and refuse settings that make no sense."""
+    """Choose the engine, and refuse settings that are out of range."""
     for name, value in (("workers", workers), ("threads", threads), ("attempts", attempts)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise InputError(f"{name}: expected a whole number of at least 1, got {value!r}")
@@ -152,60 +155,57 @@ def _compute(
     engine: Engine,
     todo: Sequence[Planned],
     cached: int,
-    orders: Options,
+    options: Options,
     watcher: Watcher | None,
     fail_fast: bool,
     workers: int | None,
-    done: dict[Hashable, JobResult],
+    results: dict[Hashable, JobResult],
 ) -> None:
+    """Compute cells, and fill ``results`` with what became of each."""
     from .display import watching
-    from .estimate import Costs
+    from .estimate import Costs, TimeLeft
 
-    left = Costs(orders.store.index.costs()).time_left(todo, workers, *_there(todo, orders.store))
-    lost: JobResult | None = None
-    with watching(watcher) as told, stoppable(told.say) as stop:
-        orders.stop = stop
-        told.start(len(todo), cached, left.seconds)
+    store = options.store
+    time_left = TimeLeft(Costs(store.index.costs()), todo, workers, _stored_keys(todo, store))
+    fatal: JobResult | None = None
+    with watching(watcher) as display, stoppable(display.say) as stop:
+        options.stop = stop
+        display.start(len(todo), cached, time_left.seconds)
         try:
-            with closing(engine(todo, orders)) as outcomes:  # an exception's traceback would keep its workers alive
-                for outcome in outcomes:
-                    for remark in outcome.remarks:
+            with closing(
+                engine(todo, options)
+            ) as stream:  # closed at once: an exception's traceback would keep the workers alive
+                for result in stream:
+                    for remark in result.remarks:
                         warnings.warn(remark, stacklevel=3)
-                    if outcome.fatal:
-                        stop.asked, lost = True, outcome
+                    if result.fatal:
+                        stop.asked, fatal = True, result
                         continue
-                    done[_work(outcome.planned)] = outcome
-                    _note_failure(orders, outcome)
-                    spent = {"probe": outcome.seconds} if outcome.stored is None else outcome.stored.record["seconds"]
-                    left.update(outcome.planned, spent)
-                    told.done(outcome)
-                    stop.asked |= fail_fast and bool(outcome.failed)
+                    results[_identity(result.planned)] = result
+                    _record_failure(options, result)
+                    seconds = {Stage.PROBE: result.seconds} if result.stored is None else result.stored.record["seconds"]
+                    time_left.update(result.planned, seconds)
+                    display.done(result)
+                    stop.asked |= fail_fast and bool(result.failed)
         finally:
-            orders.store.flush()
-    if lost is not None:
-        kept = sum(outcome.stored is not None for outcome in done.values()) + cached
-        raise StoreError(f"{lost.message}; the {kept} results that there are stay, and the next run goes on from there")
+            store.flush()
+    if fatal is not None:
+        kept = sum(result.stored is not None for result in results.values()) + cached
+        raise StoreError(f"{fatal.message}; the {kept} finished results are kept, and the next run continues from there")
     if stop.by_signal:
         raise KeyboardInterrupt
 
 
-def _work(planned: Planned) -> Hashable:
-    """The same for cells that are one piece of work, as tables with equal settings make them."""
+def _identity(planned: Planned) -> Hashable:
+    """The same for cells with one result, as tables with equal settings have."""
     return planned.key or id(planned)
 
 
-def _note_failure(orders: Options, outcome: JobResult) -> None:
-    planned = outcome.planned
-    if outcome.stored is None and planned.key is not None:
-        failure = Failure(str(planned.cell), outcome.message, outcome.traceback, outcome.mistake, orders.run, now())
-        orders.store.failures.write(planned.key, failure)
-
-
-def _settled(suite: Suite, planned: Planned, outcome: JobResult) -> Entry:
-    """Turn an outcome into a row; ``planned`` may be another cell of the same work."""
-    if outcome.stored is not None:
-        return _entry(suite, planned, "ok", outcome.stored, _result=outcome.result)
-    return _entry(suite, planned, "failed", message=outcome.message, traceback=outcome.traceback, mistake=outcome.mistake)
+def _record_failure(options: Options, result: JobResult) -> None:
+    planned = result.planned
+    if result.stored is None and planned.key is not None:
+        failure = Failure(str(planned.cell), result.message, result.traceback, result.mistake, options.run, now())
+        options.store.failures.write(planned.key, failure)
 
 
 def collect(
@@ -214,34 +214,31 @@ def collect(
     *,
     only: str | Iterable[str] = (),
     plugins: str | Path | Iterable[str | Path] = (),
+    registry: Registry | None = None,
 ) -> Results:
-    """Return what the store has of a suite, computing nothing.
+    """Return what the store has of a suite; nothing is computed.
 
-    Cells that it lacks have the status ``failed`` and the message of their failure if they failed when they were last tried, else
-    ``missing``.
+    A cell without a stored result has the status ``failed`` and its message if it failed in its last run, else ``missing``.
 
     Parameters
     ----------
-    suite, store, only, plugins
+    suite, store, only, plugins, registry
         As for `run`.
     """
     if not isinstance(suite, Suite):
-        suite = load_suite(suite, plugins=plugins)
+        suite = load_suite(suite, plugins=plugins, registry=registry)
     store = store if isinstance(store, Store) else Store(store)
     plan = make_plan(suite, only)
-    found = store.read_all(p.key for p in plan if p.key)
-    failures = store.failures.keys() if len(found) < len(plan) else set()
+    stored = store.read_all(planned.key for planned in plan if planned.key)
+    failed = store.failures.keys() if len(stored) < len(plan) else set()
     entries = []
     for planned in plan:
-        stored = found.get(planned.key or "")
-        failure = store.failures.read(planned.key) if stored is None and planned.key and planned.key in failures else None
+        key = planned.key or ""
+        failure = store.failures.read(key) if key in failed and key not in stored else None
         if failure is not None:
-            entry = _entry(
-                suite, planned, "failed", message=failure.message, traceback=failure.traceback, mistake=failure.mistake
-            )
+            entries.append(_failed_entry(suite, planned, failure.message, failure.traceback, failure.mistake))
         else:
-            entry = _entry(suite, planned, "ok" if stored else "missing", stored, cached=stored is not None)
-        entries.append(entry)
+            entries.append(_stored_entry(suite, planned, stored.get(key)))
     return _results(suite, entries, store)
 
 
@@ -258,14 +255,14 @@ def estimate(suite: Suite, store: Store, cells: Collection[str], workers: int = 
     """
     from .estimate import Costs
 
-    todo = [p for p in make_plan(suite) if str(p.cell) in cells]
-    return Costs(store.index.costs()).estimate(todo, *_there(todo, store), workers)
+    todo = [planned for planned in make_plan(suite) if str(planned.cell) in cells]
+    return Costs(store.index.costs()).estimate(todo, _stored_keys(todo, store), workers)
 
 
-def _there(todo: Sequence[Planned], store: Store) -> tuple[set[str], set[str]]:
+def _stored_keys(todo: Sequence[Planned], store: Store) -> set[str]:
     """Return the keys of the data sets and networks of these cells that the store has."""
-    datasets, networks = {p.dataset_key for p in todo if p.dataset_key}, {p.network_key for p in todo if p.network_key}
-    return {key for key in datasets if store.has("dataset", key)}, {key for key in networks if store.has("network", key)}
+    keys = {(stage, planned.keys[stage]) for planned in todo for stage in (Stage.DATASET, Stage.NETWORK)}
+    return {key for stage, key in keys if key is not None and store.has(stage, key)}
 
 
 def _results(suite: Suite, entries: list[Entry], store: Store) -> Results:
@@ -280,12 +277,29 @@ def _results(suite: Suite, entries: list[Entry], store: Store) -> Results:
     )
 
 
-def _entry(suite: Suite, planned: Planned, status: Status, stored: Stored | None = None, **more: Any) -> Entry:
+def _entry_of(suite: Suite, planned: Planned, result: JobResult) -> Entry:
+    """Return the entry of a cell that was computed; ``planned`` may be another cell with the same key."""
+    if result.stored is None:
+        return _failed_entry(suite, planned, result.message, result.traceback, result.mistake)
+    return _stored_entry(suite, planned, result.stored, cached=False, _result=result.result)
+
+
+def _failed_entry(suite: Suite, planned: Planned, message: str, traceback: str, mistake: bool) -> Entry:
+    return _entry(suite, planned, "failed", message=message, traceback=traceback, mistake=mistake)
+
+
+def _stored_entry(suite: Suite, planned: Planned, stored: Stored | None, *, cached: bool = True, **fields: Any) -> Entry:
+    if stored is None:
+        return _entry(suite, planned, "missing")
+    reason = stored.record.get("not_applicable", "")
+    status: Status = "not applicable" if reason else "ok"
+    fields |= {"metrics": stored.metrics, "record": stored.record, "notes": stored.notes}
+    return _entry(suite, planned, status, message=reason, cached=cached, **fields)
+
+
+def _entry(suite: Suite, planned: Planned, status: Status, **fields: Any) -> Entry:
     cell = planned.cell
-    of = {choice.kind: choice for choice in cell.choices}
-    swept = {column: of[kind].swept.get(name) for column, (kind, name) in suite.columns.items()}
-    if stored is not None:
-        more |= {"metrics": stored.metrics, "record": stored.record, "notes": stored.notes}
-    return Entry(
-        str(cell), cell.dataset.label, cell.network.label, cell.probe.label, cell.seed, swept, status, planned.key, **more
-    )
+    choices = {choice.kind: choice for choice in cell.choices}
+    swept = {column: choices[kind].swept.get(name) for column, (kind, name) in suite.columns.items()}
+    dataset, network, probe = (choice.label for choice in cell.choices)
+    return Entry(str(cell), dataset, network, probe, cell.seed, swept, status, planned.key, **fields)

@@ -1,4 +1,9 @@
-"""The keys of data sets, networks and results: everything that a number depends on, hashed."""
+"""The keys of data sets, networks and results: a hash of everything that a number depends on.
+
+A key covers the name of a function, its settings with defaults, the seed, its code (see `tmi.plugins.fingerprint`), what it
+declares with `tmi.external`, the same of the methods and measures that its settings name, the versions of the libraries, and the
+keys of what it is computed from. Nothing else counts: not the device, the number of workers, the store, the report or the command.
+"""
 
 from __future__ import annotations
 
@@ -10,35 +15,48 @@ from tmi.hashing import digest
 from tmi.plugins.component import Component
 from tmi.plugins.fingerprint import core_fingerprint, versions
 from tmi.plugins.registry import Registry
+from tmi.stages import Stage
 
 from .suite import Cell, Choice
 
 FORMAT = 1
-"""Raised when the meaning of stored numbers changes, so that old files are not taken for new ones."""
+"""Raised when the meaning of stored numbers changes without a change of code, so that old files are not read as new ones."""
 
 
-def dataset_key(name: str, code: str, params: Mapping[str, Any], seed: int, outside: Any = None) -> str:
-    """Key of a data set: its name, code, settings, seed, what it reads from outside, and the versions."""
-    return _key("dataset", name, code, params, seed, outside)
-
-
-def network_key(name: str, code: str, params: Mapping[str, Any], seed: int, dataset: str, outside: Any = None) -> str:
-    """Key of a network: as `dataset_key`, and the key of the data set that it was built for."""
-    return _key("network", name, code, params, seed, outside, dataset=dataset)
-
-
-def result_key(
-    name: str, code: str, params: Mapping[str, Any], seed: int, dataset: str, network: str, outside: Any = None
+def make_key(
+    stage: Stage, name: str, code: str, params: Mapping[str, Any], seed: int, upstream: Mapping[Stage, str], outside: Any = None
 ) -> str:
-    """Key of a result: as `network_key`, and the key of the network that was probed."""
-    return _key("result", name, code, params, seed, outside, dataset=dataset, network=network)
+    """Return the key of a data set, a network or a result.
 
+    Parameters
+    ----------
+    stage : Stage
+    name : str
+        The registered name of the function.
+    code : str
+        Its fingerprint.
+    params : mapping
+        All its settings, defaults included.
+    seed : int
+    upstream : mapping of Stage to str
+        The keys of what it is computed from: of a network that of its data set, of a result those of both.
+    outside : object
+        JSON: what it reads besides, and what its settings name.
 
-def _key(kind: str, name: str, code: str, params: Mapping[str, Any], seed: int, outside: Any, **upstream: str) -> str:
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For settings that are no JSON.
+    """
     return digest(
         {
             "format": FORMAT,
-            "kind": kind,
+            "kind": stage.product,
             "name": name,
             "code": code,
             "core": core_fingerprint(),
@@ -52,7 +70,7 @@ def _key(kind: str, name: str, code: str, params: Mapping[str, Any], seed: int, 
 
 
 class Keys:
-    """Keys of cells; those of data sets and networks are computed once.
+    """Makes the keys of cells; those of data sets and networks are made once.
 
     Parameters
     ----------
@@ -62,65 +80,79 @@ class Keys:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._known: dict[tuple[object, ...], str | None] = {}
-        self._kept: list[Choice] = []
+        self._keys: dict[tuple[object, ...], str | None] = {}
+        self._choices: list[Choice] = []
         self._outside: dict[int, object] = {}
-        self._code: dict[str, str | None] = {}
+        self._code: dict[tuple[str, str], str | None] = {}
 
     def of(self, cell: Cell) -> tuple[str | None, str | None, str | None]:
         """Return the keys of a cell's data set, network and result.
 
+        None where the code cannot be fingerprinted, as of a function that was typed at a prompt.
+
         Raises
         ------
         SuiteError
-            If what a data set reads from outside cannot be named.
+            If what a function reads from outside cannot be identified.
         """
-        dataset = self._key(cell.dataset, cell.seed, ())
-        network = self._key(cell.network, cell.seed, (dataset,))
-        return dataset, network, self._key(cell.probe, cell.seed, (dataset, network))
+        dataset = self.key(cell.dataset, cell.seed)
+        network = self.key(cell.network, cell.seed, dataset)
+        return dataset, network, self.key(cell.probe, cell.seed, dataset, network)
 
-    def _key(self, choice: Choice, seed: int, upstream: tuple[str | None, ...]) -> str | None:
-        known = (id(choice), seed, *upstream)
-        if known not in self._known:
-            self._kept.append(choice)  # while it lives, nothing else has its id
-            self._known[known] = self._make(choice, seed, upstream)
-        return self._known[known]
+    def key(self, choice: Choice, seed: int, *upstream: str | None) -> str | None:
+        """Return the key of one choice; ``upstream`` are the keys of the stages before it, in order."""
+        request = (id(choice), seed, *upstream)
+        if request not in self._keys:
+            self._choices.append(choice)  # kept, so that no other object gets its id
+            self._keys[request] = self._make(choice, seed, upstream)
+        return self._keys[request]
 
     def _make(self, choice: Choice, seed: int, upstream: tuple[str | None, ...]) -> str | None:
-        named = self._registry.references(choice.component, choice.params)
-        codes = [self._code_of(component) for component in (choice.component, *(one.component for one in named))]
-        if None in codes or None in upstream:
+        references = self._registry.references(choice.component, choice.params)
+        code = self._code_of(choice.component)
+        codes = [self._code_of(reference.component) for reference in references]
+        upstream_keys = {stage: key for stage, key in zip(Stage, upstream, strict=False) if key is not None}
+        if code is None or None in codes or len(upstream_keys) < len(upstream):
             return None
-        make: Any = {
-            "dataset": dataset_key,
-            "network": network_key,
-            "probe": result_key,
-        }[choice.kind]
         try:
-            outside = self._read(choice)
-            if named:  # what is named counts by its code and settings, like the rest
-                uses = [[one.component.kind, one.component.name, one.params] for one in named]
-                outside = {"outside": outside, "uses": uses, "code": codes[1:]}
-            made: str = make(choice.component.name, codes[0], choice.params, seed, *upstream, outside=outside)
-        except (TypeError, ValueError) as error:  # a date or a set, or what tmi.external returned
+            outside = self._read_outside(choice)
+            if references:  # what the settings name counts like the function itself
+                uses = [
+                    [
+                        r.component.kind,
+                        r.component.name,
+                        r.params,
+                        own_code,
+                        _identify(f"{r.component.kind} {r.text}", r.component, r.params),
+                    ]
+                    for r, own_code in zip(references, codes, strict=True)
+                ]
+                outside = {"outside": outside, "uses": uses}
+            return make_key(Stage(choice.kind), choice.component.name, code, choice.params, seed, upstream_keys, outside)
+        except (TypeError, ValueError) as error:  # a date or a set, or what `tmi.external` returned
             raise SuiteError([f"{choice.kind} {choice}: its settings, or what it reads, are no JSON ({error})"]) from error
-        return made
 
     def _code_of(self, component: Component) -> str | None:
-        label = f"{component.kind} {component.name}"
-        if label not in self._code:
-            self._code[label] = component.fingerprint()
-        return self._code[label]
+        name = component.kind, component.name
+        if name not in self._code:
+            self._code[name] = component.fingerprint()
+        return self._code[name]
 
-    def _read(self, choice: Choice) -> object:
-        """What the function says it reads from outside (see `tmi.external`)."""
+    def _read_outside(self, choice: Choice) -> object:
         if id(choice) not in self._outside:
-            identify = getattr(choice.component.function, "tmi_external", None)
-            try:
-                self._outside[id(choice)] = identify(**choice.params) if identify else None
-            except TmiError as error:
-                raise SuiteError([f"{choice.kind} {choice}: {error}"]) from error
-            except Exception as error:
-                what = f"what it reads from outside cannot be named ({type(error).__name__}: {error})"
-                raise SuiteError([f"{choice.kind} {choice}: {what}"]) from error
+            self._outside[id(choice)] = _identify(f"{choice.kind} {choice}", choice.component, choice.params)
         return self._outside[id(choice)]
+
+
+def _identify(where: str, component: Component, params: Mapping[str, Any]) -> object:
+    """Return what a function declares with `tmi.external`, or None."""
+    identify = getattr(component.function, "tmi_external", None)
+    if identify is None:
+        return None
+    try:
+        return identify(**params)
+    except TmiError as error:
+        raise SuiteError([f"{where}: {error}"]) from error
+    except Exception as error:
+        message = f"what it reads from outside cannot be identified ({type(error).__name__}: {error})"
+        raise SuiteError([f"{where}: {message}"]) from error

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from tmi.errors import SuiteError
 from tmi.plugins.registry import Registry
+from tmi.stages import Stage
 
 from .keys import Keys
 from .suite import Cell, Choice, Suite
@@ -23,7 +24,7 @@ class Planned:
     registry : Registry
         Where its plug-ins are found.
     dataset_key, network_key, key : str or None
-        None where the code, or what it reads from outside, cannot be fingerprinted: then the result is computed and not kept.
+        None where the code cannot be fingerprinted: then the result is computed and not stored.
     """
 
     cell: Cell
@@ -33,9 +34,9 @@ class Planned:
     key: str | None
 
     @property
-    def keys(self) -> dict[str, str | None]:
-        """The keys by what is made on the way: ``"dataset"``, ``"network"``, ``"probe"``."""
-        return {"dataset": self.dataset_key, "network": self.network_key, "probe": self.key}
+    def keys(self) -> dict[Stage, str | None]:
+        """The keys by stage."""
+        return {Stage.DATASET: self.dataset_key, Stage.NETWORK: self.network_key, Stage.PROBE: self.key}
 
     @property
     def dataset_id(self) -> Hashable:
@@ -72,8 +73,8 @@ def make_plan(suite: Suite, only: str | Iterable[str] = ()) -> list[Planned]:
     if not cells:
         names = sorted({cell.labels for cell in suite.cells})
         raise SuiteError([f"--only {', '.join(patterns)}: fits no cell; there are: {', '.join(names)}"])
-    makers = Keys(suite.registry)
-    return [Planned(cell, suite.registry, *makers.of(cell)) for cell in cells]
+    keys = Keys(suite.registry)
+    return [Planned(cell, suite.registry, *keys.of(cell)) for cell in cells]
 
 
 def _fits(cell: Cell, pattern: str) -> bool:

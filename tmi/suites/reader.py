@@ -16,7 +16,7 @@ from typing import Any
 from tmi import params as parameters
 from tmi.errors import InputError, SuiteError, TmiError, did_you_mean
 from tmi.plugins.component import Component, suite_file
-from tmi.plugins.registry import Registry, with_files
+from tmi.plugins.registry import Registry, installed
 
 from .suite import Cell, Choice, Suite
 
@@ -37,7 +37,7 @@ def load_suite(
     plugins : path or iterable of path
         Plug-in files beside those that the suite names.
     registry : Registry, optional
-        By default all installed plug-ins and the files.
+        By default all installed plug-ins. The files of ``plugins`` and of the suite are added to it.
 
     Returns
     -------
@@ -50,18 +50,15 @@ def load_suite(
     PluginError
         For a plug-in file that cannot be imported.
     """
-    files = [plugins] if isinstance(plugins, str | Path) else list(plugins)
-    registry = registry or with_files(files)
+    registry = (registry or installed()).extended([plugins] if isinstance(plugins, str | Path) else plugins)
     content, source, folder = _read(suite, registry)
-    named = content.get("plugins", [])
-    if not _is_list_of(named, str):
-        raise SuiteError([f"{source}: plugins: expected a list of file names, got {named!r}"])
-    if named:
-        known = {str(fault) for fault in registry.faults}
-        registry = with_files([*files, *(folder / name for name in named)])
-        for fault in registry.faults:
-            if str(fault) not in known:
-                warnings.warn(str(fault), stacklevel=3)
+    files = content.get("plugins", [])
+    if not _is_list_of(files, str):
+        raise SuiteError([f"{source}: plugins: expected a list of file names, got {files!r}"])
+    warned = len(registry.faults)
+    registry = registry.extended(folder / file for file in files)
+    for fault in registry.faults[warned:]:
+        warnings.warn(str(fault), stacklevel=3)
     return _Reader(content, source, registry).suite()
 
 

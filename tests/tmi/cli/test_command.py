@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 from click.testing import CliRunner
@@ -13,6 +14,7 @@ import tmi
 from tests.tmi import toys
 from tmi.cli import main as command_line
 from tmi.cli.common import KINDS
+from tmi.plugins.registry import installed
 
 PLUGINS = 'plugins = ["toys.py"]'
 
@@ -231,6 +233,50 @@ def test_a_broken_plugin_is_warned_of(folder):
         done = call(*arguments, "--plugin", "clash.py")
         (line,) = [line for line in done.stderr.splitlines() if line.startswith("warning:")]
         assert "plug-in clash: probe 'accuracy' refused: the name is taken by plug-in tmi_probes" in line
+
+
+class BrokenEntryPoint:
+    """An installed plug-in that cannot be imported."""
+
+    name, value, dist = "zz-broken", "zz_broken", None
+
+    def load(self):
+        raise ImportError("zz is broken")
+
+
+COMMANDS = [
+    ["list"],
+    ["list", "probe"],
+    ["describe", "probe", "accuracy"],
+    ["check", "suite.toml"],
+    ["run", "suite.toml"],
+    ["run", "suite.toml", "--dry-run"],
+    ["results", "suite.toml"],
+    ["results", "suite.toml", "--failed"],
+    ["report", "suite.toml"],
+    ["store", "verify"],
+    ["store", "prune", "--unreachable"],
+    ["store", "export", "out", "--suite", "suite.toml"],
+]
+
+
+@pytest.mark.parametrize("named_by", ["--plugin", "suite"])
+def test_a_broken_installed_plugin_gives_one_warning_a_command(folder, monkeypatch, named_by):
+    """However the command comes to its registry: by itself, with a file, or with the files of a suite."""
+    installed_ones = metadata.entry_points(group="tmi")
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [*installed_ones, BrokenEntryPoint()])
+    plugin = ["--plugin", "toys.py"] if named_by == "--plugin" else []
+    content = {} if named_by == "--plugin" else {"head": PLUGINS}
+    toys.suite(folder, **content)
+    call("run", "suite.toml", *plugin)
+    for arguments in COMMANDS:
+        takes_plugin = "--suite" in arguments or arguments[0] != "store" or arguments[1] != "export"
+        installed.cache_clear()
+        done = call(*arguments, *(plugin if takes_plugin else []))
+        warned = [line for line in done.stderr.splitlines() if line.startswith("warning:")]
+        assert len(warned) == 1, (arguments, warned)
+        assert "zz is broken" in warned[0]
+    installed.cache_clear()
 
 
 def test_warnings_are_one_line(folder):

@@ -14,7 +14,7 @@ from tmi.plugins import fingerprint
 
 
 def test_core_fingerprint_covers_what_makes_numbers():
-    assert all((Path(tmi.__file__).parent / name).exists() for name in fingerprint._MAKES_NUMBERS)
+    assert all((Path(tmi.__file__).parent / name).exists() for name in fingerprint.CORE)
     assert len(fingerprint.core_fingerprint()) == 64
 
 

@@ -206,7 +206,7 @@ class TestInstalled:
     def test_two_distributions_with_one_name(self, monkeypatch):
         host = self.entries(monkeypatch, ("later", "same", "zz_two"), ("early", "same", "zz_one"))
         assert Registry(host).names("probe") == ["one"]
-        assert [str(f) for f in host.faults] == ["plug-in same: a plug-in of this name is there already [later 1.0; early 1.0]"]
+        assert [str(f) for f in host.faults] == ["plug-in same: another plug-in has this name already [later 1.0; early 1.0]"]
 
     def test_own_plugins_come_first(self, monkeypatch):
         host = self.entries(monkeypatch, ("aaa", "same", "zz_two"), ("tmi-interp", "same", "zz_one"))

@@ -241,3 +241,85 @@ def test_a_run_hands_over_what_is_named(folder, workers):
     assert sorted(runs.values("steps")) == [3, 5]
     again = tmi.run(suite, store=folder / "store", plugins=[folder / "toys.py", folder / "methods.py"])
     assert all(entry.cached for entry in again)
+
+
+READS = """
+import json
+from pathlib import Path
+import tmi
+from tmi import params
+
+HERE = Path(__file__).parent
+
+def weights(*, weights: str = "weights.json", **_):
+    return json.loads((HERE / weights).read_text())
+
+@tmi.hookimpl
+def tmi_attribution_methods():
+    return {"reading-method": "methods:reading_method"}
+
+@tmi.hookimpl
+def tmi_attribution_measures():
+    return {"reading-measure": "methods:reading_measure", "plain-measure": "methods:plain_measure"}
+
+@tmi.hookimpl
+def tmi_probes():
+    return {"bench": "methods:bench"}
+
+@tmi.external(weights)
+def reading_method(module, images, targets, *, weights: str = "weights.json"):
+    "Attribute."
+
+@tmi.external(weights)
+def reading_measure(maps, truth, *, weights: str = "weights.json"):
+    "Score."
+
+def plain_measure(maps, truth):
+    "Score."
+
+def bench(network, data, *, method: params.Method, measures: list[params.Measure] = ["plain-measure"]) -> tmi.ProbeResult:
+    "Score."
+    return tmi.ProbeResult({})
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes"),
+    [
+        ('method = "reading-method"', True),
+        ("method = 'reading-method(weights=\"other.json\")'", False),
+        ('method = "steep"', False),
+        ('method = "steep"\nmeasures = ["plain-measure", "reading-measure"]', True),
+        ('method = "steep"\nmeasures = ["plain-measure"]', False),
+        ("method = 'steep'\nmeasures = ['reading-measure(weights=\"other.json\")', 'reading-measure']", True),
+    ],
+)
+def test_what_a_named_function_reads_is_part_of_the_key(tmp_path, settings, changes):
+    """`tmi.external` counts on methods and measures as it does on probes, with the settings of each."""
+    toys.plugin(tmp_path)
+    (tmp_path / "methods.py").write_text(READS)
+    (tmp_path / "steep.py").write_text(METHODS.replace("methods:", "steep:").replace('"bench": "probe_file:bench"', ""))
+    (tmp_path / "other.json").write_text("[0]")
+    suite = toys.suite(
+        tmp_path, f'[datasets.d]\nuse = "toy-data"\n[networks.n]\nuse = "toy-net"\n[probes.bench]\nuse = "bench"\n{settings}\n'
+    )
+    keys = []
+    for content in ("[1]", "[2]", "[1]"):
+        (tmp_path / "weights.json").write_text(content)
+        keys.append(
+            make_plan(load_suite(suite, plugins=[tmp_path / f"{name}.py" for name in ("toys", "methods", "steep")]))[0].keys
+        )
+    assert keys[0] == keys[2]
+    assert (keys[0]["probe"] != keys[1]["probe"]) == changes
+    assert (keys[0]["dataset"], keys[0]["network"]) == (keys[1]["dataset"], keys[1]["network"])
+
+
+def test_a_named_function_whose_file_is_missing_is_a_problem_of_the_suite(tmp_path):
+    toys.plugin(tmp_path)
+    (tmp_path / "methods.py").write_text(READS)
+    settings = 'method = "reading-method"'
+    suite = toys.suite(
+        tmp_path, f'[datasets.d]\nuse = "toy-data"\n[networks.n]\nuse = "toy-net"\n[probes.bench]\nuse = "bench"\n{settings}\n'
+    )
+    with pytest.raises(SuiteError, match=r"method reading-method: what it reads from outside cannot be identified .FileNotFound"):
+        make_plan(load_suite(suite, plugins=[tmp_path / "toys.py", tmp_path / "methods.py"]))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmi.hashing import canonical
-from tmi.runs.estimate import Costs, Estimate, Expected
+from tmi.runs.estimate import Costs, Estimate, Expected, TimeLeft
 from tmi.store.index import Cost
 from tmi.suites.plan import Planned
 from tmi.suites.suite import Cell, Choice
@@ -77,7 +77,7 @@ def test_what_the_store_has_costs_nothing():
     plan = cells([D], [N], [P, Q], seeds=[0, 1])
     have_datasets = {p.dataset_key for p in plan}
     have_networks = {plan[0].network_key}
-    estimate = Costs(RECORDED).estimate(plan, have_datasets, have_networks)
+    estimate = Costs(RECORDED).estimate(plan, have_datasets | have_networks)
     assert estimate == Estimate(4, 0, 60 + 2 * (1 + 5), 1000 + 2 * (10 + 20))
     assert Costs(RECORDED).estimate([]) == Estimate(0, 0, 0.0, 0.0)
 
@@ -101,7 +101,7 @@ def test_cells_without_a_record_are_counted_and_not_guessed():
     assert Costs(RECORDED).estimate(plan) == Estimate(2, 2, 16, 130)
     assert Costs().estimate(plan) == Estimate(2, 2, 0, 0)
     have = {p.network_key for p in plan}
-    assert Costs(RECORDED).estimate(plan, (), have) == Estimate(2, 0, 16, 130)
+    assert Costs(RECORDED).estimate(plan, have) == Estimate(2, 0, 16, 130)
 
 
 def test_the_words():
@@ -152,7 +152,7 @@ def plain(recorded, choice):
 @given(plan=plans, recorded=recorded, workers=st.integers(1, 5), have=st.sets(st.integers(0, 30)))
 def test_an_estimate_is_the_plain_sum(plan, recorded, workers, have):
     there = {key for i, p in enumerate(plan) if i in have for key in (p.dataset_key, p.network_key)}
-    estimate = Costs(recorded).estimate(plan, there, there, workers)
+    estimate = Costs(recorded).estimate(plan, there, workers)
     things = {}
     chains, unknown = [], 0
     for p in plan:
@@ -173,7 +173,7 @@ def spent(i, per_network, dataset=10.0, network=60.0, probe=1.0):
 
 def test_time_left_of_a_run_that_goes_as_recorded():
     plan = cells([D], [N], [P, Q], seeds=range(5))
-    left = Costs(RECORDED).time_left(plan)
+    left = TimeLeft(Costs(RECORDED), plan)
     expected = 5 * 76.0
     assert left.seconds() == pytest.approx(expected)
     for i, planned in enumerate(plan):
@@ -189,7 +189,7 @@ def test_time_left_with_a_number_of_workers_that_nobody_knows(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("tmi.runs.estimate.time", SimpleNamespace(monotonic=lambda: now[0]))
     plan = cells([D], [N], [P], range(20))
-    left = Costs([cost("probe", "p", 10), cost("dataset", "d", 0), cost("network", "n", 0)]).time_left(plan, None)
+    left = TimeLeft(Costs([cost("probe", "p", 10), cost("dataset", "d", 0), cost("network", "n", 0)]), plan, None)
     assert left.seconds() == pytest.approx(200), "one, as far as is known"
     now[0] += 10
     for planned in plan[:4]:
@@ -199,13 +199,13 @@ def test_time_left_with_a_number_of_workers_that_nobody_knows(monkeypatch):
 
 def test_time_left_starts_from_what_the_store_has():
     plan = cells([D], [N], [P, Q], seeds=range(5))
-    left = Costs(RECORDED).time_left(plan, 2, {p.dataset_key for p in plan}, {p.network_key for p in plan})
+    left = TimeLeft(Costs(RECORDED), plan, 2, {key for p in plan for key in (p.dataset_key, p.network_key)})
     assert left.seconds() == pytest.approx(5 * 6 / 2)
 
 
 def test_time_left_of_a_slower_machine():
     plan = cells([D], [N], [P], seeds=range(200))
-    left = Costs(RECORDED).time_left(plan)
+    left = TimeLeft(Costs(RECORDED), plan)
     for planned in plan[:100]:
         before = left.seconds()
         left.update(planned, {"dataset": 20.0, "network": 120.0, "probe": 2.0})
@@ -215,7 +215,7 @@ def test_time_left_of_a_slower_machine():
 
 def test_time_left_without_any_record():
     plan = cells([D], [N], [P, Q, choice("probe", "r")], seeds=range(3))
-    left = Costs().time_left(plan)
+    left = TimeLeft(Costs(), plan)
     assert left.seconds() is None
     left.update(plan[0], {"dataset": 4.0, "network": 10.0, "probe": 3.0})
     assert left.seconds() == pytest.approx(2 * (4 + 10) + 8 * 3)  # of q and r nothing is known: as p
@@ -225,7 +225,7 @@ def test_time_left_without_any_record():
 
 def test_a_probe_without_a_record_beside_others():
     plan = cells([D], [N], [P, choice("probe", "new")], seeds=range(2))
-    left = Costs(RECORDED).time_left(plan)
+    left = TimeLeft(Costs(RECORDED), plan)
     assert left.seconds() is None
     left.update(plan[0], {"dataset": 10.0, "network": 60.0, "probe": 1.0})
     assert left.seconds() == pytest.approx(70 + 1 + 2 * 1)
@@ -233,7 +233,7 @@ def test_a_probe_without_a_record_beside_others():
 
 def test_the_last_cells_do_not_share_workers():
     plan = cells([D], [N], [P], seeds=range(3))
-    left = Costs(RECORDED).time_left(plan, workers=8)
+    left = TimeLeft(Costs(RECORDED), plan, workers=8)
     assert left.seconds() == pytest.approx(71)
     left.update(plan[0], spent(0, 1))
     left.update(plan[1], spent(0, 1))
@@ -242,7 +242,7 @@ def test_the_last_cells_do_not_share_workers():
 
 def test_failures_and_what_other_processes_made_do_not_count_as_quick():
     plan = cells([D], [N], [P], seeds=range(10))
-    left = Costs(RECORDED).time_left(plan)
+    left = TimeLeft(Costs(RECORDED), plan)
     for planned in plan[:5]:
         left.update(planned, {"dataset": 0.0, "network": 0.0, "probe": 0.0})
     assert left.seconds() == pytest.approx(5 * 71)
@@ -253,7 +253,7 @@ def test_failures_and_what_other_processes_made_do_not_count_as_quick():
 
 def test_a_cell_counts_once():
     plan = cells([D], [N], [P], seeds=range(2))
-    left = Costs(RECORDED).time_left(plan)
+    left = TimeLeft(Costs(RECORDED), plan)
     for _ in range(3):
         left.update(plan[0], spent(0, 1))
     assert left.seconds() == pytest.approx(71)
@@ -263,7 +263,7 @@ def test_a_cell_counts_once():
 
 def test_two_cells_of_one_result():
     plan = cells([D], [N], [P]) * 2
-    left = Costs(RECORDED).time_left(plan)
+    left = TimeLeft(Costs(RECORDED), plan)
     assert left.seconds() == pytest.approx(71 / 1)
     left.update(plan[0], spent(0, 1))
     assert left.seconds() == pytest.approx(0)
@@ -279,7 +279,7 @@ def test_two_cells_of_one_result():
     order=st.randoms(use_true_random=False),
 )
 def test_time_left_is_never_nonsense(plan, recorded, workers, times, order):
-    left = Costs(recorded).time_left(plan, workers)
+    left = TimeLeft(Costs(recorded), plan, workers)
     order.shuffle(plan)
     for i, planned in enumerate(plan):
         now = left.seconds()
@@ -297,7 +297,7 @@ def test_ten_thousand_cells_are_quick():
     costs = Costs([*RECORDED, *(cost("probe", f"p{i}", 1.0, k=0) for i in range(10))])
     start = time.perf_counter()
     costs.estimate(plan, workers=4)
-    left = costs.time_left(plan, 4)
+    left = TimeLeft(costs, plan, 4)
     for planned in plan:
         left.update(planned, {"dataset": 0.0, "network": 0.0, "probe": 1.0})
         left.seconds()

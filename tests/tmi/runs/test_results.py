@@ -26,6 +26,7 @@ def results():
             entry("e", metrics={"a": 7.0}),
             entry("e", "m", status="failed", message="ValueError: ü"),
             entry("e", "o", status="ok", metrics={}),
+            entry("e", "q", status="not applicable", message="a trained network has no certificate"),
         ],
         name="s",
         columns={"k": "dataset", "flat": "network"},
@@ -45,8 +46,11 @@ def test_rows(results):
         ("d", "n", 3, False, "b.c", 2.5, "ok"),
         ("e", "n", None, None, "a", 7.0, "ok"),
         ("e", "m", None, None, None, None, "failed"),
+        ("e", "o", None, None, None, None, "ok"),
+        ("e", "q", None, None, None, None, "not applicable"),
     ]
-    assert rows[-1]["message"] == "ValueError: ü"
+    assert [row["message"] for row in rows[-3:]] == ["ValueError: ü", "", "a trained network has no certificate"]
+    assert [entry.network for entry in results.not_applicable] == ["q"]
 
 
 def test_json_is_the_rows(results, tmp_path):
@@ -63,10 +67,10 @@ def test_json_is_the_rows(results, tmp_path):
 def test_frame(results):
     frame = results.to_frame()
     assert list(frame.columns) == COLUMNS
-    assert len(frame) == 6
+    assert len(frame) == 8
     assert frame["k"].dtype == "Int64"
     assert frame["k"].tolist()[:4] == [1, 1, 3, 3]
-    assert frame["k"].isna().tolist() == [False] * 4 + [True] * 2
+    assert frame["k"].isna().tolist() == [False] * 4 + [True] * 4
     assert frame["flat"].tolist()[:4] == [True, True, False, False]
     assert all(isinstance(value, bool) for value in frame["flat"][:4]), "a truth value is no whole number"
     assert frame["value"].dtype == float

@@ -265,7 +265,7 @@ def test_a_disk_that_fills_up_keeps_what_was_done(folder, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", fill)
     head = PLUGINS + "\nseeds = [0, 1, 2, 3]"
-    with pytest.raises(StoreError, match=r"No space left on device.; the 2 results that there are stay, and the next run"):
+    with pytest.raises(StoreError, match=r"No space left on device.; the 2 finished results are kept, and the next run"):
         run(folder, head=head)
     monkeypatch.setattr(os, "fsync", before)
     toys.calls(folder)

@@ -183,7 +183,7 @@ def dated(network, data, *, day: datetime.date) -> tmi.ProbeResult:
 @pytest.mark.parametrize(
     ("probe", "message"),
     [
-        ('"reader"\nhow = "raise"', "what it reads from outside cannot be named .KeyError: 'no such thing'"),
+        ('"reader"\nhow = "raise"', "what it reads from outside cannot be identified .KeyError: 'no such thing'"),
         ('"reader"\nhow = "tmi"', "the file is gone"),
         ('"reader"\nhow = "object"', "are no JSON"),
         ('"reader"\nhow = "nan"', "are no JSON"),

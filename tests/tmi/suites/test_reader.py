@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import re
+import tomllib
+import types
+import warnings
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,9 @@ import pytest
 import tmi
 from tests.tmi import toys
 from tmi import PluginError, SuiteError, load_suite
+from tmi.plugins.component import Fault, Plugin
+from tmi.plugins.host import PluginHost
+from tmi.plugins.registry import Registry
 from tmi.suites.plan import make_plan
 
 
@@ -406,3 +412,77 @@ def test_hostile_text_is_only_text(toy, tmp_path, monkeypatch):
     assert {p.name for p in tmp_path.iterdir()} - {"__pycache__"} == {"suite.toml", "toys.py", "store"}
     made = [p.name for p in (tmp_path / "store").rglob("*") if p.is_file()]
     assert all(re.fullmatch(r"[0-9a-f]{64}\.h5|index\.sqlite", name) for name in made)
+
+
+EXTRA = """
+import tmi
+
+@tmi.hookimpl
+def tmi_probes():
+    return {"extra": "STEM:extra"}
+
+def extra(network, data) -> tmi.ProbeResult:
+    "Measure."
+    return tmi.ProbeResult({"a": 1.0})
+"""
+
+
+def given_data(*, seed: int):
+    """Never called."""
+
+
+def given_network(data, *, seed: int):
+    """Never called."""
+
+
+class TestRegistry:
+    """A given registry is the base: files that the suite or the caller names are added to it, and it does not change."""
+
+    @pytest.fixture
+    def given(self):
+        host = PluginHost()
+        plugin = types.ModuleType("zz_given")
+        targets_of = {"tmi_dataset_generators": {"given-data": given_data}, "tmi_network_builders": {"toy-net": given_network}}
+        for hook, targets in targets_of.items():
+            function = lambda targets=targets: targets  # noqa: E731
+            function.__name__ = hook
+            setattr(plugin, hook, tmi.hookimpl(function))
+        host.add(Plugin("given", "test", plugin))
+        assert not host.faults
+        return Registry(host)
+
+    CONTENT = '[datasets.d]\nuse = "given-data"\n[networks.n]\nuse = "toy-net"\n[probes.p]\nuse = "extra"\n'
+
+    @pytest.mark.parametrize("by", ["suite", "caller", "both", "mapping"])
+    def test_it_is_kept(self, given, tmp_path, by):
+        file = tmp_path / "extra.py"
+        file.write_text(EXTRA.replace("STEM", "extra"))
+        suite = tmp_path / "suite.toml"
+        suite.write_text(('plugins = ["extra.py"]\n' if by in ("suite", "both") else "") + self.CONTENT)
+        content = tomllib.loads(self.CONTENT) | {"plugins": [str(file)]} if by == "mapping" else suite
+        loaded = load_suite(content, plugins=[file] if by in ("caller", "both") else [], registry=given)
+        assert loaded.registry.find("dataset", "given-data").plugin.name == "given"
+        assert loaded.registry.find("probe", "extra").plugin.file == file
+        assert loaded.registry.names("dataset") == ["given-data"], "the installed ones were not asked for"
+        assert given.names("probe") == []
+
+    def test_it_is_returned_itself_where_nothing_is_added(self, given):
+        assert given.extended([]) is given
+
+    def test_its_faults_are_not_repeated(self, given, tmp_path):
+        file = tmp_path / "extra.py"
+        file.write_text(EXTRA.replace("STEM", "extra"))
+        given.faults.append(Fault("zz", "an old fault"))
+        suite = tmp_path / "suite.toml"
+        suite.write_text('plugins = ["extra.py"]\n' + self.CONTENT)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            loaded = load_suite(suite, registry=given)
+        assert [fault.plugin for fault in loaded.registry.faults] == ["zz"]
+        file.write_text(EXTRA.replace("STEM", "extra").replace('"extra"', '"given data"') + "\n\n")
+        other = tmp_path / "other.py"
+        other.write_text(EXTRA.replace("STEM", "other"))
+        suite.write_text('plugins = ["extra.py", "other.py"]\n' + self.CONTENT)
+        with pytest.warns(UserWarning, match="plug-in other: probe 'extra' refused: the name is taken") as caught:
+            load_suite(suite, registry=loaded.registry)
+        assert len(caught) == 1
