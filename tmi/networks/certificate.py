@@ -9,6 +9,8 @@ import numpy as np
 from tmi.errors import InputError
 from tmi.tasks.images import check_images
 
+from .comparison import every_tile, render, tolerance
+
 if TYPE_CHECKING:
     import torch
 
@@ -82,25 +84,32 @@ def check_is_phi(network: LayeredModule, what: str) -> None:
 
 
 def is_phi(network: LayeredModule) -> bool:
-    """Whether the network was constructed and its logits are φ of its task, on a few images."""
+    """Whether the network was constructed and its logits are φ of its task on test images.
+
+    Every tile is shown exactly, half contained and just outside, and in a small task in every window: see
+    `tmi.networks.comparison.every_tile`. The logits may differ from φ by 1e-6 of ε, or of the largest
+    distance that the tile can have where that is smaller; by 1e-3 of it where the network computes in float32.
+
+    Notes
+    -----
+    The verdict is not cached: weights and hooks may change between two calls. A network that is wrong for a single window out of
+    more than `tmi.networks.comparison.EVERY_WINDOW` may pass.
+    """
     import torch
 
     if network.origin != "constructed":
         return False
-    images = sample_images(network.task)
-    logits, phi = network.logits(images).double(), network.task.phi(images)
-    return logits.shape == phi.shape and torch.allclose(logits, phi, rtol=1e-3, atol=1e-3)
-
-
-def sample_images(task: TemplateTask) -> torch.Tensor:
-    """Return three images of a task, float64: grey, grey with the first tile, grey with the last tile."""
-    import torch
-
-    images = torch.full((3, *task.image_shape), 0.5, dtype=torch.float64)
-    for image, tile in zip(images[1:], (task.tiles[0], task.tiles[-1]), strict=True):
-        _, high, wide = tile.shape
-        image[:, :high, :wide] = torch.from_numpy(tile.values.copy())
-    return images
+    task = network.task
+    for images, pasted in render(task, every_tile(task), seed=0):
+        logits = network.logits(images)
+        # A network of float32 weights sees the images rounded, and so does φ here.
+        phi = task.phi(images.to(logits.dtype) if logits.dtype == torch.float32 else images).double()
+        if logits.shape != phi.shape or not logits.dtype.is_floating_point:
+            return False
+        dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
+        if not bool(((logits.double() - phi).abs() <= tolerance(task, pasted, dtype, phi)).all()):  # NaN fails this
+            return False
+    return True
 
 
 def _radius(task: TemplateTask, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

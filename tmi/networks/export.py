@@ -19,7 +19,8 @@ from torch import nn
 
 from tmi.errors import DataFileError, InputError, did_you_mean
 
-from .certificate import is_phi, sample_images
+from .certificate import is_phi
+from .comparison import random_places, render, tolerance
 
 if TYPE_CHECKING:
     from .layers import LayeredModule
@@ -142,25 +143,43 @@ def _dtype(network: LayeredModule, given: str | None) -> torch.dtype:
 
 
 def _program(network: LayeredModule, dtype: torch.dtype, *, gradient: bool) -> Any:
-    """Trace the network, or the formula of a constructed one, and see that the program says what the network says."""
-    if is_phi(network):
+    """Trace the network, or the formula of one that computes φ, and compare the program with the network's own logits."""
+    formula = is_phi(network)
+    if formula:
         from .phi import Formula
 
         module: nn.Module = Formula(network.task, dtype, gradient=gradient).eval()
     else:
         module = copy.deepcopy(network.module).cpu().to(dtype).eval()
-    images = sample_images(network.task).to(dtype)
+    example = torch.rand((3, *network.task.image_shape), dtype=dtype, generator=torch.Generator().manual_seed(0))
     try:
         with _quiet():
-            program = torch.export.export(module, (images,), dynamic_shapes=({0: torch.export.Dim("N")},))
-            found = program.module()(images).detach().double()
+            program = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("N")},))
+            computed = program.module()
     except Exception as error:
         raise InputError(f"export: torch cannot trace {network!r} ({_first_line(error)})") from error
-    expected = network.logits(images).double()
-    # A float64 program of float32 weights is the more exact of the two.
-    if found.shape != expected.shape or not torch.allclose(found, expected, rtol=1e-3, atol=1e-3):
-        raise InputError(f"export: the traced program does not compute what {network!r} does")
+    _check_program(network, computed, dtype, formula=formula)
     return program
+
+
+def _check_program(network: LayeredModule, program: Any, dtype: torch.dtype, *, formula: bool) -> None:
+    """Refuse a program whose logits differ from the network's on random scenes, other images than those that `is_phi` takes."""
+    task = network.task
+    # A few images at a time: a program holds all windows of an image.
+    for images, pasted in render(task, random_places(task, seed=1), seed=1, most=8):
+        x = images.to(dtype)
+        with torch.no_grad():
+            found = program(x).double()
+        expected = network.logits(x)
+        size = expected.double().abs()
+        if formula:
+            # What the layers of a literal network round off, which the program does not.
+            rounded = torch.finfo(expected.dtype).eps * 8 * max(int(tile.support.sum()) for tile in task.tiles)
+            allowed = tolerance(task, pasted, torch.float32, size) + rounded
+        else:
+            allowed = 1e-3 * size.max().clamp_min(torch.finfo(dtype).tiny)
+        if found.shape != expected.shape or not bool(((found - expected.double()).abs() <= allowed).all()):
+            raise InputError(f"export: the traced program does not compute what {network!r} does")
 
 
 def _check_fit(path: str, weights: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> None:

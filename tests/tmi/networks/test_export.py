@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 import zipfile
 
 import numpy as np
@@ -15,6 +16,8 @@ from torch import nn
 import tmi
 from tests.strategies import images_of, tasks
 from tmi.networks.phi import Formula
+
+from .wrong import SMALL, Middle, constructed, wrong_modules
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra export")
 safetensors = pytest.importorskip("safetensors.torch", reason="needs the extra export")
@@ -227,6 +230,43 @@ def test_a_module_that_cannot_be_traced(squares, tmp_path):
         network.export(tmp_path / "network.pt2")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_network_that_claims_to_be_constructed_is_exported_as_it_is(name, dtype, tmp_path):
+    task = SMALL[name]
+    label = len(task.classes) // 2
+    network = constructed(Middle(task, getattr(torch, dtype), label), task)
+    network.export(tmp_path / "network.pt2", dtype=dtype)
+    images = images_for(task, dtype=getattr(torch, dtype))
+    found = torch.export.load(str(tmp_path / "network.pt2")).module()(images)
+    assert torch.equal(found[:, label], torch.zeros(len(images), dtype=images.dtype))
+    torch.testing.assert_close(found, network.logits(images))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_program_that_is_another_function_is_refused_whatever_is_phi_says(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("tmi.networks.export.is_phi", lambda network: True)
+    task = SMALL[name]
+    for what, module in wrong_modules(task):
+        if (
+            what.startswith(("class", "every logit", "tile 0 is never", "not a number", "another number"))
+            and "offset" not in what
+        ):
+            with pytest.raises(tmi.InputError, match="the traced program does not compute what"):
+                constructed(module, task).export(tmp_path / "network.pt2", dtype="float64")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_large_tiles_with_a_small_epsilon_are_exported_in_float32(tmp_path):
+    rng = np.random.default_rng(0)
+    tiles = [tmi.FeatureTile(rng.random((28, 28)), 1e-3) for _ in range(2)]
+    task = tmi.TemplateTask([tmi.TileClass(str(i), [tile]) for i, tile in enumerate(tiles)], (1, 30, 30))
+    for realisation in ("fused", "literal"):
+        with warnings.catch_warnings(action="ignore"):
+            network = tmi.build("theorem1", task, realisation=realisation)
+        network.export(tmp_path / f"{realisation}.pt2")
 
 
 @pytest.mark.parametrize(
