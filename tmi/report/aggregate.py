@@ -35,14 +35,16 @@ class Group:
         return first + sum(value - first for value in self.values) / len(self.values)
 
     @property
-    def std(self) -> float:
-        """Standard deviation over the seeds (of these values, not an estimate for others); exactly 0 where all are equal."""
+    def std(self) -> float | None:
+        """Standard deviation over the seeds (n − 1); exactly 0 where all values are equal, None for a single value."""
         from math import fsum, sqrt
 
+        if len(self.values) < 2:
+            return None
         first = self.values[0]
         shifted = [value - first for value in self.values]
         mean = fsum(shifted) / len(shifted)
-        return sqrt(fsum((value - mean) ** 2 for value in shifted) / len(shifted))
+        return sqrt(fsum((value - mean) ** 2 for value in shifted) / (len(shifted) - 1))
 
     @property
     def low(self) -> float:
@@ -75,28 +77,28 @@ def groups(results: Results, metrics: Collection[str] = ()) -> list[Group]:
     list of Group
         In the order of the results.
     """
-    found: dict[tuple[Any, ...], list[float]] = {}
+    values: dict[tuple[Any, ...], list[float]] = {}
     first: dict[tuple[Any, ...], Entry] = {}
     for entry in results:
         head = (entry.dataset, entry.network, entry.probe, *(repr(v) for v in entry.swept.values()))
         for metric, value in entry.metrics.items():
             if not metrics or metric in metrics:
-                found.setdefault((*head, metric), []).append(value)
+                values.setdefault((*head, metric), []).append(value)
                 first.setdefault((*head, metric), entry)
     return [
-        Group(entry.dataset, entry.network, entry.probe, key[-1], entry.swept, tuple(found[key])) for key, entry in first.items()
+        Group(entry.dataset, entry.network, entry.probe, key[-1], entry.swept, tuple(values[key])) for key, entry in first.items()
     ]
 
 
 def lines(results: Results, metrics: Collection[str] = ()) -> Iterator[str]:
     """Write `groups` as text, a heading for each data set, network and probe."""
     heading = ""
-    found = groups(results, metrics)
-    width = max((len(group.metric) for group in found), default=0)
-    for group in found:
+    selected = groups(results, metrics)
+    width = max((len(group.metric) for group in selected), default=0)
+    for group in selected:
         title = f"{group.where} / {group.probe}"
         if title != heading:
             heading = title
             yield f"{title}, {len(group.values)} seed{'s' if len(group.values) > 1 else ''}"
-        spread = f" ± {group.std:.3g} [{group.low:.4g}, {group.high:.4g}]" if len(group.values) > 1 else ""
+        spread = "" if group.std is None else f" ± {group.std:.3g} [{group.low:.4g}, {group.high:.4g}]"
         yield f"  {group.metric:<{width}}  {group.mean:.6g}{spread}"

@@ -1,4 +1,4 @@
-"""Pieces of HTML: escaped text, tables, embedded figures, and the page around them."""
+"""Sections of a report and the HTML in them: escaped text, tables, embedded figures, and the page around them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = 
     caption : str
     """
     rows = [list(row) for row in rows]
-    # A column of numbers stands right, its heading too.
+    # Columns of numbers are aligned right, with their headings.
     right = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(head))]
     kinds = [' class="number"' if one else "" for one in right]
     body = "".join("<tr>" + "".join(f"<td{k}>{_text(v)}</td>" for k, v in zip(kinds, row, strict=True)) + "</tr>" for row in rows)
@@ -72,9 +72,9 @@ def figure(drawn: Figure, alt: str, caption: str) -> str:
     ----------
     drawn : matplotlib.figure.Figure
     alt : str
-        What it shows, for those who do not see it.
+        What it shows, for readers who cannot see it.
     caption : str
-        What to see in it.
+        What the reader should see in it.
     """
     import matplotlib.pyplot as plt
 

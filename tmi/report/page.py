@@ -1,15 +1,17 @@
-"""Puts sections together into one HTML page that needs no other file and no network."""
+"""Writes the report of a run: sections in one HTML page that needs no other file and no network connection."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tmi.errors import PluginError, StoreError, TmiError
 from tmi.hashing import digest
-from tmi.plugins import fingerprint
+from tmi.plugins.fingerprint import versions
 
 from .html import Section
 
@@ -26,15 +28,15 @@ def write(results: Results, folder: str | Path) -> Path:
     Parameters
     ----------
     results : Results
-        The registered report that its suite names gives the first sections; every report ends with the failures, a table of all
-        metrics and where the numbers came from.
+        The registered report that its suite names writes the first sections; every report ends with the failures, a table of all
+        metrics and their provenance.
     folder : str or Path
-        Made where it is missing.
+        Created if it does not exist.
 
     Returns
     -------
     Path
-        Of the page. A page that was made from the same results by the same code is left as it is.
+        Of the page. A page that was made from the same results by the same code is not written again.
 
     Raises
     ------
@@ -89,14 +91,18 @@ def _first(writer: Component, results: Results) -> list[Section]:
 
 
 def _digest(results: Results, writer: Component | None) -> str:
-    """What the page is made from: the results by key, and the code that draws them."""
-    here = Path(__file__).parent
+    """Hash what the page is made from: the results, the code of tmi and of the report plug-in, and the libraries that draw."""
+    core = Path(__file__).parents[1]
+    # The bytes of all of tmi: whatever aggregates, formats or draws counts, and hashing a megabyte takes milliseconds.
+    files = sorted(file for file in core.rglob("*") if file.suffix in (".py", ".j2"))
+    code = [[file.relative_to(core).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()] for file in files]
     return digest(
         {
             # A result that is computed again keeps its key, but may differ in its last digits.
-            "results": [[str(e), e.status, e.key, e.message, e.metrics, e.record.get("finished")] for e in results],
-            "text": [results.name, results.description, (here / "page.html.j2").read_text(encoding="utf-8")],
-            "code": [fingerprint.tree_digest(file) for file in sorted(here.glob("*.py"))],
+            "results": [[str(e), e.status, e.key, e.message, e.metrics, e.notes, e.record.get("finished")] for e in results],
+            "text": [results.name, results.description],
+            "code": code,
+            "libraries": {**versions(), "matplotlib": metadata.version("matplotlib")},
             "writer": writer.fingerprint() if writer else None,
         }
     )

@@ -1,8 +1,9 @@
-"""The sections that every report has: what failed, all metrics with their spread, and where the numbers came from."""
+"""The sections of every report: failures, cells that are not applicable, all metrics with their spread, and provenance."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def summary(results: Results) -> Section:
-    """Say in a sentence what was run, for suites without a report of their own."""
+    """Summarise in a sentence what was run, for suites without a report of their own."""
     seeds = len({entry.seed for entry in results})
     networks = sorted({entry.network for entry in results})
     datasets = sorted({entry.dataset for entry in results})
@@ -25,15 +26,16 @@ def summary(results: Results) -> Section:
         paragraph(
             f"{len(results)} results: {_count(len(networks), 'network')} ({', '.join(networks)}) on "
             f"{_count(len(datasets), 'data set')} ({', '.join(datasets)}), {_count(seeds, 'seed')}; "
-            f"{len(results.failed)} failed, {len(results.missing)} missing."
+            f"{len(results.failed)} failed, {len(results.not_applicable)} not applicable, {len(results.missing)} missing."
         ),
     )
 
 
 def sections(results: Results) -> list[Section]:
-    """Return failures (if any), all metrics, and provenance."""
-    found = [_metrics(results), _provenance(results)]
-    return [_failures(results), *found] if results.failed or results.missing else found
+    """Return failures and cells that are not applicable (if any), all metrics, and provenance."""
+    failures = [_failures(results)] if results.failed or results.missing else []
+    inapplicable = [_not_applicable(results)] if results.not_applicable else []
+    return [*failures, *inapplicable, _metrics(results), _provenance(results)]
 
 
 def _failures(results: Results) -> Section:
@@ -41,9 +43,17 @@ def _failures(results: Results) -> Section:
     return Section("Cells without a result", table(("cell", "status", "why"), rows))
 
 
+def _not_applicable(results: Results) -> Section:
+    """A row a probe and network: why the one says nothing about the other, and for how many cells."""
+    counts = Counter((entry.probe, entry.network, entry.message) for entry in results.not_applicable)
+    rows = [(probe, network, reason, cells) for (probe, network, reason), cells in counts.items()]
+    text = paragraph("These probes measure nothing on these networks; that is no failure.")
+    return Section("Not applicable", text + table(("probe", "network", "why", "cells"), rows))
+
+
 def _metrics(results: Results) -> Section:
     """One table a data set and probe: a row a metric, a column a network."""
-    parts = [paragraph("Mean over the seeds, ± standard deviation, and the range from least to greatest.")]
+    parts = [paragraph("Mean over the seeds, ± standard deviation (n − 1), and the range from least to greatest.")]
     ordered = sorted(groups(results), key=lambda g: (g.dataset, _swept(g, results, "dataset"), g.probe))
     for (dataset, probe), same in groupby(ordered, key=lambda g: (f"{g.dataset}{_swept(g, results, 'dataset')}", g.probe)):
         members = list(same)
@@ -79,24 +89,24 @@ def _provenance(results: Results) -> Section:
 
 
 def _seconds(recorded: Iterable[Entry]) -> dict[str, float]:
-    """What each data set, network and probe took, by its key: cells share the first two."""
-    found: dict[str, float] = {}
+    """Return the seconds of each data set, network and result by key; cells share the first two."""
+    seconds_of: dict[str, float] = {}
     for entry in recorded:
         keys = {**entry.record.get("keys", {}), "probe": entry.key}
         for what, seconds in entry.record.get("seconds", {}).items():
-            found[keys.get(what) or f"{what} of {entry}"] = seconds
-    return found
+            seconds_of[keys.get(what) or f"{what} of {entry}"] = seconds
+    return seconds_of
 
 
 def _info(results: Results, probe: str) -> dict[str, MetricInfo]:
-    """What the metrics of a probe mean, from the first result of each network that has one."""
-    found: dict[str, MetricInfo] = {}
+    """Return what the metrics of a probe mean, from the first result on each network."""
+    info: dict[str, MetricInfo] = {}
     seen = set()
     for entry in results:
         if entry.probe == probe and entry.status == "ok" and entry.network not in seen:
             seen.add(entry.network)
-            found |= results.load(entry).info
-    return found
+            info |= results.load(entry).info
+    return info
 
 
 def _swept(group: Group, results: Results, kind: str) -> str:
@@ -109,7 +119,7 @@ def _network(group: Group, results: Results) -> str:
 
 
 def _spread(group: Group) -> str:
-    if len(group.values) == 1:
+    if group.std is None:
         return f"{group.mean:.4g}"
     return f"{group.mean:.4g} ± {group.std:.2g} [{group.low:.4g}, {group.high:.4g}]"
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,10 @@ def change_message(results):
     results.failed[0].message = "another"
 
 
+def change_notes(results):
+    results.entries[0].notes = ("another",)
+
+
 def change_description(results):
     results.description = "another"
 
@@ -203,7 +208,9 @@ def drop(results):
 
 
 @pytest.mark.parametrize(
-    "change", [change_metric, change_status, change_time, change_message, change_description, drop], ids=lambda f: f.__name__
+    "change",
+    [change_metric, change_status, change_time, change_message, change_notes, change_description, drop],
+    ids=lambda f: f.__name__,
 )
 def test_it_is_written_again_when_something_changed(results, tmp_path, change):
     before = stamp(write(results, tmp_path))
@@ -258,3 +265,44 @@ def test_no_space_leaves_the_old_page(results, tmp_path, monkeypatch):
                 write(results, tmp_path)
         assert path.read_bytes() == before
         assert [p.name for p in tmp_path.iterdir()] == ["index.html"]
+
+
+WRITE = """
+from tmi.report.page import write
+from tmi.runs.runner import collect
+
+print(write(collect("suite.toml", "store"), "report"))
+"""
+
+
+@pytest.mark.parametrize(
+    "file", ["report/aggregate.py", "report/sections.py", "report/page.html.j2", "runs/results.py", "runtime/plotting.py"]
+)
+def test_it_is_written_again_when_the_code_behind_it_changed(ran, tmp_path, file):
+    """The code that aggregates, formats, draws or lays out, wherever in tmi it is."""
+    source = Path(tmi.__file__).parent
+    shutil.copytree(source, tmp_path / "tmi", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def written():
+        code = ["-B", "-c", f"import os, sys; sys.path.insert(0, {str(tmp_path)!r}); os.chdir({str(ran[1])!r}); {WRITE}"]
+        done = toys.python(*code[:2], code[2].replace("; \n", "\n"), folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return stamp(ran[1] / "report" / "index.html")
+
+    before = written()
+    assert written() == before
+    path = tmp_path / "tmi" / file
+    path.write_text(path.read_text() + ("<!-- more -->" if file.endswith("j2") else "\nMORE = 1\n"))
+    after = written()
+    assert after != before
+    assert written() == after
+
+
+def test_what_is_not_applicable_stands_apart_from_failures(results, tmp_path):
+    for number, entry in enumerate(results.entries[:3]):
+        entry.status, entry.metrics = "not applicable", {}
+        entry.message = "a <trained> network has no certificate" if number < 2 else "another reason"
+    page = Page(write(results, tmp_path).read_text(encoding="utf-8"))
+    section = page.text.partition("Not applicable")[2]
+    assert "a <trained> network has no certificate" in section
+    assert "another reason" in section
