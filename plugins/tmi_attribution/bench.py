@@ -14,10 +14,10 @@ from tmi.networks.layers import flat
 from tmi.params import Count
 from tmi.probing.attribution import Level
 
+from .attributor import Attributor
+from .build_truth import Baseline, at_level, layer_for, references_of, truth_of
 from .common import described, finite, spread_over
 from .intervals import interval, mean_skill, skill_of_means
-from .questions import Baseline, at_level, layer_for, references_of, truth_of
-from .running import Attributor
 from .scoring import Measure, Score
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 from tmi.probing.attribution import measure_info, method_info
 
 from .intervals import interval
-from .meta import Agreement, kendall, true_scores
+from .rank_agreement import Agreement, kendall, true_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,8 +44,8 @@ class Standing:
     refused : tuple of str
         Why it was refused or not scored; empty if it was scored.
     skills : ndarray, shape (images,)
-        What each image says about its mean skill, NaN where nothing; see `tmi_attribution.meta.true_scores`. The images of
-        all seeds, one seed after the other.
+        Each image's contribution to the mean skill, NaN where there is none; see `rank_agreement.true_scores`. The images of all
+        seeds, one seed after the other.
     measures : mapping of str to ndarray, shape (images,)
         Scores by measure.
     evaluations, zero_map, completeness : float or None

@@ -12,11 +12,11 @@ from tmi import params
 from tmi.errors import InputError
 from tmi.params import Count
 
+from .attributor import Attributor
+from .build_truth import Baseline, layer_for, references_of, truth_of
 from .common import each_once, finite, spread_over
 from .intervals import skill
 from .measures.localisation import chance_of_pixels, mass, precision
-from .questions import Baseline, layer_for, references_of, truth_of
-from .running import Attributor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

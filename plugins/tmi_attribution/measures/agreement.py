@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.probing.attribution import attribution_measure
+import tmi
 
 from .arrays import flat, ratio, sizes
 from .correlation import pearson
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .arrays import Array
 
 
-@attribution_measure(better="lower", low=0, topic="agreement", scored="signed")
+@tmi.attribution_measure(better="lower", low=0, topic="agreement", scored="signed")
 def relative_error(maps: Array, truth: Truth) -> Array:
     """Σ |a − o|/Σ |o|, with o the exact attribution.
 
@@ -43,7 +43,7 @@ def relative_error(maps: Array, truth: Truth) -> Array:
     return ratio(np.abs(flat(maps - exact)).sum(1), whole)
 
 
-@attribution_measure(low=0, high=1, topic="agreement", scored="signed")
+@tmi.attribution_measure(low=0, high=1, topic="agreement", scored="signed")
 def signed_agreement(maps: Array, truth: Truth) -> Array:
     """Share of the exact attribution's k strongest pixels that are among the map's k strongest, with the right sign.
 
@@ -70,7 +70,7 @@ def signed_agreement(maps: Array, truth: Truth) -> Array:
     return ratio(both.sum(1), k)
 
 
-@attribution_measure(low=-1, high=1, topic="agreement", scored="signed")
+@tmi.attribution_measure(low=-1, high=1, topic="agreement", scored="signed")
 def rank_correlation(maps: Array, truth: Truth) -> Array:
     """Spearman's rank correlation of |a| and |o| over the pixels, with o the exact attribution.
 

@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+import tmi
 from tmi.params import Count, Share
-from tmi.probing.attribution import attribution_measure
 
 from .arrays import flat, known_mean, ratio, sizes
 from .replacing import change, logits_of_images
 
 if TYPE_CHECKING:
-    import tmi
-
     from ..truth import Truth
     from .arrays import Array, Mask
 
 
-@attribution_measure(low=-1, high=1, topic="counterfactual", scored="signed")
+@tmi.attribution_measure(low=-1, high=1, topic="counterfactual", scored="signed")
 def contrast(maps: Array, truth: Truth, *, attribute: Callable[[Truth], Array]) -> Array:
     """How much more is attributed to the tile than to the bare background at its place, the same logit asked about.
 
@@ -45,7 +43,7 @@ def contrast(maps: Array, truth: Truth, *, attribute: Callable[[Truth], Array]) 
     return np.where(sizes(truth.masks) > 0, ratio(with_tile - without, with_tile + without, 0), np.nan)
 
 
-@attribution_measure(low=0, high=1, topic="counterfactual", scored="signed")
+@tmi.attribution_measure(low=0, high=1, topic="counterfactual", scored="signed")
 def background_invariance(
     maps: Array, truth: Truth, *, seed: int, attribute: Callable[[Truth], Array], backgrounds: Count = 3
 ) -> Array:
@@ -81,7 +79,7 @@ def background_invariance(
     return known_mean(np.stack(scores))
 
 
-@attribution_measure(low=0, high=1, topic="counterfactual", scored="signed")
+@tmi.attribution_measure(low=0, high=1, topic="counterfactual", scored="signed")
 def null_patch_invariance(
     maps: Array, truth: Truth, *, seed: int, attribute: Callable[[Truth], Array], side: Share = 0.125
 ) -> Array:

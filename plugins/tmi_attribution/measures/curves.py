@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+import tmi
 from tmi.params import Count
-from tmi.probing.attribution import attribution_measure
 
 from .arrays import flat, parts, ratio
 from .replacing import ELEMENTS, change, logits_of_baselines, logits_of_images
-from .updating import followed_logits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,9 +43,6 @@ def flipping_curve(maps: Array, truth: Truth, *, steps: int = 20, insert: bool =
     pixels = flat(maps).shape[1]
     step = _step_of_pixel(flat(maps), _flipped(pixels, steps)).reshape(maps.shape)
     before, after = (truth.baselines, truth.images) if insert else (truth.images, truth.baselines)
-    followed = followed_logits(truth, before, after, step, steps)
-    if followed is not None:
-        return followed
     result = np.empty((len(maps), steps + 1))
     reached = torch.arange(steps + 1, device=before.device)[:, None, None, None, None]
     for rows in parts(len(maps), (steps + 1) * before[:1].numel(), ELEMENTS):
@@ -55,7 +51,7 @@ def flipping_curve(maps: Array, truth: Truth, *, steps: int = 20, insert: bool =
     return result
 
 
-@attribution_measure(better="lower", topic="fidelity", truth_free=True)
+@tmi.attribution_measure(better="lower", topic="fidelity", truth_free=True)
 def deletion(maps: Array, truth: Truth, *, steps: Count = 20) -> Array:
     """Area under the logit as the most important pixels are replaced by the baseline (deletion, Petsiuk et al. 2018).
 
@@ -76,7 +72,7 @@ def deletion(maps: Array, truth: Truth, *, steps: Count = 20) -> Array:
     return _area(maps, truth, steps, insert=False)
 
 
-@attribution_measure(better="higher", topic="fidelity", truth_free=True)
+@tmi.attribution_measure(better="higher", topic="fidelity", truth_free=True)
 def insertion(maps: Array, truth: Truth, *, steps: Count = 20) -> Array:
     """Area under the logit as the most important pixels are put on the baseline (insertion, Petsiuk et al. 2018).
 

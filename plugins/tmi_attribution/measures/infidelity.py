@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+import tmi
 from tmi.params import Count, Share
-from tmi.probing.attribution import attribution_measure
 
 from .arrays import ratio
 from .replacing import change, contributions_inside, logits_of_images, logits_without, told
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .arrays import Array, Mask
 
 
-@attribution_measure(better="lower", low=0, high=1, topic="fidelity", scored="signed", truth_free=True)
+@tmi.attribution_measure(better="lower", low=0, high=1, topic="fidelity", scored="signed", truth_free=True)
 def infidelity(maps: Array, truth: Truth, *, seed: int, squares: Count = 40, side: Share = 0.25) -> Array:
     """Infidelity under the removal of squares, with the best scale for each map (Yeh et al. 2019, Definition 2.1).
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.probing.attribution import attribution_measure
+import tmi
 
 from .arrays import share_inside, share_of_pixels
 
@@ -20,7 +20,7 @@ def chance(truth: Truth) -> Array:
     return np.full(len(truth.masks), np.nan) if truth.null is None else share_of_pixels(truth.null)
 
 
-@attribution_measure(better="lower", low=0, high=1, topic="leakage", chance=chance)
+@tmi.attribution_measure(better="lower", low=0, high=1, topic="leakage", chance=chance)
 def null_leakage(maps: Array, truth: Truth) -> Array:
     """Share of the attribution on pixels on which the logit provably does not depend: Σ_null a / Σ a. It must be 0.
 

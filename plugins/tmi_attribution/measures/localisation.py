@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+import tmi
 from tmi.params import Share
-from tmi.probing.attribution import attribution_measure
 
 from .arrays import flat, parts, ratio, share_inside, share_of_pixels, sizes
 
@@ -44,7 +44,7 @@ def chance_of_average_precision(truth: Truth) -> Array:
     return np.where(np.isnan(share_of_pixels(truth.masks)), np.nan, (harmonic + others * (count - harmonic)) / count)
 
 
-@attribution_measure(low=0, high=1, topic="localisation", chance=chance_of_pixels)
+@tmi.attribution_measure(low=0, high=1, topic="localisation", chance=chance_of_pixels)
 def mass(maps: Array, truth: Truth) -> Array:
     """Share of the attribution that lies in G: Σ_G a / Σ a (relevance mass accuracy, Arras et al. 2022).
 
@@ -62,7 +62,7 @@ def mass(maps: Array, truth: Truth) -> Array:
     return share_inside(maps, truth.masks)
 
 
-@attribution_measure(low=0, high=1, topic="localisation", chance=chance_of_pixels)
+@tmi.attribution_measure(low=0, high=1, topic="localisation", chance=chance_of_pixels)
 def precision(maps: Array, truth: Truth) -> Array:
     """Share of the |G| strongest pixels that are in G (relevance rank accuracy, Arras et al. 2022).
 
@@ -80,7 +80,7 @@ def precision(maps: Array, truth: Truth) -> Array:
     return _among_strongest(maps, truth.masks, sizes(truth.masks))
 
 
-@attribution_measure(low=0, high=1, topic="localisation", chance=chance_of_pixels)
+@tmi.attribution_measure(low=0, high=1, topic="localisation", chance=chance_of_pixels)
 def pointing_game(maps: Array, truth: Truth) -> Array:
     """Whether the strongest pixel is in G (pointing game, Zhang et al. 2018, without a margin around G).
 
@@ -98,7 +98,7 @@ def pointing_game(maps: Array, truth: Truth) -> Array:
     return _among_strongest(maps, truth.masks, np.ones(len(maps), np.int64))
 
 
-@attribution_measure(low=0, high=1, topic="localisation", chance=chance_of_pixels)
+@tmi.attribution_measure(low=0, high=1, topic="localisation", chance=chance_of_pixels)
 def top_k(maps: Array, truth: Truth, *, share: Share = 0.05) -> Array:
     """Share of the k strongest pixels that are in G (top-k intersection, Theiner et al. 2021).
 
@@ -119,7 +119,7 @@ def top_k(maps: Array, truth: Truth, *, share: Share = 0.05) -> Array:
     return _among_strongest(maps, truth.masks, np.full(len(maps), k))
 
 
-@attribution_measure(low=0, high=1, topic="localisation", chance=chance_of_auc)
+@tmi.attribution_measure(low=0, high=1, topic="localisation", chance=chance_of_auc)
 def auc(maps: Array, truth: Truth) -> Array:
     """Area under the ROC curve of "is the pixel in G?": how often a pixel of G is above one outside (Fawcett 2006).
 
@@ -149,7 +149,7 @@ def auc(maps: Array, truth: Truth) -> Array:
     return ratio(above, pairs)
 
 
-@attribution_measure(low=0, high=1, topic="localisation", chance=chance_of_average_precision)
+@tmi.attribution_measure(low=0, high=1, topic="localisation", chance=chance_of_average_precision)
 def average_precision(maps: Array, truth: Truth) -> Array:
     """Precision averaged over the ranks at which the pixels of G stand (Buckley and Voorhees 2000).
 

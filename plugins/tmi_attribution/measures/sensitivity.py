@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+import tmi
 from tmi.errors import InputError
 from tmi.params import Count, Positive, Share
-from tmi.probing.attribution import attribution_measure
 
 from .arrays import flat, known_mean, ratio
 from .correlation import pearson
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SHARES: list[Share] = [0.1, 0.3, 0.5, 0.7, 0.9]
 
 
-@attribution_measure(better="lower", low=0, topic="fidelity", scored="signed", truth_free=True)
+@tmi.attribution_measure(better="lower", low=0, topic="fidelity", scored="signed", truth_free=True)
 def sensitivity_max(
     maps: Array, truth: Truth, *, seed: int, attribute: Callable[[Truth], Array], radius: Positive = 0.002, draws: Count = 5
 ) -> Array:
@@ -63,7 +63,7 @@ def sensitivity_max(
     return ratio(greatest, length)
 
 
-@attribution_measure(low=-1, high=1, topic="fidelity", scored="signed", truth_free=True)
+@tmi.attribution_measure(low=-1, high=1, topic="fidelity", scored="signed", truth_free=True)
 def sensitivity_n(maps: Array, truth: Truth, *, seed: int, shares: list[Share] = _SHARES, sets: Count = 20) -> Array:
     """Correlation of Σ_S a with the logit's change when the pixels S are removed (sensitivity-n, Ancona et al. 2018).
 

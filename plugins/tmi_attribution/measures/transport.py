@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+import tmi
 from tmi.params import Count
-from tmi.probing.attribution import attribution_measure
 
 from .arrays import flat, sizes
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .arrays import Array
 
 
-@attribution_measure(low=0, high=1, topic="localisation", spatial=True)
+@tmi.attribution_measure(low=0, high=1, topic="localisation", spatial=True)
 def earth_mover(maps: Array, truth: Truth, *, resolution: Count = 20) -> Array:
     """1 − EMD(map, mask)/diagonal, both as masses that sum to 1 (Clark et al. 2024, XAI-TRIS).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tmi.probing.attribution import attribution_method
+import tmi
 
 from .deeplift import quiet
 from .guided import fresh
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 
-@attribution_method(needs=["gradient", "maps"], images_at_once=64)
+@tmi.attribution_method(needs=["gradient", "maps"], images_at_once=64)
 def grad_cam(
     module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, layer: str, relu: bool = True
 ) -> torch.Tensor:
@@ -34,7 +34,7 @@ def grad_cam(
     return found
 
 
-@attribution_method(needs=["gradient", "maps", "relu-modules"], images_at_once=64)
+@tmi.attribution_method(needs=["gradient", "maps", "relu-modules"], images_at_once=64)
 def guided_grad_cam(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, layer: str) -> torch.Tensor:
     """Guided Grad-CAM: guided backpropagation times Grad-CAM with its ReLU, enlarged bilinearly (Selvaraju et al. 2017)."""
     from captum.attr import GuidedGradCam

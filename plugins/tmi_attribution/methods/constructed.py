@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import tmi
 from tmi.errors import InputError
-from tmi.probing.attribution import attribution_method
 
 from .. import exact as closed_form
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 
-@attribution_method(needs=["constructed"], control=True, images_at_once=256)
+@tmi.attribution_method(needs=["constructed"], control=True, images_at_once=256)
 def exact(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, truth: Truth) -> Array:
     """Each active window of the target class gives ε/|S| − |x − t| to each pixel of its support: it adds up to the logit.
 
@@ -33,7 +33,7 @@ def exact(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, 
     return truth.exact
 
 
-@attribution_method(needs=["constructed"], control=True, complete="baselines", images_at_once=256)
+@tmi.attribution_method(needs=["constructed"], control=True, complete="baselines", images_at_once=256)
 def exact_integrated_gradients(
     module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, truth: Truth, baselines: torch.Tensor
 ) -> Array:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+import tmi
 from tmi.params import Positive
-from tmi.probing.attribution import attribution_method
 
 if TYPE_CHECKING:
     import torch
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 
-@attribution_method(control=True, images_at_once=256)
+@tmi.attribution_method(control=True, images_at_once=256)
 def constant(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) -> Array:
     """1 everywhere: it says nothing."""
     return np.ones((len(images), *images.shape[2:]))
 
 
-@attribution_method(control=True)
+@tmi.attribution_method(control=True)
 def random(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, seed: int) -> Array:
     """Uniform noise in [0, 1)."""
     return np.random.default_rng(seed).random((len(images), *images.shape[2:]))
 
 
-@attribution_method(control=True, images_at_once=256)
+@tmi.attribution_method(control=True, images_at_once=256)
 def sobel(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) -> Array:
     """Strength of the edges in each channel: the size of the Sobel gradient."""
     from scipy.ndimage import correlate1d
@@ -46,7 +46,7 @@ def sobel(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) 
     return edges
 
 
-@attribution_method(control=True, images_at_once=256)
+@tmi.attribution_method(control=True, images_at_once=256)
 def centre_prior(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, width: Positive = 0.25) -> Array:
     """A Gaussian around the image's centre: what is shown is often in the middle.
 
@@ -59,7 +59,7 @@ def centre_prior(module: torch.nn.Module, images: torch.Tensor, targets: torch.T
     return np.tile(np.outer(rows, columns), (len(images), 1, 1))
 
 
-@attribution_method(control=True, images_at_once=256)
+@tmi.attribution_method(control=True, images_at_once=256)
 def oracle(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, truth: Truth) -> Array:
     """The true mask: 1 on the pixels that decide, 0 elsewhere."""
     return truth.masks.astype(np.float64)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tmi.probing.attribution import attribution_method
+import tmi
 
 if TYPE_CHECKING:
     import torch
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _REFERENCES = 16  # in one pass of the module
 
 
-@attribution_method(needs=["gradient", "modules"], complete="baselines")
+@tmi.attribution_method(needs=["gradient", "modules"], complete="baselines")
 def deeplift(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, baselines: torch.Tensor) -> torch.Tensor:
     """DeepLift with the rescale rule (Shrikumar et al. 2017)."""
     from captum.attr import DeepLift
@@ -24,7 +24,7 @@ def deeplift(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tenso
         return found
 
 
-@attribution_method(needs=["gradient", "modules"], complete="references", images_at_once=4)
+@tmi.attribution_method(needs=["gradient", "modules"], complete="references", images_at_once=4)
 def deeplift_shap(
     module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, references: torch.Tensor
 ) -> torch.Tensor:
@@ -32,13 +32,17 @@ def deeplift_shap(
     import torch
     from captum.attr import DeepLiftShap
 
-    if len(references) == 1:
-        references = references.repeat(2, 1, 1, 1)  # Captum insists on two
+    references = two(references)
     parts = references.tensor_split(-(-len(references) // _REFERENCES))
     method = DeepLiftShap(module)
     with quiet():
         found = [len(part) * method.attribute(images, part, target=targets) for part in parts]
     return torch.stack(found).sum(0) / len(references)
+
+
+def two(references: torch.Tensor) -> torch.Tensor:
+    """Return references as they are, but a single one twice: Captum's DeepLiftShap insists on two."""
+    return references.repeat(2, 1, 1, 1) if len(references) == 1 else references
 
 
 @contextmanager

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tmi.probing.attribution import attribution_method
+import tmi
 
 if TYPE_CHECKING:
     import torch
 
 
-@attribution_method(needs=["gradient"], images_at_once=64)
+@tmi.attribution_method(needs=["gradient"], images_at_once=64)
 def saliency(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Gradient of the logit, with its sign (Simonyan et al. 2014)."""
     from captum.attr import Saliency
@@ -19,7 +19,7 @@ def saliency(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tenso
     return found
 
 
-@attribution_method(needs=["gradient"], images_at_once=64)
+@tmi.attribution_method(needs=["gradient"], images_at_once=64)
 def input_x_gradient(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Gradient of the logit times the image (Shrikumar et al. 2016)."""
     from captum.attr import InputXGradient

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tmi.probing.attribution import attribution_method
+import tmi
 
 from .deeplift import quiet
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 
-@attribution_method(needs=["gradient", "relu-modules"], images_at_once=64)
+@tmi.attribution_method(needs=["gradient", "relu-modules"], images_at_once=64)
 def guided_backprop(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Guided backpropagation: a ReLU passes back what is positive, where it was active (Springenberg et al. 2015)."""
     from captum.attr import GuidedBackprop
@@ -22,7 +22,7 @@ def guided_backprop(module: torch.nn.Module, images: torch.Tensor, targets: torc
         return found
 
 
-@attribution_method(needs=["gradient", "relu-modules"], images_at_once=64)
+@tmi.attribution_method(needs=["gradient", "relu-modules"], images_at_once=64)
 def deconvolution(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Deconvolution: a ReLU passes back what is positive, active or not (Zeiler and Fergus 2014)."""
     from captum.attr import Deconvolution

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+import tmi
 from tmi.errors import InputError
 from tmi.params import Count
-from tmi.probing.attribution import attribution_method
 
 from ..preflight import LRP_RULED
-from .deeplift import quiet
+from .deeplift import quiet, two
 from .path import AT_ONCE, portions, within
 from .relevance import ruled
 from .superpixels import superpixels
@@ -26,16 +26,16 @@ Several = Annotated[int, msgspec.Meta(ge=2)]
 """A whole number of at least 2: Captum permutes nothing among fewer."""
 
 
-@attribution_method(level="layer", images_at_once=64)
+@tmi.attribution_method(level="layer", images_at_once=64)
 def layer_activation(module: Module, images: Tensor, targets: Tensor, *, layer: str) -> Tensor:
-    """The activations themselves, whatever the target."""
+    """The activations themselves, for every target the same."""
     from captum.attr import LayerActivation
 
     found: Tensor = LayerActivation(module, module.get_submodule(layer)).attribute(images)
     return found
 
 
-@attribution_method(level="layer", needs=["gradient"], images_at_once=64)
+@tmi.attribution_method(level="layer", needs=["gradient"], images_at_once=64)
 def layer_gradient_x_activation(module: Module, images: Tensor, targets: Tensor, *, layer: str) -> Tensor:
     """The logit's gradient by each neuron, times the neuron's activation."""
     from captum.attr import LayerGradientXActivation
@@ -45,7 +45,7 @@ def layer_gradient_x_activation(module: Module, images: Tensor, targets: Tensor,
     return found
 
 
-@attribution_method(level="layer", needs=["gradient", "no-inplace"], complete="baselines", images_at_once=8)
+@tmi.attribution_method(level="layer", needs=["gradient", "no-inplace"], complete="baselines", images_at_once=8)
 def layer_integrated_gradients(
     module: Module, images: Tensor, targets: Tensor, *, layer: str, baselines: Tensor, steps: Count = 50
 ) -> Tensor:
@@ -63,11 +63,11 @@ def layer_integrated_gradients(
     return found
 
 
-@attribution_method(level="layer", needs=["gradient"], complete="baselines", images_at_once=8)
+@tmi.attribution_method(level="layer", needs=["gradient"], complete="baselines", images_at_once=8)
 def layer_conductance(
     module: Module, images: Tensor, targets: Tensor, *, layer: str, baselines: Tensor, steps: Count = 50
 ) -> Tensor:
-    """What of integrated gradients flows through each neuron (Dhamdhere et al. 2018).
+    """The part of integrated gradients that flows through each neuron (Dhamdhere et al. 2018).
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def layer_conductance(
     return found
 
 
-@attribution_method(level="layer", needs=["gradient"], images_at_once=8)
+@tmi.attribution_method(level="layer", needs=["gradient"], images_at_once=8)
 def internal_influence(
     module: Module, images: Tensor, targets: Tensor, *, layer: str, baselines: Tensor, steps: Count = 50
 ) -> Tensor:
@@ -102,7 +102,7 @@ def internal_influence(
     return found
 
 
-@attribution_method(level="layer", needs=["gradient", "modules"], complete="baselines", images_at_once=8)
+@tmi.attribution_method(level="layer", needs=["gradient", "modules"], complete="baselines", images_at_once=8)
 def layer_deeplift(module: Module, images: Tensor, targets: Tensor, *, layer: str, baselines: Tensor) -> Tensor:
     """DeepLift with the rescale rule, as far down as the layer (Shrikumar et al. 2017)."""
     from captum.attr import LayerDeepLift
@@ -112,7 +112,7 @@ def layer_deeplift(module: Module, images: Tensor, targets: Tensor, *, layer: st
     return found
 
 
-@attribution_method(level="layer", needs=["gradient", "modules"], complete="references", images_at_once=2)
+@tmi.attribution_method(level="layer", needs=["gradient", "modules"], complete="references", images_at_once=2)
 def layer_deeplift_shap(module: Module, images: Tensor, targets: Tensor, *, layer: str, references: Tensor) -> Tensor:
     """Mean of DeepLift over the references (Lundberg and Lee 2017), as far down as the layer."""
     from captum.attr import LayerDeepLiftShap
@@ -123,7 +123,7 @@ def layer_deeplift_shap(module: Module, images: Tensor, targets: Tensor, *, laye
     return found
 
 
-@attribution_method(level="layer", needs=["gradient"])
+@tmi.attribution_method(level="layer", needs=["gradient"])
 def layer_gradient_shap(
     module: Module, images: Tensor, targets: Tensor, *, layer: str, baselines: Tensor, seed: int, draws: Count = 20
 ) -> Tensor:
@@ -145,7 +145,7 @@ def layer_gradient_shap(
     return torch.stack(found).sum(0) / draws
 
 
-@attribution_method(level="layer", needs=["gradient", "maps"], images_at_once=64)
+@tmi.attribution_method(level="layer", needs=["gradient", "maps"], images_at_once=64)
 def layer_grad_cam(module: Module, images: Tensor, targets: Tensor, *, layer: str) -> Tensor:
     """Each map times its mean gradient (Selvaraju et al. 2017), before the maps are summed and cut off at 0."""
     from captum.attr import LayerGradCam
@@ -155,7 +155,7 @@ def layer_grad_cam(module: Module, images: Tensor, targets: Tensor, *, layer: st
     return found
 
 
-@attribution_method(level="layer", needs=["gradient", "lrp-modules"])
+@tmi.attribution_method(level="layer", needs=["gradient", "lrp-modules"])
 def layer_lrp(module: Module, images: Tensor, targets: Tensor, *, layer: str) -> Tensor:
     """Layer-wise relevance propagation with the ε-rule, as far down as the layer (Bach et al. 2015).
 
@@ -191,7 +191,7 @@ def layer_lrp(module: Module, images: Tensor, targets: Tensor, *, layer: str) ->
     return gradients[0] * logits.view(-1, *[1] * (gradients[0].ndim - 1))
 
 
-@attribution_method(level="layer", images_at_once=8)
+@tmi.attribution_method(level="layer", images_at_once=8)
 def layer_feature_ablation(
     module: Module, images: Tensor, targets: Tensor, *, layer: str, baselines: Tensor, groups: Count = 64
 ) -> Tensor:
@@ -218,7 +218,7 @@ def layer_feature_ablation(
     return shared(found, numbers)
 
 
-@attribution_method(level="layer")
+@tmi.attribution_method(level="layer")
 def layer_feature_permutation(
     module: Module,
     images: Tensor,
@@ -230,7 +230,7 @@ def layer_feature_permutation(
     draws: Several = 10,
     groups: Count = 64,
 ) -> Tensor:
-    """Mean change of the logit when a group of neurons is as another image has it, shared out evenly among them.
+    """Mean change of the logit when a group of neurons has the activations of another image, shared out evenly among them.
 
     Captum permutes a group among the images of a batch. Here it is drawn from the references, so that no image influences
     another.
@@ -266,11 +266,6 @@ def layer_feature_permutation(
         perturbations_per_eval=max(1, AT_ONCE // (draws * len(images))),
     )
     return shared(found.unflatten(0, (len(images), draws)).mean(1), numbers)
-
-
-def two(references: Tensor) -> Tensor:
-    """Return references as they are, but a single one twice: Captum's DeepLiftShap insists on two."""
-    return references.repeat(2, 1, 1, 1) if len(references) == 1 else references
 
 
 def grouped(activations: Tensor, groups: int) -> Tensor:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import tmi
 from tmi.params import Count
-from tmi.probing.attribution import attribution_method
 
-from .deeplift import quiet
-from .layers import two
+from .deeplift import quiet, two
 from .path import AT_ONCE, portions, within
 from .superpixels import shared, superpixels
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     Selector = Callable[[Tensor], Tensor]
 
 
-@attribution_method(level="neuron", needs=["gradient"], images_at_once=64)
+@tmi.attribution_method(level="neuron", needs=["gradient"], images_at_once=64)
 def neuron_gradient(module: Module, images: Tensor, targets: Tensor, *, layer: str, neurons: Tensor) -> Tensor:
     """The gradient of the neuron's activation."""
     from captum.attr import NeuronGradient
@@ -29,7 +28,7 @@ def neuron_gradient(module: Module, images: Tensor, targets: Tensor, *, layer: s
     return by_neuron(images, neurons, lambda x, neuron, _rows: method.attribute(x, neuron))
 
 
-@attribution_method(level="neuron", needs=["gradient"], images_at_once=8)
+@tmi.attribution_method(level="neuron", needs=["gradient"], images_at_once=8)
 def neuron_integrated_gradients(
     module: Module, images: Tensor, targets: Tensor, *, layer: str, neurons: Tensor, baselines: Tensor, steps: Count = 50
 ) -> Tensor:
@@ -47,11 +46,11 @@ def neuron_integrated_gradients(
     return by_neuron(images, neurons, lambda x, neuron, rows: method.attribute(x, neuron, baselines[rows], **how))
 
 
-@attribution_method(level="neuron", needs=["gradient"], images_at_once=8)
+@tmi.attribution_method(level="neuron", needs=["gradient"], images_at_once=8)
 def neuron_conductance(
     module: Module, images: Tensor, targets: Tensor, *, layer: str, neurons: Tensor, baselines: Tensor, steps: Count = 50
 ) -> Tensor:
-    """What of the target's integrated gradients flows from each pixel through the neuron (Dhamdhere et al. 2018).
+    """The part of the target's integrated gradients that flows from each pixel through the neuron (Dhamdhere et al. 2018).
 
     Parameters
     ----------
@@ -68,7 +67,7 @@ def neuron_conductance(
     )
 
 
-@attribution_method(level="neuron", needs=["gradient", "modules"], images_at_once=8)
+@tmi.attribution_method(level="neuron", needs=["gradient", "modules"], images_at_once=8)
 def neuron_deeplift(module: Module, images: Tensor, targets: Tensor, *, layer: str, neurons: Tensor, baselines: Tensor) -> Tensor:
     """DeepLift of the neuron's activation with the rescale rule (Shrikumar et al. 2017)."""
     from captum.attr import NeuronDeepLift
@@ -77,7 +76,7 @@ def neuron_deeplift(module: Module, images: Tensor, targets: Tensor, *, layer: s
     return by_neuron(images, neurons, lambda x, neuron, rows: method.attribute(x, neuron, baselines[rows]))
 
 
-@attribution_method(level="neuron", needs=["gradient", "modules"], images_at_once=2)
+@tmi.attribution_method(level="neuron", needs=["gradient", "modules"], images_at_once=2)
 def neuron_deeplift_shap(
     module: Module, images: Tensor, targets: Tensor, *, layer: str, neurons: Tensor, references: Tensor
 ) -> Tensor:
@@ -88,7 +87,7 @@ def neuron_deeplift_shap(
     return by_neuron(images, neurons, lambda x, neuron, _rows: method.attribute(x, neuron, two(references)))
 
 
-@attribution_method(level="neuron", needs=["gradient"])
+@tmi.attribution_method(level="neuron", needs=["gradient"])
 def neuron_gradient_shap(
     module: Module,
     images: Tensor,
@@ -119,7 +118,7 @@ def neuron_gradient_shap(
     return by_neuron(images, neurons, mean)
 
 
-@attribution_method(level="neuron", needs=["gradient", "relu-modules"], images_at_once=64)
+@tmi.attribution_method(level="neuron", needs=["gradient", "relu-modules"], images_at_once=64)
 def neuron_guided_backprop(module: Module, images: Tensor, targets: Tensor, *, layer: str, neurons: Tensor) -> Tensor:
     """Gradient of the neuron that every ReLU passes on only where it is above 0 (Springenberg et al. 2015)."""
     from captum.attr import NeuronGuidedBackprop
@@ -128,7 +127,7 @@ def neuron_guided_backprop(module: Module, images: Tensor, targets: Tensor, *, l
     return by_neuron(images, neurons, lambda x, neuron, _rows: method.attribute(x, neuron))
 
 
-@attribution_method(level="neuron", needs=["gradient", "relu-modules"], images_at_once=64)
+@tmi.attribution_method(level="neuron", needs=["gradient", "relu-modules"], images_at_once=64)
 def neuron_deconvolution(module: Module, images: Tensor, targets: Tensor, *, layer: str, neurons: Tensor) -> Tensor:
     """Gradient of the neuron in which every ReLU acts on the gradient in place of its input (Zeiler and Fergus 2014)."""
     from captum.attr import NeuronDeconvolution
@@ -137,7 +136,7 @@ def neuron_deconvolution(module: Module, images: Tensor, targets: Tensor, *, lay
     return by_neuron(images, neurons, lambda x, neuron, _rows: method.attribute(x, neuron))
 
 
-@attribution_method(level="neuron", images_at_once=8)
+@tmi.attribution_method(level="neuron", images_at_once=8)
 def neuron_feature_ablation(
     module: Module, images: Tensor, targets: Tensor, *, layer: str, neurons: Tensor, baselines: Tensor, cells: Count = 5
 ) -> Tensor:

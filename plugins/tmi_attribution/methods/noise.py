@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import tmi
 from tmi.params import Count, NotNegative
-from tmi.probing.attribution import attribution_method
 
 from .path import AT_ONCE, within
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _NOISE = 0.01
 
 
-@attribution_method(needs=["gradient"])
+@tmi.attribution_method(needs=["gradient"])
 def smooth_grad(
     module: torch.nn.Module,
     images: torch.Tensor,
@@ -40,7 +40,7 @@ def smooth_grad(
     return _saliency(module, images, targets, "smoothgrad", draws, noise)
 
 
-@attribution_method(needs=["gradient"])
+@tmi.attribution_method(needs=["gradient"])
 def smooth_grad_squared(
     module: torch.nn.Module,
     images: torch.Tensor,
@@ -62,7 +62,7 @@ def smooth_grad_squared(
     return _saliency(module, images, targets, "smoothgrad_sq", draws, noise)
 
 
-@attribution_method(needs=["gradient"])
+@tmi.attribution_method(needs=["gradient"])
 def var_grad(
     module: torch.nn.Module,
     images: torch.Tensor,
@@ -90,7 +90,7 @@ def var_grad(
     return found.where(found > 8 * torch.finfo(found.dtype).eps * square, 0)
 
 
-@attribution_method(needs=["gradient"])
+@tmi.attribution_method(needs=["gradient"])
 def smooth_integrated_gradients(
     module: torch.nn.Module,
     images: torch.Tensor,

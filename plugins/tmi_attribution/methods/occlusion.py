@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import tmi
 from tmi.errors import InputError
 from tmi.params import Count
-from tmi.probing.attribution import attribution_method
 
 from .path import AT_ONCE
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 
-@attribution_method(images_at_once=8)
+@tmi.attribution_method(images_at_once=8)
 def occlusion(
     module: torch.nn.Module,
     images: torch.Tensor,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+import tmi
 from tmi.params import Count, NotNegative
-from tmi.probing.attribution import attribution_method
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +17,7 @@ AT_ONCE = 64
 Quadrature = Literal["gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"]
 
 
-@attribution_method(needs=["gradient"], complete="baselines")
+@tmi.attribution_method(needs=["gradient"], complete="baselines")
 def integrated_gradients(
     module: torch.nn.Module,
     images: torch.Tensor,
@@ -45,7 +45,7 @@ def integrated_gradients(
     return found
 
 
-@attribution_method(needs=["gradient"], complete="baselines")
+@tmi.attribution_method(needs=["gradient"], complete="baselines")
 def gradient_shap(
     module: torch.nn.Module,
     images: torch.Tensor,

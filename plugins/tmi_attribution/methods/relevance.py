@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import tmi
 from tmi.params import Positive
-from tmi.probing.attribution import attribution_method
 
 from ..preflight import PASSED_ON
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 
-@attribution_method(needs=["gradient", "lrp-modules"])
+@tmi.attribution_method(needs=["gradient", "lrp-modules"])
 def lrp(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, epsilon: Positive = 1e-9) -> torch.Tensor:
     """Layer-wise relevance propagation with the ε-rule (Bach et al. 2015).
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+import tmi
 from tmi.params import Count, NotNegative
-from tmi.probing.attribution import attribution_method
 
 from .path import AT_ONCE, portions
 
@@ -22,7 +22,7 @@ Few = Annotated[int, msgspec.Meta(ge=1, le=2)]
 """1 or 2: four cells have 24 orders, nine have 362,880."""
 
 
-@attribution_method(images_at_once=8)
+@tmi.attribution_method(images_at_once=8)
 def feature_ablation(
     module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, baselines: torch.Tensor, cells: Count = 5
 ) -> torch.Tensor:
@@ -44,7 +44,7 @@ def feature_ablation(
     return shared(found, grid)
 
 
-@attribution_method()
+@tmi.attribution_method()
 def feature_permutation(
     module: torch.nn.Module,
     images: torch.Tensor,
@@ -88,7 +88,7 @@ def feature_permutation(
     return shared(total / draws, grid)
 
 
-@attribution_method(complete="baselines")
+@tmi.attribution_method(complete="baselines")
 def shapley_sampling(
     module: torch.nn.Module,
     images: torch.Tensor,
@@ -119,7 +119,7 @@ def shapley_sampling(
     return shared(found, grid)
 
 
-@attribution_method(complete="baselines", images_at_once=8)
+@tmi.attribution_method(complete="baselines", images_at_once=8)
 def shapley_exact(
     module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, baselines: torch.Tensor, cells: Few = 2
 ) -> torch.Tensor:
@@ -141,7 +141,7 @@ def shapley_exact(
     return shared(found, grid)
 
 
-@attribution_method(complete="baselines")
+@tmi.attribution_method(complete="baselines")
 def kernel_shap(
     module: torch.nn.Module,
     images: torch.Tensor,
@@ -174,7 +174,7 @@ def kernel_shap(
     return shared(found, grid)
 
 
-@attribution_method()
+@tmi.attribution_method()
 def lime(
     module: torch.nn.Module,
     images: torch.Tensor,

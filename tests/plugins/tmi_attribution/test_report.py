@@ -8,7 +8,7 @@ import pytest
 
 import tmi
 from tmi_attribution.leaderboard import Trust, standings
-from tmi_attribution.meta import Agreement
+from tmi_attribution.rank_agreement import Agreement
 from tmi_attribution.report import LAYERS, METHODS, NETWORKS, checks, in_words, sections, verdict
 
 from .boards import board, converging, entry, refused, registry, scored

@@ -7,8 +7,8 @@ import torch
 import tmi
 from tests.plugins.tmi_probes.toys import Phi, Sums, cnn_network, dataset, network
 from tmi.plugins.registry import installed
-from tmi_attribution.questions import references_of, truth_of
-from tmi_attribution.running import Attributor
+from tmi_attribution.attributor import Attributor
+from tmi_attribution.build_truth import references_of, truth_of
 
 
 def attributor(method, net=None, count=5, seed=0):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
 from tmi import InputError
-from tmi_attribution.meta import kendall, tau_b, true_scores
+from tmi_attribution.rank_agreement import kendall, tau_b, true_scores
 
 pytestmark = pytest.mark.filterwarnings("error")
 
