@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from typing import NamedTuple
+from unittest import mock
 
 import click
 import numpy as np
@@ -21,6 +22,8 @@ from sklearn.metrics.pairwise import manhattan_distances
 
 import tmi
 from tests.benchmarks.growth import measure
+from tests.benchmarks.plain_numba import compiled
+from tmi.tasks.matching import cpu
 
 EPSILONS = (1.0, 5.0, 20.0)
 SIDE = 28
@@ -56,6 +59,20 @@ def matcher(backend: str, *, every_pixel: bool = False) -> Callable[[tmi.Dataset
         return lambda images: tmi.match(images, tiles, backend=backend)
 
     return prepare
+
+
+def plain_numba(data: tmi.Dataset) -> Work:
+    """`tmi.match` without the code in LLVM's vector types; that its result is the same is checked first."""
+    match, plain = matcher("cpu")(data), compiled()
+
+    def work(images: torch.Tensor) -> object:
+        with mock.patch.object(cpu, "_match", plain):
+            return match(images)
+
+    images = data.train.images[:100]
+    with_lanes, without = (vars(run(images)) for run in (match, work))  # type: ignore[arg-type]
+    assert all(torch.equal(with_lanes[name], without[name]) for name in with_lanes)
+    return work
 
 
 def torch_cdist(data: tmi.Dataset) -> Work:
@@ -98,6 +115,7 @@ def ways(images: int) -> list[Way]:
     return [
         Way("tmi.match", "support", images, matcher("auto")),
         Way("tmi.match", "all", images, matcher("auto", every_pixel=True)),
+        Way("tmi.match, plain numba", "support", images, plain_numba),
         Way("theorem1, fused, dense output", "support", min(images, 256), network("theorem1")),
         Way("tmi.match, torch", "support", 32, matcher("torch")),
         Way("tmi.match, reference", "support", 1, matcher("reference"), False),

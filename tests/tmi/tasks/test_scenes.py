@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
-
 import numpy as np
 import pytest
 import torch
@@ -10,14 +8,8 @@ from hypothesis import strategies as st
 
 import tmi
 from tests.tmi.cases import scenes, tasks
-from tmi import Dataset, FeatureTile, InputError, Scenes, TemplateTask, TileClass
-
-TILE = FeatureTile([[0.25, 0.0], [0.5, 0.75]], 0.1)  # support: all but the top right pixel
-
-
-@pytest.fixture
-def task():
-    return TemplateTask([TileClass("a", [TILE]), TileClass("b", [FeatureTile(np.ones((1, 3)), 0.1)])], (1, 4, 5))
+from tests.tmi.tasks.conftest import TILE
+from tmi import FeatureTile, InputError, Scenes, TemplateTask, TileClass
 
 
 def two(task, **kwargs):
@@ -275,20 +267,6 @@ class TestDraw:
 
     def test_none(self, squares):
         assert len(Scenes.draw(squares, 0, rng=np.random.default_rng(0))) == 0
-
-
-class TestDataset:
-    def test_holds_its_own_scenes(self, task):
-        data = Dataset(task, two(task), two(task)[[0]])
-        assert repr(data).startswith("Dataset(unnamed: TemplateTask(2 classes, 2 tiles, images 1×4×5), 2 train, 1 test")
-        with pytest.raises(FrozenInstanceError):
-            data.seed = 3
-
-    def test_refuses(self, task, squares):
-        with pytest.raises(InputError, match="train: expected Scenes, got Tensor"):
-            Dataset(task, torch.zeros(2), two(task))
-        with pytest.raises(InputError, match="test: its scenes belong to another task"):
-            Dataset(task, two(task), Scenes.draw(squares, 2, rng=np.random.default_rng(0)))
 
 
 def test_repr(task):

@@ -38,7 +38,7 @@ def match_tensors(images: torch.Tensor, tiles: Sequence[FeatureTile]) -> tuple[t
     """
     images = images.detach()
     _, channels, m, n = images.shape
-    pixels = support_pixels(tiles, (channels, m, n), images.cpu()[:0].numpy().dtype)
+    pixels = support_pixels(tiles, (channels, m, n), str(images.dtype).removeprefix("torch."))
     together = max(1, ENTRIES // (channels * m * n))
     places, slacks = [], []
     for start in range(0, len(images), together):

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tmi import FeatureTile
 from tmi.tasks.matching import cpu
 from tmi.tasks.matching.blocks import LEVELS, Blocks
-from tmi.tasks.matching.lanes import LANES, STEP, lanes_below, lanes_last
+from tmi.tasks.matching.lanes import LANES, STEP, lanes_below
 
 
 @numba.njit
 def below(*args):
     return lanes_below(*args)
-
-
-@numba.njit
-def turn(rows, stride, planes, place):
-    lanes_last(rows, stride, planes, place)
 
 
 def box_sums(images: np.ndarray, blocks: Blocks) -> np.ndarray:
@@ -91,17 +85,6 @@ def test_nearly_every_strange_window_is_left():
     planes = box_sums(images, blocks).reshape(-1)
     mask = below(planes, 0, blocks.offset, blocks.low, blocks.high, blocks.start[0], blocks.start[1], blocks.limit[0])
     assert mask == 1 << 5
-
-
-@pytest.mark.parametrize("stride", [LANES, LANES + 7])
-def test_lanes_last_is_a_transpose(stride):
-    rows = np.random.default_rng(1).integers(0, 256, LANES * stride).astype(np.uint8)
-    planes = cpu._aligned(3 * LANES**2)
-    planes[:] = 7
-    turn(rows, stride, planes, LANES**2)
-    square = rows.reshape(LANES, stride)[:, :LANES]
-    np.testing.assert_array_equal(planes.reshape(3, LANES, LANES)[1], square.T)
-    assert (planes.reshape(3, -1)[[0, 2]] == 7).all()
 
 
 def test_a_tolerance_out_of_reach_takes_no_blocks():

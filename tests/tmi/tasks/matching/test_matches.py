@@ -3,7 +3,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,19 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import tmi
-from tests.tmi.cases import matching_cases, plain_distance
-from tmi import FeatureTile, InputError
-
-FIELDS = ("image", "tile", "row", "col", "slack")
-
-
-def same(one: tmi.Matches, other: tmi.Matches) -> bool:
-    """Equal to the last bit."""
-    return all(torch.equal(getattr(one, field), getattr(other, field)) for field in FIELDS)
-
-
-def rows(found: tmi.Matches) -> list[tuple[int, ...]]:
-    return list(zip(*(getattr(found, field).tolist() for field in FIELDS[:4]), strict=True))
+from tests.tmi.cases import matching_cases
+from tests.tmi.tasks.matching.compared import FIELDS, rows, same
+from tmi import FeatureTile, InputError, match
+from tmi.tasks.matching.matches import match_batches
 
 
 @given(matching_cases())
@@ -38,25 +28,6 @@ def test_fast_is_the_reference_to_the_last_bit(case):
     assert rows(fast) == sorted(rows(fast))
     assert len(set(rows(fast))) == len(fast)
     assert all(getattr(fast, field).dtype == torch.int64 for field in FIELDS[:4])
-
-
-@given(matching_cases(counts=(1, 3)))
-def test_reference_is_the_double_loop(case):
-    images, tiles = case
-    expected = {}
-    for i, image in enumerate(images.numpy()):
-        for t, tile in enumerate(tiles):
-            for row in range(image.shape[1] - tile.shape[1] + 1):
-                for col in range(image.shape[2] - tile.shape[2] + 1):
-                    distance = plain_distance(image, tile, row, col)
-                    assert tile.distance(image[:, row : row + tile.shape[1], col : col + tile.shape[2]]) == distance
-                    if distance < tile.epsilon:
-                        expected[i, t, row, col] = tile.epsilon - distance
-    found = tmi.match(images, tiles, backend="reference")
-    assert rows(found) == sorted(expected)
-    with np.errstate(over="ignore"):
-        slack = np.array([expected[place] for place in sorted(expected)]).astype(found.slack.numpy().dtype)
-    np.testing.assert_array_equal(found.slack.numpy(), np.maximum(slack, np.finfo(slack.dtype).tiny))
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([np.float32, np.float64]), st.integers(-2, 2))
@@ -92,23 +63,6 @@ def test_elimination_in_float32_loses_no_window(seed):
         assert rows(found) == [(0, 0, 0, 0)]
 
 
-def test_every_window_matches():
-    images = torch.rand(70, 2, 9, 8, generator=torch.Generator().manual_seed(0))
-    tiles = [FeatureTile(np.full((2, 1, 1), 0.5), 100.0), FeatureTile(np.full((2, 3, 2), 0.5), 100.0)]
-    found = tmi.match(images, tiles)
-    assert len(found) == 70 * (9 * 8 + 7 * 7)  # the buffer of 256 places grows many times
-    assert same(found, tmi.match(images, tiles, backend="reference"))
-    assert same(found, tmi.match(images, tiles, backend="torch"))
-
-
-@pytest.mark.parametrize("count", [0, *range(1, 10), 63, 64, 65, 129])
-def test_count_of_images_is_not_rounded_to_lanes(count):
-    images = torch.ones(count, 1, 3, 3)
-    found = tmi.match(images, [FeatureTile(np.ones((3, 3)), 0.5)])
-    assert rows(found) == [(i, 0, 0, 0) for i in range(count)]
-    assert (found.slack == 0.5).all()
-
-
 def test_pasted_tile_has_slack_epsilon():
     values = np.random.default_rng(1).random((5, 5))
     images = torch.zeros(1, 1, 9, 9)
@@ -124,39 +78,6 @@ def test_nothing_to_find():
         assert len(found) == 0
         assert found.slack.dtype == torch.float32
         assert found.image.dtype == torch.int64
-
-
-def test_thread_count_does_not_matter():
-    images = torch.rand(200, 1, 12, 12, generator=torch.Generator().manual_seed(2))
-    tiles = [FeatureTile(np.full((4, 4), v), 4.0) for v in (0.3, 0.5)]
-    one = tmi.match(images, tiles)
-    try:
-        torch.set_num_threads(2)
-        two = tmi.match(images, tiles)
-    finally:
-        torch.set_num_threads(1)
-    assert len(one) > 100
-    assert same(one, two)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_on_cuda():
-    generator = torch.Generator().manual_seed(4)
-    images = torch.rand(70, 2, 20, 18, generator=generator)
-    tiles = [FeatureTile(images[i, :, i : i + 9, 3:11].numpy(), 10.0 * (i + 1)) for i in range(4)]
-    for dtype in (torch.float32, torch.float64):
-        expected = tmi.match(images.to(dtype), tiles, backend="reference")
-        found = tmi.match(images.to("cuda", dtype), tiles)
-        assert found.slack.device.type == "cuda"
-        for field in FIELDS:
-            assert torch.equal(getattr(found, field).cpu(), getattr(expected, field))
-
-
-def test_tiles_that_change_their_tolerance_are_packed_anew():
-    images, tile = torch.full((1, 1, 4, 4), 0.5), FeatureTile(np.ones((4, 4)), 1.0)
-    assert not len(tmi.match(images, tile))
-    tile.epsilon = 9.0
-    assert tmi.match(images, tile).slack.tolist() == [1.0]
 
 
 def test_layout_gradients_and_arrays_do_not_matter():
@@ -241,27 +162,67 @@ def test_bad_tiles_and_back_end():
         tmi.match(images, [], backend="referense")
 
 
-def test_runs_where_compiled_code_cannot_be_kept(tmp_path):
-    """A package folder and a home in which nothing can be written (a file in the way stops root too)."""
-    package = Path(tmi.__file__).parent
-    light = ("__init__.py", "_version.py", "errors.py", "tasks/*.py", "tasks/matching/*.py")
-    for file in (path.relative_to(package) for pattern in light for path in package.glob(pattern)):
-        copy = tmp_path / "tmi" / file
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text((package / file).read_text())
-    (tmp_path / "tmi/tasks/matching/__pycache__").write_text("")
+TILES = [FeatureTile(np.full((2, 2), v), 1.0) for v in (0.2, 0.7)]
+
+
+def test_batches_one_behind_another_are_all_images_at_once():
+    images = torch.rand(150, 1, 7, 6, generator=torch.Generator().manual_seed(0))
+    whole = match(images, TILES)
+    assert len(whole) > 150
+    for sizes in ([150], [1, 0, 64, 85], [50, 50, 50]):
+        found = list(match_batches((part for part in images.split(sizes)), TILES))
+        assert len(found) == len(sizes)
+        for field in FIELDS:
+            assert torch.equal(torch.cat([getattr(part, field) for part in found]), getattr(whole, field))
+
+
+def test_batches_are_taken_one_at_a_time():
+    taken = []
+
+    def batches():
+        for number in range(5):
+            taken.append(number)
+            yield np.ones((2, 1, 3, 3), np.float32)
+
+    stream = match_batches(batches(), TILES[0])
+    assert taken == []
+    next(stream)
+    next(stream)
+    assert taken == [0, 1]
+
+
+def test_no_batches():
+    assert list(match_batches([], TILES)) == []
+
+
+def test_bad_batches_and_tiles():
+    images = torch.ones(2, 1, 4, 4)
+    for wrong in (images, images.numpy(), 3):
+        with pytest.raises(InputError, match=r"batches: expected an iterable of images, got .*tmi\.match"):
+            match_batches(wrong, TILES)
+    with pytest.raises(InputError, match=r"tiles\[0\]: expected FeatureTile, got int"):
+        match_batches([images], [3])
+    with pytest.raises(InputError, match="backend 'gpu' is unknown"):
+        match_batches([images], TILES, backend="gpu")
+    stream = match_batches([images, images + 1], TILES)
+    next(stream)
+    with pytest.raises(InputError, match=r"batch 1: images: 32 values are NaN or outside \[0, 1\]"):
+        next(stream)
+
+
+@pytest.mark.slow
+def test_one_large_tensor_is_not_copied():
+    """320 MB of images, and a peak that hardly rises while they are matched."""
     code = (
-        "import tmi, torch, numpy as np\n"
-        "found = tmi.match(torch.ones(1, 1, 3, 3), [tmi.FeatureTile(np.ones((2, 2)), 0.5)])\n"
-        "print(tmi.__file__, len(found))"
+        "import resource, torch, numpy as np, tmi\n"
+        "images = torch.rand(1, 1, 40, 40, generator=torch.Generator().manual_seed(0)).repeat(50_000, 1, 1, 1)\n"
+        "tile = tmi.FeatureTile(images[0, :, 3:31, 5:33].numpy(), 5.0)\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "tmi.match(images[:2000], [tile])\n"
+        "before = peak()\n"
+        "print(len(tmi.match(images, [tile])), peak() - before)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-B", "-c", code],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path), "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null", "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [str(tmp_path / "tmi/__init__.py"), "4"]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found, more = map(int, done.stdout.split())
+    assert found == 50_000
+    assert more < 50_000  # KiB
