@@ -42,7 +42,7 @@ def draw() -> str:
     boxes, top = [], 44
     for names in layers():
         wide = (WIDTH - 2 * LEFT - GAP * (len(names) - 1)) / len(names)
-        texts = [textwrap.wrap(sentence(name), int(wide / 6.6)) for name in names]
+        texts = [textwrap.wrap(sentence(name), int(wide / 7.1)) for name in names]
         high = 30 + LINE * max(map(len, texts))
         for number, (name, lines) in enumerate(zip(names, texts, strict=True)):
             left = LEFT + number * (wide + GAP)

@@ -1,4 +1,4 @@
-"""What tmi says when something is wrong: what, where, and the nearest right name."""
+"""Errors: each message says what is wrong, where, and the nearest right name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 class TmiError(Exception):
-    """A mistake that its maker can mend: one clear sentence, no traceback at the command line."""
+    """An error the user can fix: one clear sentence, no traceback at the command line."""
 
 
 class InputError(TmiError, ValueError):
@@ -14,7 +14,7 @@ class InputError(TmiError, ValueError):
 
 
 class UnknownNameError(TmiError, LookupError):
-    """A name that nothing carries; the message offers the nearest one that something does."""
+    """A name that is not registered or not there; the message offers the nearest one that is."""
 
 
 class PluginError(TmiError):
@@ -22,7 +22,7 @@ class PluginError(TmiError):
 
 
 class DataFileError(TmiError):
-    """A data file that is missing, truncated, of another format, or not the one that its checksum names."""
+    """A data file that is missing, truncated, of another format, or with a wrong checksum."""
 
 
 class StoreError(TmiError):
@@ -30,11 +30,11 @@ class StoreError(TmiError):
 
 
 class EngineError(TmiError):
-    """Workers that cannot be started or reached, or that were lost."""
+    """Workers that cannot be started or reached, or that are lost."""
 
 
 class DamagedFileError(StoreError):
-    """A stored file whose bytes are not those that were written."""
+    """A stored file that is not what was written: changed, cut short, or not a file of a store."""
 
 
 class SuiteError(TmiError):
@@ -52,14 +52,14 @@ class SuiteError(TmiError):
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return a hint that names the nearest of ``known``, or all of them where none is near.
+    """Return a hint that names the nearest of ``known``, or all of them if none is near.
 
     Parameters
     ----------
     name : object
-        What was asked for.
+        The unknown name.
     known : iterable of str
-        What there is.
+        The names that exist.
 
     Returns
     -------

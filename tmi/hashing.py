@@ -1,4 +1,4 @@
-"""Canonical JSON and its SHA-256: the one way in which a value becomes a digest."""
+"""Canonical JSON and its SHA-256 digest."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=
 
 
 def canonical(value: Any) -> str:
-    """Write a value as JSON in one way only: sorted keys, no spaces, shortest exact floats.
+    """Return a value as JSON in a unique form: sorted keys, no spaces, shortest exact floats.
 
     Raises
     ------
     ValueError
-        For NaN and infinities, which JSON does not have.
+        For NaN and infinities.
     TypeError
-        For what is not JSON.
+        For a value that JSON cannot hold.
     """
     return _encoder.encode(value)
 

@@ -1,8 +1,7 @@
 """A function's signature is its schema: parameters, their types, defaults and meanings, and checked values.
 
-A plug-in function takes its settings as keyword-only parameters with annotations and defaults. From them come the keys
-that a suite may use, the check of every value, the text of ``tmi describe`` and the cache key; there is no second place
-to keep in step.
+A plug-in function takes its settings as keyword-only parameters with annotations and defaults. From them come the keys that a
+suite may use, the check of every value, the text of ``tmi describe`` and the cache key. Nothing is declared twice.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ else:
 REQUIRED: Any = inspect.Parameter.empty
 
 GIVEN = ("seed",)
-"""No settings: the runner hands them over."""
+"""Parameters that are no settings: the caller passes them."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def parameters(function: Callable[..., Any], given: Collection[str] = GIVEN) -> 
     function : callable
         Its keyword-only parameters are the settings.
     given : collection of str
-        Those that are none, for they are handed over.
+        Names of parameters that are no settings: the caller passes them.
 
     Returns
     -------
@@ -109,14 +108,14 @@ def parameters(function: Callable[..., Any], given: Collection[str] = GIVEN) -> 
     PluginError
         If a setting has neither annotation nor default, an annotation cannot be resolved, or a default is not of its own type.
     """
-    found = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name not in given]
+    settings = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name not in given]
     while isinstance(function, functools.partial):
         function = function.func
     function = inspect.unwrap(function)
     where = f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"
     try:
         # Only the settings' annotations are resolved: the others may name types imported for type checkers alone.
-        holder = types.SimpleNamespace(__annotations__={p.name: p.annotation for p in found if p.annotation is not p.empty})
+        holder = types.SimpleNamespace(__annotations__={p.name: p.annotation for p in settings if p.annotation is not p.empty})
         hints = typing.get_type_hints(
             holder, globalns=getattr(function, "__globals__", None) or vars(sys.modules[function.__module__]), include_extras=True
         )
@@ -124,16 +123,16 @@ def parameters(function: Callable[..., Any], given: Collection[str] = GIVEN) -> 
         raise PluginError(f"{where}: the annotation of a parameter cannot be resolved ({error})") from error
     texts = _documented(inspect.getdoc(function) or "")
     result = {}
-    for p in found:
+    for p in settings:
         if p.name in hints:
             kind = hints[p.name]
         elif p.default is not p.empty and p.default is not None:
             kind = type(p.default)
         else:
-            raise PluginError(f"{where}: parameter {p.name!r} needs an annotation, for its values are checked by it")
+            raise PluginError(f"{where}: parameter {p.name!r} needs an annotation, by which its values are checked")
         parameter = Parameter(p.name, kind, p.default, texts.get(p.name, ""))
         if not parameter.required:
-            try:  # converted like a given value: a default of 5 and a given 5 are both 5.0 in the key of a float
+            try:  # converted like a given value: for a float, a default of 5 and a given 5 are both 5.0 in the key
                 parameter = replace(parameter, default=check_value(parameter, p.default))
             except InputError as error:
                 raise PluginError(f"{where}: the default of parameter {p.name!r} is not of its type ({error})") from None
@@ -142,12 +141,12 @@ def parameters(function: Callable[..., Any], given: Collection[str] = GIVEN) -> 
 
 
 def takes_seed(function: Callable[..., Any]) -> bool:
-    """Whether the function asks for a ``seed``."""
+    """Whether the function has a parameter ``seed``."""
     return "seed" in inspect.signature(function).parameters
 
 
 def check_value(parameter: Parameter, value: Any) -> Any:
-    """Convert one value to its parameter's type, strictly: ``"2"`` is no int, ``True`` is no int, NaN is no number.
+    """Convert one value to its parameter's type, strictly: neither ``"2"`` nor ``True`` is an int, NaN is no number.
 
     Raises
     ------
@@ -155,9 +154,9 @@ def check_value(parameter: Parameter, value: Any) -> Any:
         If the value does not fit; the message says what was expected and what was given.
     """
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
-        value = value.item()  # as loops over arrays give them
+        value = value.item()  # an element of an array
     if named_kind(parameter.type) and _functions(value):
-        return value  # a function stands for itself
+        return value  # a function is its own value
     try:
         result = msgspec.convert(value, parameter.type, strict=True)
     except msgspec.ValidationError as error:
@@ -215,7 +214,7 @@ def check(
     settings : mapping
         Setting names to values.
     name : str
-        What to call the function in messages.
+        The name of the function in messages.
     given : collection of str
         See `parameters`.
 
@@ -224,7 +223,7 @@ def check(
     values : dict
         Every setting, defaults filled in, in the order of the signature.
     problems : list of str
-        One line for each thing that is wrong; empty if all is well.
+        One line for each problem; empty if there is none.
     """
     schema = parameters(function, given)
     owner = repr(name) if name else getattr(function, "__name__", "the function")

@@ -1,4 +1,4 @@
-"""Checks that a plug-in's author can run on their own plug-in, also as ``tmi check FILE``."""
+"""Checks for authors of plug-ins, also available as ``tmi check FILE``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BY_PLACE = {
 
 
 def check_plugin(file: str | Path) -> tuple[list[str], list[str]]:
-    """Check a plug-in file: its hooks, imports, signatures, settings and docstrings. Nothing of it is run but the hooks.
+    """Check a plug-in file: its hooks, imports, signatures, settings and docstrings. Only the hooks are called.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def check_plugin(file: str | Path) -> tuple[list[str], list[str]]:
     Returns
     -------
     problems : list of str
-        One line each; empty if all is well.
+        One line each; empty if there is none.
     names : list of str
         What it registers, as ``"probe mean-margin"``.
 
@@ -62,7 +62,7 @@ def check_component(component: Component) -> list[str]:
     Returns
     -------
     list of str
-        What is wrong, one line each.
+        Problems, one line each.
     """
     if component.kind == "suite":
         try:
@@ -88,7 +88,7 @@ def check_component(component: Component) -> list[str]:
             except (TypeError, ValueError) as error:
                 problems.append(f"the default of {parameter.name} cannot be part of a key: {error}")
     if component.kind == "dataset" and not parameters.takes_seed(function):
-        problems.append("a data set must take seed, so that it can be made again")
+        problems.append("a data set must take seed, so that it can be generated again")
     if not inspect.getdoc(function):
         problems.append("has no docstring: the first line is what tmi list shows")
     return problems

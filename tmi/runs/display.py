@@ -1,4 +1,4 @@
-"""How a run shows itself: live bars in a terminal, a line now and then elsewhere."""
+"""The progress of a run: live bars in a terminal, a line every 15 seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _EVERY = 15.0  # seconds between two lines where there is no terminal
 
 
 class Watcher(Protocol):
-    """What wants to know how a run goes on; see `tmi.runs.display`."""
+    """Receives the progress of a run."""
 
     def start(self, todo: int, cached: int, left: Callable[[], float | None]) -> None:
-        """Before the first cell is computed; ``left()`` estimates the seconds that are left, where anything is known."""
+        """Called before the first cell is computed; ``left()`` estimates the remaining seconds, or returns None."""
 
-    def done(self, outcome: JobResult) -> None:
-        """After each."""
+    def done(self, result: JobResult) -> None:
+        """Called after each cell."""
 
     def say(self, text: str) -> None:
-        """What a person should read now."""
+        """Called with a message for the user."""
 
 
 @contextmanager
@@ -42,42 +42,42 @@ def watching(watcher: Watcher | None) -> Iterator[Watcher]:
         with _bars() as bars, shown_by(bars.track):
             yield bars
     else:
-        with shown_by(_unseen):
+        with shown_by(_without_display):
             yield _Silent()
 
 
 class Lines:
-    """A line every so often: for logs."""
+    """A line every 15 seconds, for logs."""
 
     def start(self, todo: int, cached: int, left: Callable[[], float | None]) -> None:
-        """Say how much there is to do."""
+        """Print how many cells there are."""
         self._todo, self._done, self._failed, self._left = todo, 0, 0, left
-        self._told: set[str] = set()
-        self._begun = self._said = time.monotonic()
+        self._reported: set[str] = set()
+        self._start_time = self._last_line = time.monotonic()
         print(f"{todo} cells to compute, {cached} in the store", file=sys.stderr, flush=True)
 
-    def done(self, outcome: JobResult) -> None:
-        """Say how far the run is, if enough time has passed or it is the last cell."""
+    def done(self, result: JobResult) -> None:
+        """Print the progress, if enough time has passed or it is the last cell."""
         self._done += 1
-        if outcome.failed:
+        if result.failed:
             self._failed += 1
-            if outcome.message not in self._told:  # what fails many cells is said once
-                print(f"  failed: {outcome.planned.cell}: {outcome.message}", file=sys.stderr, flush=True)
-            self._told.add(outcome.message)
+            if result.message not in self._reported:  # a cause that fails many cells is printed once
+                print(f"  failed: {result.planned.cell}: {result.message}", file=sys.stderr, flush=True)
+            self._reported.add(result.message)
         now = time.monotonic()
-        if now - self._said >= _EVERY or self._done == self._todo:
-            self._said = now
+        if now - self._last_line >= _EVERY or self._done == self._todo:
+            self._last_line = now
             failed = f", {self._failed} failed" if self._failed else ""
             left = self._left() if self._done < self._todo else None
             known = "" if left is None else f", about {format_duration(left)} left"
             print(
-                f"  {self._done}/{self._todo} cells{failed}, {now - self._begun:.0f} s{known}, last: {outcome.planned.cell}",
+                f"  {self._done}/{self._todo} cells{failed}, {now - self._start_time:.0f} s{known}, last: {result.planned.cell}",
                 file=sys.stderr,
                 flush=True,
             )
 
     def say(self, text: str) -> None:
-        """Say it."""
+        """Print the message."""
         print(f"  {text}", file=sys.stderr, flush=True)
 
 
@@ -85,7 +85,7 @@ class _Silent:
     def start(self, todo: int, cached: int, left: Callable[[], float | None]) -> None:
         pass
 
-    def done(self, outcome: JobResult) -> None:
+    def done(self, result: JobResult) -> None:
         pass
 
     def say(self, text: str) -> None:
@@ -93,28 +93,28 @@ class _Silent:
 
 
 class _Bars:
-    """One bar over the cells, and one below it for what a plug-in is doing."""
+    """One bar over the cells, and one below it for the steps of a plug-in."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
     def start(self, todo: int, cached: int, left: Callable[[], float | None]) -> None:
         self._failed = 0
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._cached, self._left = cached, left
         self._task = self._progress.add_task("cells", total=todo, left=self._time_left(), note=f"{cached} in the store")
 
-    def done(self, outcome: JobResult) -> None:
+    def done(self, result: JobResult) -> None:
         from rich.markup import escape  # labels and messages may hold square brackets
 
-        if outcome.failed:
+        if result.failed:
             self._failed += 1
-            if outcome.message not in self._told:
-                told = escape(f"{outcome.planned.cell}: {outcome.message}")
-                self._progress.console.print(f"[red]failed[/] {told}", highlight=False)
-            self._told.add(outcome.message)
+            if result.message not in self._reported:
+                text = escape(f"{result.planned.cell}: {result.message}")
+                self._progress.console.print(f"[red]failed[/] {text}", highlight=False)
+            self._reported.add(result.message)
         failed = f" · [red]{self._failed} failed[/]" if self._failed else ""
-        note = f"{self._cached} in the store{failed} · {escape(str(outcome.planned.cell))}"
+        note = f"{self._cached} in the store{failed} · {escape(str(result.planned.cell))}"
         self._progress.update(self._task, advance=1, left=self._time_left(), note=note)
 
     def say(self, text: str) -> None:
@@ -140,7 +140,7 @@ def _bars() -> Iterator[_Bars]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Column
 
-    # Where the line is too short the note gives way, not the counts.
+    # On a narrow terminal the note is cut, not the counts.
     columns = (
         TextColumn("{task.description:>8}", table_column=Column(no_wrap=True)),
         BarColumn(bar_width=None, table_column=Column(min_width=10, max_width=30)),
@@ -153,5 +153,5 @@ def _bars() -> Iterator[_Bars]:
         yield _Bars(progress)
 
 
-def _unseen(steps: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+def _without_display(steps: Iterable[T], description: str, total: int | None) -> Iterator[T]:
     yield from steps

@@ -1,4 +1,4 @@
-"""How figures look: one palette that colour-blind readers can tell apart, one size of type, no ornament."""
+"""The style of figures: one palette that colour-blind readers can tell apart, and one font size."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# Okabe and Ito 2008, in the order in which they differ most.
 CONSTRUCTED = "#0072B2"
+"""Colour of constructed networks."""
 TRAINED = "#D55E00"
+"""Colour of trained networks."""
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+"""Colours of curves and bars, the most different ones first (Okabe and Ito 2008)."""
 
 _RULES: Any = {
     "figure.constrained_layout.use": True,
@@ -26,8 +28,8 @@ _RULES: Any = {
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
-    """Draw in the house's style inside the block, without a screen."""
+def figure_style() -> Iterator[None]:
+    """Draw in the style of tmi's figures inside the block, without a screen; matplotlib's settings are restored after it."""
     import matplotlib as mpl
 
     before = mpl.get_backend()
@@ -40,3 +42,6 @@ def house_style() -> Iterator[None]:
             yield
     finally:
         mpl.use(before)
+
+
+house_style = figure_style
