@@ -54,7 +54,7 @@ def read_all(store: Store) -> int:
 
 
 def read_index(store: Store) -> int:
-    return len(store.index.read("result", stamps(store)))
+    return len(store.index.read("probe", stamps(store)))
 
 
 def read_hundred(store: Store) -> int:
@@ -69,8 +69,8 @@ def costs(store: Store) -> int:
     return sum(cost.count for cost in store.index.costs())
 
 
-def totals(store: Store) -> int:
-    return sum(total.count for total in store.index.totals().values())
+def count(store: Store) -> int:
+    return store.index.count()
 
 
 WAYS = [
@@ -80,7 +80,7 @@ WAYS = [
     Way("read_index", "  of this: times and sizes of the files, rows of the index", read_index),
     Way("read_hundred", "100 of them, with the index", read_hundred),
     Way("costs", "recorded costs, from the index", costs),
-    Way("totals", "totals, from the index", totals),
+    Way("count", "number of files, from the index", count),
     Way("read_files", "all metrics and records, every file opened", read_files),
     Way("rebuild", "the same, and the index made anew", read_all, indexed=False),
 ]
@@ -119,7 +119,7 @@ def fill(store: Store, count: int, console: Console) -> tuple[float, float]:
     start = time.perf_counter()
     store.flush()
     spent += time.perf_counter() - start
-    rows = list(store.index.read("result", stamps(store)).values())
+    rows = list(store.index.read("probe", stamps(store)).values())
     store.index.clear()
     start = time.perf_counter()
     store.index.add(rows)
