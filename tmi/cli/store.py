@@ -1,94 +1,76 @@
-"""The command ``tmi store``: what a store holds, whether it is sound, what may go, and a part of it to give away."""
+"""``tmi store``: what a store holds, whether its files are sound, what may be removed, and a part of it to give away."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from tmi.errors import did_you_mean
+from .common import Group, plugin_option, registry_of, store_option
 
 if TYPE_CHECKING:
-    from tmi.maintenance.prune import Pruned
+    from tmi.maintenance.inventory import StoreFile, Strange
 
 KINDS = ("result", "dataset", "network")
 
 
-class _Group(click.Group):
-    def resolve_command(self, context: click.Context, args: list[str]) -> Any:
-        try:
-            return super().resolve_command(context, args)
-        except click.UsageError:
-            context.fail(f"no such command {args[0]!r}{did_you_mean(args[0], self.commands)}")
-
-
-_store = click.option("--store", "folder", type=click.Path(), metavar="DIR", help="The store [default: $TMI_STORE or tmi-store].")
-_plugin = click.option(
-    "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE", help="A Python file with plug-ins; repeatable."
-)
-
-
-@click.group(cls=_Group)
+@click.group(cls=Group)
 def store() -> None:
     """Look after a store: data sets, networks and results."""
 
 
 @store.command()
-@_store
+@store_option
 @click.option("--json", "json_file", type=click.Path(), metavar="FILE", help="Write it as JSON instead.")
-def info(folder: str | None, json_file: str | None) -> None:
+def info(store: str | None, json_file: str | None) -> None:
     """Say what the store holds: how much of each kind, what is damaged, left behind, or being computed now."""
     import json
 
-    from tmi.maintenance.info import info as look
-    from tmi.maintenance.info import lines
+    from tmi.maintenance.info import info, lines
     from tmi.store.store import Store
 
-    found = look(Store(folder))
+    contents = info(Store(store))
     if json_file:
-        Path(json_file).write_text(
-            json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
-        )
+        text = json.dumps(contents, indent=1, ensure_ascii=False) + "\n"
+        Path(json_file).write_text(text, encoding="utf-8", errors="backslashreplace")
         return
-    for line in lines(found):
+    for line in lines(contents):
         click.echo(line)
 
 
 @store.command()
-@_store
-@_plugin
-@click.option("--repair", is_flag=True, help="Set damaged and different files aside, sweep up, and make the index anew.")
+@store_option
+@plugin_option
+@click.option("--repair", is_flag=True, help="Set damaged and different files aside, remove leftovers, rebuild the index.")
 @click.option("--sample", type=click.IntRange(min=0), default=3, metavar="N", help="Results to compute again [default: 3].")
 @click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Of the sample [default: 0].")
 @click.option(
     "--seconds", type=click.FloatRange(min=0), default=60.0, metavar="S", help="What the sample may take in all [default: 60]."
 )
-def verify(folder: str | None, plugins: tuple[str, ...], repair: bool, sample: int, seed: int, seconds: float) -> None:
+def verify(store: str | None, plugins: tuple[str, ...], repair: bool, sample: int, seed: int, seconds: float) -> None:
     """Check every file and the index, and compute a sample of the results again.
 
     A result is computed again from its record: with the registered plug-ins and those of --plugin, never with code that a file
     names. Exit 0: all well; 1: something is damaged or different.
     """
-    from tmi.maintenance.verify import verify as check
+    from tmi.maintenance.verify import verify
     from tmi.store.store import Store
 
-    from .common import registry_of
-
-    checked = Store(folder)
-    found = check(checked, registry=registry_of(plugins), sample=sample, seed=seed, seconds=seconds, repair=repair)
-    for line in found.problems():
+    report = verify(Store(store), registry=registry_of(plugins), sample=sample, seed=seed, seconds=seconds, repair=repair)
+    for line in report.problems():
         click.echo(f"{click.style('problem:', fg='red')} {line}", err=True)
-    _name_strange(found.strange)
-    for line in found.lines():
+    _print_strange(report.strange)
+    for line in report.lines():
         click.echo(line)
-    sys.exit(0 if found.ok else 1)
+    sys.exit(0 if report.ok else 1)
 
 
 @store.command()
-@_store
-@_plugin
+@store_option
+@plugin_option
 @click.option("--older", metavar="AGE", help="Only what was written longer ago than AGE, as 30d, 12h or 2w.")
 @click.option("--unreachable", is_flag=True, help="Only what no run can ask for any more, with the code and versions of now.")
 @click.option("--max-size", metavar="SIZE", help="Then more, the oldest first, until no more than SIZE stays, as 2GB.")
@@ -97,7 +79,7 @@ def verify(folder: str | None, plugins: tuple[str, ...], repair: bool, sample: i
 @click.pass_context
 def prune(
     context: click.Context,
-    folder: str | None,
+    store: str | None,
     plugins: tuple[str, ...],
     older: str | None,
     unreachable: bool,
@@ -109,33 +91,36 @@ def prune(
 
     --older and --unreachable together remove what is both. For --max-size data sets go first, then networks, then results, for
     results answer a run without the others. What is being computed now stays.
+
+    --unreachable removes only what is certain: a file stays if a plug-in that it came from, be it of a method or a measure, is
+    a file that is not given with --plugin, is not installed, or is broken. Standard error says so.
     """
-    from tmi.maintenance.prune import prune as remove
+    from tmi.maintenance.prune import prune
     from tmi.runtime.formatting import parse_age, parse_size
     from tmi.store.store import Store
 
     if older is None and not unreachable and max_size is None:
         context.fail("say what may go: give at least one of --older, --unreachable and --max-size")
-    registry = None
-    age = None if older is None else parse_age(older)
-    limit = None if max_size is None else parse_size(max_size)
-    if unreachable:
-        from .common import registry_of
-
-        registry = registry_of(plugins)
-    of = Store(folder)
-    done = remove(of, older=age, unreachable=unreachable, max_size=limit, kinds=kinds, registry=registry, dry_run=dry_run)
+    pruned = prune(
+        Store(store),
+        older=None if older is None else parse_age(older),
+        unreachable=unreachable,
+        max_size=None if max_size is None else parse_size(max_size),
+        kinds=kinds,
+        registry=registry_of(plugins) if unreachable else None,
+        dry_run=dry_run,
+    )
     if dry_run:
-        _list(done)
-    for note in done.notes:
+        _print_files(pruned.removed)
+    for note in pruned.notes:
         click.echo(note, err=True)
-    click.echo(done.summary())
+    click.echo(pruned.summary())
 
 
 @store.command()
 @click.argument("dest")
-@_store
-@_plugin
+@store_option
+@plugin_option
 @click.option("--suite", metavar="SUITE", help="Only the results of SUITE, a registered name or a TOML file.")
 @click.option("--only", multiple=True, metavar="PATTERN", help="Of SUITE only the cells whose name fits; repeatable.")
 @click.option("--with-data", is_flag=True, help="Also the data sets and networks that the results came from.")
@@ -143,7 +128,7 @@ def prune(
 def export(
     context: click.Context,
     dest: str,
-    folder: str | None,
+    store: str | None,
     plugins: tuple[str, ...],
     suite: str | None,
     only: tuple[str, ...],
@@ -153,15 +138,12 @@ def export(
 
     A DEST that ends in .csv or .json gets the table alone. Exit 1: a damaged file was left out.
     """
-    from tmi.maintenance.export import export as write
-    from tmi.maintenance.export import is_table, write_table
+    from tmi.maintenance.export import export, is_table, write_table
     from tmi.store.store import Store
-
-    from .common import registry_of
 
     if suite is None and (only or plugins):
         context.fail("--only and --plugin go with --suite")
-    of = Store(folder)
+    source = Store(store)
     table = is_table(dest)
     if table and with_data:
         context.fail("--with-data needs a folder, and DEST is a table")
@@ -169,25 +151,24 @@ def export(
     if suite is not None:
         from tmi.runs.runner import collect
 
-        registry_of(plugins)
-        results = collect(suite, of, only=only, plugins=plugins)
-    done = write_table(of, dest, results) if table else write(of, dest, results, with_data=with_data)
-    for note in done.notes:
+        results = collect(suite, source, only=only, plugins=plugins, registry=registry_of(plugins))
+    exported = write_table(source, dest, results) if table else export(source, dest, results, with_data=with_data)
+    for note in exported.notes:
         click.echo(note, err=True)
-    click.echo(done.summary())
-    sys.exit(1 if done.left_out else 0)
+    click.echo(exported.summary())
+    sys.exit(1 if exported.left_out else 0)
 
 
-def _list(done: Pruned) -> None:
-    from tmi.runtime.formatting import size_text, time_text
+def _print_files(files: Iterable[StoreFile]) -> None:
+    from tmi.runtime.formatting import format_size, format_time
 
-    for found in done.removed:
-        click.echo(f"{found.noun:<7}  {found.key}  {size_text(found.size):>8}  {time_text(found.written)}")
+    for file in files:
+        click.echo(f"{file.noun:<7}  {file.key}  {format_size(file.size):>8}  {format_time(file.written)}")
 
 
-def _name_strange(found: Any) -> None:
+def _print_strange(paths: Iterable[Strange]) -> None:
     from tmi.maintenance.info import strange_lines
-    from tmi.runtime.formatting import shown
+    from tmi.runtime.formatting import printable
 
-    for line in strange_lines({shown(one.path): one.why for one in found}):
+    for line in strange_lines({printable(path.path): path.why for path in paths}):
         click.echo(f"{line} (left alone)", err=True)

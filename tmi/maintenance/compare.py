@@ -1,4 +1,4 @@
-"""How far numbers that were computed again are from those that are stored."""
+"""How much two files of one key differ."""
 
 from __future__ import annotations
 
@@ -16,57 +16,51 @@ if TYPE_CHECKING:
 CLOSE = 1e-5
 """Relative difference up to which numbers agree: of each metric by itself, of an array relative to its largest absolute value."""
 
-_ZERO = 1e-12  # below this a metric is rounding
+_ZERO = 1e-12  # a metric below it is a rounding error
 
 Likeness = Literal["equal", "close", "different"]
 
 
-def compare(stored: Mapping[str, LabelledArray], made: Mapping[str, LabelledArray]) -> tuple[Likeness, str]:
+def compare(stored: Mapping[str, LabelledArray], computed: Mapping[str, LabelledArray]) -> tuple[Likeness, str]:
     """Compare the arrays of two files.
 
     Parameters
     ----------
-    stored, made : mapping of str to LabelledArray
-        As `tmi.store.hdf5.from_bytes` gives them; a result's metrics are the arrays ``metric`` and ``metrics``.
+    stored, computed : mapping of str to LabelledArray
+        As `tmi.store.hdf5.from_bytes` returns them; the metrics of a result are the arrays ``metric`` and ``metrics``.
 
     Returns
     -------
     likeness : {"equal", "close", "different"}
-        Bit for bit equal; agreeing to `CLOSE`; or not. Whole numbers, booleans and words only agree if they are equal.
-    first : str
-        What differs most, in words; empty if all is equal.
+        Equal bit for bit; equal up to `CLOSE`; or not. Integers, booleans and strings only agree if they are equal.
+    difference : str
+        The largest difference, in words; empty if there is none.
     """
-    for name in stored.keys() ^ made.keys():
+    for name in stored.keys() ^ computed.keys():
         return "different", f"{name!r} is only {'stored' if name in stored else 'computed'}"
     likeness: Likeness = "equal"
-    worst = ""
-    largest = 0.0
+    largest, text = 0.0, ""
     for name, array in stored.items():
-        one, other = array.values, made[name].values
-        if array.dims != made[name].dims or one.shape != other.shape or one.dtype.kind != other.dtype.kind:
-            return "different", f"{name!r} is {_kind(array)}, computed again {_kind(made[name])}"
-        if one.dtype.kind != "f":
-            if not np.array_equal(one, other):
-                return "different", f"{name!r} has other {'words' if one.dtype.kind == 'U' else 'values'}"
-            continue
-        if same_bits(one, other):
-            continue
-        likeness = "close" if likeness == "equal" else likeness
-        apart, text = _apart(name, one, other, stored)
-        if not apart <= largest:
-            largest, worst = apart, text
-    if not largest <= CLOSE:
-        likeness = "different"
-    return likeness, worst
+        a, b = array.values, computed[name].values
+        if array.dims != computed[name].dims or a.shape != b.shape or a.dtype.kind != b.dtype.kind:
+            return "different", f"{name!r} is {_kind(array)}, computed again {_kind(computed[name])}"
+        if a.dtype.kind != "f":
+            if not np.array_equal(a, b):
+                return "different", f"{name!r} has other {'words' if a.dtype.kind == 'U' else 'values'}"
+        elif not same_bits(a, b):
+            likeness = "close" if likeness == "equal" else likeness
+            difference, words = _difference(name, a, b, stored)
+            if not difference <= largest:
+                largest, text = difference, words
+    return likeness if largest <= CLOSE else "different", text
 
 
-def _apart(name: str, one: NDArray[Any], other: NDArray[Any], stored: Mapping[str, LabelledArray]) -> tuple[float, str]:
-    """Return the largest relative difference, and where it is."""
-    if not np.array_equal(np.isfinite(one), np.isfinite(other)):
+def _difference(name: str, a: NDArray[Any], b: NDArray[Any], stored: Mapping[str, LabelledArray]) -> tuple[float, str]:
+    """Return the largest relative difference between two arrays of floats, and where it is."""
+    finite = np.isfinite(a)
+    if not (np.array_equal(finite, np.isfinite(b)) and same_bits(np.where(finite, 0, a), np.where(finite, 0, b))):
         return np.inf, f"{name!r}: NaN or infinity in other places"
-    a, b = (np.where(np.isfinite(value), value, 0.0).astype(float) for value in (one, other))
-    if not same_bits(np.where(np.isfinite(one), 0, one), np.where(np.isfinite(other), 0, other)):
-        return np.inf, f"{name!r}: NaN or infinity in other places"
+    a, b = (np.where(finite, value, 0.0).astype(float) for value in (a, b))
     difference = np.abs(a - b)
     if name == "metrics":
         relative = difference / np.maximum(np.maximum(np.abs(a), np.abs(b)), _ZERO)

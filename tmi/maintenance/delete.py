@@ -1,60 +1,43 @@
-"""Deleting a file below a folder, without following a link on the way."""
+"""Deletes a file of a store."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from contextlib import ExitStack
 from pathlib import Path
 
 from tmi.store.files import Stamp
-from tmi.store.store import Store
-
-from .inventory import Found
 
 
-def remove(store: Store, found: Found) -> bool:
-    """Delete a file of a store, unless another took its place meanwhile.
-
-    Returns
-    -------
-    bool
-        Whether it was there as it was found.
-
-    Raises
-    ------
-    OSError
-        If it cannot be deleted, or a folder on the way to it became a link.
-    """
-    return unlink(store.folder, found.path, found.stamp)
-
-
-def unlink(folder: Path, path: Path, stamp: Stamp | None = None) -> bool:
-    """Delete a plain file below a folder without following a link on the way.
+def delete(folder: Path, path: Path, stamp: Stamp | None = None) -> bool:
+    """Delete a plain file below a folder.
 
     Parameters
     ----------
     folder, path : Path
+        A link on the way from the folder to the file is not followed.
     stamp : Stamp, optional
-        Of the file that is meant.
+        Size and time that the file must still have: a run may have put another in its place since it was listed.
 
     Returns
     -------
     bool
-        Whether it was there.
+        Whether it was there and was deleted.
+
+    Raises
+    ------
+    OSError
+        If it cannot be deleted, or lies behind a link.
     """
-    *parents, name = path.relative_to(folder).parts
-    with ExitStack() as opened:
-        at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        opened.callback(os.close, at)
-        try:
-            for parent in parents:
-                at = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
-                opened.callback(os.close, at)
-            status = os.stat(name, dir_fd=at, follow_symlinks=False)
-            if not stat.S_ISREG(status.st_mode) or (stamp is not None and (status.st_size, status.st_mtime_ns) != stamp):
-                return False
-            os.unlink(name, dir_fd=at)
-        except FileNotFoundError:
+    for parent in path.relative_to(folder).parents[:-1]:
+        if (folder / parent).is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder / parent))
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or (stamp is not None and (status.st_size, status.st_mtime_ns) != stamp):
             return False
+        path.unlink()
+    except FileNotFoundError:
+        return False
     return True

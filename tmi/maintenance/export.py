@@ -1,6 +1,6 @@
-"""A part of a store to give away: a store of its own with a table of its numbers, or the table alone.
+"""Part of a store to give away: a store of its own with a table of its metrics, or the table alone.
 
-It is put together under a temporary name beside its place and renamed at the end: a folder of the right name is whole.
+It is written under a temporary name beside its place and renamed at the end: a folder or table of the right name is whole.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import io
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tmi.errors import InputError, StoreError
 from tmi.hashing import canonical
-from tmi.runtime.formatting import counted, shown, size_text
+from tmi.runtime.formatting import format_count, format_size, printable
 from tmi.runtime.progress import track
 from tmi.stages import Stage
 from tmi.store import files
@@ -26,8 +26,8 @@ from tmi.store.results import Stored
 from tmi.store.store import FOLDERS, Store
 from tmi.suites.suite import COLUMNS
 
-from .inventory import TABLE, Found, take
-from .read import content_of
+from .inventory import TABLE, Inventory, StoreFile, format_files, take
+from .read import read_file
 
 if TYPE_CHECKING:
     from tmi.runs.results import Results
@@ -36,10 +36,7 @@ FORMATS = (".csv", ".json")
 """Endings of a destination that is a table."""
 
 _OTHER_FORMATS = (".parquet", ".feather", ".tsv", ".xlsx", ".h5", ".nc", ".zip")
-_OF_STORE = (
-    *("dataset", "network", "probe", "dataset_params", "network_params", "probe_params"),
-    *("seed", "metric", "value", "key"),
-)
+_STORE_COLUMNS = (*Stage, *(f"{stage}_params" for stage in Stage), "seed", "metric", "value", "key")
 
 
 @dataclass
@@ -49,8 +46,8 @@ class Exported:
     Attributes
     ----------
     path : Path
-    counts : Counter of str
-        Files by kind; empty if it is a table alone.
+    counts : Counter of Stage
+        Files by kind; empty for a table alone.
     size : int
         Their bytes.
     rows : int
@@ -62,17 +59,17 @@ class Exported:
     """
 
     path: Path
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: Counter[Stage] = field(default_factory=Counter)
     size: int = 0
     rows: int = 0
     left_out: int = 0
     notes: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
-        """Say it in one line."""
-        parts = [counted(count, kind) for kind in FOLDERS if (count := self.counts[kind])]
-        whole = f"{', '.join(parts)} ({size_text(self.size)}), " if parts else ""
-        return f"{shown(self.path)}: {whole}{counted(self.rows, 'row')}"
+        """Write what was exported in one line."""
+        parts = [format_files(self.counts[kind], kind) for kind in FOLDERS if self.counts[kind]]
+        store = f"{', '.join(parts)} ({format_size(self.size)}), " if parts else ""
+        return f"{printable(self.path)}: {store}{format_count(self.rows, 'row')}"
 
 
 def export(store: Store, dest: str | Path, results: Results | None = None, *, with_data: bool = False) -> Exported:
@@ -82,11 +79,11 @@ def export(store: Store, dest: str | Path, results: Results | None = None, *, wi
     ----------
     store : Store
     dest : str or Path
-        A folder that is empty or not there yet.
+        A folder that is empty or does not exist yet.
     results : Results, optional
         Of a suite; by default everything in the store.
     with_data : bool
-        Whether the data sets and networks that they came from go with them, where they are stored.
+        Whether to include the data sets and networks that the results came from, where they are stored.
 
     Returns
     -------
@@ -98,36 +95,29 @@ def export(store: Store, dest: str | Path, results: Results | None = None, *, wi
     InputError
         For a destination that is in use, or nothing to export.
     StoreError
-        If it cannot be written; nothing stays of it.
+        If it cannot be written; nothing of it stays.
     """
     dest = Path(dest)
-    there = {(str(found.kind), found.key): found for found in take(store).files}
+    inventory = take(store)
     _check_folder(store, dest)
-    done = Exported(dest)
-    stored = _wanted(store, [key for kind, key in there if kind == Stage.PROBE], results)
-    chosen = [there[Stage.PROBE, key] for key in stored if (Stage.PROBE, key) in there]
+    exported = Exported(dest)
+    stored = _stored(store, inventory, results)
+    available = inventory.of_kind(Stage.PROBE)
+    chosen = [available[key] for key in stored if key in available]
     if with_data:
-        chosen += _sources(there, stored.values(), done)
-    temporary = dest.with_name(files.temporary_name(dest.name))
-    try:
+        chosen += _sources(inventory, stored.values(), exported)
+    with _written(dest) as temporary:
         temporary.mkdir()
-        copied = Store(temporary)
-        copied.prepare()
-        for found in track(chosen, "copying", len(chosen)):
-            _copy(found, copied, done)
-        copied.flush()
-        lost = {found.key for found in chosen if found.kind == Stage.PROBE} - set(copied.keys())
-        kept = {key: one for key, one in stored.items() if key not in lost}
-        columns, rows = _table(kept, results)
-        done.rows = len(rows)
-        (temporary / TABLE).write_bytes(_bytes(columns, rows, ".csv"))
-        temporary.replace(dest)
-    except OSError as error:
-        raise StoreError(f"export {shown(dest)}: cannot be written ({error.strerror or error})") from error
-    finally:
-        if temporary.exists():
-            shutil.rmtree(temporary, ignore_errors=True)
-    return done
+        copy = Store(temporary)
+        copy.prepare()
+        for file in track(chosen, "copying", len(chosen)):
+            _copy(file, copy, exported)
+        copy.flush()
+        lost = {file.key for file in chosen if file.kind == Stage.PROBE} - set(copy.keys())
+        columns, rows = _table({key: result for key, result in stored.items() if key not in lost}, results)
+        exported.rows = len(rows)
+        (temporary / TABLE).write_bytes(_encoded(columns, rows, ".csv"))
+    return exported
 
 
 def write_table(store: Store, path: str | Path, results: Results | None = None) -> Exported:
@@ -155,23 +145,15 @@ def write_table(store: Store, path: str | Path, results: Results | None = None) 
     """
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
-        raise InputError(f"export {shown(path)}: tables are written as {' or '.join(FORMATS)}")
-    keys = [found.key for found in take(store).of(Stage.PROBE)]
-    columns, rows = _table(_wanted(store, keys, results), results)
-    temporary = path.with_name(files.temporary_name(path.name))
-    try:
-        temporary.write_bytes(_bytes(columns, rows, path.suffix.lower()))
-        temporary.replace(path)
-    except OSError as error:
-        raise StoreError(f"export {shown(path)}: cannot be written ({error.strerror or error})") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        raise InputError(f"export {printable(path)}: tables are written as {' or '.join(FORMATS)}")
+    columns, rows = _table(_stored(store, take(store), results), results)
+    with _written(path) as temporary:
+        temporary.write_bytes(_encoded(columns, rows, path.suffix.lower()))
     return Exported(path, rows=len(rows))
 
 
 def is_table(dest: str | Path) -> bool:
-    """Whether a destination is a table by its ending.
+    """Whether a destination is a table, by its ending.
 
     Raises
     ------
@@ -180,12 +162,27 @@ def is_table(dest: str | Path) -> bool:
     """
     ending = Path(dest).suffix.lower()
     if ending in _OTHER_FORMATS:
-        raise InputError(f"export {shown(dest)}: tables are written as {' or '.join(FORMATS)}")
+        raise InputError(f"export {printable(dest)}: tables are written as {' or '.join(FORMATS)}")
     return ending in FORMATS
 
 
+@contextmanager
+def _written(dest: Path) -> Iterator[Path]:
+    """Yield a temporary path to write to; put it in place at the end, or remove it after an error."""
+    temporary = dest.with_name(files.temporary_name(dest.name))
+    try:
+        yield temporary
+        temporary.replace(dest)
+    except OSError as error:
+        raise StoreError(f"export {printable(dest)}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
 def _check_folder(store: Store, dest: Path) -> None:
-    where = f"export {shown(dest)}"
+    where = f"export {printable(dest)}"
     if dest.is_symlink():
         raise InputError(f"{where}: is a symbolic link; name the folder itself")
     if dest.exists() and not dest.is_dir():
@@ -193,72 +190,86 @@ def _check_folder(store: Store, dest: Path) -> None:
     if dest.exists() and any(dest.iterdir()):
         raise InputError(f"{where}: is not empty; an export needs a folder of its own")
     if not dest.name or not dest.absolute().parent.is_dir():
-        raise InputError(f"{where}: there is no folder {shown(dest.absolute().parent)}")
+        raise InputError(f"{where}: there is no folder {printable(dest.absolute().parent)}")
     if dest.resolve().is_relative_to(store.folder.resolve()):
         raise InputError(f"{where}: lies in the store itself")
 
 
-def _wanted(store: Store, keys: Iterable[str], results: Results | None) -> dict[str, Stored]:
+def _stored(store: Store, inventory: Inventory, results: Results | None) -> dict[str, Stored]:
+    """Return the results to export, by their keys."""
     if results is None:
-        stored = store.read_all(keys)
+        stored = store.read_all(inventory.of_kind(Stage.PROBE))
     else:
         stored = {
             entry.key: Stored(entry.key, entry.metrics, entry.record, entry.notes)
             for entry in results
-            if entry.status == "ok" and entry.key is not None
+            if entry.status in ("ok", "not applicable") and entry.key is not None
         }
     if not stored:
-        of = f"of suite {shown(results.name)!r}" if results is not None else "yet"
-        raise InputError(f"export: the store {shown(store.folder)} has no result {of}")
+        which = f"of suite {printable(results.name)!r}" if results is not None else "yet"
+        raise InputError(f"export: the store {printable(store.folder)} has no result {which}")
     return stored
 
 
-def _sources(there: Mapping[tuple[str, str], Found], stored: Iterable[Stored], done: Exported) -> list[Found]:
-    """Return the data sets and networks that results came from; note how many are not stored."""
-    wanted: dict[tuple[str, str], None] = {}
-    for one in stored:
-        keys = one.record.get("keys")
-        for kind in ("dataset", "network"):
-            key = keys.get(kind) if isinstance(keys, Mapping) else None
-            if isinstance(key, str):
-                wanted[kind, key] = None
-    missing = Counter(kind for kind, key in wanted if (kind, key) not in there)
-    done.notes += [f"{counted(count, kind)} not in the store; a run makes them again" for kind, count in sorted(missing.items())]
-    return [there[one] for one in wanted if one in there]
+def _sources(inventory: Inventory, stored: Iterable[Stored], exported: Exported) -> list[StoreFile]:
+    """Return the data sets and networks that results came from; note how many are not in the store."""
+    records = [keys for result in stored if isinstance(keys := result.record.get("keys"), Mapping)]
+    sources = []
+    for kind in (Stage.DATASET, Stage.NETWORK):
+        available = inventory.of_kind(kind)
+        keys = dict.fromkeys(key for record in records if isinstance(key := record.get(kind), str))
+        sources += [available[key] for key in keys if key in available]
+        missing = sum(key not in available for key in keys)
+        if missing:
+            exported.notes.append(f"{format_files(missing, kind)} not in the store; a run computes them again")
+    return sources
 
 
-def _copy(found: Found, to: Store, done: Exported) -> None:
+def _copy(file: StoreFile, to: Store, exported: Exported) -> None:
+    """Copy a file and check the copy; one that is damaged is left out."""
+    kind = Stage(file.kind)
+    path = to.path(file.key, kind)
     try:
-        data = files.read_sealed(found.path)
-        row = content_of(found, data).row
+        data = files.read_sealed(file.path)
     except (StoreError, OSError) as error:
-        done.left_out += 1
-        done.notes.append(f"{shown(found.path)}: is left out ({shown(getattr(error, 'strerror', None) or error)})")
+        _leave_out(file, error, exported)
         return
-    stamp = files.write_sealed(to.path(found.key, Stage(found.kind)), data, sync=False)
-    to.remember_rows([replace(row, size=stamp[0], mtime_ns=stamp[1])])
-    done.counts[found.kind] += 1
-    done.size += found.size
+    size, mtime_ns = files.write_sealed(path, data, sync=False)
+    try:
+        content = read_file(StoreFile(kind, file.key, path, size, mtime_ns))
+    except StoreError as error:
+        path.unlink()
+        _leave_out(file, error, exported)
+        return
+    to.remember_rows([content.row])
+    exported.counts[kind] += 1
+    exported.size += size
+
+
+def _leave_out(file: StoreFile, error: Exception, exported: Exported) -> None:
+    exported.left_out += 1
+    exported.notes.append(f"{printable(file.path)}: is left out ({printable(getattr(error, 'strerror', None) or error)})")
 
 
 def _table(stored: Mapping[str, Stored], results: Results | None) -> tuple[Sequence[str], list[dict[str, Any]]]:
     if results is not None:
         at = COLUMNS.index("metric")
         return (*COLUMNS[:at], *results.columns, *COLUMNS[at:]), results.rows()
-    return _OF_STORE, [row for one in stored.values() for row in _rows(one)]
+    return _STORE_COLUMNS, [row for result in stored.values() for row in _rows(result)]
 
 
-def _rows(one: Stored) -> list[dict[str, Any]]:
-    head: dict[str, Any] = {}
-    for stage in ("dataset", "network", "probe"):
-        made_by = one.record.get(stage)
-        if isinstance(made_by, Mapping):
-            head |= {stage: str(made_by.get("name", "")), f"{stage}_params": canonical(made_by.get("params", {}))}
-    head["seed"] = one.record.get("seed")
-    return [{**head, "metric": name, "value": value, "key": one.key} for name, value in one.metrics.items()]
+def _rows(result: Stored) -> Iterator[dict[str, Any]]:
+    origin: dict[str, Any] = {}
+    for stage in Stage:
+        component = result.record.get(stage)
+        if isinstance(component, Mapping):
+            origin[stage] = str(component.get("name", ""))
+            origin[f"{stage}_params"] = canonical(component.get("params", {}))
+    for metric, value in result.metrics.items():
+        yield {**origin, "seed": result.record.get("seed"), "metric": metric, "value": value, "key": result.key}
 
 
-def _bytes(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], ending: str) -> bytes:
+def _encoded(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], ending: str) -> bytes:
     if ending == ".json":
         text = json.dumps([{name: row.get(name) for name in columns} for row in rows], indent=1, ensure_ascii=False) + "\n"
     else:

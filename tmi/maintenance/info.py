@@ -1,19 +1,20 @@
-"""What a store holds, in a table: told from names, sizes and the index, without opening a file."""
+"""What a store holds, in a table: from names, sizes and the index, without opening a file."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
-from tmi.runtime.formatting import counted, shown, size_text, time_text
+from tmi.runtime.formatting import format_count, format_duration, format_size, format_time, printable
 from tmi.stages import Stage
 from tmi.store.format import VERSION
 from tmi.store.store import FOLDERS, Store
 
 from .inventory import Inventory, take
 
-_SHOWN = 10  # strange things that are named one by one
+_MOST_STRANGE = 10  # the others are only counted
 
 
 def info(store: Store) -> dict[str, Any]:
@@ -27,129 +28,136 @@ def info(store: Store) -> dict[str, Any]:
     -------
     dict
         ``folder``; ``layout``, the version that this tmi writes; ``size`` in bytes; ``kinds``, for each kind ``count``, ``size``,
-        ``seconds`` of the work that made them, ``oldest`` and ``newest`` in UTC; ``failures``; ``damaged`` with ``count`` and
-        ``size``; ``temporary`` and ``stale``, files and claims left behind; ``running``, what is being computed now; ``index``
-        with ``size``, ``rows``, ``unknown`` (files that it does not know), ``gone`` (rows of files that are gone or changed) and
-        ``trouble``; ``versions`` of libraries, and how many results each made; ``strange`` and ``unreadable``, with the reason
-        for each.
+        ``seconds`` that computing them took, ``oldest`` and ``newest`` in UTC; ``failures``; ``damaged`` with ``count`` and
+        ``size``; ``temporary`` and ``stale``, files and leases left behind; ``running``, what is being computed now; ``index``
+        with ``size``, ``rows``, ``unknown`` (files without a row), ``gone`` (rows of files that are gone or changed) and
+        ``trouble``; ``versions`` of libraries, and how many results each computed; ``strange`` and ``unreadable``, with the
+        reason for each.
 
     Raises
     ------
     StoreError
         If there is no store.
     """
-    there = take(store)
+    inventory = take(store)
     kinds = {}
     versions: dict[str, Counter[str]] = {}
     known = 0
     trouble = ""
     for kind in FOLDERS:
-        found = there.of(kind)
-        rows = store.index.read(kind, {one.key: one.stamp for one in found}) if found else {}
+        files = inventory.of_kind(kind).values()
+        rows = store.index.read(kind, {file.key: file.stamp for file in files}) if files else {}
         trouble = trouble or store.index.trouble
         known += len(rows)
-        times = [one.written for one in found]
+        times = [file.written for file in files]
         kinds[kind.product] = {
-            "count": len(found),
-            "size": sum(one.size for one in found),
+            "count": len(files),
+            "size": sum(file.size for file in files),
             "seconds": round(sum(row.seconds for row in rows.values()), 3),
-            "oldest": time_text(min(times)) if times else None,
-            "newest": time_text(max(times)) if times else None,
+            "oldest": format_time(min(times)) if times else None,
+            "newest": format_time(max(times)) if times else None,
         }
         if kind == Stage.PROBE:
             for row in rows.values():
                 for name, version in _versions(row.content).items():
                     versions.setdefault(name, Counter())[version] += 1
-    total = sum(of.count for of in store.index.totals().values())
+    total = store.index.count()
+    damaged = sum(file.size for file in inventory.damaged)
     return {
         "folder": str(store.folder),
         "layout": VERSION,
-        "size": sum(one.size for one in (*there.files, *there.failures, *there.damaged)) + there.index_size,
+        "size": sum(file.size for file in (*inventory.files, *inventory.failures)) + damaged + inventory.index_size,
         "kinds": kinds,
-        "failures": len(there.failures),
-        "damaged": {"count": len(there.damaged), "size": sum(one.size for one in there.damaged)},
-        "temporary": len(there.temporary),
-        "stale": len(there.stale),
-        "running": _running(there),
+        "failures": len(inventory.failures),
+        "damaged": {"count": len(inventory.damaged), "size": damaged},
+        "temporary": len(inventory.temporary),
+        "stale": len(inventory.stale),
+        "running": _running(inventory),
         "index": {
-            "size": there.index_size,
+            "size": inventory.index_size,
             "rows": total,
-            "unknown": len(there.files) - known,
+            "unknown": len(inventory.files) - known,
             "gone": max(0, total - known),
             "trouble": trouble or store.index.trouble,
         },
         "versions": {name: dict(sorted(counts.items())) for name, counts in sorted(versions.items())},
-        "strange": {shown(one.path): one.why for one in there.strange},
-        "unreadable": {shown(one.path): one.why for one in there.unreadable},
+        "strange": {printable(path.path): path.why for path in inventory.strange},
+        "unreadable": {printable(path.path): path.why for path in inventory.unreadable},
     }
 
 
-def lines(of: dict[str, Any]) -> list[str]:
-    """Write `info` for people."""
-    from tmi.runtime.formatting import spell
-
-    made = [f"store {shown(of['folder'])}: {size_text(of['size'])}, layout {of['layout']}"]
-    table = [("", "files", "size", "work", "oldest", "newest")]
-    for kind, folder in FOLDERS.items():
-        one = of["kinds"][kind.product]
-        work = spell(one["seconds"]) if one["count"] else "-"
-        table.append((folder, f"{one['count']:,}", size_text(one["size"]), work, one["oldest"] or "-", one["newest"] or "-"))
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        cells = [
-            cell.ljust(width) if i in (0, 4, 5) else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        made.append(("  " + "  ".join(cells)).rstrip())
-    made.append(f"failures: {of['failures']:,}")
-    damaged = of["damaged"]
-    made.append(f"damaged and set aside: {damaged['count']:,}" + (f", {size_text(damaged['size'])}" if damaged["count"] else ""))
-    left = of["temporary"] + of["stale"]
-    made.append(f"left behind: {left:,}" + ("; tmi store verify --repair removes it, and so does the next run" if left else ""))
-    made.append(f"being computed now: {len(of['running'])}")
-    made += [
-        f"  {one['key'][:12]}… on {shown(one['host'])}, process {one['pid']}, sign of life {one['seen']}" for one in of["running"]
+def lines(contents: Mapping[str, Any]) -> list[str]:
+    """Write what `info` returns for people."""
+    kinds, damaged = contents["kinds"], contents["damaged"]
+    left_behind = contents["temporary"] + contents["stale"]
+    return [
+        f"store {printable(contents['folder'])}: {format_size(contents['size'])}, layout {contents['layout']}",
+        *_table(kinds),
+        f"failures: {contents['failures']:,}",
+        f"damaged and set aside: {damaged['count']:,}" + (f", {format_size(damaged['size'])}" if damaged["count"] else ""),
+        f"left behind: {left_behind:,}"
+        + ("; tmi store verify --repair removes it, and so does the next run" if left_behind else ""),
+        f"being computed now: {len(contents['running'])}",
+        *(
+            f"  {lease['key'][:12]}… on {printable(lease['host'])}, process {lease['pid']}, sign of life {lease['seen']}"
+            for lease in contents["running"]
+        ),
+        _index_line(contents["index"], sum(kind["count"] for kind in kinds.values())),
+        *_version_lines(contents["versions"]),
+        *strange_lines(contents["strange"]),
+        *strange_lines(contents["unreadable"]),
     ]
-    made.append(_index_line(of["index"], sum(kind["count"] for kind in of["kinds"].values())))
-    if of["versions"]:
-        made.append("results by version:")
-        width = max(map(len, of["versions"]))
-        for name, counts in of["versions"].items():
-            made.append(f"  {shown(name).ljust(width)}  " + ", ".join(f"{shown(v)} ({n:,})" for v, n in counts.items()))
-    for name in ("strange", "unreadable"):
-        made += strange_lines(of[name])
-    return made
 
 
-def strange_lines(found: dict[str, str]) -> list[str]:
-    """Name what is not of a store, the first few one by one."""
-    made = [f"{name}: {why}" for name, why in list(found.items())[:_SHOWN]]
-    return made + ([f"… and {len(found) - _SHOWN:,} more such"] if len(found) > _SHOWN else [])
+def strange_lines(reasons: Mapping[str, str]) -> list[str]:
+    """Write paths and the reason for each; beyond the first few only how many there are."""
+    named = [f"{path}: {why}" for path, why in list(reasons.items())[:_MOST_STRANGE]]
+    return named + ([f"… and {len(reasons) - _MOST_STRANGE:,} more such"] if len(reasons) > _MOST_STRANGE else [])
 
 
-def _index_line(index: dict[str, Any], count: int) -> str:
+def _table(kinds: Mapping[str, Any]) -> list[str]:
+    rows = [("", "files", "size", "work", "oldest", "newest")]
+    for stage, folder in FOLDERS.items():
+        kind = kinds[stage.product]
+        work = format_duration(kind["seconds"]) if kind["count"] else "-"
+        rows.append((folder, f"{kind['count']:,}", format_size(kind["size"]), work, kind["oldest"] or "-", kind["newest"] or "-"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    template = "  " + "  ".join(f"{{:{align}{width}}}" for align, width in zip("<>>><<", widths, strict=True))
+    return [template.format(*row).rstrip() for row in rows]
+
+
+def _version_lines(versions: Mapping[str, Mapping[str, int]]) -> list[str]:
+    width = max(map(len, versions), default=0)
+    lines = [
+        f"  {printable(name).ljust(width)}  " + ", ".join(f"{printable(version)} ({n:,})" for version, n in counts.items())
+        for name, counts in versions.items()
+    ]
+    return ["results by version:", *lines] if lines else []
+
+
+def _index_line(index: Mapping[str, Any], count: int) -> str:
     if index["trouble"]:
-        return f"index: {shown(index['trouble'])}; tmi store verify --repair makes it anew"
-    apart = []
+        return f"index: {printable(index['trouble'])}; tmi store verify --repair rebuilds it"
+    differences = []
     if index["unknown"]:
-        apart.append(f"{counted(index['unknown'], 'file')} not in it, which will be read")
+        differences.append(f"{format_count(index['unknown'], 'file')} not in it, which will be read")
     if index["gone"]:
-        apart.append(f"{counted(index['gone'], 'row')} of files that are gone or changed")
-    state = "; ".join(apart) if apart else "in step with the files" if count else "nothing in it"
-    return f"index: {state}, {size_text(index['size'])}"
+        differences.append(f"{format_count(index['gone'], 'row')} of files that are gone or changed")
+    state = "; ".join(differences) or ("in step with the files" if count else "nothing in it")
+    return f"index: {state}, {format_size(index['size'])}"
 
 
-def _running(there: Inventory) -> list[dict[str, Any]]:
+def _running(inventory: Inventory) -> list[dict[str, Any]]:
     return [
         {
-            "key": one.key,
-            "host": one.claim.host,
-            "pid": one.claim.pid,
-            "run": one.claim.run,
-            "attempt": len(one.claim.ended) + 1,
-            "seen": time_text(one.seen),
+            "key": running.key,
+            "host": running.lease.host,
+            "pid": running.lease.pid,
+            "run": running.lease.run,
+            "attempt": len(running.lease.ended) + 1,
+            "seen": format_time(running.seen),
         }
-        for one in there.running
+        for running in inventory.running
     ]
 
 

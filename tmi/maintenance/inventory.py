@@ -1,7 +1,7 @@
-"""What lies in the folder of a store, found without opening a file and without following a link.
+"""The files in the folder of a store, listed without opening one and without following a link.
 
-Only what a store itself makes is counted: plain files of the right name in the right folder. Everything else is named and left
-alone, and nothing outside of the folder is ever reached.
+Only plain files with the right name in the right folder count as the store's. Everything else is reported and never touched, and
+nothing outside the folder is reached.
 """
 
 from __future__ import annotations
@@ -9,36 +9,47 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from tmi.errors import StoreError
+from tmi.runtime.formatting import format_count, printable
 from tmi.stages import Stage
-from tmi.store import files
-from tmi.store import leases as claims
+from tmi.store import files, leases
 from tmi.store.files import Stamp
+from tmi.store.format import is_key
 from tmi.store.index import NAME as INDEX
 from tmi.store.store import FOLDERS, Store
 
 TABLE = "results.csv"
-"""The table that an exported store has beside its files."""
+"""The table that an exported store holds beside its files."""
 
-_KEY = re.compile(r"[0-9a-f]{64}")
-_OTHERS = ("failures", "leases", "damaged")
+Kind = Stage | Literal["failure", "damaged"]
+
+_SHARDED = r"([0-9a-f]{2})/(?P<key>\1[0-9a-f]{62})"
+_FILES: dict[Kind, re.Pattern[str]] = {
+    **{stage: re.compile(rf"{folder}/{_SHARDED}\.h5") for stage, folder in FOLDERS.items()},
+    "failure": re.compile(rf"failures/{_SHARDED}\.json"),
+    "damaged": re.compile(r"damaged/(?P<key>)[^/]*"),
+}
+_TOP_FOLDERS = (*FOLDERS.values(), "failures", "damaged", leases.FOLDER)
+_FOLDERS = re.compile(rf"({'|'.join(FOLDERS.values())}|failures)(/[0-9a-f]{{2}})?|damaged|{leases.FOLDER}")
 _INDEX = (INDEX, f"{INDEX}-journal", f"{INDEX}-wal", f"{INDEX}-shm")
+_ACCEPTED = (TABLE, ".gitignore")
+_NOUNS: dict[Kind, str] = {Stage.DATASET: "data set", Stage.PROBE: "result"}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StoreFile:
     """One file of a store.
 
     Attributes
     ----------
     kind : Stage or {"failure", "damaged"}
     key : str
+        Empty for a damaged file that was set aside.
     path : Path
     size : int
         In bytes.
@@ -46,7 +57,7 @@ class Found:
         When it was written, in ns since 1970.
     """
 
-    kind: Stage | Literal["failure", "damaged"]
+    kind: Kind
     key: str
     path: Path
     size: int
@@ -54,12 +65,12 @@ class Found:
 
     @property
     def noun(self) -> str:
-        """What it is, for messages."""
+        """The kind as messages and the command's options name it, such as ``"dataset"`` or ``"result"``."""
         return self.kind.product if isinstance(self.kind, Stage) else self.kind
 
     @property
     def stamp(self) -> Stamp:
-        """What tells it from another file of its name."""
+        """Size and time, which differ if another file took its place."""
         return self.size, self.mtime_ns
 
     @property
@@ -70,7 +81,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Strange:
-    """Something that is no file of a store, or that cannot be looked into, and why."""
+    """Something that is not a file of a store, or that cannot be read, and the reason."""
 
     path: Path
     why: str
@@ -78,47 +89,47 @@ class Strange:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A piece of work that a run is at.
+    """A lease that a process holds now.
 
     Attributes
     ----------
     key : str
-        Of the data set, network or result that is being made.
-    claim : Lease
+        Of the data set, network or result that is being computed.
+    lease : Lease
     seen : float
-        Its latest sign of life, in seconds since 1970.
+        When the process last renewed it, in seconds since 1970.
     """
 
     key: str
-    claim: claims.Lease
+    lease: leases.Lease
     seen: float
 
 
 @dataclass
 class Inventory:
-    """All that lies in a store.
+    """The contents of a store's folder.
 
     Attributes
     ----------
-    files : list of Found
+    files : list of StoreFile
         Results, data sets and networks.
-    failures, damaged : list of Found
+    failures, damaged : list of StoreFile
     temporary : list of Path
-        Left behind by processes that are gone.
+        Temporary files of processes that have ended.
     running : list of Running
     stale : list of Path
-        Leases of processes that are gone.
+        Leases of processes that have ended.
     strange : list of Strange
-        Links, and what is not of the store: harmless, and never touched.
+        Links, and files and folders that are not the store's: harmless, and never touched.
     unreadable : list of Strange
-        Folders that cannot be looked into.
+        Folders that cannot be listed.
     index_size : int
         In bytes.
     """
 
-    files: list[Found] = field(default_factory=list)
-    failures: list[Found] = field(default_factory=list)
-    damaged: list[Found] = field(default_factory=list)
+    files: list[StoreFile] = field(default_factory=list)
+    failures: list[StoreFile] = field(default_factory=list)
+    damaged: list[StoreFile] = field(default_factory=list)
     temporary: list[Path] = field(default_factory=list)
     running: list[Running] = field(default_factory=list)
     stale: list[Path] = field(default_factory=list)
@@ -126,137 +137,96 @@ class Inventory:
     unreadable: list[Strange] = field(default_factory=list)
     index_size: int = 0
 
-    def of(self, kind: Stage | str) -> list[Found]:
-        """The files of a kind."""
-        return [found for found in self.files if found.kind == kind]
+    def of_kind(self, kind: Stage) -> dict[str, StoreFile]:
+        """The data sets, networks or results, by their keys."""
+        return {file.key: file for file in self.files if file.kind == kind}
 
 
 def take(store: Store) -> Inventory:
-    """Look at everything in the folder of a store.
+    """List the contents of a store's folder.
 
     Raises
     ------
     StoreError
-        If there is no store.
+        If the folder does not exist, or is not a store.
     """
-    folder = store.folder
-    if not folder.is_dir():
-        raise StoreError(f"store {shown_folder(store)}: there is no such folder")
-    made = Inventory()
-    known = 0
-    for entry in _entries(folder, made):
-        path = Path(entry.path)
-        if entry.name in (*FOLDERS.values(), *_OTHERS):
-            known += 1
-            if _is_folder(entry, made, of_ours=True):
-                _look_into(path, made)
-        elif entry.name in _INDEX and entry.is_file(follow_symlinks=False):
-            known += 1
-            with suppress(FileNotFoundError):  # a journal comes and goes
-                made.index_size += entry.stat(follow_symlinks=False).st_size
-        elif not _is_temporary(entry, made) and not (entry.name == TABLE and entry.is_file(follow_symlinks=False)):
-            made.strange.append(_strange(entry))
-    if not known and (made.strange or made.temporary):
-        raise StoreError(f"store {shown_folder(store)}: is no store, for it has none of {', '.join(FOLDERS.values())}")
-    return made
+    if not store.folder.is_dir():
+        raise StoreError(f"store {printable(store.folder)}: there is no such folder")
+    inventory = Inventory()
+    _scan(store.folder, "", inventory)
+    if inventory.strange or inventory.temporary:
+        names = {path.name for path in store.folder.iterdir()}
+        if names.isdisjoint((*_TOP_FOLDERS, *_INDEX)):
+            folders = ", ".join(FOLDERS.values())
+            raise StoreError(f"store {printable(store.folder)}: is no store, for it has none of {folders}")
+    return inventory
 
 
-def shown_folder(store: Store) -> str:
-    """Return the folder of a store for a message."""
-    from tmi.runtime.formatting import shown
-
-    return shown(store.folder)
+def format_files(count: int, kind: Kind) -> str:
+    """Write ``"1 data set"``, ``"2 results"``."""
+    return format_count(count, _NOUNS.get(kind, kind))
 
 
-def _look_into(path: Path, made: Inventory) -> None:
-    if path.name == "leases":
-        _look_at_claims(path, made)
-    elif path.name == "damaged":
-        for entry in _entries(path, made):
-            if entry.is_file(follow_symlinks=False):
-                _add(made.damaged, entry, "damaged", "")
-            else:
-                made.strange.append(_strange(entry))
-    elif path.name == "failures":
-        _look_at_shards(path, made, made.failures, "failure", ".json")
-    else:
-        kind = next(kind for kind, name in FOLDERS.items() if name == path.name)
-        _look_at_shards(path, made, made.files, kind, ".h5")
+def _scan(folder: Path, prefix: str, inventory: Inventory) -> None:
+    """Add what a folder holds; ``prefix`` is its path in the store, with a slash at the end."""
+    for entry in _entries(folder, inventory):
+        name, path = prefix + entry.name, Path(entry.path)
+        if entry.is_dir(follow_symlinks=False) and _FOLDERS.fullmatch(name):
+            _scan(path, f"{name}/", inventory)
+        elif not entry.is_file(follow_symlinks=False):
+            inventory.strange.append(_strange(entry))
+        else:
+            with suppress(FileNotFoundError):  # a run may replace or remove it at any time
+                _add_file(entry, name, inventory)
 
 
-def _look_at_shards(folder: Path, made: Inventory, to: list[Found], kind: Stage | Literal["failure"], ending: str) -> None:
-    for shard in _entries(folder, made):
-        if not (len(shard.name) == 2 and set(shard.name) <= set("0123456789abcdef")):
-            if not _is_temporary(shard, made):
-                made.strange.append(_strange(shard))
-        elif _is_folder(shard, made):
-            for entry in _entries(Path(shard.path), made):
-                key = entry.name.removesuffix(ending)
-                ours = entry.name.endswith(ending) and _KEY.fullmatch(key) and key[:2] == shard.name
-                if ours and entry.is_file(follow_symlinks=False):
-                    _add(to, entry, kind, key)
-                elif not _is_temporary(entry, made):
-                    made.strange.append(_strange(entry))
+def _add_file(entry: os.DirEntry[str], name: str, inventory: Inventory) -> None:
+    path = Path(entry.path)
+    for kind, pattern in _FILES.items():
+        if match := pattern.fullmatch(name):
+            status = entry.stat(follow_symlinks=False)
+            file = StoreFile(kind, match["key"], path, status.st_size, status.st_mtime_ns)
+            {"failure": inventory.failures, "damaged": inventory.damaged}.get(kind, inventory.files).append(file)
+            return
+    if name.startswith(f"{leases.FOLDER}/") and leases._NAME.fullmatch(entry.name):
+        _add_lease(path, entry.stat(follow_symlinks=False).st_mtime, inventory)
+    elif name in _INDEX:
+        inventory.index_size += entry.stat(follow_symlinks=False).st_size
+    elif files._TEMPORARY.fullmatch(entry.name):
+        if files._left_behind(path):
+            inventory.temporary.append(path)
+    elif name not in _ACCEPTED:
+        inventory.strange.append(_strange(entry))
 
 
-def _look_at_claims(folder: Path, made: Inventory) -> None:
-    for entry in _entries(folder, made):
-        if not _KEY.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
-            if not _is_temporary(entry, made):
-                made.strange.append(_strange(entry))
-            continue
-        path = Path(entry.path)
-        claim = claims.read(path)
-        seen = files.stamp(path)
-        if seen is None:
-            continue  # given back just now
-        if claim is not None and claims.is_alive(path, claim):
-            made.running.append(Running(entry.name, claim, seen[1] / 1e9))
-        elif claim is not None or time.time() - seen[1] / 1e9 > claims.STALE:  # a new one may be about to be written
-            made.stale.append(path)
+def _add_lease(path: Path, seen: float, inventory: Inventory) -> None:
+    lease = leases.read(path)
+    if lease is not None and leases.is_alive(path, lease):
+        if is_key(path.name):  # else it is the lease of a whole run
+            inventory.running.append(Running(path.name, lease, seen))
+    elif lease is not None or time.time() - seen > leases.STALE:  # a young file without content is still being written
+        inventory.stale.append(path)
 
 
-def _entries(folder: Path, made: Inventory) -> Iterator[os.DirEntry[str]]:
+def _entries(folder: Path, inventory: Inventory) -> list[os.DirEntry[str]]:
+    """Return what a folder holds, by name; nothing if it was removed since."""
     try:
-        with os.scandir(folder) as found:
-            yield from sorted(found, key=lambda entry: entry.name)
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
     except FileNotFoundError:
-        return
+        return []
     except OSError as error:
-        made.unreadable.append(Strange(folder, f"cannot be looked into ({error.strerror or error})"))
+        inventory.unreadable.append(Strange(folder, f"cannot be looked into ({error.strerror or error})"))
+        return []
 
 
-def _add(to: list[Found], entry: os.DirEntry[str], kind: Stage | Literal["failure", "damaged"], key: str) -> None:
-    try:
-        status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:  # a run that goes on meanwhile may put another in its place
-        return
-    to.append(Found(kind, key, Path(entry.path), status.st_size, status.st_mtime_ns))
-
-
-def _is_folder(entry: os.DirEntry[str], made: Inventory, *, of_ours: bool = False) -> bool:
-    if entry.is_dir(follow_symlinks=False):
-        return True
-    made.strange.append(_strange(entry, "a link is not followed" if of_ours and entry.is_symlink() else ""))
-    return False
-
-
-def _is_temporary(entry: os.DirEntry[str], made: Inventory) -> bool:
-    """Whether it is a file that is being written; one whose writer is gone is remembered."""
-    if not files._TEMPORARY.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
-        return False
-    if files._left_behind(Path(entry.path)):
-        made.temporary.append(Path(entry.path))
-    return True
-
-
-def _strange(entry: os.DirEntry[str], more: str = "") -> Strange:
+def _strange(entry: os.DirEntry[str]) -> Strange:
     if entry.is_symlink():
-        what = "is a symbolic link, and a store has none"
+        why = "is a symbolic link, and a store has none"
     elif entry.is_dir(follow_symlinks=False):
-        what = "is a folder that is not of the store"
+        why = "is a folder that is not of the store"
     elif entry.is_file(follow_symlinks=False):
-        what = "is a file that is not of the store"
+        why = "is a file that is not of the store"
     else:
-        what = "is no plain file"
-    return Strange(Path(entry.path), f"{what}; {more}" if more else what)
+        why = "is no plain file"
+    return Strange(Path(entry.path), why)

@@ -1,4 +1,4 @@
-"""Removes what is old, what no run can ask for any more, and what takes too much space."""
+"""Removes files that are old, that no run can ask for any more, or that take too much space."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tmi.errors import InputError
-from tmi.runtime.formatting import counted, shown, size_text
+from tmi.runtime.formatting import format_size, printable
 from tmi.stages import Stage
 from tmi.store.store import FOLDERS, Store
 
-from .delete import remove
-from .inventory import Found, Inventory, take
-from .staleness import Judge, Verdict, reasons, records
+from .delete import delete
+from .inventory import Inventory, Kind, StoreFile, format_files, take
+from .read import read_records
+from .staleness import Staleness, Status, reasons
 
 if TYPE_CHECKING:
     from tmi.plugins.registry import Registry
 
-CHEAPEST = tuple(Stage)
-"""In this order files make room: results answer a run without the other two, and a data set is made sooner than a network."""
+CHEAPEST_FIRST = tuple(Stage)
+"""The order in which files make room: a run that finds its results needs no data sets and networks, and a data set is computed
+sooner than a network."""
 
 
 @dataclass
 class Pruned:
-    """What a pruning removed, or would remove.
+    """What was removed, or would be.
 
     Attributes
     ----------
-    removed : list of Found
+    removed : list of StoreFile
     notes : list of str
         What is left alone, and why; what could not be removed.
     size : int
@@ -37,20 +39,21 @@ class Pruned:
     dry_run : bool
     """
 
-    removed: list[Found] = field(default_factory=list)
+    removed: list[StoreFile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     size: int = 0
     dry_run: bool = False
 
     def summary(self) -> str:
-        """Say how much of each kind in one line."""
-        verb = "would remove" if self.dry_run else "removed"
+        """Write how much of each kind was removed, in one line."""
         parts = []
-        for kind in (*FOLDERS, "failure"):
-            of_kind = [found for found in self.removed if found.kind == kind]
-            if of_kind:
-                parts.append(f"{counted(len(of_kind), kind)} ({size_text(sum(found.size for found in of_kind))})")
-        return f"{verb} {', '.join(parts) or 'nothing'}; {size_text(self.size)} of results, data sets and networks stay"
+        kinds: tuple[Kind, ...] = (*FOLDERS, "failure")
+        for kind in kinds:
+            sizes = [file.size for file in self.removed if file.kind == kind]
+            if sizes:
+                parts.append(f"{format_files(len(sizes), kind)} ({format_size(sum(sizes))})")
+        verb = "would remove" if self.dry_run else "removed"
+        return f"{verb} {', '.join(parts) or 'nothing'}; {format_size(self.size)} of results, data sets and networks stay"
 
 
 def prune(
@@ -63,7 +66,7 @@ def prune(
     registry: Registry | None = None,
     dry_run: bool = False,
 ) -> Pruned:
-    """Remove files of a store; what is removed is computed again when a run asks for it.
+    """Remove files of a store; a run that asks for one later computes it again.
 
     Parameters
     ----------
@@ -71,18 +74,20 @@ def prune(
     older : float, optional
         Seconds: only what was written longer ago, failures included.
     unreachable : bool
-        Only what no run can ask for any more with the plug-ins and versions of now: its code or a library changed, or nothing of
-        its name is registered. Where this cannot be told, as for a plug-in file that is not loaded, files are left alone and
-        `notes` says so. A data set or network that a run can ask for stays, whether or not a result came from it.
+        Only what certainly no run can ask for any more. This is certain if every plug-in that a file came from, those of its
+        methods and measures included, is loaded here without a fault, and gives another key with its code and the versions of
+        now, or no longer registers a name. Files that came from a plug-in file that is not given, from a distribution that is
+        not installed or from a broken plug-in are left alone, and `notes` says so. A data set or network that a run can ask for
+        stays, whether or not a result came from it.
     max_size : int, optional
-        Bytes: whatever the other criteria leave, data sets, then networks, then results are removed, the oldest first, until all
-        of them together take no more.
+        Bytes: after the other criteria, data sets, then networks, then results are removed, the oldest first, until all of
+        them together take no more.
     kinds : collection of {"result", "dataset", "network"}
         Only these; by default all.
     registry : Registry, optional
         For ``unreachable``. By default all installed plug-ins.
     dry_run : bool
-        Whether only to say what would go.
+        Whether to remove nothing, and only return what would go.
 
     Returns
     -------
@@ -97,87 +102,89 @@ def prune(
 
     Notes
     -----
-    What a run is at just now is never removed, and links are never followed. A run that goes on meanwhile is not disturbed: it
-    holds in memory what it works with, and computes again what is gone.
+    What is being computed now is never removed, and links are never followed. A run at the same time is not disturbed: it holds
+    what it works with in memory, and computes again what is gone.
     """
     if older is None and not unreachable and max_size is None:
         raise InputError("prune: give at least one of older, unreachable and max_size")
-    kinds = [Stage(kind) for kind in kinds]
-    there = take(store)
-    done = Pruned(dry_run=dry_run)
-    done.notes += [f"{shown(one.path)}: {one.why}" for one in there.unreadable]
-    held = {one.key for one in there.running}
-    mine = [found for found in there.files if found.kind in (kinds or FOLDERS) and found.key not in held]
-    going: list[Found] = []
+    chosen = [Stage(kind) for kind in kinds] or list(FOLDERS)
+    inventory = take(store)
+    pruned = Pruned(dry_run=dry_run)
+    pruned.notes += [f"{printable(path.path)}: {path.why}" for path in inventory.unreadable]
+    running = {lease.key for lease in inventory.running}
+    eligible = [file for file in inventory.files if file.kind in chosen and file.key not in running]
+    going: list[StoreFile] = []
     if older is not None or unreachable:
         before = time.time() - (older or 0.0)
-        going = mine if older is None else [found for found in mine if found.written < before]
+        going = eligible if older is None else [file for file in eligible if file.written < before]
         if unreachable:
-            going = _unreachable(store, going, registry, done)
-        elif not kinds or Stage.PROBE in kinds:
-            going += [found for found in there.failures if found.written < before and found.key not in held]
+            going = _unreachable(store, going, registry, pruned)
+        elif Stage.PROBE in chosen:
+            going += [file for file in inventory.failures if file.written < before and file.key not in running]
     if max_size is not None:
-        if there.damaged:
-            size = size_text(sum(found.size for found in there.damaged))
-            done.notes.append(
-                f"{shown(store.folder / 'damaged')}: {size} set aside as damaged do not count; delete them if you like"
-            )
-        going += _largest(there, mine, going, max_size, done)
-    done.removed = going if dry_run else _remove(store, going, done)
-    gone = {found.path for found in done.removed}
-    done.size = sum(found.size for found in there.files if found.path not in gone)
-    return done
+        if inventory.damaged:
+            size = format_size(sum(file.size for file in inventory.damaged))
+            folder = printable(store.folder / "damaged")
+            pruned.notes.append(f"{folder}: {size} set aside as damaged do not count; delete them if you like")
+        going = going + _beyond(inventory, eligible, going, max_size, pruned)
+    pruned.removed = going if dry_run else _remove(store, going, pruned)
+    gone = {file.path for file in pruned.removed}
+    pruned.size = sum(file.size for file in inventory.files if file.path not in gone)
+    return pruned
 
 
-def _unreachable(store: Store, found: list[Found], registry: Registry | None, done: Pruned) -> list[Found]:
+def _unreachable(store: Store, files: list[StoreFile], registry: Registry | None, pruned: Pruned) -> list[StoreFile]:
     if registry is None:
         from tmi.plugins.registry import installed
 
         registry = installed()
-    judge = Judge(registry)
-    going: list[Found] = []
-    unclear: list[tuple[Found, Verdict]] = []
-    for one, record in records(store, found):
+    staleness = Staleness(registry)
+    going: list[StoreFile] = []
+    unclear: list[tuple[StoreFile, Status]] = []
+    for file, record in read_records(store, files):
         if record is None:
-            unclear.append((one, Verdict("unclear", "cannot be read; tmi store verify says why")))
-            continue
-        verdict = judge.verdict(one.kind, one.key, record)
-        if verdict.state == "unclear":
-            unclear.append((one, verdict))
-        elif verdict.state != "current":
-            going.append(one)
-    done.notes += [f"left alone: {line}" for line in reasons(unclear)]
+            status = Status("unclear", "cannot be read; tmi store verify says why")
+        else:
+            status = staleness.status(file.kind, file.key, record)
+        if status.state == "unclear":
+            unclear.append((file, status))
+        elif status.state == "unreachable":
+            going.append(file)
+    pruned.notes += [f"left alone: {line}" for line in reasons(unclear)]
     return going
 
 
-def _largest(there: Inventory, mine: list[Found], going: Iterable[Found], limit: int, done: Pruned) -> list[Found]:
-    """Choose what else has to go, so that no more than ``limit`` bytes stay."""
-    chosen = {found.path for found in going}
-    size = sum(found.size for found in there.files if found.path not in chosen)
-    more: list[Found] = []
-    for found in sorted(mine, key=lambda found: (CHEAPEST.index(found.kind), found.mtime_ns, found.key)):
+def _beyond(
+    inventory: Inventory, eligible: list[StoreFile], going: Iterable[StoreFile], limit: int, pruned: Pruned
+) -> list[StoreFile]:
+    """Choose the files that have to go besides those that do, so that no more than ``limit`` bytes stay."""
+    removed = {file.path for file in going}
+    size = sum(file.size for file in inventory.files if file.path not in removed)
+    more: list[StoreFile] = []
+    for file in sorted(eligible, key=lambda file: (CHEAPEST_FIRST.index(Stage(file.kind)), file.mtime_ns, file.key)):
         if size <= limit:
             break
-        if found.path not in chosen:
-            more.append(found)
-            size -= found.size
+        if file.path not in removed:
+            more.append(file)
+            size -= file.size
     if size > limit:
-        done.notes.append(f"{size_text(size)} stay, more than {size_text(limit)}: the rest is of other kinds, or being computed")
+        staying, allowed = format_size(size), format_size(limit)
+        pruned.notes.append(f"{staying} stay, more than {allowed}: the rest is of other kinds, or being computed")
     return more
 
 
-def _remove(store: Store, going: Iterable[Found], done: Pruned) -> list[Found]:
+def _remove(store: Store, going: Iterable[StoreFile], pruned: Pruned) -> list[StoreFile]:
     removed = []
-    for found in going:
+    for file in going:
         try:
-            if remove(store, found):
-                removed.append(found)
+            if delete(store.folder, file.path, file.stamp):
+                removed.append(file)
         except OSError as error:
-            done.notes.append(f"{shown(found.path)}: cannot be removed ({error.strerror or error})")
+            pruned.notes.append(f"{printable(file.path)}: cannot be removed ({error.strerror or error})")
     for kind in FOLDERS:
-        keys = [found.key for found in removed if found.kind == kind]
+        keys = [file.key for file in removed if file.kind == kind]
         if keys:
             store.index.remove(kind, keys)
             if store.index.trouble:
-                done.notes.append(f"index: {shown(store.index.trouble)}")
+                pruned.notes.append(f"index: {printable(store.index.trouble)}")
     return removed

@@ -1,126 +1,115 @@
-"""One file of a store, read whole and checked to be what its name and folder say; what the index should hold of it."""
+"""Reads a file of a store, and checks that it is what its name and folder say."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tmi.errors import DamagedFileError, StoreError
+from tmi.errors import DamagedFileError, StoreError, TmiError
 from tmi.stages import Stage
-from tmi.store import files
-from tmi.store.format import VERSION, Parts
-from tmi.store.hdf5 import from_bytes
+from tmi.store.format import Parts, read_parts
 from tmi.store.index import IndexRow
 from tmi.store.results import Stored, row_of, row_of_other, whole
+from tmi.store.store import Store
 
-from .inventory import Found
+from .inventory import StoreFile
 
 if TYPE_CHECKING:
     from tmi.probing.result import LabelledArray
     from tmi.tasks.task import TemplateTask
 
 
-class NewerError(StoreError):
-    """A file that a newer tmi wrote: not damaged, but not to be read by this one."""
-
-
 @dataclass(frozen=True)
 class Content:
-    """What a file holds.
+    """The content of a file.
 
     Attributes
     ----------
     header : dict
-    record : dict
-        Provenance.
     arrays : dict of str to LabelledArray
     row : IndexRow
-        What the index should have.
+        What the index should say of the file.
     task : TemplateTask or None
         Of a data set.
     """
 
     header: dict[str, Any]
-    record: dict[str, Any]
     arrays: dict[str, LabelledArray]
     row: IndexRow
     task: TemplateTask | None = None
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """The provenance."""
+        record: dict[str, Any] = self.header["record"]
+        return record
 
-def read_file(found: Found, tasks: Mapping[str, TemplateTask] | None = None) -> Content:
-    """Read a file and check it: the seal, the layout, the key, the kind, and that it makes what it should.
+
+def read_file(file: StoreFile, tasks: Mapping[str, TemplateTask] | None = None) -> Content:
+    """Read a result, data set or network whole: seal, layout, key and kind are checked, and the object is built from it.
 
     Parameters
     ----------
-    found : Found
+    file : StoreFile
     tasks : mapping of str to TemplateTask, optional
-        By the keys of data sets; a network whose task is not among them is read but not put together.
+        By the keys of data sets. Of a network whose task is not among them only the arrays are checked.
 
     Raises
     ------
     DamagedFileError
-        Naming what is wrong.
-    NewerError
+        With the reason.
+    StoreError
         If a newer tmi wrote it.
     OSError
         If it cannot be read.
     """
-    return content_of(found, files.read_sealed(found.path), tasks)
+    from tmi.store import datasets
 
-
-def content_of(found: Found, data: bytes, tasks: Mapping[str, TemplateTask] | None = None) -> Content:
-    """Check what `tmi.store.files.read_sealed` gave for a file; see `read_file`."""
+    kind = Stage(file.kind)
+    parts = read_parts(file.path, file.key, kind)
+    header, arrays = parts.header, parts.arrays
     try:
-        header, arrays = _opened(data)
-        if header["key"] != found.key:
-            raise DamagedFileError(f"it holds the {found.noun} of another key")
-        record = header["record"]
-        if found.kind == Stage.PROBE:
-            result = whole(Parts(header, arrays))
-            row = row_of(Stored(found.key, dict(result.metrics), record, tuple(result.notes)), found.stamp)
-            return Content(header, record, arrays, row)
-        task = _task(found, header, arrays, record, tasks or {})
-        return Content(header, record, arrays, row_of_other(Stage(found.kind), found.key, found.stamp, record), task)
+        record, task = header["record"], None
+        if kind == Stage.PROBE:
+            result = whole(parts)
+            row = row_of(Stored(file.key, dict(result.metrics), record, tuple(result.notes)), file.stamp)
+            return Content(header, arrays, row)
+        if kind == Stage.DATASET:
+            task = datasets.unpack(header, arrays).task
+        else:
+            _check_network(parts, (tasks or {}).get(str(record.get("keys", {}).get(Stage.DATASET))))
+        return Content(header, arrays, row_of_other(kind, file.key, file.stamp, record), task)
     except (StoreError, MemoryError):
         raise
-    except Exception as error:  # whatever a file of another making leads to
+    except Exception as error:  # a file with a valid seal that another program wrote may hold anything
         text = " ".join(f"{type(error).__name__}: {error}".split())
-        raise DamagedFileError(f"it is no {found.noun} ({text})") from error
+        raise DamagedFileError(f"it is no {file.noun} ({text})") from error
 
 
-def _opened(data: bytes) -> tuple[dict[str, Any], dict[str, LabelledArray]]:
-    try:
-        header, arrays = from_bytes(data)
-    except Exception:
-        _check_version(from_bytes(data, ())[0])  # the arrays of a newer layout may be anything
-        raise
-    _check_version(header)
-    return header, arrays
+def read_records(store: Store, files: Iterable[StoreFile]) -> Iterator[tuple[StoreFile, Mapping[str, Any] | None]]:
+    """Yield the provenance of each file, from the index if it has the file, else from the file; None if it cannot be read."""
+    listed = list(files)
+    for kind in dict.fromkeys(Stage(file.kind) for file in listed):
+        of_kind = [file for file in listed if file.kind == kind]
+        rows = store.index.read(kind, {file.key: file.stamp for file in of_kind})
+        for file in of_kind:
+            row = rows.get(file.key)
+            try:
+                record = read_file(file).record if row is None else json.loads(row.content)["record"]
+            except (TmiError, OSError, ValueError, KeyError, TypeError, MemoryError):
+                record = None
+            yield file, record
 
 
-def _check_version(header: dict[str, Any]) -> None:
-    if header["version"] > VERSION:
-        raise NewerError(f"was written by a newer tmi (layout {header['version']}, this one reads {VERSION})")
+def _check_network(parts: Parts, task: TemplateTask | None) -> None:
+    from tmi.store import networks
 
-
-def _task(
-    found: Found,
-    header: dict[str, Any],
-    arrays: dict[str, LabelledArray],
-    record: dict[str, Any],
-    tasks: Mapping[str, TemplateTask],
-) -> TemplateTask | None:
-    """Put a data set or a network together; return a data set's task."""
-    from tmi.store import datasets, networks
-
-    if found.kind == "dataset":
-        return datasets.unpack(header, arrays).task
+    header, arrays = parts.header, parts.arrays
     if header["restored_by"] not in ("file", "builder"):
         raise DamagedFileError(f"it is no network (restored by {header['restored_by']!r})")
-    task = tasks.get(str(record.get("keys", {}).get("dataset")))
     if task is not None:
         networks.unpack(header, arrays, task)
     networks.weights_of(header, arrays)
     networks.trained_of(header, arrays)
-    return None

@@ -1,34 +1,32 @@
-"""Computes results once more from their records, with their data sets and networks, and compares them with the files."""
+"""Computes results again from their records, into a temporary store, and compares the two files of each key."""
 
 from __future__ import annotations
 
 import random
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from tmi.engines.executor import Executor
 from tmi.errors import StoreError
-from tmi.networks import train_once as trained
 from tmi.runtime.progress import track
 from tmi.runtime.threads import limited
 from tmi.stages import Stage
-from tmi.store import files
-from tmi.store.hdf5 import from_bytes, to_bytes
-from tmi.store.results import result_bytes
+from tmi.store.files import stamp as stamp_of
 from tmi.store.store import Store
-from tmi.suites.suite import Choice
+from tmi.suites.plan import Planned
+from tmi.suites.suite import Cell, Choice
 
 from .compare import Likeness, compare
-from .inventory import Found
-from .read import read_file
+from .inventory import StoreFile
+from .read import read_file, read_records
 
 if TYPE_CHECKING:
     from tmi.plugins.registry import Registry
-    from tmi.probing.result import LabelledArray
 
-_SAMPLE = 8  # images on which a network is tried, as when it was kept
-_HEADERS: dict[str, tuple[str, ...]] = {
+_COMPARED_HEADERS: dict[Stage, tuple[str, ...]] = {
     Stage.DATASET: ("paste",),
     Stage.NETWORK: ("origin", "layers", "restored_by", "module"),
     Stage.PROBE: (),
@@ -41,38 +39,39 @@ class Candidate:
 
     Attributes
     ----------
-    found : Found
+    file : StoreFile
     record : mapping
-    choices : tuple of Choice
+        Its provenance.
+    choices : sequence of Choice
         Its data set, network and probe.
     """
 
-    found: Found
+    file: StoreFile
     record: Mapping[str, Any]
     choices: Sequence[Choice]
 
     @property
     def seconds(self) -> float:
-        """What making all three took."""
-        took = self.record.get("seconds")
-        values = took.values() if isinstance(took, Mapping) else ()
+        """How long data set, network and probe took together when they were computed."""
+        recorded = self.record.get("seconds")
+        values = recorded.values() if isinstance(recorded, Mapping) else ()
         return sum(value for value in values if isinstance(value, int | float) and value > 0)
 
 
 @dataclass(frozen=True)
-class Compared:
-    """A file, and how what was computed again compares with it.
+class Comparison:
+    """A file, and how it differs from the file that was computed again.
 
     Attributes
     ----------
-    found : Found
+    file : StoreFile
     likeness : {"equal", "close", "different", "failed"}
         "failed" if it could not be computed again.
     text : str
         What differs, or why it failed.
     """
 
-    found: Found
+    file: StoreFile
     likeness: Likeness | Literal["failed"]
     text: str = ""
 
@@ -87,15 +86,15 @@ def choose(candidates: Sequence[Candidate], count: int, seed: int, seconds: floa
         How many.
     seed : int
     seconds : float
-        What they may take all together, by what they took when they were made.
+        How long all of them together may have taken when they were computed.
 
     Returns
     -------
     chosen : list of Candidate
     passed_over : int
-        How many were drawn that would take too long.
+        How many were drawn and left out because they would take too long.
     """
-    drawn = sorted(candidates, key=lambda candidate: candidate.found.key)
+    drawn = sorted(candidates, key=lambda candidate: candidate.file.key)
     random.Random(seed).shuffle(drawn)
     chosen: list[Candidate] = []
     passed_over = 0
@@ -110,79 +109,76 @@ def choose(candidates: Sequence[Candidate], count: int, seed: int, seconds: floa
     return chosen, passed_over
 
 
-def compute(store: Store, registry: Registry, chosen: Sequence[Candidate]) -> list[Compared]:
-    """Compute results again, and compare them, their data sets and their networks with what is stored.
+def recompute(store: Store, registry: Registry, chosen: Sequence[Candidate]) -> list[Comparison]:
+    """Compute results again as a run does, and compare them, their data sets and their networks with the stored files.
 
     Parameters
     ----------
     store : Store
     registry : Registry
-        Where their plug-ins are found; no other code is run.
+        The plug-ins that compute them; no other code is run.
     chosen : sequence of Candidate
 
     Returns
     -------
-    list of Compared
-        In order; a data set or network that several results share appears once.
+    list of Comparison
+        In order; a data set or network that several results share is computed once.
     """
-    made: dict[tuple[str, str], Compared] = {}
-    for candidate in track(chosen, "computing again", len(chosen)):
-        with warnings.catch_warnings(), limited(_threads(candidate.record)):
-            warnings.simplefilter("ignore")  # they were said when it was made
-            for compared in _again(store, registry, candidate):
-                made.setdefault((compared.found.kind, compared.found.key), compared)
-    return list(made.values())
+    if not chosen:
+        return []
+    comparisons: dict[tuple[str, str], Comparison] = {}
+    with tempfile.TemporaryDirectory(prefix="tmi-verify-") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they were shown when the result was computed
+        temporary = Store(folder)
+        leases = temporary.leases("verify")
+        executor = Executor(temporary, leases)
+        try:
+            for candidate in track(chosen, "computing again", len(chosen)):
+                for comparison in _recompute(store, temporary, executor, registry, candidate):
+                    comparisons.setdefault((comparison.file.kind, comparison.file.key), comparison)
+        finally:
+            leases.close()
+    return list(comparisons.values())
 
 
-def _again(store: Store, registry: Registry, candidate: Candidate) -> Iterator[Compared]:
-    from tmi.store import datasets, networks
-
-    record, seed = candidate.record, candidate.record["seed"]
+def _recompute(
+    store: Store, temporary: Store, executor: Executor, registry: Registry, candidate: Candidate
+) -> Iterator[Comparison]:
+    keys = {**candidate.record["keys"], Stage.PROBE: candidate.file.key}
     dataset, network, probe = candidate.choices
-    doing = candidate.found
+    cell = Cell(dataset, network, probe, candidate.record["seed"])
+    planned = Planned(cell, registry, *(keys[stage] for stage in Stage))
+    files = {stage: file for stage in Stage if (file := _file(store, stage, keys[stage])) is not None}
+    records = {file.kind: record for file, record in read_records(store, files.values())}
+    for stage in Stage:
+        with limited(_threads(records.get(stage) or candidate.record)):
+            result = executor.work(planned, stage)
+        computed = _file(temporary, stage, keys[stage])
+        if stage in files and computed is not None:
+            yield _compare(files[stage], computed)
+        elif stage in files:
+            why = result.message or "; ".join(result.remarks) or "it cannot be kept any more"
+            yield Comparison(files[stage], "failed", why)
+
+
+def _compare(stored: StoreFile, computed: StoreFile) -> Comparison:
     try:
-        data = registry.generate(dataset.component.name, seed=seed, **dataset.params)
-        found = _stored(store, Stage.DATASET, record)
-        if found is not None:
-            packed = datasets.pack(data)
-            yield Compared(found, "different", "it cannot be kept any more") if packed is None else _compared(found, *packed)
-        with trained.recording() as kept:
-            built = registry.build(network.component.name, data, seed=seed, **network.params)
-        found = _stored(store, Stage.NETWORK, record)
-        if found is not None:
-            images = (data.test if len(data.test) else data.train).images[:_SAMPLE]
-            packed = networks.pack(built, images, task=data.task, trained=kept)
-            yield Compared(found, "different", "it cannot be kept any more") if packed is None else _compared(found, *packed)
-        result = registry.probe(probe.component.name, built, data, seed=seed, **probe.params)
-        header, arrays = from_bytes(result_bytes(doing.key, result, record))
-        yield _compared(doing, header, arrays, packed=True)
-    except (Exception, SystemExit) as error:
-        from tmi.engines.executor import message_of
-
-        yield Compared(doing, "failed", message_of(error))
-
-
-def _compared(found: Found, header: Mapping[str, Any], arrays: Mapping[str, LabelledArray], *, packed: bool = False) -> Compared:
-    try:
-        stored = read_file(found)
+        one, other = read_file(stored), read_file(computed)
     except (StoreError, OSError) as error:
-        return Compared(found, "failed", str(error))
-    if not packed:  # by way of a file, which numbers the axes that have no labels
-        header, arrays = from_bytes(to_bytes(Stage(found.kind), header, arrays, compress=False))
-    for name in _HEADERS[found.kind]:
-        if stored.header.get(name) != header.get(name):
-            return Compared(found, "different", f"{name}: another one than is stored")
-    return Compared(found, *compare(stored.arrays, arrays))
+        return Comparison(stored, "failed", str(error))
+    for name in _COMPARED_HEADERS[Stage(stored.kind)]:
+        if one.header.get(name) != other.header.get(name):
+            return Comparison(stored, "different", f"{name}: another one than is stored")
+    return Comparison(stored, *compare(one.arrays, other.arrays))
 
 
-def _stored(store: Store, kind: Stage, record: Mapping[str, Any]) -> Found | None:
-    key = record["keys"][kind]
-    path = store.path(key, kind)
-    there = files.stamp(path)
-    return None if there is None or path.is_symlink() else Found(kind, key, path, *there)
+def _file(store: Store, stage: Stage, key: str) -> StoreFile | None:
+    path = store.path(key, stage)
+    stamp = stamp_of(path)
+    return None if stamp is None or path.is_symlink() else StoreFile(stage, key, path, *stamp)
 
 
 def _threads(record: Mapping[str, Any]) -> int | None:
-    """Sums are taken in the order of the first time only with as many threads."""
+    """Return the number of threads of the first computation: another number sums in another order."""
     threads = record.get("threads")
     return threads if type(threads) is int and 1 <= threads <= 1024 else None

@@ -34,8 +34,9 @@ class Status:
     Attributes
     ----------
     state : {"current", "unreachable", "unclear"}
-        "unreachable" only if it is certain: all plug-ins that the file came from are loaded here, whole, and give another key or no
-        longer register the name. "unclear" if one of them is not loaded or is broken, or if the record does not name them all.
+        "unreachable" only if it is certain: all plug-ins that the file came from are loaded here without a fault, and give
+        another key or no longer register a name. "unclear" if one of them is not loaded or is broken, or if the record does not
+        name them all.
     why : str
         The reason, the same for all files that share it; empty if it is current.
     choices : tuple of Choice
@@ -100,7 +101,7 @@ class Staleness:
             now, why = None, "code or versions changed"
             try:
                 choice = self._choice(stage, component, params)
-                now = self._keys._key(choice, seed, upstream)
+                now = self._keys.key(choice, seed, *upstream)
             except UnknownNameError as error:
                 is_known = component.name in self._registry.names(stage)  # then its settings name what is unknown
                 why = _one_line(error) if is_known else f"no {stage} {printable(component.name)} is registered"
