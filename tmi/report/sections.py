@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from tmi.runtime.formatting import format_count
+
 from .aggregate import Group, groups
 from .html import Section, bullets, folded, paragraph, table
 
@@ -24,8 +26,8 @@ def summary(results: Results) -> Section:
     return Section(
         "",
         paragraph(
-            f"{len(results)} results: {_count(len(networks), 'network')} ({', '.join(networks)}) on "
-            f"{_count(len(datasets), 'data set')} ({', '.join(datasets)}), {_count(seeds, 'seed')}; "
+            f"{len(results)} results: {format_count(len(networks), 'network')} ({', '.join(networks)}) on "
+            f"{format_count(len(datasets), 'data set')} ({', '.join(datasets)}), {format_count(seeds, 'seed')}; "
             f"{len(results.failed)} failed, {len(results.not_applicable)} not applicable, {len(results.missing)} missing."
         ),
     )
@@ -134,7 +136,3 @@ def _range(info: MetricInfo) -> str:
     low = "−∞" if info.low is None else f"{info.low:g}"
     high = "∞" if info.high is None else f"{info.high:g}"
     return f" Range {low} to {high}{' ' + info.unit if info.unit else ''}."
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

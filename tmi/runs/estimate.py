@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from tmi.hashing import canonical
+from tmi.runtime.formatting import format_duration, format_size
 from tmi.stages import Stage
 
 if TYPE_CHECKING:
@@ -60,12 +61,8 @@ class Estimate:
             return "nothing to compute"
         if self.unknown == self.cells and not self.seconds:
             return "no recorded cost to estimate the time by"
-        from rich.filesize import decimal
-
-        from tmi.runtime.formatting import spell
-
         on = f" on {self.workers} workers" if self.workers > 1 else ""
-        known = f"about {spell(self.seconds)}{on}, {decimal(round(self.size))}"
+        known = f"about {format_duration(self.seconds)}{on}, {format_size(self.size)}"
         have = "has" if self.unknown == 1 else "have"
         return f"{known}; {self.unknown} of {self.cells} cells {have} no recorded cost" if self.unknown else known
 

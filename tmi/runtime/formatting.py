@@ -89,12 +89,3 @@ def _parse(text: str, units: Mapping[str, int], expected: str, examples: str) ->
     if match is None or match[2].lower() not in units:
         raise InputError(f"{printable(text)!r}: expected {expected} such as {examples}")
     return float(match[1]) * units[match[2].lower()]
-
-
-spell = format_duration
-size_text, time_text, shown = format_size, format_time, printable
-
-
-def counted(count: int, what: str) -> str:
-    """See `format_count`."""
-    return format_count(count, {"dataset": "data set", "probe": "result"}.get(what, what))

@@ -105,8 +105,8 @@ def test_cells_without_a_record_are_counted_and_not_guessed():
 
 
 def test_the_words():
-    assert str(Estimate(30, 4, 725.0, 340e6, 2)) == "about 12 min on 2 workers, 340.0 MB; 4 of 30 cells have no recorded cost"
-    assert str(Estimate(30, 1, 725.0, 340e6)) == "about 12 min, 340.0 MB; 1 of 30 cells has no recorded cost"
+    assert str(Estimate(30, 4, 725.0, 340e6, 2)) == "about 12 min on 2 workers, 340 MB; 4 of 30 cells have no recorded cost"
+    assert str(Estimate(30, 1, 725.0, 340e6)) == "about 12 min, 340 MB; 1 of 30 cells has no recorded cost"
     assert str(Estimate(30, 0, 725.0, 1.5e9)) == "about 12 min, 1.5 GB"
     assert str(Estimate(3, 3, 0.0, 0.0)) == "no recorded cost to estimate the time by"
     assert str(Estimate(0, 0, 0.0, 0.0)) == "nothing to compute"
