@@ -22,8 +22,8 @@ def graph_of(folder: Path) -> dict[str, set[str]]:
         graph = grimp.build_graph("tmi", cache_dir=None)
     finally:
         sys.path.remove(str(folder))
-    # `tmi` itself and `tmi.__main__` only hand names on.
-    modules = graph.modules - {"tmi", "tmi.__main__"}
+    # `tmi` itself only hands names on.
+    modules = graph.modules - {"tmi"}
     return {module: graph.find_modules_directly_imported_by(module) & modules for module in modules}
 
 
