@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tmi.errors import DamagedFileError, StoreError, TmiError
 from tmi.stages import Stage
-from tmi.store.format import Parts, read_parts
+from tmi.store.format import read_parts
 from tmi.store.index import IndexRow
 from tmi.store.results import Stored, row_of, row_of_other, whole
 from tmi.store.store import Store
@@ -18,7 +18,6 @@ from .inventory import StoreFile
 
 if TYPE_CHECKING:
     from tmi.probing.result import LabelledArray
-    from tmi.tasks.task import TemplateTask
 
 
 @dataclass(frozen=True)
@@ -31,14 +30,11 @@ class Content:
     arrays : dict of str to LabelledArray
     row : IndexRow
         What the index should say of the file.
-    task : TemplateTask or None
-        Of a data set.
     """
 
     header: dict[str, Any]
     arrays: dict[str, LabelledArray]
     row: IndexRow
-    task: TemplateTask | None = None
 
     @property
     def record(self) -> dict[str, Any]:
@@ -47,14 +43,12 @@ class Content:
         return record
 
 
-def read_file(file: StoreFile, tasks: Mapping[str, TemplateTask] | None = None) -> Content:
-    """Read a result, data set or network whole: seal, layout, key and kind are checked, and the object is built from it.
+def read_file(file: StoreFile) -> Content:
+    """Read a result, data set or network whole, and check its seal, layout, key and kind.
 
     Parameters
     ----------
     file : StoreFile
-    tasks : mapping of str to TemplateTask, optional
-        By the keys of data sets. Of a network whose task is not among them only the arrays are checked.
 
     Raises
     ------
@@ -65,27 +59,28 @@ def read_file(file: StoreFile, tasks: Mapping[str, TemplateTask] | None = None) 
     OSError
         If it cannot be read.
     """
-    from tmi.store import datasets
+    from tmi.store import datasets, networks
 
     kind = Stage(file.kind)
     parts = read_parts(file.path, file.key, kind)
     header, arrays = parts.header, parts.arrays
     try:
-        record, task = header["record"], None
         if kind == Stage.PROBE:
             result = whole(parts)
-            row = row_of(Stored(file.key, dict(result.metrics), record, tuple(result.notes)), file.stamp)
-            return Content(header, arrays, row)
-        if kind == Stage.DATASET:
-            task = datasets.unpack(header, arrays).task
+            row = row_of(Stored(file.key, dict(result.metrics), header["record"], tuple(result.notes)), file.stamp)
         else:
-            _check_network(parts, (tasks or {}).get(str(record.get("keys", {}).get(Stage.DATASET))))
-        return Content(header, arrays, row_of_other(kind, file.key, file.stamp, record), task)
+            if kind == Stage.DATASET:
+                datasets.unpack(header, arrays)
+            else:
+                networks.weights_of(header, arrays)
+                networks.trained_of(header, arrays)
+            row = row_of_other(kind, file.key, file.stamp, header["record"])
     except (StoreError, MemoryError):
         raise
     except Exception as error:  # a file with a valid seal that another program wrote may hold anything
         text = " ".join(f"{type(error).__name__}: {error}".split())
         raise DamagedFileError(f"it is no {file.noun} ({text})") from error
+    return Content(header, arrays, row)
 
 
 def read_records(store: Store, files: Iterable[StoreFile]) -> Iterator[tuple[StoreFile, Mapping[str, Any] | None]]:
@@ -101,15 +96,3 @@ def read_records(store: Store, files: Iterable[StoreFile]) -> Iterator[tuple[Sto
             except (TmiError, OSError, ValueError, KeyError, TypeError, MemoryError):
                 record = None
             yield file, record
-
-
-def _check_network(parts: Parts, task: TemplateTask | None) -> None:
-    from tmi.store import networks
-
-    header, arrays = parts.header, parts.arrays
-    if header["restored_by"] not in ("file", "builder"):
-        raise DamagedFileError(f"it is no network (restored by {header['restored_by']!r})")
-    if task is not None:
-        networks.unpack(header, arrays, task)
-    networks.weights_of(header, arrays)
-    networks.trained_of(header, arrays)

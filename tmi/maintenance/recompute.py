@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _COMPARED_HEADERS: dict[Stage, tuple[str, ...]] = {
     Stage.DATASET: ("paste",),
-    Stage.NETWORK: ("origin", "layers", "restored_by", "module"),
+    Stage.NETWORK: ("origin", "layers"),
     Stage.PROBE: (),
 }
 

@@ -23,7 +23,6 @@ from .staleness import Staleness, Status, reasons
 
 if TYPE_CHECKING:
     from tmi.plugins.registry import Registry
-    from tmi.tasks.task import TemplateTask
 
 _PROBLEMS = {"different": "differs from what is computed again", "failed": "cannot be computed again"}
 
@@ -183,11 +182,9 @@ def _check_files(inventory: Inventory, report: Verification) -> tuple[Rows, list
     """Read all files; return what the index should say of them, and the records of the results."""
     rows: Rows = {kind: {} for kind in Stage}
     results = []
-    tasks: dict[str, TemplateTask] = {}
-    ordered = [file for kind in Stage for file in inventory.of_kind(kind).values()]  # a network needs the task of its data set
-    for file in track(ordered, "reading", len(ordered)):
+    for file in track(inventory.files, "reading", len(inventory.files)):
         try:
-            content = read_file(file, tasks)
+            content = read_file(file)
         except FileNotFoundError:
             continue  # it was removed since it was listed
         except DamagedFileError as error:
@@ -205,8 +202,6 @@ def _check_files(inventory: Inventory, report: Verification) -> tuple[Rows, list
         report.checked[kind] += 1
         report.size += file.size
         rows[kind][file.key] = content.row
-        if content.task is not None:
-            tasks[file.key] = content.task
         if kind == Stage.PROBE:
             results.append((file, content.record))
     return rows, results
