@@ -58,11 +58,15 @@ def test_what_a_kill_leaves_of_a_claim_is_swept(folder, monkeypatch):
     monkeypatch.setattr(os, "link", lambda *_: os._exit(0))
     child = os.fork()
     if not child:
-        with Leases(folder, "mine").hold(KEY):
-            pass
-    os.waitpid(child, 0)
+        try:
+            with Leases(folder, "mine").hold(KEY):
+                pass
+        finally:
+            os._exit(1)  # whatever is raised: a child that returned would be a second pytest on the first one's pipes
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
     assert len(list(folder.iterdir())) == 1
-    assert files.sweep(folder) == 1
+    assert files.sweep([folder]) == 1
     assert list(folder.iterdir()) == []
 
 
