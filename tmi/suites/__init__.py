@@ -1,1 +1,1 @@
-"""Suites: from a TOML file to a plan of cells with their keys."""
+"""Suites: a TOML file is read, checked and turned into a plan of cells, each with its keys."""

@@ -1,8 +1,9 @@
-"""The keys of data sets, networks and results: a hash of everything that a number depends on.
+"""Keys of data sets, networks and results: hashes of everything that the stored numbers depend on.
 
-A key covers the name of a function, its settings with defaults, the seed, its code (see `tmi.plugins.fingerprint`), what it
-declares with `tmi.external`, the same of the methods and measures that its settings name, the versions of the libraries, and the
-keys of what it is computed from. Nothing else counts: not the device, the number of workers, the store, the report or the command.
+A key covers the name of a function, its settings with defaults, the seed, its code (see `tmi.plugins.fingerprint`), the external
+inputs that it declares with `tmi.external`, the same for each method and measure that its settings name, the versions of the
+libraries, and the keys of its inputs. Nothing else is part of a key: not the device, the number of workers, the store, the report
+or the command.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tmi.stages import Stage
 from .suite import Cell, Choice
 
 FORMAT = 1
-"""Raised when the meaning of stored numbers changes without a change of code, so that old files are not read as new ones."""
+"""Increased when stored numbers change their meaning without a change of code, so that old files are not read as new ones."""
 
 
 def make_key(
@@ -34,14 +35,14 @@ def make_key(
     name : str
         The registered name of the function.
     code : str
-        Its fingerprint.
+        The fingerprint of its code.
     params : mapping
         All its settings, defaults included.
     seed : int
     upstream : mapping of Stage to str
-        The keys of what it is computed from: of a network that of its data set, of a result those of both.
+        The keys of its inputs: for a network the key of its data set, for a result those of the data set and the network.
     outside : object
-        JSON: what it reads besides, and what its settings name.
+        The external inputs that it declares, and the components that its settings name, as JSON-compatible values.
 
     Returns
     -------
@@ -51,7 +52,7 @@ def make_key(
     Raises
     ------
     TypeError, ValueError
-        For settings that are no JSON.
+        If ``params`` or ``outside`` cannot be written as JSON.
     """
     return digest(
         {
@@ -70,12 +71,12 @@ def make_key(
 
 
 class Keys:
-    """Makes the keys of cells; those of data sets and networks are made once.
+    """Computes the keys of cells; each key of a data set or network is computed once.
 
     Parameters
     ----------
     registry : Registry
-        Where the methods and measures that settings name are found.
+        Looks up the methods and measures that settings name.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -88,26 +89,26 @@ class Keys:
     def of(self, cell: Cell) -> tuple[str | None, str | None, str | None]:
         """Return the keys of a cell's data set, network and result.
 
-        None where the code cannot be fingerprinted, as of a function that was typed at a prompt.
+        A key is None if the code cannot be fingerprinted, for example that of a function typed at a prompt.
 
         Raises
         ------
         SuiteError
-            If what a function reads from outside cannot be identified.
+            If a function's external inputs cannot be identified, or its settings cannot be written as JSON.
         """
         dataset = self.key(cell.dataset, cell.seed)
         network = self.key(cell.network, cell.seed, dataset)
         return dataset, network, self.key(cell.probe, cell.seed, dataset, network)
 
     def key(self, choice: Choice, seed: int, *upstream: str | None) -> str | None:
-        """Return the key of one choice; ``upstream`` are the keys of the stages before it, in order."""
+        """Return the key of one choice; ``upstream`` holds the keys of the stages before it, in order."""
         request = (id(choice), seed, *upstream)
         if request not in self._keys:
-            self._choices.append(choice)  # kept, so that no other object gets its id
-            self._keys[request] = self._make(choice, seed, upstream)
+            self._choices.append(choice)  # a reference is kept, so that no other object gets this id
+            self._keys[request] = self._compute(choice, seed, upstream)
         return self._keys[request]
 
-    def _make(self, choice: Choice, seed: int, upstream: tuple[str | None, ...]) -> str | None:
+    def _compute(self, choice: Choice, seed: int, upstream: tuple[str | None, ...]) -> str | None:
         references = self._registry.references(choice.component, choice.params)
         code = self._code_of(choice.component)
         codes = [self._code_of(reference.component) for reference in references]
@@ -115,22 +116,23 @@ class Keys:
         if code is None or None in codes or len(upstream_keys) < len(upstream):
             return None
         try:
-            outside = self._read_outside(choice)
-            if references:  # what the settings name counts like the function itself
+            outside = self._outside_of(choice)
+            if references:  # name, settings, code and external inputs of each named component are part of the key as well
                 uses = [
                     [
-                        r.component.kind,
-                        r.component.name,
-                        r.params,
-                        own_code,
-                        _identify(f"{r.component.kind} {r.text}", r.component, r.params),
+                        reference.component.kind,
+                        reference.component.name,
+                        reference.params,
+                        reference_code,
+                        _identify(f"{reference.component.kind} {reference.text}", reference.component, reference.params),
                     ]
-                    for r, own_code in zip(references, codes, strict=True)
+                    for reference, reference_code in zip(references, codes, strict=True)
                 ]
                 outside = {"outside": outside, "uses": uses}
             return make_key(Stage(choice.kind), choice.component.name, code, choice.params, seed, upstream_keys, outside)
-        except (TypeError, ValueError) as error:  # a date or a set, or what `tmi.external` returned
-            raise SuiteError([f"{choice.kind} {choice}: its settings, or what it reads, are no JSON ({error})"]) from error
+        except (TypeError, ValueError) as error:  # a date or a set in the settings, or in what `tmi.external` returned
+            message = f"its settings or its external inputs cannot be written as JSON ({error})"
+            raise SuiteError([f"{choice.kind} {choice}: {message}"]) from error
 
     def _code_of(self, component: Component) -> str | None:
         name = component.kind, component.name
@@ -138,14 +140,14 @@ class Keys:
             self._code[name] = component.fingerprint()
         return self._code[name]
 
-    def _read_outside(self, choice: Choice) -> object:
+    def _outside_of(self, choice: Choice) -> object:
         if id(choice) not in self._outside:
             self._outside[id(choice)] = _identify(f"{choice.kind} {choice}", choice.component, choice.params)
         return self._outside[id(choice)]
 
 
 def _identify(where: str, component: Component, params: Mapping[str, Any]) -> object:
-    """Return what a function declares with `tmi.external`, or None."""
+    """Return what identifies the external inputs of a function, as declared with `tmi.external`; None if it declares none."""
     identify = getattr(component.function, "tmi_external", None)
     if identify is None:
         return None
@@ -154,5 +156,5 @@ def _identify(where: str, component: Component, params: Mapping[str, Any]) -> ob
     except TmiError as error:
         raise SuiteError([f"{where}: {error}"]) from error
     except Exception as error:
-        message = f"what it reads from outside cannot be identified ({type(error).__name__}: {error})"
+        message = f"its external inputs cannot be identified ({type(error).__name__}: {error})"
         raise SuiteError([f"{where}: {message}"]) from error

@@ -1,4 +1,4 @@
-"""A plan: the cells of a suite with the keys of their results, made without importing torch."""
+"""A plan: the cells of a suite with the keys of their data sets, networks and results. torch is not imported."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Planned:
     ----------
     cell : Cell
     registry : Registry
-        Where its plug-ins are found.
+        Looks up its plug-ins.
     dataset_key, network_key, key : str or None
-        None where the code cannot be fingerprinted: then the result is computed and not stored.
+        None if the code cannot be fingerprinted. The result is then computed and not stored.
     """
 
     cell: Cell
@@ -40,12 +40,12 @@ class Planned:
 
     @property
     def dataset_id(self) -> Hashable:
-        """The same for cells that share a data set."""
+        """An identifier that is equal for cells that share a data set."""
         return self.dataset_key or _id(self.cell.dataset, self.cell.seed)
 
     @property
     def network_id(self) -> Hashable:
-        """The same for cells that share a network."""
+        """An identifier that is equal for cells that share a network."""
         return self.network_key or (self.dataset_id, _id(self.cell.network, self.cell.seed))
 
 
@@ -60,26 +60,30 @@ def make_plan(suite: Suite, only: str | Iterable[str] = ()) -> list[Planned]:
     ----------
     suite : Suite
     only : str or iterable of str
-        Patterns over the cells' names, such as ``"fashion*/constructed/*"``; a cell that fits one of them stays. A pattern
-        without wildcards fits wherever it occurs in the name.
+        Patterns for the names of cells, such as ``"fashion*/constructed/*"``. A cell is kept if its name matches one of them. A
+        pattern without wildcards matches every name that contains it. By default all cells are kept.
+
+    Returns
+    -------
+    list of Planned
 
     Raises
     ------
     SuiteError
-        If the patterns leave nothing, or what a data set reads from outside cannot be named.
+        If the patterns match no cell, or the external inputs of a function cannot be identified.
     """
     patterns = [only] if isinstance(only, str) else list(only)
-    cells = [cell for cell in suite.cells if not patterns or any(_fits(cell, p) for p in patterns)]
+    cells = [cell for cell in suite.cells if not patterns or any(_matches(cell, p) for p in patterns)]
     if not cells:
         names = sorted({cell.labels for cell in suite.cells})
-        raise SuiteError([f"--only {', '.join(patterns)}: fits no cell; there are: {', '.join(names)}"])
+        raise SuiteError([f"--only {', '.join(patterns)}: matches no cell; known: {', '.join(names)}"])
     keys = Keys(suite.registry)
     return [Planned(cell, suite.registry, *keys.of(cell)) for cell in cells]
 
 
-def _fits(cell: Cell, pattern: str) -> bool:
+def _matches(cell: Cell, pattern: str) -> bool:
     if not any(c in pattern for c in "*?"):
         return pattern in str(cell) or pattern in cell.labels
-    # A bracket is one of a swept setting; a name fits with its settings and seed, or without.
+    # Brackets enclose swept settings and are no wildcard; a pattern may leave out the seed, or settings and seed.
     pattern = pattern.replace("[", "[[]")
     return any(fnmatchcase(name, pattern) for name in (str(cell), str(cell).rpartition(" seed ")[0], cell.labels))

@@ -1,6 +1,6 @@
-"""Suites: a TOML file becomes a plan of cells, or a list of everything that is wrong with it.
+"""Reads a suite from a TOML file and checks it: the result is a `Suite` of cells, or one error that lists every problem.
 
-Nothing here computes a number, and torch is not imported: a plan of thousands of cells is made in milliseconds.
+Nothing is computed and torch is not imported, so a suite of thousands of cells is read in milliseconds.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ def load_suite(
     Parameters
     ----------
     suite : str, Path or mapping
-        A registered name, the path of a TOML file, or what such a file holds.
+        A registered name, the path of a TOML file, or the content of such a file.
     plugins : path or iterable of path
-        Plug-in files beside those that the suite names.
+        Plug-in files in addition to those that the suite names.
     registry : Registry, optional
-        By default all installed plug-ins. The files of ``plugins`` and of the suite are added to it.
+        Looks up the names in the suite. By default it holds all installed plug-ins. It is not modified: the plug-in files are
+        added to a copy.
 
     Returns
     -------
@@ -46,24 +47,24 @@ def load_suite(
     Raises
     ------
     SuiteError
-        With every problem at once: file, table, key, what is wrong, and the nearest right name.
+        Lists every problem: file, table, key, what is wrong, and the nearest right name.
     PluginError
-        For a plug-in file that cannot be imported.
+        If a plug-in file cannot be imported.
     """
     registry = (registry or installed()).extended([plugins] if isinstance(plugins, str | Path) else plugins)
     content, source, folder = _read(suite, registry)
     files = content.get("plugins", [])
     if not _is_list_of(files, str):
         raise SuiteError([f"{source}: plugins: expected a list of file names, got {files!r}"])
-    warned = len(registry.faults)
+    faults_before = len(registry.faults)
     registry = registry.extended(folder / file for file in files)
-    for fault in registry.faults[warned:]:
+    for fault in registry.faults[faults_before:]:
         warnings.warn(str(fault), stacklevel=3)
     return _Reader(content, source, registry).suite()
 
 
 def _read(suite: str | Path | Mapping[str, Any], registry: Registry) -> tuple[dict[str, Any], str, Path]:
-    """Return what the suite holds, what to call it in messages, and the folder that its paths start from."""
+    """Return the content of a suite, its name in messages, and the folder to which its paths are relative."""
     if isinstance(suite, Mapping):
         return dict(suite), "suite", Path()
     if not isinstance(suite, str | Path):
@@ -74,17 +75,18 @@ def _read(suite: str | Path | Mapping[str, Any], registry: Registry) -> tuple[di
     else:
         path = Path(suite)
         if not path.is_file():
-            raise SuiteError([f"suite {str(suite)!r}: no file of this path, no registered suite{did_you_mean(suite, known)}"])
+            message = f"there is no such file and no registered suite of this name{did_you_mean(suite, known)}"
+            raise SuiteError([f"suite {str(suite)!r}: {message}"])
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")), path.name, path.parent
     except OSError as error:
         raise SuiteError([f"{path}: cannot be read ({error.strerror or error})"]) from None
     except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8, numbers of thousands of digits
-        raise SuiteError([f"{path.name}: is not TOML: {error}"]) from None
+        raise SuiteError([f"{path.name}: is not valid TOML: {error}"]) from None
 
 
 class _Reader:
-    """Turns what a TOML file holds into a `Suite`, collecting problems instead of stopping at the first."""
+    """Turns the content of a TOML file into a `Suite`. It collects all problems instead of stopping at the first."""
 
     def __init__(self, content: dict[str, Any], source: str, registry: Registry) -> None:
         self.content = content
@@ -103,7 +105,7 @@ class _Reader:
         report = self.content.get("report")
         if report is not None and report not in self.registry.names("report"):
             self.problem("", f"report: {report!r} is unknown{did_you_mean(report, self.registry.names('report'))}")
-        # Rules are checked against the labels that are written, whatever else is wrong with their tables.
+        # Rules are checked against the labels in the file, so that an invalid table causes no second message about a rule.
         rules = {key: self.rules(key, choices) for key in ("only", "skip")}
         if self.problems:
             raise SuiteError(self.problems)
@@ -112,10 +114,10 @@ class _Reader:
             for dataset in choices["dataset"]
             for seed in seeds_of[dataset.label]
             for network, probe in itertools.product(choices["network"], choices["probe"])
-            if _wanted(cell := Cell(dataset, network, probe, seed), rules["only"], rules["skip"])
+            if _selected(cell := Cell(dataset, network, probe, seed), rules["only"], rules["skip"])
         ]
         if not cells:
-            raise SuiteError([f"{self.source}: nothing is left to run: [[only]] and [[skip]] leave no cell"])
+            raise SuiteError([f"{self.source}: [[only]] and [[skip]] leave no cell to run"])
         return Suite(name, tuple(cells), self.registry, description, report, self.source)
 
     def problem(self, where: str, what: str) -> None:
@@ -132,16 +134,16 @@ class _Reader:
             self.problem(where, f"seeds: expected a list of whole numbers from 0 to 2**63 - 1, got {value!r}")
             return []
         if len(set(value)) < len(value):
-            self.problem(where, "seeds: holds a number twice")
+            self.problem(where, "seeds: contains a number twice")
         return list(value)
 
     def table(self, kind: str, table: str, seeds: list[int], seeds_of: dict[str, list[int]]) -> list[Choice]:
-        found = self.content.get(table)
-        if not isinstance(found, dict) or not found:
+        tables = self.content.get(table)
+        if not isinstance(tables, dict) or not tables:
             self.problem("", f"[{table}.…]: at least one such table is needed")
             return []
         result: list[Choice] = []
-        for label, settings in found.items():
+        for label, settings in tables.items():
             where = f"[{table}.{label}]"
             if not isinstance(settings, dict):
                 self.problem(where, f"expected a table, got {settings!r}")
@@ -160,7 +162,7 @@ class _Reader:
             return None
         try:
             component = self.registry.find(kind, name)
-            parameters.parameters(component.function)  # imports it: what cannot be imported is said now
+            parameters.parameters(component.function)  # imports it, so that a failing import is reported here
             return component
         except TmiError as error:
             self.problem(where, f"use: {error}")
@@ -177,18 +179,17 @@ class _Reader:
             swept[name] = self.sweep(where, name, values, component.name, schema)
             if name in settings:
                 self.problem(where, f"{name}: is both set and swept")
-        stand_in = {name: values[0] for name, values in swept.items() if values and name in schema}
-        params, problems = parameters.check(
-            component.function, {**settings, **{n: v for n, v in stand_in.items() if n not in settings}}, component.name
-        )
+        # The first value of each sweep takes the setting's place in the check; `sweep` has checked all of its values.
+        first_values = {name: values[0] for name, values in swept.items() if values and name in schema}
+        params, problems = parameters.check(component.function, first_values | settings, component.name)
         for problem in problems:
-            if problem.partition(":")[0] not in swept:  # those were named above
+            if problem.partition(":")[0] not in swept:  # problems of swept settings were reported above
                 self.problem(where, problem)
         for name in params.keys() - swept.keys():
             self.names(where, name, schema[name], params[name])
         for values in itertools.product(*swept.values()):
-            chosen = dict(zip(swept, values, strict=True))
-            yield Choice(kind, label, component, params | chosen, chosen)
+            combination = dict(zip(swept, values, strict=True))
+            yield Choice(kind, label, component, params | combination, combination)
 
     def sweep(self, where: str, name: str, values: Any, use: str, schema: Mapping[str, parameters.Parameter]) -> list[Any]:
         if name not in schema:
@@ -206,7 +207,7 @@ class _Reader:
             else:
                 self.names(where, f"sweep.{name}", schema[name], checked[-1])
         if any(value in checked[:i] for i, value in enumerate(checked)):
-            self.problem(where, f"sweep.{name}: holds a value twice")
+            self.problem(where, f"sweep.{name}: contains a value twice")
         return checked
 
     def names(self, where: str, name: str, parameter: parameters.Parameter, value: Any) -> None:
@@ -214,33 +215,34 @@ class _Reader:
             self.problem(where, f"{name}: {problem}")
 
     def rules(self, key: str, choices: Mapping[str, Sequence[Choice]]) -> list[dict[str, list[Any]]]:
-        """Read [[only]] or [[skip]]: labels by kind, values by swept setting; each a single one or a list."""
-        found = self.content.get(key, [])
-        if not _is_list_of(found, dict):
-            self.problem("", f"[[{key}]]: expected tables, got {found!r}")
+        """Read [[only]] or [[skip]]: for each rule the labels of a kind, or the values of a swept setting, always as a list."""
+        tables = self.content.get(key, [])
+        if not _is_list_of(tables, dict):
+            self.problem("", f"[[{key}]]: expected tables, got {tables!r}")
             return []
-        labels = {kind: list(_table(self.content.get(table))) for kind, table in _TABLES.items()}
+        labels = {kind: list(_dict_or_empty(self.content.get(table))) for kind, table in _TABLES.items()}
         swept: dict[str, list[Any]] = {}
         for kind, table in _TABLES.items():
-            for settings in _table(self.content.get(table)).values():
-                for name, values in _table(_table(settings).get("sweep")).items():
-                    of_choices = [c.swept[name] for c in choices[kind] if name in c.swept]  # converted: 1 is 1.0 for a float
-                    swept.setdefault(name, []).extend([*of_choices, *(values if isinstance(values, list) else [])])
+            for settings in _dict_or_empty(self.content.get(table)).values():
+                for name, values in _dict_or_empty(_dict_or_empty(settings).get("sweep")).items():
+                    converted = [c.swept[name] for c in choices[kind] if name in c.swept]  # for a float, 1 is 1.0
+                    swept.setdefault(name, []).extend([*converted, *(values if isinstance(values, list) else [])])
         rules = []
-        for rule in found:
+        for rule in tables:
             rules.append({name: value if isinstance(value, list) else [value] for name, value in rule.items()})
             if not rules[-1]:
-                self.problem(f"[[{key}]]", "is empty: it would fit every cell")
+                self.problem(f"[[{key}]]", "is empty: it would match every cell")
             for name, values in rules[-1].items():
                 if not values:
-                    self.problem(f"[[{key}]]", f"{name}: the list is empty: it would fit no cell")
+                    self.problem(f"[[{key}]]", f"{name}: the list is empty: it would match no cell")
                 if name in labels:
                     for value in values:
                         if not any(fnmatchcase(label, str(value)) for label in labels[name]):
                             hint = did_you_mean(value, labels[name])
                             self.problem(f"[[{key}]]", f"{name}: no table of the suite is called {value!r}{hint}")
                 elif name not in swept:
-                    self.problem(f"[[{key}]]", f"{name}: is no kind and no swept setting{did_you_mean(name, {*labels, *swept})}")
+                    hint = did_you_mean(name, {*labels, *swept})
+                    self.problem(f"[[{key}]]", f"{name}: is neither dataset, network, probe nor a swept setting{hint}")
                 else:
                     for value in values:
                         if value not in swept[name]:
@@ -249,11 +251,11 @@ class _Reader:
         return rules
 
 
-def _wanted(cell: Cell, only: list[dict[str, list[Any]]], skip: list[dict[str, list[Any]]]) -> bool:
-    return (not only or any(_fits(cell, rule) for rule in only)) and not any(_fits(cell, rule) for rule in skip)
+def _selected(cell: Cell, only: list[dict[str, list[Any]]], skip: list[dict[str, list[Any]]]) -> bool:
+    return (not only or any(_matches(cell, rule) for rule in only)) and not any(_matches(cell, rule) for rule in skip)
 
 
-def _fits(cell: Cell, rule: Mapping[str, list[Any]]) -> bool:
+def _matches(cell: Cell, rule: Mapping[str, list[Any]]) -> bool:
     return all(
         any(fnmatchcase(getattr(cell, name).label, str(value)) for value in values)
         if name in _TABLES
@@ -262,7 +264,7 @@ def _fits(cell: Cell, rule: Mapping[str, list[Any]]) -> bool:
     )
 
 
-def _table(value: Any) -> dict[str, Any]:
+def _dict_or_empty(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 

@@ -10,7 +10,7 @@ from tmi.plugins.component import Component
 from tmi.plugins.registry import Registry
 
 COLUMNS = ("dataset", "network", "probe", "seed", "metric", "value", "status", "key", "message")
-"""Columns that every table of results has; between ``seed`` and ``metric`` stand the swept settings."""
+"""Columns of every table of results; the swept settings stand between ``seed`` and ``metric``."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Choice:
     label : str
         The name of its table in the suite.
     component : Component
-        What the table's ``use`` names.
+        The one that the table's ``use`` names.
     params : dict
         All settings, defaults included.
     swept : dict
-        Those that the table's ``sweep`` varies.
+        The settings that the table's ``sweep`` varies.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Cell:
-    """One result to have: a data set, a network, a probe and a seed."""
+    """One result of a suite: a data set, a network, a probe and a seed."""
 
     dataset: Choice
     network: Choice
@@ -72,11 +72,13 @@ class Suite:
     ----------
     name, description : str
     cells : tuple of Cell
-        In the order in which they are best computed: all that shares a data set together, and in it all that shares a network.
-    report : str or None
-        The registered report that is written for it.
+        In the order of execution: cells that share a data set are adjacent, and among them those that share a network.
     registry : Registry
-        With the suite's own plug-ins.
+        Looks up plug-ins, including those that the suite names.
+    report : str or None
+        The registered report for the suite's page.
+    source : str
+        The suite's file name, for messages.
     """
 
     name: str
@@ -90,8 +92,8 @@ class Suite:
     def columns(self) -> dict[str, tuple[str, str]]:
         """The swept settings as columns of a table: column name to (kind, setting).
 
-        A column has the setting's name, or ``kind.setting`` where two kinds sweep settings of one name, or where a table of
-        results has such a column already.
+        A column has the setting's name, or ``kind.setting`` if two kinds sweep settings of the same name or every table of
+        results has a column of that name (`COLUMNS`).
         """
         swept = dict.fromkeys((c.kind, name) for cell in self.cells for c in cell.choices for name in c.swept)
         names = [name for _, name in swept]

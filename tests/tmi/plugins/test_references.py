@@ -321,5 +321,5 @@ def test_a_named_function_whose_file_is_missing_is_a_problem_of_the_suite(tmp_pa
     suite = toys.suite(
         tmp_path, f'[datasets.d]\nuse = "toy-data"\n[networks.n]\nuse = "toy-net"\n[probes.bench]\nuse = "bench"\n{settings}\n'
     )
-    with pytest.raises(SuiteError, match=r"method reading-method: what it reads from outside cannot be identified .FileNotFound"):
+    with pytest.raises(SuiteError, match=r"method reading-method: its external inputs cannot be identified .FileNotFound"):
         make_plan(load_suite(suite, plugins=[tmp_path / "toys.py", tmp_path / "methods.py"]))

@@ -346,7 +346,7 @@ def test_settings_of_a_run_that_make_no_sense(folder, how):
 def test_mistakes_come_before_any_work(folder):
     with pytest.raises(SuiteError):
         run(folder, toys.BASE + "[probes.q]\nuse = 'nosuch'")
-    with pytest.raises(SuiteError, match="fits no cell"):
+    with pytest.raises(SuiteError, match="matches no cell"):
         run(folder, only=["nosuch"])
     assert toys.calls(folder) == []
     assert not (folder / "store").exists()

@@ -47,11 +47,11 @@ def test_stages_do_not_share_keys():
 @given(st.dictionaries(st.text(max_size=3), JSON, max_size=3), st.dictionaries(st.text(max_size=3), JSON, max_size=3))
 def test_different_settings_different_keys(one, other):
     same = canonical(one) == canonical(other)
-    made = [make_key(Stage.DATASET, "a", "b", params, 0, {}) for params in (one, other)]
-    assert (made[0] == made[1]) == same
+    keys_made = [make_key(Stage.DATASET, "a", "b", params, 0, {}) for params in (one, other)]
+    assert (keys_made[0] == keys_made[1]) == same
 
 
-# What a key depends on, by rule: the whole package is copied, one file of the copy is changed, and the keys of a suite compared.
+# What a key depends on: the whole package is copied, files of the copy are changed, and the keys of a suite are compared.
 
 SUITE = """
 [datasets.squares]
@@ -99,7 +99,7 @@ def unchanged(copy):
 
 
 def edited(copy, changes):
-    """Return the keys with some files changed: ``(pattern, edit)``, where ``edit`` takes the text of a file and returns another."""
+    """Return the keys after changes to files: pairs of a pattern and a function from a file's text to its new text."""
     before = {}
     for pattern, edit in changes:
         files = [file for file in copy.glob(pattern) if file.name != "__init__.py"]

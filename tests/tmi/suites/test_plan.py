@@ -146,7 +146,7 @@ def test_patterns(folder, only, fits):
 
 
 def test_a_pattern_that_fits_nothing(folder):
-    with pytest.raises(SuiteError, match=r"--only nosuch, x\*: fits no cell; there are: d/n/p, e/n/p"):
+    with pytest.raises(SuiteError, match=r"--only nosuch, x\*: matches no cell; known: d/n/p, e/n/p"):
         plan(folder, SWEPT, only=["nosuch", "x*"])
 
 
@@ -183,11 +183,11 @@ def dated(network, data, *, day: datetime.date) -> tmi.ProbeResult:
 @pytest.mark.parametrize(
     ("probe", "message"),
     [
-        ('"reader"\nhow = "raise"', "what it reads from outside cannot be identified .KeyError: 'no such thing'"),
+        ('"reader"\nhow = "raise"', "its external inputs cannot be identified .KeyError: 'no such thing'"),
         ('"reader"\nhow = "tmi"', "the file is gone"),
-        ('"reader"\nhow = "object"', "are no JSON"),
-        ('"reader"\nhow = "nan"', "are no JSON"),
-        ('"dated"\nday = "2020-01-01"', "are no JSON"),
+        ('"reader"\nhow = "object"', "cannot be written as JSON"),
+        ('"reader"\nhow = "nan"', "cannot be written as JSON"),
+        ('"dated"\nday = "2020-01-01"', "cannot be written as JSON"),
     ],
 )
 def test_what_cannot_be_part_of_a_key(folder, probe, message):
