@@ -103,12 +103,13 @@ def render(task: TemplateTask, pasted: Pasted, seed: int, most: int | None = Non
     step = min(max(1, _NEURONS_AT_ONCE // size), most or len(pasted.tile))
     starts = [0, *range(1, len(pasted.tile), step)]
     for start, stop in zip(starts, [*starts[1:], len(pasted.tile)], strict=True):
-        part = Pasted(*(column[start:stop] for column in pasted))
+        tile, row, col, share = pasted
+        part = Pasted(tile[start:stop], row[start:stop], col[start:stop], share[start:stop])
         images = rng.random((stop - start, *task.image_shape))
-        for image, tile, row, col, share in zip(images, *part, strict=True):
-            one = task.tiles[tile]
-            window = image[:, row : row + one.shape[1], col : col + one.shape[2]]
-            window[one.support] = _at_distance(one, share * min(one.epsilon, _room(one).sum()))[one.support]
+        for image, number, top, left, distance in zip(images, *part, strict=True):
+            one = task.tiles[number]
+            window = image[:, top : top + one.shape[1], left : left + one.shape[2]]
+            window[one.support] = _at_distance(one, distance * min(one.epsilon, _room(one).sum()))[one.support]
         yield torch.from_numpy(images), part
 
 

@@ -185,17 +185,19 @@ def test_by_default_the_network_is_what_it_was_without_depth_and_pooling(data):
     assert torch.equal(weights(network), weights(named))
 
 
-def test_deep_and_pooled_networks_come_back_from_the_store():
-    from tmi.store.architecture import describe, rebuild
+@pytest.mark.parametrize("more", [{}, {"depth": 2, "pool": "max"}, {"pool": "average", "hidden": 0}], ids=str)
+def test_with_stored_weights_it_is_not_trained_and_is_the_same(more, monkeypatch):
+    from tmi.networks.train_once import recording
+    from tmi.store.networks import why_not_kept
 
-    network = cnn(large(), seed=0, filters=3, kernel=3, depth=2, pool="max", hidden=4, epochs=1)
-    description = describe(network.module)
-    assert description is not None
-    again = rebuild(description)
-    again.load_state_dict(network.module.state_dict(), assign=True)
-    images = large().test.images
-    with torch.no_grad():
-        assert torch.equal(again(images), network.logits(images))
+    def build():
+        return tmi.build("cnn", large(), seed=3, filters=3, kernel=3, epochs=1, **more)
+
+    with recording() as training:
+        network = build()
+    assert training.calls == 1
+    monkeypatch.setattr(torch.optim.SGD, "step", None)
+    assert why_not_kept(network, training, build, large().test.images) == ""
 
 
 def test_maps_that_a_kernel_or_a_pool_does_not_fit():

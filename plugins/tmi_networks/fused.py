@@ -1,7 +1,8 @@
-"""The layers of Theorem 1 as torch modules: template matching in one piece, and the 0/1 layer that sums it up to logits."""
+"""The fused networks of both theorems: the hidden layer in one piece, by template matching, and the 0/1 layer that sums it up."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,30 @@ from torch.autograd.function import once_differentiable
 import tmi
 from tmi.tasks.images import check_images
 
+from .neurons import meanings
+
 # Support pixels looked at together in the backward pass: bounds its memory to some hundred megabytes.
 _PIXELS_AT_ONCE = 2**22
 
 
-class TemplateMatch(nn.Module):
-    """The hidden layer of Theorem 1, σ(ε − t(window)) for every tile and window, computed by `tmi.match`.
+def fused_network(task: tmi.TemplateTask, *, patches: bool = False) -> tmi.Network:
+    """Return the network of Theorem 1, or with ``patches`` of Theorem 2, with layers ``hidden`` and ``logits``."""
+    module = nn.Sequential(OrderedDict(hidden=TileMatch(task, patches=patches), logits=ClassSum(task)))
+    return tmi.Network(module, ["hidden", "logits"], "constructed", task=task, meanings=meanings(task))
 
-    Its gradient is that of the network of Theorem 1 as layers, at the kinks too, where |x − t| has no derivative of its own.
+
+class TileMatch(nn.Module):
+    """The hidden layer σ(ε − t(window)) for every tile and window, computed by `tmi.match`.
+
+    Its gradient is that of the layers that the theorem builds, at the kinks too, where |x − t| has no derivative of its own:
+    for a pixel of value y under a value c of the tile it is 1[y > 0] − 2·1[y > c].
 
     Parameters
     ----------
     task : TemplateTask
+    patches : bool
+        Whether the gradient is that of Theorem 2 in exact arithmetic: none passes a 2×2 patch of the tile that matches exactly,
+        for there the ReLU of the first combining layer is at its kink.
 
     Attributes
     ----------
@@ -31,9 +44,9 @@ class TemplateMatch(nn.Module):
         H, the number of neurons: all windows of all tiles, in the order (tile, row, col).
     """
 
-    def __init__(self, task: tmi.TemplateTask) -> None:
+    def __init__(self, task: tmi.TemplateTask, *, patches: bool = False) -> None:
         super().__init__()
-        self.task = task
+        self.task, self.patches = task, patches
         windows = np.array(task.windows)
         neurons = windows.prod(1)
         self.out_features = int(neurons.sum())
@@ -46,9 +59,12 @@ class TemplateMatch(nn.Module):
         self._cols = torch.from_numpy(windows[:, 1])
         self._start = torch.from_numpy(np.cumsum(count) - count)
         self._count = torch.from_numpy(count)
-        # A support pixel's place in the flat image, seen from the window's top left corner, and its value.
+        # A support pixel's place in the flat image, seen from the window's top left corner, its value, and its 2×2 patch.
         self._offset = torch.from_numpy(np.concatenate([(channel * m + row) * n + col for channel, row, col in pixels]))
         self._value = torch.from_numpy(np.concatenate([tile.values[tile.support] for tile in task.tiles]))
+        # Numbered within the tile, so that there are no more patches than pixels.
+        patch = [np.unique(row // 2 * n + col // 2, return_inverse=True)[1] for _, row, col in pixels]
+        self._patch = torch.from_numpy(np.concatenate(patch))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the activations, shape (N, H), in the images' dtype.
@@ -67,7 +83,7 @@ class TemplateMatch(nn.Module):
         return result
 
     def extra_repr(self) -> str:
-        """Say which task, and how many neurons."""
+        """Describe the task and the number of neurons."""
         return f"{self.task!r}, out_features={self.out_features}"
 
     def input_gradient(
@@ -86,7 +102,7 @@ class TemplateMatch(nn.Module):
         Returns
         -------
         Tensor, shape (N, C, m, n)
-            Σ gradient · (1[y > 0] − 2·1[y > c]) over the neurons whose support covers the pixel of value y with the value c.
+            Σ gradient · (1[y > 0] − 2·1[y > c]) over the neurons whose support covers the pixel.
         """
         device = images.device
         start, count, offset = (part.to(device) for part in (self._start, self._count, self._offset))
@@ -103,22 +119,32 @@ class TemplateMatch(nn.Module):
             place = at[neuron] + offset[pixel]
             y = flat[place]
             slope = (y > 0).to(y.dtype) - 2 * (y > value[pixel]).to(y.dtype)
+            if self.patches:
+                slope *= self._differs(y != value[pixel], neuron, pixel)
             result.index_add_(0, place, g[neuron] * slope)
         return result.view_as(images)
 
+    def _differs(self, pixel_differs: torch.Tensor, neuron: torch.Tensor, pixel: torch.Tensor) -> torch.Tensor:
+        """Whether some pixel of the 2×2 patch that a pixel belongs to differs from the tile, over all channels."""
+        most = int(self._count.max())
+        key = neuron * most + self._patch.to(pixel.device)[pixel]
+        differing = torch.zeros((int(neuron[-1]) + 1) * most if len(neuron) else 0, dtype=torch.bool, device=pixel.device)
+        differing[key[pixel_differs]] = True
+        return differing[key]
+
 
 class _Match(torch.autograd.Function):
-    """`tmi.match` as a dense layer, with the gradient of the layers that Theorem 1 builds."""
+    """`tmi.match` as a dense layer, with the gradient of the theorem's layers."""
 
     @staticmethod
-    def forward(ctx: Any, images: torch.Tensor, layer: TemplateMatch) -> torch.Tensor:
-        found = tmi.match(images, layer.task.tiles)
+    def forward(ctx: Any, images: torch.Tensor, layer: TileMatch) -> torch.Tensor:
+        matches = tmi.match(images, layer.task.tiles)
         first, cols = layer._first.to(images.device), layer._cols.to(images.device)
-        neuron = first[found.tile] + found.row * cols[found.tile] + found.col
+        neuron = first[matches.tile] + matches.row * cols[matches.tile] + matches.col
         result = images.new_zeros(len(images), layer.out_features)
-        result[found.image, neuron] = found.slack
+        result[matches.image, neuron] = matches.slack
         ctx.layer = layer
-        ctx.save_for_backward(images, found.image, found.tile, found.row * images.shape[3] + found.col, neuron)
+        ctx.save_for_backward(images, matches.image, matches.tile, matches.row * images.shape[3] + matches.col, neuron)
         return result
 
     @staticmethod
@@ -131,7 +157,7 @@ class _Match(torch.autograd.Function):
 
 
 class ClassSum(nn.Module):
-    """The layer ``logits`` of Theorem 1: weights 0 or 1, no bias; each class sums the hidden neurons of its tiles.
+    """The layer ``logits``: weights 0 or 1, no bias; each class sums the hidden neurons of its tiles.
 
     The neurons of a class lie side by side, so that no weight need be multiplied. Sums are taken in float64 and returned in the
     inputs' dtype: for float32 they are those of φ, for float64 up to the last bits, whatever the batch.
@@ -159,5 +185,5 @@ class ClassSum(nn.Module):
         return torch.stack([part.sum(1, dtype=torch.float64) for part in parts], 1).to(hidden.dtype)
 
     def extra_repr(self) -> str:
-        """Say how large the layer is."""
+        """Describe the size of the layer."""
         return f"in_features={self.in_features}, out_features={self.out_features}"

@@ -16,9 +16,9 @@ from torch import nn
 
 import tmi
 from tmi.tasks.images import check_images
+from tmi_networks.fused import ClassSum
 
 from .filters import Filters, support_size
-from .template_layers import ClassSum
 
 # Numbers that the sparse layer converts to float64 together: 128 MB.
 _NUMBERS_AT_ONCE = 2**24
@@ -33,7 +33,7 @@ def literal_layers(task: tmi.TemplateTask, filters: Filters) -> nn.Sequential:
     ----------
     task : TemplateTask
     filters : Filters
-        See `tmi_networks.filters.needed_filters`.
+        See `tmi_networks.theorem1.filters.needed_filters`.
     """
     return nn.Sequential(
         OrderedDict(

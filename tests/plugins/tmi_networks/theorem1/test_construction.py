@@ -7,40 +7,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 import tmi
-import tmi_networks.literal_layers
-import tmi_networks.template_layers
+from tests.plugins.tmi_networks.expected import (
+    EXACT,
+    class_sums,
+    hidden_by_formula,
+    input_gradient,
+)
 from tests.strategies import images_of, tasks
 from tmi_networks.theorem1 import theorem1
 
 REALISATIONS = ["fused", "literal"]
-EXACT = {torch.float32: 1e-5, torch.float64: 1e-9}
-
-
-def hidden_by_formula(images, task):
-    """ε − Σ_S (σ(2y − 2c) − σ(y) + c), then ReLU, in plain autograd: what the layers compute, and their gradient."""
-    parts = []
-    for tile in task.tiles:
-        _, high, wide = tile.shape
-        y = images.unfold(2, high, 1).unfold(3, wide, 1)  # (N, C, rows, cols, k, l)
-        c = torch.from_numpy(tile.values.copy()).to(images.dtype)[:, None, None]
-        support = torch.from_numpy(tile.support.copy())[:, None, None]
-        difference = ((2 * y - 2 * c).relu() - y.relu() + c) * support
-        parts.append((tile.epsilon - difference.double().sum((1, 4, 5))).to(images.dtype).relu().flatten(1))
-    return torch.cat(parts, 1)
-
-
-def class_sums(hidden, task):
-    label = torch.from_numpy(np.repeat(task.tile_class, np.array(task.windows).prod(1)))
-    return torch.stack([hidden[:, label == i].double().sum(1) for i in range(len(task.classes))], 1).to(hidden.dtype)
-
-
-def input_gradient(function, images, upstream):
-    images = images.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad((function(images) * upstream).sum(), images)
-    return gradient
 
 
 @settings(max_examples=300, deadline=None)
@@ -151,78 +129,6 @@ def test_large_tiles_agree_to_rounding(dtype):
 
 
 @pytest.mark.parametrize("realisation", REALISATIONS)
-def test_meanings_of_hidden_neurons_and_logits(realisation, task):
-    network = theorem1(task, realisation=realisation)
-    table = network.neurons("hidden")
-    assert list(table.columns) == ["tile", "class", "row", "col"]
-    assert len(table) == sum(a * b for a, b in task.windows)
-    assert list(network.neurons("logits")["class"]) == ["corner", "bar"]
-    for number in (0, 5, 12, 20, len(table) - 1):
-        tile, name, row, col = table.loc[number]
-        assert name == task.class_names[task.tile_class[tile]]
-        scene = tmi.Scenes(task, torch.full((1, 1, 4, 5), 0.6), tile, row, col)
-        hidden = network.activations(scene.images, "hidden")["hidden"][0]
-        assert hidden[number] == task.tiles[tile].epsilon
-
-
-def test_meanings_of_the_convolution_say_what_each_neuron_computes(task, images):
-    network = theorem1(task, realisation="literal")
-    table = network.neurons("conv")
-    conv = network.activations(images, "conv")["conv"].flatten(1)
-    assert conv.shape[1] == len(table)
-    pixel = images[:, table["channel"], table["row"], table["col"]]
-    value = torch.tensor(table["value"].to_numpy())
-    expected = torch.where(value.isnan(), pixel, (2 * pixel - 2 * value).relu())
-    torch.testing.assert_close(conv, expected, atol=1e-12, rtol=0)
-    assert set(table["kind"][table["value"].isna()]) == {"identity"}
-    assert set(table["kind"][table["value"].notna()]) == {"value"}
-    assert not table.duplicated(["filter", "row", "col"]).any()
-
-
-@settings(max_examples=60, deadline=None)
-@given(tasks())
-def test_every_filter_is_needed_and_has_one_tap(task):
-    network = theorem1(task, realisation="literal")
-    conv, sums = network.module.conv[0], network.module.hidden[0]
-    assert isinstance(conv, nn.Conv2d)
-    assert conv.weight.shape[2:] == tuple(min(2, side) for side in task.image_shape[1:])
-    assert ((conv.weight != 0).flatten(1).sum(1) == 1).all()
-    table = network.neurons("conv")
-    read = set(table["filter"].to_numpy()[sums.forward_cols.numpy()])
-    assert read == set(range(len(conv.weight)))
-    assert not table.groupby("filter").first().duplicated(["channel", "value", "tap"]).any()
-    dense = sums.matrix().to_dense()
-    assert set(dense.unique().tolist()) <= {-1.0, 0.0, 1.0}
-    assert torch.equal(sums.matrix("backward").to_dense(), dense.T)
-    # −1 from filters of a value, +1 from those of the pixel as it is
-    kinds = table["kind"].to_numpy()
-    assert (dense[:, kinds == "value"] <= 0).all()
-    assert (dense[:, kinds == "identity"] >= 0).all()
-
-
-def test_taps_beside_top_left_only_where_windows_reach_the_border():
-    tile = tmi.FeatureTile([[1, 0], [0, 0]], 0.5)  # one pixel, whose windows end one short of the last row and column
-    table = theorem1(tmi.TemplateTask([tmi.TileClass("dot", [tile])], (1, 4, 4)), realisation="literal").neurons("conv")
-    assert set(table["tap"]) == {"top left"}
-    tile = tmi.FeatureTile([[0, 1], [0, 0]], 0.5)
-    table = theorem1(tmi.TemplateTask([tmi.TileClass("dot", [tile])], (1, 4, 4)), realisation="literal").neurons("conv")
-    assert set(table["tap"]) == {"top left", "top right"}
-
-
-def test_literal_layers_are_real_layers_with_distinct_relus(task):
-    network = theorem1(task, realisation="literal")
-    assert network.layers == ("conv", "hidden", "logits")
-    relus = [module for module in network.module.modules() if isinstance(module, nn.ReLU)]
-    assert len(relus) == 2
-    assert not any(relu.inplace for relu in relus)
-    hidden = torch.rand(3, len(network.neurons("hidden")), dtype=torch.float64)
-    weight = network.module.logits.weight.double()
-    torch.testing.assert_close(network.module.logits(hidden), hidden @ weight.T)
-    classes = network.neurons("hidden")["class"].to_numpy()
-    assert weight.tolist() == [[float(one == name) for one in classes] for name in task.class_names]
-
-
-@pytest.mark.parametrize("realisation", REALISATIONS)
 def test_named_layers_end_after_their_relu(realisation, task, images):
     network = theorem1(task, realisation=realisation)
     assert all((seen >= 0).all() for seen in network.activations(images).values())
@@ -244,8 +150,8 @@ def test_work_in_small_pieces_changes_nothing(task, images, monkeypatch):
     upstream = torch.tensor([1.0, -2.0])
     networks = [theorem1(task, realisation=realisation) for realisation in REALISATIONS]
     whole = [input_gradient(network.module, images, upstream) for network in networks]
-    monkeypatch.setattr(tmi_networks.template_layers, "_PIXELS_AT_ONCE", 1)
-    monkeypatch.setattr(tmi_networks.literal_layers, "_NUMBERS_AT_ONCE", 1)
+    monkeypatch.setattr("tmi_networks.fused._PIXELS_AT_ONCE", 1)
+    monkeypatch.setattr("tmi_networks.theorem1.literal._NUMBERS_AT_ONCE", 1)
     for network, expected in zip(networks, whole, strict=True):
         assert torch.equal(input_gradient(network.module, images, upstream), expected)
 
@@ -270,30 +176,6 @@ def test_the_module_itself_refuses_bad_images(realisation, task, images):
     ):
         with pytest.raises(tmi.InputError, match=message):
             module(bad)
-
-
-def test_literal_layers_beyond_memory_are_refused_with_their_size(task):
-    network = theorem1(task, realisation="literal")
-    size = sum(part.numel() * part.element_size() for part in network.module.buffers())
-    size += sum(column.nbytes for column in network.meanings["hidden"].values())
-    assert not list(network.module.parameters())
-    theorem1(task, realisation="literal", memory=size / 1e9 * 1.001)
-    with pytest.raises(tmi.InputError, match=rf"need {size / 1e9:.3g} GB"):
-        theorem1(task, realisation="literal", memory=size / 1e9 * 0.999)
-
-
-def test_images_are_taken_as_many_at_a_time_as_the_memory_leaves_room_for(task, images):
-    whole, tight = (theorem1(task, realisation="literal", memory=memory) for memory in (1.0, 3e-5))
-    assert tight.module.images_at_once < len(images) < whole.module.images_at_once
-    assert torch.equal(tight.logits(images), whole.logits(images))
-
-
-def test_section_6_2_in_literal_layers_is_refused_before_it_is_built():
-    rng = np.random.default_rng(0)
-    classes = [tmi.TileClass(f"{i}", [tmi.FeatureTile(rng.random((28, 28)), 5) for _ in range(10)]) for i in range(10)]
-    task = tmi.TemplateTask(classes, (1, 40, 40))
-    with pytest.raises(tmi.InputError, match="fused"):
-        theorem1(task, realisation="literal", memory=0.5)
 
 
 def test_built_by_name_from_a_dataset_without_touching_global_random_numbers(task):
@@ -331,11 +213,3 @@ def test_second_derivatives_are_zero_in_literal_layers_and_refused_in_fused_ones
     fused, _ = first(theorem1(task).module)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         fused.sum().backward()
-
-
-def test_converting_the_fused_module_does_not_move_its_kinks():
-    tile = tmi.FeatureTile([[0.3, 0.7]], 0.5)
-    task = tmi.TemplateTask([tmi.TileClass("one", [tile])], (1, 1, 2))
-    images = torch.tensor([[[[0.3, 0.7]]]], dtype=torch.float64)
-    gradient = input_gradient(theorem1(task).module.float(), images, 1.0)
-    assert gradient.flatten().tolist() == [1, 1]

@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 import tmi
 from tmi.errors import InputError
 from tmi.params import Count, Positive
+from tmi_networks.neurons import meanings
 
-from .patches import Patches, least_levels, patch_meanings, patches_of, sharing
-from .theorem1 import hidden_meanings
-
-__all__ = ["sharing", "theorem2"]
+from .cuts import Patches, least_levels, patch_meanings, patches_of
 
 # Bytes of activations at a time, however many are allowed: with more, fetching and clearing memory takes longer than computing.
 _WORKING_SET = 2**27
@@ -64,7 +62,9 @@ def theorem2(
     task = data if isinstance(data, tmi.TemplateTask) else data.task
     levels = _levels(task, levels)
     if realisation == "fused":
-        return _fused(task)
+        from tmi_networks.fused import fused_network
+
+        return fused_network(task, patches=True)
     # Where all windows of padded tiles end: the smallest tile has the last window.
     least = np.min([tile.shape[1:] for tile in task.tiles], axis=0)
     padded = int(task.image_shape[1] - least[0] + (1 << levels)), int(task.image_shape[2] - least[1] + (1 << levels))
@@ -73,31 +73,18 @@ def theorem2(
 
     from tmi.networks.rounding import warn_of_rounding
 
-    from .patch_layers import patch_network
+    from .literal import patch_network
 
     warn_of_rounding(data, additions=4 * levels)
     module = patch_network(task, values, groups, padded, images_at_once)
-    meanings: dict[str, Any] = {"values": partial(_value_meanings, values, padded)}
+    known: dict[str, Any] = {"values": partial(_value_meanings, values, padded)}
     for number, (_, patches) in enumerate(groups):
         for level, one in enumerate(patches.levels[1:], 1):
             places = padded[0] - one.side + 1, padded[1] - one.side + 1
             name = f"level{level}" if len(groups) == 1 else f"groups.{number}.level{level}"
-            meanings[name] = partial(patch_meanings, one, places)
-    meanings |= {"hidden": hidden_meanings(task), "logits": {"class": list(task.class_names)}}
-    return tmi.Network(module, list(meanings), "constructed", task=task, meanings=meanings)
-
-
-def _fused(task: tmi.TemplateTask) -> tmi.Network:
-    from collections import OrderedDict
-
-    from torch import nn
-
-    from .patch_match import PatchMatch
-    from .template_layers import ClassSum
-
-    module = nn.Sequential(OrderedDict(hidden=PatchMatch(task), logits=ClassSum(task)))
-    meanings = {"hidden": hidden_meanings(task), "logits": {"class": list(task.class_names)}}
-    return tmi.Network(module, list(meanings), "constructed", task=task, meanings=meanings)
+            known[name] = partial(patch_meanings, one, places)
+    known |= meanings(task)
+    return tmi.Network(module, list(known), "constructed", task=task, meanings=known)
 
 
 def _levels(task: tmi.TemplateTask, levels: int | None) -> int:
@@ -137,7 +124,7 @@ def _plan(task: tmi.TemplateTask, levels: int, padded: tuple[int, int], memory: 
 
 def _bytes(task: tmi.TemplateTask, groups: list[tuple[range, Patches]], padded: tuple[int, int]) -> tuple[int, int]:
     """Bytes of all weights, and of the activations that one image needs at a time, in float64."""
-    from .patch_layers import BLOCK, SLICE
+    from .literal import BLOCK, SLICE
 
     channels = task.image_shape[0]
     fan = [BLOCK * 4 * channels + channels, BLOCK * 4]  # channels that a group of patches reads at most

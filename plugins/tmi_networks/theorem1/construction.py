@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 import tmi
 from tmi.errors import InputError
 from tmi.params import Positive
+from tmi_networks.neurons import meanings
 
 if TYPE_CHECKING:
     from .filters import Filters
@@ -48,17 +47,11 @@ def theorem1(
     InputError
         If the literal layers would need more memory.
     """
-    from collections import OrderedDict
-
     task = data if isinstance(data, tmi.TemplateTask) else data.task
-    meanings: dict[str, Any] = {"hidden": hidden_meanings(task), "logits": {"class": list(task.class_names)}}
     if realisation == "fused":
-        from torch import nn
+        from tmi_networks.fused import fused_network
 
-        from .template_layers import ClassSum, TemplateMatch
-
-        module = nn.Sequential(OrderedDict(hidden=TemplateMatch(task), logits=ClassSum(task)))
-        return tmi.Network(module, ["hidden", "logits"], "constructed", task=task, meanings=meanings)
+        return fused_network(task)
 
     from tmi.networks.rounding import warn_of_rounding
 
@@ -67,20 +60,12 @@ def theorem1(
     filters = needed_filters(task)
     left = _check_memory(task, filters, memory)
     warn_of_rounding(data)
-    from .literal_layers import literal_layers
+    from .literal import literal_layers
 
-    meanings["conv"] = filters.meanings  # called when asked for: they are many
     module = literal_layers(task, filters)
     module.images_at_once = max(1, int(left // (2 * 8 * filters.outputs)))  # type: ignore[assignment]
-    return tmi.Network(module, ["conv", "hidden", "logits"], "constructed", task=task, meanings=meanings)
-
-
-def hidden_meanings(task: tmi.TemplateTask) -> dict[str, Any]:
-    """Say what each neuron of the hidden layer stands for: its tile, class, and its window's row and column."""
-    places = [np.indices(windows).reshape(2, -1) for windows in task.windows]
-    tile = np.repeat(np.arange(len(task.tiles)), [part.shape[1] for part in places])
-    row, col = np.concatenate(places, axis=1)
-    return {"tile": tile, "class": np.array(task.class_names, object)[task.tile_class[tile]], "row": row, "col": col}
+    known: dict[str, Any] = {"conv": filters.meanings, **meanings(task)}  # a function: its neurons are many
+    return tmi.Network(module, ["conv", "hidden", "logits"], "constructed", task=task, meanings=known)
 
 
 def _check_memory(task: tmi.TemplateTask, filters: Filters, memory: float) -> float:

@@ -19,7 +19,7 @@ from torch import nn
 import tmi
 from tmi.tasks.images import check_images
 
-from .patches import EMPTY, Level, Patches
+from .cuts import EMPTY, Level, Patches
 
 # Patches side by side in one group of a convolution: four of them, most of whose weights are 0, cost half of four groups of one.
 BLOCK = 4
