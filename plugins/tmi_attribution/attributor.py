@@ -1,4 +1,4 @@
-"""Runs an attribution method: on a copy of the module, a few images at a time, every draw fixed, every evaluation counted."""
+"""Runs an attribution method on a copy of the module, a few images at a time, with fixed seeds, and counts the evaluations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tmi.errors import PluginError
-from tmi.probing.attribution import GIVEN, MethodInfo, method_info
+from tmi.probing.attribution import MethodInfo, method_info
+from tmi.runtime.seeds import fixed_seed
 
 from .common import recording
 from .preflight import problems
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Evaluations:
-    """How many images a module was asked about, and how many gradients."""
+    """Number of images that went forward through a module, and of gradients that came back."""
 
     forward: int = 0
     backward: int = 0
@@ -38,7 +39,7 @@ class Evaluations:
 
 @dataclass(eq=False)
 class Attributor:
-    """A method that is ready to run; call it with a `Truth`.
+    """A method with its settings, references and seed; call it with a `Truth`.
 
     Attributes
     ----------
@@ -47,11 +48,12 @@ class Attributor:
     references : Tensor, shape (R, C, m, n)
         Other images of the task, the same for every image.
     seed : int
-        From it each image gets a seed of its own, so that its draws do not depend on its neighbours.
+        Each image gets a seed of its own, derived from this one and the image's number, so that its random draws do not depend on
+        the other images.
     layer : str or None
         For methods that look at a layer.
     evaluations : Evaluations
-        Of all calls so far.
+        The total of all calls so far.
     """
 
     method: Reference
@@ -66,7 +68,7 @@ class Attributor:
         return method_info(self.method.function)
 
     def problems(self, truth: Truth) -> list[str]:
-        """Say why the method would be wrong for the module; empty if nothing speaks against it."""
+        """Return why the method would be wrong for the module, one reason each; an empty list if it is right."""
         if self.layer is None and "maps" in self.info.needs:
             return ["none of the network's layers gives maps (channels, rows, cols)"]
         if self.layer is None and self.info.level != "input":
@@ -74,13 +76,13 @@ class Attributor:
         needs = [need for need in self.info.needs if need != "constructed"]
         if len(needs) < len(self.info.needs) and not truth.constructed:
             return ["the network is not constructed, so that its exact attribution is not known"]
-        if self.info.control:  # it does not ask the network
+        if self.info.control:  # it does not evaluate the network
             return []
-        looked_at = self.layer if "layer" in inspect.signature(self.method.function).parameters else None
-        return problems(needs, truth.module, truth.images, looked_at)
+        layer = self.layer if "layer" in inspect.signature(self.method.function).parameters else None
+        return problems(needs, truth.module, truth.images, layer)
 
     def __call__(self, truth: Truth) -> Array:
-        """Attribute.
+        """Run the method.
 
         Parameters
         ----------
@@ -89,26 +91,24 @@ class Attributor:
         Returns
         -------
         ndarray of float64, shape (N, C, m, n) or (N, 1, m, n); of a layer (N, …)
-            Signed.
+            Signed attributions.
 
         Raises
         ------
         PluginError
-            If the method returns something of another shape.
+            If the method returns something else than real numbers of this shape.
         """
-        wanted = set(inspect.signature(self.method.function).parameters) & set(GIVEN["method"])
+        wanted = set(inspect.signature(self.method.function).parameters)
         step = 1 if "seed" in wanted else self.info.images_at_once
         step = max(1, min(step, getattr(truth.module, "images_at_once", step)))
         with recording():
             module = copy.deepcopy(truth.module)
         with self._counting(module):
-            parts = [self._part(module, truth[start : start + step], wanted) for start in range(0, len(truth), step)]
+            parts = [self._call(module, truth[start : start + step], wanted) for start in range(0, len(truth), step)]
         return np.concatenate(parts)
 
-    def _part(self, module: torch.nn.Module, truth: Truth, wanted: set[str]) -> Array:
+    def _call(self, module: torch.nn.Module, truth: Truth, wanted: set[str]) -> Array:
         import torch
-
-        from tmi.runtime.seeds import fixed_seed
 
         seed = _seed(self.seed, int(truth.numbers[0]))
         given: dict[str, Any] = {
@@ -121,32 +121,32 @@ class Attributor:
         }
         with fixed_seed(seed), recording():
             images = truth.images.clone().requires_grad_(True)
-            handed = {name: given[name] for name in wanted}
-            maps = self.method.function(module, images, truth.targets.clone(), **handed, **self.method.params)
+            asked_for = {name: value for name, value in given.items() if name in wanted}
+            maps = self.method.function(module, images, truth.targets.clone(), **asked_for, **self.method.params)
         return self._checked(maps, truth)
 
     def _checked(self, maps: Any, truth: Truth) -> Array:
-        found = self._numbers(maps)
+        values = self._numbers(maps)
         count, channels, *size = truth.images.shape
         if self.info.level == "layer":
-            if found.ndim < 2 or len(found) != count:
+            if values.ndim < 2 or len(values) != count:
                 raise PluginError(
-                    f"method {self.method.text}: returned shape {found.shape}, expected ({count}, the layer's shape)"
+                    f"method {self.method.text}: returned shape {values.shape}, expected ({count}, the layer's shape)"
                 )
-            return found
-        if found.shape == (count, *size):
-            found = found[:, None]
-        if found.shape not in ((count, channels, *size), (count, 1, *size)):
+            return values
+        if values.shape == (count, *size):
+            values = values[:, None]
+        if values.shape not in ((count, channels, *size), (count, 1, *size)):
             shapes = " or ".join(map(str, [(count, channels, *size), (count, *size)]))
-            raise PluginError(f"method {self.method.text}: returned shape {found.shape}, expected {shapes}")
-        return found
+            raise PluginError(f"method {self.method.text}: returned shape {values.shape}, expected {shapes}")
+        return values
 
     def _numbers(self, maps: Any) -> Array:
         import torch
 
         if isinstance(maps, torch.Tensor) and not maps.is_complex():
-            found: Array = maps.detach().cpu().double().numpy()
-            return found
+            values: Array = maps.detach().cpu().double().numpy()
+            return values
         if isinstance(maps, np.ndarray) and maps.dtype.kind in "fiub":
             return maps.astype(np.float64)
         kind = type(maps).__name__ if not hasattr(maps, "dtype") else f"{type(maps).__name__} of {maps.dtype}"
@@ -172,5 +172,16 @@ class Attributor:
 
 
 def _seed(seed: int, number: int) -> int:
-    """Return the seed of one image."""
+    """Return the seed of the image with a given number."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def not_finite(values: Array) -> str:
+    """Return how many images have values that are NaN or infinite, in words; an empty string if none has.
+
+    Parameters
+    ----------
+    values : ndarray, shape (N, …)
+    """
+    bad = int((~np.isfinite(values.reshape(len(values), -1))).any(1).sum())
+    return f"NaN or infinity on {bad} of {len(values)} images" if bad else ""

@@ -1,19 +1,18 @@
-"""Puts the questions: which images, which baselines, and what is true of them, for a network and a level."""
+"""Builds a `Truth` for a network and a data set: images, baselines, masks and what else is known, at one of three levels."""
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
 import tmi
 from tmi.errors import InputError
-from tmi.probing.attribution import Level
-from tmi.probing.mutation import state_of
 
 from . import exact, receptive
 from .common import labelled, recording
-from .truth import Truth
+from .truth import Level, Truth
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +23,7 @@ _REFERENCES = 16
 
 
 class _Last:
-    """The truth that was asked for last: methods that are run one after another share it, and what was computed for it."""
+    """The truth that was built last: methods that run one after another on one network share it and its cached values."""
 
     network: weakref.ref[Any] | None = None
     data: weakref.ref[Any] | None = None
@@ -40,6 +39,7 @@ def truth_of(network: tmi.Network, data: tmi.Dataset, images: int, baseline: Bas
     network : Network
     data : Dataset
     images : int
+        How many.
     baseline : {"black", "background"}
 
     Raises
@@ -47,9 +47,9 @@ def truth_of(network: tmi.Network, data: tmi.Dataset, images: int, baseline: Bas
     InputError
         If no test scene shows a tile.
     """
-    # By content: weights may have been written, modules replaced; what else may have changed shows in an answer.
+    # The objects may be the same and their content not: weights may have been written, modules replaced or hooked.
     answer = network.logits(data.test.images[:1]).numpy().tobytes() if len(data.test) else b""
-    settings = images, baseline, repr(network.module), state_of(data, network), answer
+    settings = images, baseline, repr(network.module), _digest(network, data), answer
     same = (
         _Last.truth is not None
         and _Last.network is not None
@@ -63,6 +63,39 @@ def truth_of(network: tmi.Network, data: tmi.Dataset, images: int, baseline: Bas
         _Last.network, _Last.data, _Last.settings = weakref.ref(network), weakref.ref(data), settings
     assert _Last.truth is not None
     return _Last.truth
+
+
+class _Hash:
+    """A file that keeps nothing of what is written into it but the hash."""
+
+    def __init__(self) -> None:
+        self.blake2b = hashlib.blake2b()
+
+    def write(self, data: Any) -> int:
+        """Add bytes to the hash."""
+        self.blake2b.update(data)
+        return memoryview(data).nbytes
+
+    def flush(self) -> None:
+        """Do nothing: there is no buffer."""
+
+
+def _digest(network: tmi.Network, data: tmi.Dataset) -> bytes:
+    """Return a hash of the module's tensors and of the scenes that a truth is built from."""
+    import torch
+
+    scenes = data.test, data.train[:_REFERENCES]
+    hashed = _Hash()
+    # torch writes tensors of every layout and dtype.
+    torch.save(
+        [
+            dict(network.module.named_parameters()),
+            dict(network.module.named_buffers()),
+            [(part.images, part.labels, part.masks, part.backgrounds) for part in scenes],
+        ],
+        hashed,  # type: ignore[arg-type]
+    )
+    return hashed.blake2b.digest()
 
 
 def _truth(network: tmi.Network, data: tmi.Dataset, count: int, baseline: Baseline) -> Truth:
@@ -80,7 +113,7 @@ def _truth(network: tmi.Network, data: tmi.Dataset, count: int, baseline: Baseli
     truth = Truth(module, scenes, images, baselines, targets, scenes.masks.numpy(), baseline=baseline)
     if not exact.applies(network):
         return truth
-    return truth.but(
+    return truth.replaced(
         null=lambda: exact.null_region(network.task, images, baselines, targets),
         exact=lambda: exact.signed(network.task, images, targets),
         constructed=True,
@@ -88,7 +121,7 @@ def _truth(network: tmi.Network, data: tmi.Dataset, count: int, baseline: Baseli
 
 
 def at_level(truth: Truth, network: tmi.Network, level: Level, layer: str | None) -> Truth:
-    """Return the truth about a layer's neurons, or about one neuron an image: the most active one.
+    """Return the truth about a layer's neurons, or about one neuron of each image: the most active one.
 
     Parameters
     ----------
@@ -101,7 +134,7 @@ def at_level(truth: Truth, network: tmi.Network, level: Level, layer: str | None
     Returns
     -------
     Truth
-        At level "layer" of a layer of maps, or one whose neurons are not understood, still about the pixels.
+        The given one at level "layer" of a layer of which it is not known what its neurons stand for.
     """
     if level == "input" or layer is None:
         return truth
@@ -109,26 +142,44 @@ def at_level(truth: Truth, network: tmi.Network, level: Level, layer: str | None
         masks = receptive.layer_truth(network, layer, truth.scenes)
         if masks is None:
             return truth
-        return truth.but(masks=masks, null=None, exact=None, level="layer")
+        return truth.replaced(masks=masks, null=None, exact=None, level="layer")
     neurons = receptive.most_active(network, layer, truth.scenes)
     masks = receptive.neuron_truth(network, layer, neurons, truth.scenes)
-    return truth.but(masks=masks, null=~masks, exact=None, level="neuron", neurons=neurons)
+    return truth.replaced(masks=masks, null=~masks, exact=None, level="neuron", neurons=neurons)
 
 
 def layer_for(network: tmi.Network, level: Level, needs: tuple[str, ...], layer: str | None, images: torch.Tensor) -> str | None:
     """Choose a layer where none is named: the last one of maps for a method that needs maps, else ``hidden`` or the first.
 
+    Parameters
+    ----------
+    network : Network
+    level : {"input", "layer", "neuron"}
+    needs : tuple of str
+        What the method needs; see `tmi.attribution_method`.
+    layer : str or None
+        The named one.
+    images : Tensor, shape (N, C, m, n)
+        The first of them shows which layers are maps.
+
+    Returns
+    -------
+    str or None
+        None for a method that looks at no layer, and where no layer is one of maps.
+
     Raises
     ------
     UnknownNameError
-        If the network has no such layer.
+        If the network has no layer of that name.
+    InputError
+        If the logits are its only layer.
     """
     if layer is not None:
         network.activations(images[:1], layer)
         return layer
     if "maps" in needs:
-        shapes = {name: values.ndim for name, values in network.activations(images[:1]).items()}
-        return next((name for name in reversed(network.layers) if shapes[name] == 4), None)
+        axes = {name: values.ndim for name, values in network.activations(images[:1]).items()}
+        return next((name for name in reversed(network.layers) if axes[name] == 4), None)
     if level == "input":
         return None
     if len(network.layers) == 1:
@@ -137,7 +188,7 @@ def layer_for(network: tmi.Network, level: Level, needs: tuple[str, ...], layer:
 
 
 def references_of(truth: Truth, data: tmi.Dataset) -> torch.Tensor:
-    """Return a few other images of the task, scenes and bare backgrounds, like the truth's images in dtype and place."""
+    """Return a few other images of the task, scenes and bare backgrounds, in the truth's dtype and on its device."""
     import torch
 
     scenes = data.train if len(data.train) else data.test

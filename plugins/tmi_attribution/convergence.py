@@ -1,4 +1,4 @@
-"""How fast Captum's integrated gradients come near the closed form: on Theorem 1's network both are known."""
+"""Probe ``ig-convergence``: how fast Captum's integrated gradients approach the closed form, which Theorem 1's network has."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .methods.path import Quadrature, within
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_IMAGES = 256  # points on the path held together
+_IMAGES = 256  # points on paths evaluated together
 _STEPS: list[Count] = [10, 20, 50, 100, 200, 500, 1000]
 
 _ERROR = "Mean Σ|numerical − exact| / Σ|exact| of integrated gradients, by the number of steps"
 INFO = {
     "error": tmi.MetricInfo(f"{_ERROR}, from a black image", "lower", 0),
     "awake": tmi.MetricInfo(
-        f"{_ERROR}, of the tile alone with ε so large that its neuron is awake on the whole path", "lower", 0
+        f"{_ERROR}, of the tile alone with ε so large that its neuron is active on the whole path", "lower", 0
     ),
 }
 
@@ -39,9 +39,9 @@ def convergence(
 ) -> NDArray[np.float64]:
     """Return the error of numerical integrated gradients for growing numbers of steps.
 
-    The gradient jumps where a neuron wakes and where a pixel meets its value, so the error falls like 1/steps. It is rounding
-    alone, that of Captum's float32 weights, where the one window of the image is awake on the whole path and no pixel passes its
-    value before the end.
+    The gradient jumps where a neuron becomes active and where a pixel reaches its value in the tile, so the error falls like
+    1/steps. Where the one window of the image is active on the whole path and no pixel passes its value before the end, the error
+    is rounding alone: Captum keeps the weights of its sum in float32.
 
     Parameters
     ----------
@@ -53,13 +53,13 @@ def convergence(
     baseline : {"black", "background"}
         Where the path begins: at a black image, or at the same scene without its tile.
     quadrature : str
-        Where the points lie and what they weigh. To find those of "gausslegendre" takes seconds for thousands of steps; the other
-        rules are free.
+        The rule for the points and their weights. "gausslegendre" takes seconds to find thousands of points; the other rules take
+        no time.
 
     Returns
     -------
     ndarray of float64, shape (steps, N)
-        ``Σ |numerical − exact| / Σ |exact|`` of each image; NaN where the exact attribution is 0 everywhere.
+        ``Σ |numerical − exact| / Σ |exact|`` for each image; NaN where the exact attribution is 0 everywhere.
     """
     import torch
     from captum.attr import IntegratedGradients
@@ -71,17 +71,17 @@ def convergence(
     numerical = IntegratedGradients(within(module))
     errors = np.empty((len(steps), len(scenes)))
     for number, count in enumerate(steps):
-        for some in (slice(start, start + _IMAGES) for start in range(0, len(scenes), _IMAGES)):
+        for rows in (slice(start, start + _IMAGES) for start in range(0, len(scenes), _IMAGES)):
             with recording():
-                found = numerical.attribute(
-                    images[some],
-                    baselines[some],
-                    scenes.labels[some],
+                attributions = numerical.attribute(
+                    images[rows],
+                    baselines[rows],
+                    scenes.labels[rows],
                     n_steps=count,
                     method=quadrature,
                     internal_batch_size=_IMAGES,
                 )
-            errors[number, some] = np.abs(found.detach().numpy() - truth[some]).sum((1, 2, 3))
+            errors[number, rows] = np.abs(attributions.detach().numpy() - truth[rows]).sum((1, 2, 3))
     size = np.abs(truth).sum((1, 2, 3))
     relative: NDArray[np.float64] = errors / np.where(size > 0, size, np.nan)
     return relative
@@ -95,7 +95,7 @@ def ig_convergence(
     Parameters
     ----------
     images : int
-        How many test images: the first ones.
+        The number of test images: the first ones are taken.
     steps : list of int
         Points on the path from a black image.
 
@@ -103,8 +103,8 @@ def ig_convergence(
     -------
     ProbeResult
         Metrics ``error.<steps>``, mean over the images, and ``awake.<steps>``, mean over their tiles, each alone as an image with
-        ε so large that the gradient does not jump: what is left is rounding. Arrays ``error`` (step, image) and ``awake``
-        (step, tile). Nothing for a network that is not a constructed one, and a note says so.
+        ε so large that the gradient does not jump, so that only rounding is left. Arrays ``error`` (step, image) and ``awake``
+        (step, tile). Not applicable to a network that is not constructed.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def ig_convergence(
     each_once("steps", [str(count) for count in steps])
     scenes = labelled(data.test, images)
     if not exact.applies(network):
-        return tmi.ProbeResult({}, notes="left out: the closed form is known of constructed networks alone")
+        return tmi.ProbeResult.not_applicable("the closed form of integrated gradients is known for constructed networks alone")
     shown = [scenes.task.tiles[index] for index in dict.fromkeys(scenes.tile.tolist())]
     errors = {
         "error": convergence(scenes.task, scenes, steps),
@@ -129,12 +129,14 @@ def ig_convergence(
         },
         notes,
     )
+    if not metrics:
+        return tmi.ProbeResult.not_applicable("the exact attribution from a black image is 0 everywhere, so no error is relative")
     arrays = {"error": (("step", "image"), errors["error"]), "awake": (("step", "tile"), errors["awake"])}
     return tmi.ProbeResult(metrics, arrays, {"step": list(steps)}, described(INFO, metrics), notes)
 
 
 def _alone(tile: tmi.FeatureTile) -> tuple[tmi.TemplateTask, tmi.Scenes]:
-    """A task of one tile, as large as its images, that is matched by a black image too; and the one scene of it."""
+    """Return a task of one tile, as large as its images, that a black image matches too, and its one scene."""
     wide = tile.with_epsilon(1.0 + float(tile.values[tile.support].sum()))
     task = tmi.TemplateTask([tmi.TileClass("alone", [wide])], tile.shape)
     return task, tmi.Scenes(task, np.zeros((1, *tile.shape)), 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Attribution methods: who stands where, their maps, and which measure may be trusted."""
+"""Figures of the attribution bench: the ranking of the methods, their maps, their cost, and how well measures rank them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     import tmi
 
 ARROWS = {"higher": "↑", "lower": "↓"}
+_COLORS = {"constructed": CONSTRUCTED, "trained": TRAINED, "imported": PALETTE[2]}
 _LEAST = -1.0
 """Skills below it are drawn at the left edge."""
 
 
 def leaderboard(rows: Sequence[Standing]) -> Figure:
-    """Draw the skill of every method: a row a method, best first and controls below, a panel a network.
+    """Draw the skill of every method: a row for each method, best first and controls below, a panel for each network.
 
     Parameters
     ----------
@@ -41,14 +42,14 @@ def leaderboard(rows: Sequence[Standing]) -> Figure:
     figure, axes = plt.subplots(
         1, len(networks), figsize=(1.7 + 1.25 * len(networks), 0.19 * len(names) + 1.2), squeeze=False, sharey=True
     )
-    for axis, (network, of) in zip(axes[0], networks.items(), strict=True):
-        color = _color(network)
-        edges = of[EDGES].skill if EDGES in of else None
+    for axis, (network, methods) in zip(axes[0], networks.items(), strict=True):
+        color = _color(methods)
+        edges = methods[EDGES].skill if EDGES in methods else None
         axis.axvline(0, color="0.8", linewidth=0.8, zorder=0)
         axis.axvline(1, color="0.8", linewidth=0.8, zorder=0)
         if edges is not None:
             axis.axvline(edges, color="0.35", linewidth=0.9, linestyle="--", zorder=0)
-        for name, row in of.items():
+        for name, row in methods.items():
             _mark(axis, row, places[name], "0.35" if row.control else color, edges, low)
         axis.set_title(_broken(network), fontsize=8, color=color)
         axis.set_xlim(low - 0.04, 1.08)
@@ -59,10 +60,10 @@ def leaderboard(rows: Sequence[Standing]) -> Figure:
         axis.tick_params(axis="y", length=0)
         for name, place in places.items():
             axis.axhline(place, color="0.93", linewidth=0.6, zorder=-1)
-            if name in controls and places[name] == min(places[one] for one in controls):
+            if name in controls and places[name] == min(places[control] for control in controls):
                 axis.axhline(place - 0.8, color="0.6", linewidth=0.8)
     figure.supxlabel("skill, mean over the localisation measures: 0 is chance, 1 the oracle", fontsize=9)
-    _explain_marks(figure, any(row.control for row in rows))
+    _explain_marks(figure, rows)
     return figure
 
 
@@ -79,20 +80,20 @@ def map_grid(
     ----------
     image : ndarray, shape (C, m, n)
     mask : ndarray of bool, shape (m, n)
-        Whose outline is drawn.
+        Its outline is drawn.
     maps : mapping of network to mapping of method to ndarray, shape (m, n), or None
-        Signed attributions, each scaled alone: red speaks for the class, blue against it. None where the network refused.
+        Signed attributions, each map with its own colour scale: red supports the class, blue opposes it. None where refused.
     methods : sequence of str
         In this order, row by row.
     columns : int
-        Methods in a row.
+        Methods in each row.
     """
     import matplotlib.pyplot as plt
 
     networks = list(maps)
     cells = ["image", *methods]
     rows = -(-len(cells) // columns)
-    # In inches, by hand: long names above small maps are what automatic layouts push apart.
+    # Sizes in inches, set here because automatic layouts move small maps apart to make room for long names.
     side, gap, name_height, top = 0.84, 0.16, 0.24, 0.32
     block = len(networks) * side + (len(networks) - 1) * 0.03 + gap
     width, height = columns * block, rows * (side + name_height) + top
@@ -122,7 +123,7 @@ def side_by_side(
     maps: Mapping[str, Mapping[str, NDArray[Any] | None]],
     methods: Sequence[str],
 ) -> Figure:
-    """Draw the maps of a few methods on one image: a row a network, a column a method.
+    """Draw the maps of a few methods on one image: a row for each network, a column for each method.
 
     Parameters
     ----------
@@ -134,14 +135,14 @@ def side_by_side(
     figure, axes = plt.subplots(
         len(maps), len(methods) + 1, figsize=(1.22 * (len(methods) + 1) + 0.9, 1.22 * len(maps) + 0.35), squeeze=False
     )
-    for row, (network, of) in enumerate(maps.items()):
+    for row, (network, by_method) in enumerate(maps.items()):
         for col, name in enumerate(["image", *methods]):
             axis = axes[row, col]
             if name == "image":
                 _show_image(axis, image, mask)
                 axis.set_ylabel(_broken(network), fontsize=8, rotation=0, ha="right", va="center")
             else:
-                _show_map(axis, of.get(name), mask, known=name in of)
+                _show_map(axis, by_method.get(name), mask, known=name in by_method)
             axis.set_xticks([])
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
@@ -150,22 +151,23 @@ def side_by_side(
     return figure
 
 
-def trust_scatter(rows: Sequence[Standing], found: Sequence[Trust]) -> Figure:
-    """Draw each measure that needs no truth against the truth: a row a network, a column a measure, a point a method.
+def trust_scatter(rows: Sequence[Standing], trusts: Sequence[Trust]) -> Figure:
+    """Draw skill against each measure that needs no truth: a row for each network, a column for each measure.
 
     Parameters
     ----------
     rows : sequence of Standing
-    found : sequence of Trust
+        Each is a point.
+    trusts : sequence of Trust
         Which measures and networks; τ and its interval stand above each panel.
     """
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 
-    measures = list(dict.fromkeys(one.measure for one in found))
-    networks = list(dict.fromkeys(one.network for one in found))
-    better = {one.measure: one.better for one in found}
-    known = {(one.network, one.measure): one for one in found}
+    measures = list(dict.fromkeys(trust.measure for trust in trusts))
+    networks = list(dict.fromkeys(trust.network for trust in trusts))
+    better = {trust.measure: trust.better for trust in trusts}
+    panels = {(trust.network, trust.measure): trust for trust in trusts}
     by_network = networks_of(rows)
     figure, axes = plt.subplots(
         len(networks),
@@ -177,8 +179,8 @@ def trust_scatter(rows: Sequence[Standing], found: Sequence[Trust]) -> Figure:
     for r, network in enumerate(networks):
         for c, measure in enumerate(measures):
             axis = axes[r, c]
-            one = known.get((network, measure))
-            if one is None:
+            trust = panels.get((network, measure))
+            if trust is None:
                 axis.axis("off")
                 continue
             points = [
@@ -187,7 +189,7 @@ def trust_scatter(rows: Sequence[Standing], found: Sequence[Trust]) -> Figure:
                 if measure in row.measures and row.skill is not None
             ]
             points = [point for point in points if np.isfinite(point[0])]
-            for control, color, mark in ((True, "0.55", "x"), (False, _color(network), "o")):
+            for control, color, mark in ((True, "0.55", "x"), (False, _color(by_network[network]), "o")):
                 chosen = [(x, y) for x, y, is_control in points if is_control == control]
                 if chosen:
                     axis.scatter(*zip(*chosen, strict=True), s=11, color=color, marker=mark, linewidths=0.9, alpha=0.85)
@@ -200,37 +202,38 @@ def trust_scatter(rows: Sequence[Standing], found: Sequence[Trust]) -> Figure:
             axis.tick_params(labelsize=6, length=2)
             axis.margins(0.12)
             title = f"{measure.replace('_', '-')} {ARROWS[better[measure]]}\n" if r == 0 else ""
-            axis.set_title(title + _tau(one), fontsize=7)
+            axis.set_title(f"{title}τ = {tau}" if (tau := tau_text(trust)) else f"{title}too few methods", fontsize=7)
         axes[r, 0].set_ylabel(f"{_broken(network)}\nskill", fontsize=7)
-    figure.supxlabel("mean score of the measure that needs no truth; the arrow says which direction it calls better", fontsize=8)
-    _explain_points(figure, networks, any(row.control for row in rows))
+    figure.supxlabel("mean score of the measure that needs no truth; the arrow points to its better direction", fontsize=8)
+    _explain_points(figure, [row for row in rows if row.network in networks])
     return figure
 
 
 def cost(rows: Sequence[Standing]) -> Figure:
-    """Draw skill against evaluations of the module an image: a panel a network, every method named.
+    """Draw skill against evaluations of the module for each image: a panel for each network, every method with its name.
 
     Parameters
     ----------
     rows : sequence of Standing
-        Controls are left out, for they do not ask the network; Sobel is the dashed line.
+        Controls are left out, for they do not evaluate the network; Sobel is the dashed line.
     """
     import matplotlib.pyplot as plt
 
-    networks = {network: of for network, of in networks_of(rows).items() if any(_has_cost(row) for row in of.values())}
+    networks = {network: methods for network, methods in networks_of(rows).items() if any(map(_has_cost, methods.values()))}
     columns = min(2, max(1, len(networks)))
     lines = -(-len(networks) // columns)
     figure, axes = plt.subplots(lines, columns, figsize=(4.6 * columns, 3.7 * lines), squeeze=False)
     for axis in axes.flat[len(networks) :]:
         axis.axis("off")
-    named: list[tuple[Axes, list[str], NDArray[Any], NDArray[Any]]] = []
-    for axis, (network, of) in zip(axes.flat, networks.items(), strict=False):
-        shown = {name: row for name, row in of.items() if _has_cost(row)}
+    panels: list[tuple[Axes, list[str], NDArray[Any], NDArray[Any]]] = []
+    for axis, (network, methods) in zip(axes.flat, networks.items(), strict=False):
+        color = _color(methods)
+        shown = {name: row for name, row in methods.items() if _has_cost(row)}
         x = np.array([row.evaluations for row in shown.values()], float)
         y = np.array([row.skill for row in shown.values()], float)
-        axis.scatter(x, y, s=16, color=_color(network), zorder=3)
+        axis.scatter(x, y, s=16, color=color, zorder=3)
         axis.set_xscale("log")
-        edges = of[EDGES].skill if EDGES in of else None
+        edges = methods[EDGES].skill if EDGES in methods else None
         if edges is not None:
             axis.axhline(edges, color="0.35", linewidth=0.9, linestyle="--", zorder=0)
             axis.text(
@@ -238,14 +241,14 @@ def cost(rows: Sequence[Standing]) -> Figure:
             )
         axis.set_xlim(x.min() / 1.6, x.max() * 30)
         axis.margins(y=0.09)
-        axis.set_title(network, fontsize=8.5, color=_color(network))
-        axis.set_xlabel("evaluations of the network an image", fontsize=8)
+        axis.set_title(network, fontsize=8.5, color=color)
+        axis.set_xlabel("evaluations of the network for each image", fontsize=8)
         axis.set_ylabel("skill", fontsize=8)
         axis.tick_params(labelsize=7)
-        named.append((axis, list(shown), x, y))
-    figure.canvas.draw()  # for the axes to know where they are
-    for one in named:
-        _name_points(figure, *one)
+        panels.append((axis, list(shown), x, y))
+    figure.canvas.draw()  # the layout is computed only now
+    for panel in panels:
+        _name_points(figure, *panel)
     return figure
 
 
@@ -255,7 +258,7 @@ def convergence(results: Mapping[str, tmi.ProbeResult]) -> Figure:
     Parameters
     ----------
     results : mapping of str to ProbeResult
-        Of probe ``ig-convergence``, by what it was run on.
+        Of probe ``ig-convergence``, by network.
     """
     import matplotlib.pyplot as plt
 
@@ -270,12 +273,12 @@ def convergence(results: Mapping[str, tmi.ProbeResult]) -> Figure:
             if kind not in result.arrays:
                 continue
             errors = np.where(result.arrays[kind].values > 0, result.arrays[kind].values, np.nan)
-            some = np.isfinite(errors).any(1)  # an error of 0 has no logarithm
-            if not some.any():
+            drawn = np.isfinite(errors).any(1)  # an error of 0 has no logarithm
+            if not drawn.any():
                 continue
-            x, errors = steps[some], errors[some]
+            x, errors = steps[drawn], errors[drawn]
             axis.fill_between(x, np.nanmin(errors, 1), np.nanmax(errors, 1), color=color, alpha=0.15, linewidth=0)
-            label = name if kind == "error" else f"{name},\nawake on the whole path"
+            label = name if kind == "error" else f"{name},\nactive on the whole path"
             axis.plot(x, np.nanmedian(errors, 1), style, marker="o", markersize=3.5, linewidth=1.4, color=color, label=label)
             if kind == "error":
                 top.append((float(x[0]), float(np.nanmedian(errors[0]))))
@@ -285,20 +288,19 @@ def convergence(results: Mapping[str, tmi.ProbeResult]) -> Figure:
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_xlabel("steps of integrated-gradients")
-    axis.set_ylabel("relative error, to the closed form")
+    axis.set_ylabel("error relative to the closed form")
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
 def _mark(axis: Axes, row: Standing, place: float, color: str, edges: float | None, low: float) -> None:
-    """A skill with its interval; or the word that there is none."""
+    """Draw a skill with its interval, or write "refused" where there is none."""
     if row.skill is None:
         behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
         axis.text(0.5, place, "refused", ha="center", va="center", fontsize=6, color="0.45", style="italic", bbox=behind)
         return
-    between = row.interval
-    if between is not None:
-        axis.plot(np.clip(between, low, None), [place, place], color=color, linewidth=1.3, zorder=2, solid_capstyle="butt")
+    if row.interval is not None:
+        axis.plot(np.clip(row.interval, low, None), [place, place], color=color, linewidth=1.3, zorder=2, solid_capstyle="butt")
     hollow = edges is not None and not row.control and row.skill < edges
     axis.plot(
         max(row.skill, low),
@@ -313,28 +315,27 @@ def _mark(axis: Axes, row: Standing, place: float, color: str, edges: float | No
     )
 
 
-def _explain_marks(figure: Figure, controls: bool) -> None:
+def _explain_marks(figure: Figure, rows: Sequence[Standing]) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [
-        Line2D([], [], marker="o", color=CONSTRUCTED, label="constructed", markersize=4),
-        Line2D([], [], marker="o", color=TRAINED, label="trained", markersize=4),
+    handles = [Line2D([], [], marker="o", color=color, label=origin, markersize=4) for origin, color in _origins(rows).items()]
+    if any(row.control for row in rows):
+        handles.append(Line2D([], [], marker="s", color="0.35", label="control", markersize=4))
+    handles += [
         Line2D([], [], marker="o", color="0.35", markerfacecolor="white", linestyle="none", label="below Sobel", markersize=4),
         Line2D([], [], color="0.35", linestyle="--", linewidth=0.9, label="Sobel"),
     ]
-    if controls:
-        handles.insert(2, Line2D([], [], marker="s", color="0.35", label="control", markersize=4))
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
 
 
-def _explain_points(figure: Figure, networks: Sequence[str], controls: bool) -> None:
+def _explain_points(figure: Figure, rows: Sequence[Standing]) -> None:
     from matplotlib.lines import Line2D
 
-    kinds = {_color(name): "constructed" if _color(name) == CONSTRUCTED else "trained" for name in networks}
     handles = [
-        Line2D([], [], marker="o", color=c, linestyle="none", label=f"method, {what}", markersize=4) for c, what in kinds.items()
+        Line2D([], [], marker="o", color=color, linestyle="none", label=f"method, {origin}", markersize=4)
+        for origin, color in _origins(rows).items()
     ]
-    if controls:
+    if any(row.control for row in rows):
         handles.append(Line2D([], [], marker="x", color="0.55", linestyle="none", label="control, not ranked", markersize=4))
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
 
@@ -346,7 +347,7 @@ def _show_image(axis: Axes, image: NDArray[Any], mask: NDArray[np.bool_]) -> Non
 
 def _show_map(axis: Axes, signed: NDArray[Any] | None, mask: NDArray[np.bool_], *, known: bool) -> None:
     if signed is None:
-        # "refused" stands where the method was tried, a dash where it was not run on the network.
+        # "refused" where the method was run on the network, a dash where it was not.
         axis.imshow(np.ones(mask.shape), cmap="gray", vmin=0, vmax=1.06)
         axis.text(
             0.5, 0.5, "refused" if known else "–", ha="center", va="center", color="0.45", transform=axis.transAxes, fontsize=6.5
@@ -373,7 +374,7 @@ def _outline(axis: Axes, mask: NDArray[np.bool_], color: str) -> None:
 
 
 def _name_points(figure: Figure, axis: Axes, names: Sequence[str], x: NDArray[Any], y: NDArray[Any]) -> None:
-    """Write each point's name beside it, or as near as it can stand without covering another, with a line to it."""
+    """Write each point's name beside it, or as near as possible without covering another, with a line to the point."""
     scale = 72 / figure.dpi
     points = axis.transData.transform(np.column_stack([x, y])) * scale
     inside = np.array(axis.get_window_extent().extents) * scale
@@ -381,7 +382,7 @@ def _name_points(figure: Figure, axis: Axes, names: Sequence[str], x: NDArray[An
     offsets = np.array([(dx, dy) for dx in (5, 14, 28, 46, 70) for dy in range(-100, 101, 4)], float)
     offsets = offsets[np.argsort(np.abs(offsets[:, 1]) + offsets[:, 0] / 2, kind="stable")]
     for i in np.argsort(-y, kind="stable"):
-        width, height = 3.2 * len(names[i]) + 4, 7.4  # of six-point type
+        width, height = 3.2 * len(names[i]) + 4, 7.4  # in points, of a font of 6 points
         low = points[i] + offsets - np.array([0, height / 2])
         high = low + np.array([width, height])
         covers = ((low[:, None] < taken[:, 2:]) & (taken[:, :2] < high[:, None])).all(-1).any(-1)
@@ -404,12 +405,17 @@ def _has_cost(row: Standing) -> bool:
     return not row.control and row.skill is not None and bool(row.evaluations)
 
 
-def _tau(one: Trust) -> str:
-    if one.agreement is None:
-        return "too few methods"
-    a = one.agreement
-    tau, low, high = (f"{round(value, 2) + 0.0:.2f}".replace("-", "−") for value in (a.tau, a.low, a.high))
-    return f"τ = {tau} [{low}, {high}]"
+def tau_text(trust: Trust | None) -> str | None:
+    """Return τ with its interval, in words; None where there are too few methods."""
+    if trust is None or trust.agreement is None:
+        return None
+    agreement = trust.agreement
+    return f"{two_digits(agreement.tau)} [{two_digits(agreement.low)}, {two_digits(agreement.high)}]"
+
+
+def two_digits(value: float) -> str:
+    """Return a number with two digits behind the point, and no minus before a 0."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _mean(values: NDArray[Any]) -> float:
@@ -417,10 +423,17 @@ def _mean(values: NDArray[Any]) -> float:
     return float(known.mean()) if len(known) else np.nan
 
 
-def _color(network: str) -> str:
-    return CONSTRUCTED if network.startswith("constructed") else TRAINED
+def _color(methods: Mapping[str, Standing]) -> str:
+    """Return the colour of a network, by its origin."""
+    return _COLORS.get(next(iter(methods.values())).origin, "0.35")
+
+
+def _origins(rows: Sequence[Standing]) -> dict[str, str]:
+    """Return the colours of the origins that occur, by origin."""
+    origins = {row.origin for row in rows}
+    return {origin: color for origin, color in _COLORS.items() if origin in origins}
 
 
 def _broken(name: str) -> str:
-    """A long name on several lines."""
+    """Return a long name on several lines."""
     return name.replace(": ", ":\n", 1).replace(", ", ",\n", 1).replace(" as layers", "\nas layers")

@@ -1,4 +1,4 @@
-"""Who stands where: the methods on each network, by skill, with what was refused and who does worse than Sobel."""
+"""Ranks the methods on each network by skill, and the measures that need no truth by how well they reproduce that ranking."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tmi.probing.attribution import measure_info, method_info
-
 from .intervals import interval
 from .rank_agreement import Agreement, kendall, true_scores
 
@@ -18,16 +16,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import tmi
-    from tmi.plugins.registry import Registry
-    from tmi.runs.results import Entry
 
     Array = NDArray[np.float64]
 
 EDGES = "sobel"
-"""The control that a method has to beat: edges need no network at all."""
+"""The control to compare a method with: edges depend on the image alone, not on the network."""
 
 TRUTH = ("oracle", "exact", "exact-integrated-gradients")
-"""Controls that know the answer."""
+"""Controls that know the truth."""
 
 _RESAMPLES = 1000
 
@@ -39,6 +35,8 @@ class Standing:
     Attributes
     ----------
     network, method : str
+    origin : str
+        How the network's weights came about, see `tmi.Network`; empty where the record does not say.
     control : bool
         Whether the method ignores the network, or knows the truth.
     refused : tuple of str
@@ -49,11 +47,12 @@ class Standing:
     measures : mapping of str to ndarray, shape (images,)
         Scores by measure.
     evaluations, zero_map, completeness : float or None
-        Evaluations of the module an image, the share of maps that are 0 everywhere, and the relative error of completeness.
+        Evaluations of the module for each image, the share of maps that are 0 everywhere, and the relative error of completeness.
     """
 
     network: str
     method: str
+    origin: str = ""
     control: bool = False
     refused: tuple[str, ...] = ()
     skills: Array = field(default_factory=lambda: np.zeros(0))
@@ -74,7 +73,7 @@ class Standing:
         return _interval(self.skills)
 
     def ahead_of(self, other: Standing) -> tuple[float, tuple[float, float] | None] | None:
-        """Return its skill less another's on the same images, with the interval of that; None if it cannot be said."""
+        """Return its skill minus another's on the same images, with the interval of that; None where no image has both."""
         if self.skills.shape != other.skills.shape:
             return None
         difference = self.skills - other.skills
@@ -84,7 +83,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Trust:
-    """How far a measure that needs no truth can be trusted on one network.
+    """How well a measure that needs no truth ranks the methods of one network.
 
     Attributes
     ----------
@@ -110,30 +109,36 @@ def standings(results: tmi.Results, probes: Collection[str], networks: Mapping[s
     probes : collection of str
         Labels of the suite's probes that belong together.
     networks : mapping of str to str, optional
-        How to call each network; by default by its label. Their order is kept.
+        Display names by label; by default the labels. Their order is kept.
 
     Returns
     -------
     list of Standing
         One for each network and method that has a result, networks and methods in the order of the suite.
     """
-    registry = registry_of(results)
-    calls = networks or {}
-    grouped: dict[tuple[str, str, str], list[Entry]] = {}
+    names = networks or {}
+    origins: dict[str, str] = {}
+    by_seed: dict[tuple[str, str, str], dict[int, tmi.ProbeResult]] = {}
     for entry in results:
         if entry.probe in probes and entry.status == "ok" and "method" in entry.swept:
-            grouped.setdefault((entry.network, entry.probe, entry.swept["method"]), []).append(entry)
-    # All methods of a network are lined up on the same images, whatever cells are missing.
+            origins.setdefault(entry.network, entry.record.get("network_origin", ""))
+            by_seed.setdefault((entry.network, entry.probe, entry.swept["method"]), {})[entry.seed] = results.load(entry)
+    # The images of all methods of a network are aligned, also where cells are missing.
     images: dict[tuple[str, str], dict[int, int]] = {}
-    loaded = {key: {entry.seed: results.load(entry) for entry in entries} for key, entries in grouped.items()}
-    for (network, probe, _), found in loaded.items():
-        for seed, result in found.items():
+    for (network, probe, _), seeds in by_seed.items():
+        for seed, result in seeds.items():
             if "score" in result.arrays:
                 images.setdefault((network, probe), {})[seed] = result.arrays["score"].shape[1]
-    order = {label: place for place, label in enumerate(calls)}
-    keys = sorted(loaded, key=lambda key: order.get(key[0], len(order)))
+    order = {label: place for place, label in enumerate(names)}
+    keys = sorted(by_seed, key=lambda key: order.get(key[0], len(order)))
     return [
-        _standing(calls.get(network, network), method, loaded[network, probe, method], images.get((network, probe), {}), registry)
+        _standing(
+            names.get(network, network),
+            method,
+            origins[network],
+            by_seed[network, probe, method],
+            images.get((network, probe), {}),
+        )
         for network, probe, method in keys
     ]
 
@@ -149,29 +154,29 @@ def ranked(rows: Sequence[Standing]) -> list[str]:
 
 def networks_of(rows: Sequence[Standing]) -> dict[str, dict[str, Standing]]:
     """Return the rows by network and method."""
-    found: dict[str, dict[str, Standing]] = {}
+    by_network: dict[str, dict[str, Standing]] = {}
     for row in rows:
-        found.setdefault(row.network, {})[row.method] = row
-    return found
+        by_network.setdefault(row.network, {})[row.method] = row
+    return by_network
 
 
 def below_edges(rows: Sequence[Standing]) -> list[tuple[Standing, bool]]:
-    """Return the methods of one network that have less skill than Sobel, worst first, and whether the interval says so too.
+    """Return the methods of one network that have less skill than Sobel, worst first, and whether the interval is below 0 too.
 
     Parameters
     ----------
     rows : sequence of Standing
-        Of one network; without Sobel among them the answer is empty.
+        Of one network; the list is empty where Sobel is not among them.
     """
     edges = next((row for row in rows if row.method == EDGES and row.skill is not None), None)
     if edges is None:
         return []
-    found = []
+    below = []
     for row in rows:
         difference = None if row.control or row.skill is None else row.ahead_of(edges)
         if difference is not None and difference[0] < 0:
-            found.append((row, difference[1] is not None and difference[1][1] < 0))
-    return sorted(found, key=lambda pair: pair[0].skill or 0.0)
+            below.append((row, difference[1] is not None and difference[1][1] < 0))
+    return sorted(below, key=lambda pair: pair[0].skill or 0.0)
 
 
 def trust(rows: Sequence[Standing], measures: Mapping[str, str], seed: int = 0) -> list[Trust]:
@@ -180,61 +185,52 @@ def trust(rows: Sequence[Standing], measures: Mapping[str, str], seed: int = 0) 
     Parameters
     ----------
     rows : sequence of Standing
-        Controls are left out: they are not what one chooses among.
+        Controls are left out: nobody chooses among them.
     measures : mapping of str to str
         Measure to the direction that is better.
     seed : int
         Of the bootstrap.
     """
-    found = []
-    for network, of in networks_of([row for row in rows if not row.control and row.skill is not None]).items():
+    trusts = []
+    for network, methods in networks_of([row for row in rows if not row.control and row.skill is not None]).items():
         for measure, better in measures.items():
-            compared = [row for row in of.values() if measure in row.measures]
+            compared = [row for row in methods.values() if measure in row.measures]
             if not compared:
                 continue
-            free = np.stack([row.measures[measure] for row in compared])
-            truth = np.stack([row.skills for row in compared])
-            way: Any = better
-            found.append(Trust(measure, better, network, kendall(free, truth, better=way, seed=seed)))
-    return found
+            scores = np.stack([row.measures[measure] for row in compared])
+            skills = np.stack([row.skills for row in compared])
+            direction: Any = better
+            trusts.append(Trust(measure, better, network, kendall(scores, skills, better=direction, seed=seed)))
+    return trusts
 
 
 def truth_free(results: tmi.Results, probes: Collection[str]) -> dict[str, str]:
-    """Return the measures that need no truth and which direction of each is better, as the results say."""
-    registry = registry_of(results)
-    declared = {_plain(name): name for name in registry.names("measure")}
-    found: dict[str, str] = {}
+    """Return the measures that need no truth, and which direction of each is better, as the results declare."""
+    measures: dict[str, str] = {}
     for entry in results:
         if entry.probe not in probes or entry.status != "ok" or entry.metrics.get("refused"):
             continue
         result = results.load(entry)
-        for name in map(str, result.coords.get("measure", ())):
+        if "truth_free" not in result.arrays:
+            continue
+        for name, free in zip(map(str, result.coords["measure"]), result.arrays["truth_free"].values, strict=True):
             info = result.describe(name)
-            if name in found or _plain(name) not in declared or info is None or not info.better:
-                continue
-            if measure_info(registry.find("measure", declared[_plain(name)]).function).truth_free:
-                found[name] = info.better
-    return found
-
-
-def registry_of(results: tmi.Results) -> Registry:
-    """Return where the results' methods and measures are registered."""
-    from tmi.plugins.registry import installed
-
-    return results.registry or installed()
+            if free and info is not None and info.better:
+                measures.setdefault(name, info.better)
+    return measures
 
 
 def _standing(
-    network: str, method: str, found: Mapping[int, tmi.ProbeResult], images: Mapping[int, int], registry: Registry
+    network: str, method: str, origin: str, results: Mapping[int, tmi.ProbeResult], images: Mapping[int, int]
 ) -> Standing:
-    scored = {seed: result for seed, result in found.items() if "score" in result.arrays}
-    control = _is_control(method, registry)
+    scored = {seed: result for seed, result in results.items() if "score" in result.arrays}
+    control = any(bool(result.arrays["control"].values[0]) for result in results.values() if "control" in result.arrays)
     if not scored:
-        reasons = dict.fromkeys(note.removeprefix("refused: ") for result in found.values() for note in result.notes)
-        return Standing(network, method, control, refused=tuple(reasons) or ("no score",))
+        reasons = dict.fromkeys(note.removeprefix("refused: ") for result in results.values() for note in result.notes)
+        return Standing(network, method, origin, control, refused=tuple(reasons) or ("no score",))
     names = dict.fromkeys(str(name) for result in scored.values() for name in result.coords["measure"])
 
-    def lined_up(part: Any) -> Array:
+    def aligned(part: Any) -> Array:
         return np.concatenate([part(scored[s]) if s in scored else np.full(count, np.nan) for s, count in sorted(images.items())])
 
     def mean(metric: str) -> float | None:
@@ -244,9 +240,10 @@ def _standing(
     return Standing(
         network,
         method,
+        origin,
         control,
-        skills=lined_up(_skills),
-        measures={name: lined_up(lambda result, name=name: _scores(result, name)) for name in names},
+        skills=aligned(_skills),
+        measures={name: aligned(lambda result, name=name: _scores(result, name)) for name in names},
         evaluations=mean("evaluations"),
         zero_map=mean("zero_map"),
         completeness=mean("completeness_relative"),
@@ -254,7 +251,7 @@ def _standing(
 
 
 def _skills(result: tmi.ProbeResult) -> Array:
-    """What each image says about the mean skill over the localisation measures: those of which there is a skill."""
+    """Return each image's contribution to the mean skill over the localisation measures that have a skill."""
     names = [str(name) for name in result.coords["measure"]]
     rows = [row for row, name in enumerate(names) if f"skill.{name}" in result.metrics]
     parts = [result.arrays[part].values[rows] for part in ("score", "chance", "oracle")]
@@ -266,18 +263,9 @@ def _skills(result: tmi.ProbeResult) -> Array:
 
 
 def _scores(result: tmi.ProbeResult, name: str) -> Array:
-    names = [str(one) for one in result.coords["measure"]]
+    names = [str(measure) for measure in result.coords["measure"]]
     scores: Array = result.arrays["score"].values
     return scores[names.index(name)] if name in names else np.full(scores.shape[1], np.nan)
-
-
-def _is_control(method: str, registry: Registry) -> bool:
-    name = method.partition("(")[0].strip()
-    return name in registry.names("method") and method_info(registry.find("method", name).function).control
-
-
-def _plain(name: str) -> str:
-    return name.partition("(")[0].strip().replace("-", "_")
 
 
 def _interval(values: Array) -> tuple[float, float] | None:

@@ -1,17 +1,19 @@
-"""The report of suite ``attribution``: which methods tell the truth, and which measure would have said so."""
+"""The report of suite ``attribution``: how near each method comes to the truth, and which measures rank methods as it does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tmi.report.html import Section, bullets, figure, folded, paragraph, table
-from tmi.runtime.plotting import house_style
+from tmi.runtime.plotting import figure_style
 
 from . import figures
-from .leaderboard import EDGES, TRUTH, Standing, Trust, below_edges, networks_of, ranked, standings, trust, truth_free
+from .leaderboard import EDGES, TRUTH, Standing, Trust, below_edges, networks_of, ranked, standings, truth_free
+from .leaderboard import trust as trust_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +32,7 @@ LAYERS = {
     "neurons": "neurons of hidden",
     "neurons-of-maps": "neurons of conv",
 }
-"""Labels of the probes that look at a layer, and what is attributed."""
+"""Labels of the probes that look at a layer, and the layer."""
 
 NETWORKS = {
     "theorem1": "constructed: Theorem 1",
@@ -42,19 +44,19 @@ NETWORKS = {
     "cnn-average": "trained: CNN, average pooling",
     "cnn-deep": "trained: CNN, two convolutions",
 }
-"""How the report calls the networks, and their order."""
+"""Display names of the networks by label, in the order of the report."""
 
 GRADIENTS = ("saliency", "input-x-gradient", "integrated-gradients", "deeplift", "guided-backprop", "deconvolution")
-"""Methods that follow gradients, to be shown on networks that compute the same function."""
+"""Methods that follow gradients, shown on networks that compute the same function."""
 
 CENTRE = "centre-prior"
-"""The control that knows only that what is shown is often in the middle."""
+"""The control that knows only that tiles are often in the middle of the image."""
 
 _BEST = 3
 
 
 def sections(results: tmi.Results) -> list[Section]:
-    """Return the sections of the report; one whose results are missing is left out.
+    """Return the sections of the report; a section without results is left out.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ def sections(results: tmi.Results) -> list[Section]:
     Returns
     -------
     list of Section
-        The answer in words, the leaderboard, maps, networks that compute the same function, which measure to trust, cost, the
+        The findings in words, the leaderboard, maps, networks that compute the same function, which measure to trust, cost, the
         convergence of integrated gradients, layers and neurons.
     """
     rows = standings(results, METHODS, NETWORKS)
@@ -79,13 +81,13 @@ def sections(results: tmi.Results) -> list[Section]:
         lambda: _convergence(results),
         lambda: _layers(results),
     ]
-    with house_style():
-        found = [part() for part in parts]
-    return [section for section in found if section is not None]
+    with figure_style():
+        drawn = [part() for part in parts]
+    return [section for section in drawn if section is not None]
 
 
 def in_words(rows: Sequence[Standing]) -> list[str]:
-    """Say of each network which methods are best, which are worse than Sobel, and which are refused.
+    """Return which methods are best on each network, which are worse than Sobel, and which are refused.
 
     Parameters
     ----------
@@ -94,119 +96,134 @@ def in_words(rows: Sequence[Standing]) -> list[str]:
     Returns
     -------
     list of str
-        Sentences, a few a network.
+        A few sentences for each network.
     """
-    found = []
-    for network, of in networks_of(rows).items():
-        ranking = [of[name] for name in ranked(list(of.values())) if not of[name].control and of[name].skill is not None]
-        said = []
+    findings = []
+    for network, methods in networks_of(rows).items():
+        ranking = [
+            methods[name]
+            for name in ranked(list(methods.values()))
+            if not methods[name].control and methods[name].skill is not None
+        ]
+        sentences = []
         if ranking:
-            said = [f"Best: {', '.join(f'{row.method} ({_skill(row)})' for row in ranking[:_BEST])}."]
-            said += [*_beside_edges(of), *_beside_centre(of, ranking)]
-        said += [f"Refused: {', '.join(names)}: {reason}." for reason, names in _refusals(of.values()).items()]
-        found += [f"{network}. {sentence}" for sentence in said]
-    return found
+            sentences = [f"Best: {', '.join(f'{row.method} ({_skill(row)})' for row in ranking[:_BEST])}."]
+            sentences += [*_worse_than_edges(methods), *_worse_than_centre(methods, ranking)]
+        sentences += [f"Refused: {', '.join(names)}: {reason}." for reason, names in _refusals(methods.values()).items()]
+        findings += [f"{network}. {sentence}" for sentence in sentences]
+    return findings
 
 
 def checks(rows: Sequence[Standing]) -> list[str]:
-    """Say whether the controls are where they must be, and which methods leak where a network provably does not look.
+    """Return whether the controls score as they must, and which methods attribute to the null region.
 
     Parameters
     ----------
     rows : sequence of Standing
     """
-    found = []
+    findings = []
     oracle = [row for row in rows if row.method == "oracle" and row.skill is not None]
     if oracle:
         right = sum(abs((row.skill or 0) - 1) < 1e-9 for row in oracle)
-        found.append(f"The identity oracle has skill 1 on {right} of {len(oracle)} networks.")
-    random = [(row, row.interval) for row in rows if row.method == "random" and row.interval is not None]
+        findings.append(f"The oracle has skill 1 on {right} of {len(oracle)} networks.")
+    random = [row.interval for row in rows if row.method == "random" and row.interval is not None]
     if random:
-        right = sum(between is not None and between[0] <= 0 <= between[1] for _, between in random)
-        found.append(f"The interval of a random map's skill holds 0 on {right} of {len(random)} networks.")
-    for network, of in networks_of(rows).items():
+        right = sum(low <= 0 <= high for low, high in random)
+        findings.append(f"The interval of a random map's skill contains 0 on {right} of {len(random)} networks.")
+    for network, methods in networks_of(rows).items():
         leaks = {
             name: row.measures["null_leakage"]
-            for name, row in of.items()
+            for name, row in methods.items()
             if not row.control and "null_leakage" in row.measures and np.isfinite(row.measures["null_leakage"]).any()
         }
-        empty = [name for name, row in of.items() if not row.control and row.zero_map == 1]
+        silent = [name for name, row in methods.items() if not row.control and row.zero_map == 1]
         none = [name for name, leak in leaks.items() if np.nanmax(leak) == 0]
         some = [f"{name} ({np.nanmean(leak):.2g})" for name, leak in leaks.items() if name not in none]
         if leaks:
-            says = [f"Attribution where the network provably does not look is exactly 0 for {', '.join(none) or 'none'}"]
-            says += [f"not for {', '.join(some)}"] if some else []
-            says += [f"all maps of {', '.join(empty)} are 0 everywhere, and score what a constant map scores"] if empty else []
-            found.append(f"{network}. {'; '.join(says)}.")
-    return found
+            parts = [f"Attribution to the null region is exactly 0 for {', '.join(none) or 'none'}"]
+            parts += [f"not for {', '.join(some)}"] if some else []
+            parts += [f"all maps of {', '.join(silent)} are 0 everywhere, and score as a constant map"] if silent else []
+            findings.append(f"{network}. {'; '.join(parts)}.")
+    return findings
 
 
-def verdict(found: Sequence[Trust]) -> str:
-    """Say in a few words whether a measure ranks methods as the truth does.
+def verdict(trusts: Sequence[Trust]) -> str:
+    """Return in a few words whether a measure ranks methods as the truth does.
 
     Parameters
     ----------
-    found : sequence of Trust
+    trusts : sequence of Trust
         Of one measure, on several networks.
     """
-    known = [one.agreement for one in found if one.agreement is not None]
-    with_truth = sum(a.low > 0 for a in known)
-    against = sum(a.high < 0 for a in known)
+    known = [trust.agreement for trust in trusts if trust.agreement is not None]
+    with_truth = sum(agreement.low > 0 for agreement in known)
+    against = sum(agreement.high < 0 for agreement in known)
     if not known:
         return "too few methods"
     if with_truth == len(known):
         return "ranks as the truth does on every network"
     if against == len(known):
         return "ranks against the truth on every network"
-    says = [f"as the truth does on {with_truth}"] if with_truth else []
-    says += [f"against it on {against}"] if against else []
+    parts = [f"as the truth does on {with_truth}"] if with_truth else []
+    parts += [f"against it on {against}"] if against else []
     rest = len(known) - with_truth - against
-    says += [f"undecided on {rest}"] if rest else []
-    return f"{', '.join(says)} of {len(known)}"
+    parts += [f"undecided on {rest}"] if rest else []
+    return f"{', '.join(parts)} of {len(known)}"
 
 
-def _beside_edges(of: Mapping[str, Standing]) -> list[str]:
-    """Who is worse than Sobel; nothing where Sobel was not run."""
-    edges = of.get(EDGES)
+def _worse_than_edges(methods: Mapping[str, Standing]) -> list[str]:
+    """Return which methods are worse than Sobel; nothing where Sobel was not run."""
+    edges = methods.get(EDGES)
     if edges is None or edges.skill is None:
         return []
-    below = below_edges(list(of.values()))
+    below = below_edges(list(methods.values()))
     if not below:
         return [f"No method is worse than Sobel ({_skill(edges)})."]
-    surely, perhaps = (
+    certain, uncertain = (
         ", ".join(f"{row.method} ({_skill(row)})" for row, sure in below if sure == which) for which in (True, False)
     )
-    named = "; ".join(filter(None, [surely, perhaps and f"within the interval of the difference: {perhaps}"]))
+    named = "; ".join(filter(None, [certain, uncertain and f"within the interval of the difference: {uncertain}"]))
     return [
-        f"Worse than Sobel ({_skill(edges)}), which never looked at the network: {named}. "
-        f"{'This method has' if len(below) == 1 else 'These methods have'} told nobody anything."
+        f"Worse than Sobel ({_skill(edges)}), which does not use the network: {named}. "
+        f"{'This method says' if len(below) == 1 else 'These methods say'} nothing about the network."
     ]
 
 
-def _beside_centre(of: Mapping[str, Standing], ranking: Sequence[Standing]) -> list[str]:
-    """Who is worse than a guess at the middle of the image."""
-    middle = of.get(CENTRE)
-    if middle is None or middle.skill is None:
+def _worse_than_centre(methods: Mapping[str, Standing], ranking: Sequence[Standing]) -> list[str]:
+    """Return which methods are worse than a prior for the middle of the image."""
+    centre = methods.get(CENTRE)
+    if centre is None or centre.skill is None:
         return []
-    passed = [row.method for row in ranking if row.skill is not None and row.skill < middle.skill]
-    named = "every method" if len(passed) == len(ranking) else ", ".join(passed)
-    return [f"A prior for the middle of the image ({_skill(middle)}) does better than {named}."] if passed else []
+    worse = [row.method for row in ranking if row.skill is not None and row.skill < centre.skill]
+    named = "every method" if len(worse) == len(ranking) else ", ".join(worse)
+    return [f"A prior for the middle of the image ({_skill(centre)}) is better than {named}."] if worse else []
 
 
 def _words(rows: Sequence[Standing]) -> Section | None:
-    said = in_words(rows)
-    if not said:
+    findings = in_words(rows)
+    if not findings:
         return None
     text = (
         "Attribution methods say which pixels decided. Here that is known: the pixels of the pasted tile. Skill is (score − "
-        "chance)/(oracle − chance), averaged over the localisation measures: 1 says what the truth says, 0 what noise says. A "
-        "method that does worse than Sobel, which draws edges and never looks at the network, has told nobody anything. A "
-        "constructed network looks at the tile alone, so there low skill is the method's fault; a trained network may itself "
-        "look elsewhere."
+        "chance)/(oracle − chance), averaged over the localisation measures: the true mask has skill 1, noise has skill 0. A "
+        "method that is worse than Sobel, which draws edges and does not use the network, says nothing about the network. A "
+        "constructed network depends on the tile alone, so low skill is the method's error; a trained network may depend on "
+        "other pixels too."
     )
-    body = paragraph(text) + bullets(said)
+    body = paragraph(text) + bullets(findings)
     checked = checks(rows)
-    return Section("", body + (folded("Controls, and leakage where nothing can be", bullets(checked)) if checked else ""))
+    return Section(
+        "",
+        body
+        + (
+            folded(
+                "Controls, and attribution to the null region: pixels on which the logit provably does not depend",
+                bullets(checked),
+            )
+            if checked
+            else ""
+        ),
+    )
 
 
 def _leaderboard(rows: Sequence[Standing]) -> Section | None:
@@ -215,13 +232,15 @@ def _leaderboard(rows: Sequence[Standing]) -> Section | None:
     networks = networks_of(rows)
     head = ("method", *networks)
     names = ranked(rows)
-    below = {(row.network, row.method) for of in networks.values() for row, _ in below_edges(list(of.values()))}
-    body = [(name, *(_cell(of.get(name), (network, name) in below) for network, of in networks.items())) for name in names]
+    below = {(row.network, row.method) for methods in networks.values() for row, _ in below_edges(list(methods.values()))}
+    body = [
+        (name, *(_cell(methods.get(name), (network, name) in below) for network, methods in networks.items())) for name in names
+    ]
     drawn = figure(
         figures.leaderboard(rows),
         "Skill of every attribution method on every network",
-        "Skill with 95 % bootstrap intervals over the images of all seeds. Controls stand below the line. A method is refused "
-        "where its numbers would be silently wrong.",
+        "Skill with 95 % bootstrap intervals over the images of all seeds. Controls are below the line. A method is refused "
+        "where its numbers would be wrong without a sign of it.",
     )
     more = [
         (row.network, row.method, row.evaluations, row.zero_map, row.completeness)
@@ -234,7 +253,7 @@ def _leaderboard(rows: Sequence[Standing]) -> Section | None:
         + table(head, body, "Mean skill and 95 % interval. ▼: worse than Sobel. A dash: not run.")
         + folded(
             "Evaluations of the network, maps that are 0 everywhere, completeness",
-            table(("network", "method", "evaluations an image", "all-zero maps", "error of completeness, relative"), more),
+            table(("network", "method", "evaluations for each image", "all-zero maps", "relative error of completeness"), more),
         ),
     )
 
@@ -243,24 +262,24 @@ def _maps(results: tmi.Results, rows: Sequence[Standing]) -> Section | None:
     shown = _shown(results)
     if shown is None:
         return None
-    image, mask, maps = shown
-    names = [name for name in ranked(rows) if any(of.get(name) is not None for of in maps.values())]
-    constructed, trained = ([name for name in maps if name.startswith(kind)] for kind in ("constructed", "trained"))
-    pair = [*constructed[:1], *trained[:1]]
-    lent = _lend(maps, constructed)
+    maps = shown.maps
+    names = [name for name in ranked(rows) if any(methods.get(name) is not None for methods in maps.values())]
+    constructed, trained = (shown.of(origin) for origin in ("constructed", "trained"))
+    pair = [*constructed[:1], *trained[:1]] or list(maps)[:1]
+    filled = _fill_refused(maps, constructed)
     caption = (
-        "Signed attributions of the label's logit, each map scaled alone: red speaks for the label, blue against it. The "
-        "outline is the tile's support."
+        "Signed attributions of the label's logit, each map with its own colour scale: red supports the label, blue opposes it. "
+        "The outline is the tile's support."
     )
     body = figure(
-        figures.map_grid(image, mask, {name: maps[name] for name in pair}, names),
+        figures.map_grid(shown.image, shown.mask, {name: maps[name] for name in pair}, names),
         "The maps of all attribution methods on one image",
-        caption + lent,
+        caption + filled,
     )
     others = [name for name in trained if name not in pair]
     if others:
         tried = [name for name in names if any(name in maps[other] for other in others)]
-        drawn = figures.map_grid(image, mask, {name: maps[name] for name in others}, tried, columns=3)
+        drawn = figures.map_grid(shown.image, shown.mask, {name: maps[name] for name in others}, tried, columns=3)
         body += folded(
             "The other trained networks",
             figure(drawn, "The maps of all attribution methods on one image, on the other trained networks", caption),
@@ -272,69 +291,66 @@ def _same_function(results: tmi.Results) -> Section | None:
     shown = _shown(results)
     if shown is None:
         return None
-    image, mask, maps = shown
-    of = {name: found for name, found in maps.items() if name.startswith("constructed")}
-    methods = [name for name in GRADIENTS if sum(found.get(name) is not None for found in of.values()) > 1]
-    if len(of) < 2 or not methods:
+    maps = {name: shown.maps[name] for name in shown.of("constructed")}
+    methods = [name for name in GRADIENTS if sum(found.get(name) is not None for found in maps.values()) > 1]
+    if len(maps) < 2 or not methods:
         return None
     body = []
     for method in methods:
-        first, reference = next((name, found[method]) for name, found in of.items() if found.get(method) is not None)
-        apart = {name: _apart(reference, found.get(method)) for name, found in of.items()}
-        body.append((method, *("compared with" if name == first else apart[name] for name in of)))
+        first, reference = next((name, found[method]) for name, found in maps.items() if found.get(method) is not None)
+        differences = {name: _difference(reference, found.get(method)) for name, found in maps.items()}
+        body.append((method, *("compared with" if name == first else differences[name] for name in maps)))
     return Section(
         "The same function, other attributions",
         paragraph(
             "These networks compute the same logits. Theorem 1 fused and Theorem 1 as layers have the same gradients too, and "
-            "get the same maps. Theorem 2 is built from other neurons: where a tile matches exactly its ReLUs stand at their "
-            "kink and the gradient is 0; as layers, rounding carries some of them past it. What follows: an attribution is a "
-            "property of the network, not of the function that it computes, and a map that is 0 does not say that the pixels do "
-            "not matter."
+            "the same maps. Theorem 2 is built from other neurons: where a tile matches exactly, its ReLUs are at their kink and "
+            "the gradient is 0; as layers, rounding carries some of them past the kink. So an attribution is a property of the "
+            "network, not of the function that it computes, and a map of zeros does not mean that the pixels do not matter."
         )
         + figure(
-            figures.side_by_side(image, mask, of, methods),
+            figures.side_by_side(shown.image, shown.mask, maps, methods),
             "Maps of gradient methods on networks that compute the same function",
-            "The same image on constructed networks. Each map is scaled alone; red speaks for the label, blue against it.",
+            "The same image on constructed networks. Each map has its own colour scale; red supports the label, blue opposes it.",
         )
-        + table(("method", *of), body, "Largest difference between two maps, over the largest attribution of the two."),
+        + table(("method", *maps), body, "Largest difference between two maps, over the largest attribution of the two."),
     )
 
 
 def _trust(rows: Sequence[Standing], measures: Mapping[str, str]) -> Section | None:
-    found = trust(rows, measures)
-    if not any(one.agreement for one in found):
+    trusts = [trust for trust in trust_in(rows, measures) if trust.agreement]
+    if not trusts:
         return None
-    found = [one for one in found if one.agreement]
-    networks = list(dict.fromkeys(one.network for one in found))
+    networks = list(dict.fromkeys(trust.network for trust in trusts))
     by_measure: dict[str, dict[str, Trust]] = {}
-    for one in found:
-        by_measure.setdefault(one.measure, {})[one.network] = one
+    for trust in trusts:
+        by_measure.setdefault(trust.measure, {})[trust.network] = trust
 
-    def strength(item: tuple[str, dict[str, Trust]]) -> float:
-        return -float(np.mean([one.agreement.tau for one in item[1].values() if one.agreement]))
+    def mean_tau(measure: str) -> float:
+        return float(np.mean([trust.agreement.tau for trust in by_measure[measure].values() if trust.agreement]))
 
     body = [
         (
             f"{measure.replace('_', '-')} {figures.ARROWS[measures[measure]]}",
-            *(_tau(of.get(network)) for network in networks),
-            verdict(list(of.values())),
+            *(figures.tau_text(by_measure[measure].get(network)) for network in networks),
+            verdict(list(by_measure[measure].values())),
         )
-        for measure, of in sorted(by_measure.items(), key=strength)
+        for measure in sorted(by_measure, key=mean_tau, reverse=True)
     ]
     return Section(
         "Which measure may one trust where there is no truth?",
         paragraph(
-            "Where the truth is not known, methods are ranked by measures that do not need it. Kendall's τ says how alike their "
-            "ranking and the truth's are: 1 the same, 0 nothing in common, −1 reversed. Intervals are of images drawn anew; a "
-            "measure whose interval holds 0 has not been shown to know anything. Controls are not ranked."
+            "Where the truth is not known, methods are ranked by measures that do not need it. Kendall's τ compares such a "
+            "ranking with that by skill: 1 is the same ranking, 0 an unrelated one, −1 the reverse. Intervals are over bootstrap "
+            "samples of the images; where an interval contains 0, no relation has been shown. Controls are not ranked."
         )
         + table(
             ("measure", *networks, "so it ranks"), body, "Kendall's τ-b with its 95 % interval, most trustworthy measure first."
         )
         + figure(
-            figures.trust_scatter(rows, found),
+            figures.trust_scatter(rows, trusts),
             "Truth-free scores against skill, by measure and network",
-            "Each point is a method, its mean over the images. A measure to trust lines them up.",
+            "Each point is a method, its mean over the images. With a trustworthy measure the points lie on a line.",
         ),
     )
 
@@ -346,47 +362,48 @@ def _cost(rows: Sequence[Standing]) -> Section | None:
         "Cost against skill",
         figure(
             figures.cost(rows),
-            "Skill of every method against evaluations of the network an image",
-            "Forward and backward passes an image. Further left costs less, further up says more.",
+            "Skill of every method against evaluations of the network for each image",
+            "Forward and backward passes for each image. Methods further left cost less, methods further up have more skill.",
         ),
     )
 
 
 def _convergence(results: tmi.Results) -> Section | None:
-    found = {
+    curves = {
         f"{NETWORKS.get(entry.network, entry.network)}{', seed ' + str(entry.seed) if entry.seed else ''}": results.load(entry)
         for entry in results
         if entry.probe == "convergence" and entry.status == "ok"
     }
-    found = {name: result for name, result in found.items() if "error" in result.arrays and "step" in result.coords}
-    if not found:
+    curves = {name: result for name, result in curves.items() if "error" in result.arrays and "step" in result.coords}
+    if not curves:
         return None
     body = [
-        (name, step, *(_middle(result, kind, place) for kind in ("error", "awake")))
-        for name, result in found.items()
+        (name, step, *(_median(result, kind, place) for kind in ("error", "awake")))
+        for name, result in curves.items()
         for place, step in enumerate(result.coords["step"].tolist())
     ]
     return Section(
         "Integrated gradients and their closed form",
         paragraph(
-            "On a constructed network the integral has a closed form. Captum's sum approaches it like 1/steps, no faster: the "
-            "gradient jumps where the neuron wakes, and a sum does not know where between two points that is. Where the whole "
-            "path is active there is no jump, and only rounding is left: Captum keeps the weights of its sum in single precision."
+            "On a constructed network the integral has a closed form. The error of Captum's sum falls like 1/steps, no faster: "
+            "the gradient jumps where the neuron becomes active, and a sum cannot tell where between two points that is. Where "
+            "the neuron is active on the whole path there is no jump and only rounding is left: Captum keeps the weights of its "
+            "sum in single precision."
         )
         + figure(
-            figures.convergence(found),
+            figures.convergence(curves),
             "Error of integrated gradients against the number of steps",
             "Median over the images; the band goes from the least to the greatest.",
         )
         + table(
-            ("network", "steps", "relative error", "awake on the whole path"),
+            ("network", "steps", "relative error", "active on the whole path"),
             body,
             "Medians over the images, and over their tiles.",
         ),
     )
 
 
-def _middle(result: tmi.ProbeResult, kind: str, place: int) -> float | None:
+def _median(result: tmi.ProbeResult, kind: str, place: int) -> float | None:
     if kind not in result.arrays:
         return None
     errors = result.arrays[kind].values[place]
@@ -396,10 +413,10 @@ def _middle(result: tmi.ProbeResult, kind: str, place: int) -> float | None:
 
 def _layers(results: tmi.Results) -> Section | None:
     body = [
-        (what, row.network, row.method, _cell(row, False), next(iter(_refusals([row])), ""))
-        for probe, what in LAYERS.items()
-        for of in networks_of(standings(results, [probe], NETWORKS)).values()
-        for row in sorted(of.values(), key=lambda row: (row.skill is None, -(row.skill or 0)))
+        (layer, row.network, row.method, _cell(row, False), next(iter(_refusals([row])), ""))
+        for probe, layer in LAYERS.items()
+        for methods in networks_of(standings(results, [probe], NETWORKS)).values()
+        for row in sorted(methods.values(), key=lambda row: (row.skill is None, -(row.skill or 0)))
     ]
     if not body:
         return None
@@ -411,43 +428,58 @@ def _layers(results: tmi.Results) -> Section | None:
             "the image. Neuron methods attribute the most active neuron to pixels, and are scored against that neuron's own "
             "truth."
         )
-        + table(("what", "network", "method", "skill", "why not"), body),
+        + table(("layer", "network", "method", "skill", "reason for a refusal"), body),
     )
 
 
-def _shown(results: tmi.Results) -> tuple[NDArray[np.float64], NDArray[np.bool_], Maps] | None:
-    """The first kept image of the first seed, its mask, and the maps on it by network and method; None where refused."""
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """One image, its mask, and the maps on it by network and method; None where the method was refused."""
+
+    image: NDArray[np.float64]
+    mask: NDArray[np.bool_]
+    maps: Maps
+    origins: Mapping[str, str]
+
+    def of(self, origin: str) -> list[str]:
+        """Return the networks of one origin."""
+        return [name for name in self.maps if self.origins[name] == origin]
+
+
+def _shown(results: tmi.Results) -> _Shown | None:
+    """Return the maps on the first kept image of the first seed."""
     chosen = [e for e in results if e.probe in METHODS and e.status == "ok" and "method" in e.swept]
-    if not chosen:
-        return None
-    seed = min(entry.seed for entry in chosen)
-    shown: tuple[NDArray[np.float64], NDArray[np.bool_]] | None = None
-    found: Maps = {name: {} for name in NETWORKS.values()}
+    seed = min((entry.seed for entry in chosen), default=0)
+    first: tuple[NDArray[np.float64], NDArray[np.bool_]] | None = None
+    maps: Maps = {name: {} for name in NETWORKS.values()}
+    origins: dict[str, str] = {}
     for entry in chosen:
         if entry.seed != seed:
             continue
         result = results.load(entry)
+        name = NETWORKS.get(entry.network, entry.network)
+        origins[name] = entry.record.get("network_origin", "")
         signed = None
         if "signed" in result.arrays:
             images = result.arrays["images"].values
-            shown = shown or (images[0], result.arrays["masks"].values[0])
-            same = [place for place, image in enumerate(images) if image.shape == shown[0].shape and np.allclose(image, shown[0])]
+            first = first or (images[0], result.arrays["masks"].values[0])
+            same = [place for place, image in enumerate(images) if image.shape == first[0].shape and np.allclose(image, first[0])]
             signed = result.arrays["signed"].values[same[0]].astype(np.float64).sum(0) if same else None
-        found.setdefault(NETWORKS.get(entry.network, entry.network), {})[entry.swept["method"]] = signed
-    return None if shown is None else (*shown, {name: of for name, of in found.items() if of})
+        maps.setdefault(name, {})[entry.swept["method"]] = signed
+    return None if first is None else _Shown(*first, {name: found for name, found in maps.items() if found}, origins)
 
 
-def _lend(maps: Maps, constructed: Sequence[str]) -> str:
-    """Fill in what a fused network refuses from the same network as layers, and say so."""
+def _fill_refused(maps: Maps, constructed: Sequence[str]) -> str:
+    """Replace the maps that a fused network refuses by those of the same network as layers, and return a note about it."""
     if not constructed or f"{constructed[0]} as layers" not in maps:
         return ""
     fused, layers = maps[constructed[0]], maps[f"{constructed[0]} as layers"]
-    lent = [name for name, found in layers.items() if found is not None and fused.get(name, found) is None]
-    maps[constructed[0]] = fused | {name: layers[name] for name in lent}
-    return f" Refused by the fused network, and shown as the same network as layers has them: {', '.join(lent)}." if lent else ""
+    names = [name for name, found in layers.items() if found is not None and fused.get(name, found) is None]
+    maps[constructed[0]] = fused | {name: layers[name] for name in names}
+    return f" Refused for the fused network, and shown for the same network as layers: {', '.join(names)}." if names else ""
 
 
-def _apart(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None) -> str | None:
+def _difference(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None) -> str | None:
     if one is None or other is None:
         return None
     largest = max(np.abs(one).max(), np.abs(other).max())
@@ -455,14 +487,14 @@ def _apart(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None) -
 
 
 def _refusals(rows: Iterable[Standing]) -> dict[str, list[str]]:
-    """The refused methods by reason; exact attributions are known of constructed networks alone, which is no refusal."""
-    found: dict[str, list[str]] = {}
+    """Return the refused methods by reason, without the controls that know the truth, which only constructed networks have."""
+    refusals: dict[str, list[str]] = {}
     for row in rows:
         if row.refused and row.method not in TRUTH:
             more = len(row.refused) - 1
             reason = row.refused[0] + (f", and {more} more reason{'s' if more > 1 else ''}" if more else "")
-            found.setdefault(reason, []).append(row.method)
-    return found
+            refusals.setdefault(reason, []).append(row.method)
+    return refusals
 
 
 def _cell(row: Standing | None, below: bool) -> str | None:
@@ -470,22 +502,9 @@ def _cell(row: Standing | None, below: bool) -> str | None:
         return None
     if row.skill is None:
         return "refused" if row.refused else None
-    between = row.interval
-    shown = f"{_skill(row)} [{_two(between[0])}, {_two(between[1])}]" if between else _skill(row)
-    return f"{shown}{' ▼' if below else ''}"
-
-
-def _tau(one: Trust | None) -> str | None:
-    if one is None or one.agreement is None:
-        return None
-    a = one.agreement
-    return f"{_two(a.tau)} [{_two(a.low)}, {_two(a.high)}]"
+    ends = " [{}, {}]".format(*map(figures.two_digits, row.interval)) if row.interval else ""
+    return f"{_skill(row)}{ends}{' ▼' if below else ''}"
 
 
 def _skill(row: Standing) -> str:
-    return "–" if row.skill is None else _two(row.skill)
-
-
-def _two(value: float) -> str:
-    """Two digits behind the point, and no minus before a 0."""
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+    return "–" if row.skill is None else figures.two_digits(row.skill)

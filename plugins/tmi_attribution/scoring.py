@@ -1,16 +1,16 @@
-"""Scores maps by measures, beside what chance and the oracle score on the same images."""
+"""Scores maps by a measure, together with the scores of chance and of the oracle on the same images."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tmi.errors import PluginError
-from tmi.probing.attribution import GIVEN, MeasureInfo, Scored, measure_info
+from tmi.probing.attribution import MeasureInfo, measure_info
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
     Attribute = Callable[[Truth], Array]
+    Which = Literal["absolute", "positive", "signed"]
 
-_DRAWS = 2  # random maps an image where chance has no closed form: over the images their mean is steady
+_DRAWS = 2  # random maps for each image where chance has no closed form; the mean over the images varies little
 
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """What a measure says of N images; NaN where it is undefined, or was not asked for.
+    """The scores of N images by one measure; NaN where it is undefined, or was not computed.
 
     Attributes
     ----------
     scores, chance, oracle : ndarray of float64, shape (N,)
-        Of the maps, of random maps (expected or drawn), and of the mask itself.
+        The scores of the maps, of random maps (expected or drawn), and of the mask itself.
     """
 
     scores: Array
@@ -41,32 +42,32 @@ class Score:
 
 
 class Measure:
-    """A measure that is ready to score.
+    """A measure with its settings.
 
     Parameters
     ----------
-    named : Reference
-        The measure and its settings.
+    reference : Reference
+        Names the function and its settings.
     """
 
-    def __init__(self, named: Reference) -> None:
-        self.named = named
-        self.info: MeasureInfo = measure_info(named.function)
-        self.text = (inspect.getdoc(named.function) or named.text).partition("\n")[0].rstrip(".")
-        self._wanted = set(inspect.signature(named.function).parameters) & set(GIVEN["measure"])
+    def __init__(self, reference: Reference) -> None:
+        self.reference = reference
+        self.info: MeasureInfo = measure_info(reference.function)
+        self.text = (inspect.getdoc(reference.function) or reference.text).partition("\n")[0].rstrip(".")
+        self._parameters = set(inspect.signature(reference.function).parameters)
 
     @property
     def name(self) -> str:
         """Its name in metrics."""
-        return self.named.text.replace("-", "_")
+        return self.reference.text.replace("-", "_")
 
     @property
     def attributes_again(self) -> bool:
         """Whether it runs the method again, on changed images."""
-        return "attribute" in self._wanted
+        return "attribute" in self._parameters
 
     def fits(self, truth: Truth) -> bool:
-        """Whether it can score attributions of this level."""
+        """Return whether it can score attributions of the truth's level."""
         if truth.level == "input":
             return True
         localises = self.info.topic == "localisation" or (truth.level == "neuron" and self.info.topic == "leakage")
@@ -80,20 +81,25 @@ class Measure:
         signed : ndarray, shape (N, C, m, n); of a layer (N, neurons)
         truth : Truth
         attribute : callable
-            ``(truth) -> signed``: the method again.
+            ``(truth) -> signed``: runs the method again.
         seed : int
         again : int
-            How many images a measure that runs the method again is given.
+            A measure that runs the method again is given the first so many images.
+
+        Raises
+        ------
+        PluginError
+            If the measure does not return one finite number or NaN for each image.
         """
         count = min(again, len(truth)) if self.attributes_again else len(truth)
         asked = truth if count == len(truth) else truth.once(("first", count), lambda: truth[:count])
-        settings = repr(sorted(self.named.params.items()))  # the function itself: two may have one name
-        known = asked.once(("beside", self.named.function, settings, seed), lambda: self._beside(asked, seed))
-        found = self._call(signed[:count], asked, attribute, seed)
-        return Score(*(_padded(part, len(truth)) for part in (found, *known)))
+        settings = repr(sorted(self.reference.params.items()))  # with the function itself: two may share a name
+        limits = asked.once(("limits", self.reference.function, settings, seed), lambda: self._limits(asked, seed))
+        scores = self._call(signed[:count], asked, attribute, seed)
+        return Score(*(_padded(part, len(truth)) for part in (scores, *limits)))
 
-    def _beside(self, truth: Truth, seed: int) -> tuple[Array, Array]:
-        """What chance and the oracle score: the same for every method."""
+    def _limits(self, truth: Truth, seed: int) -> tuple[Array, Array]:
+        """Return the scores of chance and of the oracle, which are the same for every method."""
 
         def draw(number: int) -> Attribute:
             return lambda asked: _random(asked, self.info.scored, [seed, number])
@@ -107,30 +113,31 @@ class Measure:
 
     def _call(self, signed: Array, truth: Truth, attribute: Attribute, seed: int) -> Array:
         given: dict[str, Any] = {"seed": seed, "attribute": attribute}
-        handed = {name: given[name] for name in self._wanted}
+        asked_for = {name: value for name, value in given.items() if name in self._parameters}
         maps = scored(signed, self.info.scored, truth)
-        scores = np.asarray(self.named.function(maps, truth, **handed, **self.named.params))
+        scores = np.asarray(self.reference.function(maps, truth, **asked_for, **self.reference.params))
         if scores.dtype.kind not in "fiub":
-            raise PluginError(f"measure {self.named.text}: returned {scores.dtype}, expected an array of real numbers")
-        found = scores.astype(np.float64)
-        if found.shape != (len(truth),):
+            raise PluginError(f"measure {self.reference.text}: returned {scores.dtype}, expected an array of real numbers")
+        values = scores.astype(np.float64)
+        if values.shape != (len(truth),):
             raise PluginError(
-                f"measure {self.named.text}: returned shape {found.shape}, expected one score an image, ({len(truth)},)"
+                f"measure {self.reference.text}: returned shape {values.shape}, expected one score an image, ({len(truth)},)"
             )
-        if np.isinf(found).any():
-            raise PluginError(f"measure {self.named.text}: returned infinity on {np.isinf(found).sum()} of {len(found)} images")
-        return found
+        infinite = int(np.isinf(values).sum())
+        if infinite:
+            raise PluginError(f"measure {self.reference.text}: returned infinity on {infinite} of {len(values)} images")
+        return values
 
 
-def scored(signed: Array, which: Scored, truth: Truth) -> Array:
-    """Return what of signed attributions is scored: |a| or max(a, 0) summed over the channels, or all."""
+def scored(signed: Array, which: Which, truth: Truth) -> Array:
+    """Return the part of signed attributions that a measure scores: |a| or max(a, 0) summed over the channels, or a copy."""
     if which == "signed":
         return signed.copy()  # a measure may work in place
-    found = np.abs(signed) if which == "absolute" else np.maximum(signed, 0)
-    return found if truth.level == "layer" else found.sum(1)
+    values = np.abs(signed) if which == "absolute" else np.maximum(signed, 0)
+    return values if truth.level == "layer" else values.sum(1)
 
 
-def _random(truth: Truth, which: Scored, seed: list[int]) -> Array:
+def _random(truth: Truth, which: Which, seed: list[int]) -> Array:
     shape = truth.masks.shape[1:] if truth.level == "layer" else (1, *truth.masks.shape[1:])
     low = -1.0 if which == "signed" else 0.0
     return np.stack([np.random.default_rng([*seed, number]).uniform(low, 1, shape) for number in range(len(truth))])
@@ -142,6 +149,6 @@ def _oracle(truth: Truth) -> Array:
 
 
 def _padded(values: Array, count: int) -> Array:
-    found = np.full(count, np.nan)
-    found[: len(values)] = values
-    return found
+    padded = np.full(count, np.nan)
+    padded[: len(values)] = values
+    return padded

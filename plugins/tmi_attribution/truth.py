@@ -1,4 +1,4 @@
-"""What is known about an image and a network, and how a network answers to changed images."""
+"""What is known about images and a network, and the network's logits on changed images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 
 import tmi
-from tmi.probing.attribution import Level
 
 if TYPE_CHECKING:
     import torch
@@ -20,45 +19,48 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Level = Literal["input", "layer", "neuron"]
+"""A logit attributed to pixels, a logit attributed to the neurons of a layer, or a neuron attributed to pixels."""
+
 _ELEMENTS = 2_000_000  # pixels of changed images held at a time
 
 
 class Truth:
-    """N images, what is asked about them, and what is known of the answer.
+    """N images, the output that is attributed on each, and what is known about the right attribution.
 
     Parameters
     ----------
     module : torch.nn.Module
-        A copy of the network's, in evaluation mode, its weights without gradients.
+        A copy of the network's module, in evaluation mode, its weights without gradients.
     scenes : Scenes
-        All with a tile: counterfactuals are exact, see `Scenes`.
+        Where the images come from; each shows a tile.
     images, baselines : Tensor, shape (N, C, m, n)
-        In the dtype and on the device in which the module takes them.
+        In the dtype and on the device that the module takes.
     targets : Tensor of int64, shape (N,)
         The attributed logit of each image: its label.
     masks : ndarray of bool, shape (N, m, n)
-        The pixels G that decide: the support of the pasted tile at its place; for a neuron of a constructed network that of its
-        own tile at its own place, for one of a trained network its receptive field. At level "layer", of a layer whose neurons
-        stand for tiles at places, (N, neurons): those that stand for the shown one.
+        The pixels G that decide: the support of the pasted tile at its place. At level "neuron" the support of the neuron's own
+        tile at its own place if the network is constructed, else the neuron's receptive field. At level "layer" of shape
+        (N, neurons): the neurons that stand for the shown tile at its place.
     null : ndarray of bool, shape (N, m, n), or a function that returns one, optional
-        Pixels on which what is attributed provably does not depend, anywhere between baseline and image; None where nothing is
-        proven, as for the logits of a trained network.
+        The null region: pixels on which the attributed output provably does not depend, anywhere between baseline and image.
+        None where nothing is proven, as for the logits of a trained network.
     exact : ndarray of float64, shape (N, C, m, n), or a function that returns one, optional
         The exact signed attribution of a constructed network.
     level : {"input", "layer", "neuron"}
     constructed : bool
         Whether the module computes φ of its task.
     baseline : {"black", "background"}
-        What the baselines are: "background" follows where the background changes.
+        What the baselines show: "background" changes with the background.
     neurons : ndarray of int64, shape (N,), optional
-        At level "neuron" which neuron of the flattened layer is attributed.
+        At level "neuron": the attributed neuron of the flattened layer, for each image.
+    numbers : ndarray of int64, shape (N,), optional
+        The number of each image, from which its random seed follows; by default 0, 1, … It stays with the image in a slice.
 
     Attributes
     ----------
-    module, scenes, images, baselines, targets, masks, null, exact, level, constructed, baseline, neurons
-        As given; ``null`` and ``exact`` are computed when first asked for.
-    numbers : ndarray of int64, shape (N,)
-        The images' numbers, by which each has its own seed, whichever of them are asked about.
+    module, scenes, images, baselines, targets, masks, null, exact, level, constructed, baseline, neurons, numbers
+        As given; ``null`` and ``exact`` are computed on first use. The arrays are read-only: all methods and measures share them.
     """
 
     def __init__(
@@ -78,11 +80,11 @@ class Truth:
         numbers: NDArray[np.int64] | None = None,
     ) -> None:
         self.module, self.scenes, self.images, self.baselines, self.targets = module, scenes, images, baselines, targets
-        self.masks: Mask = _unwritable(masks)
+        self.masks: Mask = _read_only(masks)
         self.level, self.constructed, self.baseline = level, constructed, baseline
         self.neurons, self.numbers = neurons, np.arange(len(images)) if numbers is None else numbers
         self._null, self._exact = null, exact
-        self._known: dict[Hashable, Any] = {}
+        self._results: dict[Hashable, Any] = {}
 
     def __len__(self) -> int:
         return len(self.images)
@@ -90,18 +92,18 @@ class Truth:
     @cached_property
     def null(self) -> Mask | None:
         """See the parameters."""
-        found: Mask | None = _unwritable(self._null() if callable(self._null) else self._null)
-        return found
+        null: Mask | None = _read_only(self._null() if callable(self._null) else self._null)
+        return null
 
     @cached_property
     def exact(self) -> Array | None:
         """See the parameters."""
-        found: Array | None = _unwritable(self._exact() if callable(self._exact) else self._exact)
-        return found
+        exact: Array | None = _read_only(self._exact() if callable(self._exact) else self._exact)
+        return exact
 
     def __getitem__(self, rows: slice) -> Truth:
         """Return the truth about some of the images."""
-        return self.but(
+        return self.replaced(
             scenes=self.scenes[rows],
             images=self.images[rows],
             baselines=self.baselines[rows],
@@ -114,20 +116,20 @@ class Truth:
         )
 
     def on(self, images: torch.Tensor, baselines: torch.Tensor | None = None) -> Truth:
-        """Return the same questions about changed images (N, C, m, n); their null region is not asked for."""
-        given = images.to(self.images.device, self.images.dtype)
-        below = self.baselines if baselines is None else baselines.to(given.device, given.dtype)
+        """Return the truth about changed images (N, C, m, n), without their null region; targets and masks stay as they are."""
+        changed = images.to(self.images.device, self.images.dtype)
+        below = self.baselines if baselines is None else baselines.to(changed.device, changed.dtype)
 
         def exact() -> Array:
             from .exact import signed
 
-            return signed(self.scenes.task, given, self.targets)
+            return signed(self.scenes.task, changed, self.targets)
 
-        known = exact if self.constructed and self.level == "input" else None
-        return self.but(images=given, baselines=below, null=None, exact=known)
+        computed = exact if self.constructed and self.level == "input" else None
+        return self.replaced(images=changed, baselines=below, null=None, exact=computed)
 
-    def but(self, **changed: Any) -> Truth:
-        """Return this with some of its parts changed."""
+    def replaced(self, **changed: Any) -> Truth:
+        """Return a copy with other values of some parameters."""
         names = ("module", "scenes", "images", "baselines", "targets", "masks", "level", "constructed", "baseline", "neurons")
         kept = {name: getattr(self, name) for name in (*names, "numbers")} | {"null": self._null, "exact": self._exact}
         return Truth(**(kept | changed))
@@ -153,19 +155,19 @@ class Truth:
                 self.module(part.to(self.images.device, self.images.dtype)).gather(1, target[:, None])[:, 0].double().cpu()
                 for part, target in zip(torch.split(flat, step), torch.split(targets, step), strict=True)
             ]
-        found: Array = torch.cat(parts).numpy().reshape(images.shape[:-3])
-        return found
+        logits: Array = torch.cat(parts).numpy().reshape(images.shape[:-3])
+        return logits
 
     def once(self, name: Hashable, make: Callable[[], T]) -> T:
-        """Return what ``make`` returned the first time: what does not depend on the method is computed once for all of them."""
-        if name not in self._known:
-            self._known[name] = make()
-        found: T = self._known[name]
-        return found
+        """Return ``make()``, called once for each name: values that do not depend on the method are shared by all methods."""
+        if name not in self._results:
+            self._results[name] = make()
+        result: T = self._results[name]
+        return result
 
 
-def _unwritable(values: NDArray[Any] | None) -> Any:
-    """A view that cannot be written into: the truth is shared by all methods and measures."""
+def _read_only(values: NDArray[Any] | None) -> Any:
+    """Return a view that cannot be written into."""
     if values is None:
         return None
     view = values.view()

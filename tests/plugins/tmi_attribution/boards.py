@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import types
-
 import numpy as np
 
 import tmi
-from tmi.plugins.component import Plugin
-from tmi.plugins.host import PluginHost
-from tmi.plugins.registry import Registry
-from tmi.probing.attribution import attribution_measure, attribution_method
 from tmi.runs.results import Entry
 
 CONTROLS = ("random", "sobel", "centre-prior", "oracle")
@@ -19,31 +13,7 @@ BETTER = {"deletion": "lower", "infidelity": "lower"}
 SIDE = 12
 
 
-def registry(methods) -> Registry:
-    """The methods and measures by name; none of them is ever run."""
-
-    def method(name):
-        def function(module, images, targets): ...
-
-        return attribution_method(control=name in CONTROLS)(function)
-
-    def measure(name):
-        def function(maps, truth): ...
-
-        return attribution_measure(better=BETTER.get(name, "higher"), truth_free=name in FREE)(function)
-
-    plugin = types.ModuleType("zz_boards")
-    for hook, targets in {
-        "tmi_attribution_methods": {name: method(name) for name in methods},
-        "tmi_attribution_measures": {name.replace("_", "-"): measure(name) for name in (*LOCALISING, *FREE, "null_leakage")},
-    }.items():
-        setattr(plugin, hook, tmi.hookimpl(lambda targets=targets: targets))
-    host = PluginHost()
-    host.add(Plugin("boards", "here", plugin))
-    return Registry(host)
-
-
-def scored(skill, *, evaluations=10.0, seed=0, images=12, noise=0.02, again=None, leakage=None) -> tmi.ProbeResult:
+def scored(skill, *, evaluations=10.0, seed=0, images=12, noise=0.02, again=None, leakage=None, method="") -> tmi.ProbeResult:
     """A method whose mean skill is exactly ``skill``, and whose truth-free scores rise (insertion) or fall with it."""
     rng = np.random.default_rng([seed, round(abs(skill) * 1000)])
     names = [*LOCALISING, *FREE, "null_leakage"]
@@ -81,6 +51,8 @@ def scored(skill, *, evaluations=10.0, seed=0, images=12, noise=0.02, again=None
             "images": (("kept", "channel", "row", "col"), pictures),
             "masks": (("kept", "row", "col"), mask),
             "signed": (("kept", "channel", "row", "col"), signed),
+            "truth_free": (("measure",), [name in FREE for name in names]),
+            "control": (("method",), [method in CONTROLS]),
         },
         {"measure": names},
         info,
@@ -88,7 +60,7 @@ def scored(skill, *, evaluations=10.0, seed=0, images=12, noise=0.02, again=None
 
 
 def refused(why="MaxPool2d stands next to a ReLU") -> tmi.ProbeResult:
-    return tmi.ProbeResult({"refused": 1}, notes=[f"refused: {why}"])
+    return tmi.ProbeResult({"refused": 1}, {"control": (("method",), [False])}, notes=[f"refused: {why}"])
 
 
 def converging(images=5) -> tmi.ProbeResult:
@@ -103,16 +75,19 @@ def converging(images=5) -> tmi.ProbeResult:
 
 def entry(network, method, result, seed=0, probe="methods") -> Entry:
     swept = {} if method is None else {"method": method}
-    return Entry("", "fashion", network, probe, seed, swept, "ok", None, dict(result.metrics), notes=result.notes, _result=result)
+    record = {"network_origin": "constructed" if network.startswith("theorem") else "trained"}
+    metrics = dict(result.metrics)
+    return Entry(
+        "", "fashion", network, probe, seed, swept, "ok", None, metrics, record=record, notes=result.notes, _result=result
+    )
 
 
 def board(skills, seeds=(0,), **settings) -> tmi.Results:
     """Results of ``{network: {method: skill}}``; None where the method is refused."""
-    methods = list(dict.fromkeys(method for of in skills.values() for method in of))
     entries = [
-        entry(network, method, refused() if skill is None else scored(skill, seed=seed, **settings), seed)
+        entry(network, method, refused() if skill is None else scored(skill, seed=seed, method=method, **settings), seed)
         for network, of in skills.items()
         for method, skill in of.items()
         for seed in seeds
     ]
-    return tmi.Results(entries, columns={"method": "probe"}, registry=registry(methods))
+    return tmi.Results(entries, columns={"method": "probe"})

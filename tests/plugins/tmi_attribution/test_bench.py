@@ -201,6 +201,18 @@ def test_completeness(data, trained, constructed):
     assert "completeness_delta" not in bench(trained, data, "saliency").metrics
 
 
+def test_a_result_says_what_method_and_measures_declare(data, trained):
+    measures = ["mass", "deletion", "contrast", "infidelity"]
+    result = bench(trained, data, "saliency", measures=measures)
+    assert result.arrays["truth_free"].values.tolist() == [False, True, False, True]
+    assert {m: bench(trained, data, m, measures=["mass"]).arrays["control"].values.tolist() for m in ("saliency", "sobel")} == {
+        "saliency": [False],
+        "sobel": [True],
+    }
+    refused = bench(trained, data, "exact")
+    assert (refused.coords["method"].tolist(), refused.arrays["control"].values.tolist()) == (["exact"], [True])
+
+
 def test_a_refused_method_has_no_score(data, constructed):
     result = bench(constructed, data, "deeplift")
     assert dict(result.metrics) == {"refused": 1}

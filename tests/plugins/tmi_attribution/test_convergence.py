@@ -1,14 +1,16 @@
+"""Numerical integrated gradients against the closed form, and probe ``ig-convergence``."""
+
 import numpy as np
 import pytest
 
 import tmi
-from tests.plugins.tmi_probes.toys import TASK, dataset
-from tmi_attribution.convergence import convergence
+from tests.plugins.tmi_probes.toys import TASK, cnn_network, dataset
+from tmi_attribution.convergence import convergence, ig_convergence
 
 
 @pytest.mark.parametrize("baseline", ["black", "background"])
 def test_the_error_falls_like_one_over_the_steps(baseline):
-    """A straight line of slope −1 through the logarithms: the gradient jumps where a neuron wakes."""
+    """A straight line of slope −1 through the logarithms: the gradient jumps where a neuron becomes active."""
     steps = [10, 20, 40, 80, 160]
     errors = convergence(TASK, dataset(40).test, steps, baseline=baseline)
     assert errors.shape == (5, 40)
@@ -16,7 +18,7 @@ def test_the_error_falls_like_one_over_the_steps(baseline):
     assert slope == pytest.approx(-1, abs=0.2)
 
 
-def test_rounding_alone_where_the_window_is_awake_on_the_whole_path():
+def test_rounding_alone_where_the_window_is_active_on_the_whole_path():
     """One window, of the image's size; from black no pixel passes its value before the end, where the tile is shown."""
     rng = np.random.default_rng(0)
     tiles = [tmi.FeatureTile(rng.random((5, 6)), 31.0)]
@@ -40,3 +42,37 @@ def test_nothing_to_be_near_to():
     scenes = dataset(4).test
     still = tmi.Scenes(TASK, scenes.images, scenes.tile, scenes.row, scenes.col)
     assert np.isnan(convergence(TASK, still, [5], baseline="background")).all()
+
+
+@pytest.fixture(scope="module")
+def data():
+    return dataset(30)
+
+
+def test_errors_fall_and_are_rounding_where_the_window_is_active(data):
+    result = ig_convergence(tmi.build("theorem1", data), data, images=6, steps=[10, 40, 160])
+    assert result.coords["step"].tolist() == [10, 40, 160]
+    errors = result.arrays["error"].values
+    assert errors == pytest.approx(convergence(TASK, data.test[:6], [10, 40, 160]))
+    assert result.metrics["error.40"] == pytest.approx(errors[1].mean())
+    assert result.metrics["error.160"] < result.metrics["error.10"] / 4
+    shown = len(np.unique(data.test.tile[:6]))
+    assert result.arrays["awake"].shape == (3, shown)
+    assert result.arrays["awake"].values.max() < 1e-6  # Captum's weights are in single precision
+    assert result.describe("awake.10").better == "lower"
+
+
+def test_only_where_the_closed_form_is_known(data):
+    trained = ig_convergence(cnn_network(), data)
+    assert not trained.applicable
+    assert "constructed networks alone" in trained.notes[0]
+    with pytest.raises(tmi.InputError, match="steps: expected at least one, each once"):
+        ig_convergence(tmi.build("theorem1", data), data, steps=[5, 5])
+
+
+def test_where_the_exact_attribution_is_0_there_is_no_relative_error():
+    """From a black image to a black tile no pixel of the tile moves."""
+    task = tmi.TemplateTask([tmi.TileClass("black", [tmi.FeatureTile(np.zeros((3, 3)), 0.3, np.ones((3, 3), bool))])], (1, 3, 3))
+    result = ig_convergence(tmi.build("theorem1", task), dataset(3, task=task), images=3, steps=[5])
+    assert not result.applicable
+    assert "0 everywhere" in result.notes[0]

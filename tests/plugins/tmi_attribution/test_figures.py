@@ -6,9 +6,9 @@ import pytest
 from matplotlib.text import Text
 
 from tests.plugins.tmi_attribution.boards import board, converging
-from tmi.runtime.plotting import house_style
+from tmi.runtime.plotting import CONSTRUCTED, PALETTE, TRAINED, figure_style
 from tmi_attribution.figures import convergence, cost, leaderboard, map_grid, side_by_side, trust_scatter
-from tmi_attribution.leaderboard import standings, trust, truth_free
+from tmi_attribution.leaderboard import Standing, standings, trust, truth_free
 
 NETWORKS = {"theorem1": "constructed: Theorem 1", "cnn": "trained: CNN"}
 SKILLS = {
@@ -20,7 +20,7 @@ METHODS = ["saliency", "deeplift", "occlusion"]
 
 @pytest.fixture(autouse=True)
 def _styled():
-    with house_style():
+    with figure_style():
         yield
         plt.close("all")
 
@@ -63,6 +63,20 @@ def test_leaderboard_has_a_panel_a_network_and_marks_what_is_below_sobel(rows):
     assert marks(figure.axes[1]) == {0.1: False, 0.6: True, 0.5: True, 0.3: True}
     assert texts(figure.axes[0]) == ["refused"]
     assert texts(figure.axes[1]) == []
+
+
+def test_colours_follow_the_origin_and_not_the_name():
+    """A network may be called anything, and come from elsewhere."""
+    colours = {"constructed": CONSTRUCTED, "trained": TRAINED, "imported": PALETTE[2]}
+    names = {"constructed": "trained by name", "trained": "constructed by name", "imported": "constructed too, by name"}
+    rows = [Standing(names[origin], "saliency", origin, skills=np.array([0.5, 0.4]), evaluations=3.0) for origin in colours]
+    for figure in (leaderboard(rows), cost(rows)):
+        figure.canvas.draw()
+        drawn = {axis.get_title().replace("\n", " "): axis.title.get_color() for axis in figure.axes if axis.get_title()}
+        assert drawn == {names[origin]: colour for origin, colour in colours.items()}
+    shown = [text.get_text() for text in leaderboard(rows).legends[0].get_texts()]
+    assert shown == ["constructed", "trained", "imported", "below Sobel", "Sobel"]
+    assert leaderboard(rows[1:2]).legends[0].get_texts()[0].get_text() == "trained"
 
 
 def test_a_skill_far_below_chance_stays_in_the_picture():

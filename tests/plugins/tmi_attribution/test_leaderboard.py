@@ -6,7 +6,7 @@ import pytest
 import tmi
 from tmi_attribution.leaderboard import Standing, below_edges, networks_of, ranked, standings, trust, truth_free
 
-from .boards import board, entry, refused, registry, scored
+from .boards import board, entry, refused, scored
 
 NAMES = {"cnn": "trained: CNN", "theorem1": "constructed: Theorem 1"}
 SKILLS = {
@@ -48,9 +48,7 @@ def test_methods_are_ranked_by_the_mean_over_networks_and_controls_come_last(row
 
 def test_seeds_stand_one_after_another_and_a_missing_one_leaves_gaps():
     results = board(SKILLS, seeds=(0, 1))
-    short = tmi.Results(
-        [e for e in results if (e.network, e.swept["method"], e.seed) != ("cnn", "saliency", 0)], registry=results.registry
-    )
+    short = tmi.Results([e for e in results if (e.network, e.swept["method"], e.seed) != ("cnn", "saliency", 0)])
     found = networks_of(standings(short, ["methods"]))["cnn"]
     assert len(found["occlusion"].skills) == len(found["saliency"].skills) == 24
     assert np.isnan(found["saliency"].skills[:12]).all()
@@ -72,7 +70,7 @@ def test_a_method_that_gave_nan_has_its_reason_and_no_skill():
     result = tmi.ProbeResult(
         {"refused": 0, "evaluations": 2}, notes=["not scored, for it gave NaN or infinity on 3 of 12 images"]
     )
-    results = tmi.Results([entry("cnn", "lime", result)], registry=registry(["lime"]))
+    results = tmi.Results([entry("cnn", "lime", result)])
     (row,) = standings(results, ["methods"])
     assert row.refused == ("not scored, for it gave NaN or infinity on 3 of 12 images",)
     assert row.skill is None
@@ -85,14 +83,13 @@ def test_a_measure_that_is_undefined_somewhere_counts_for_no_skill_as_in_the_met
     score[1, :3] = -5
     arrays = dict(result.arrays) | {"score": (("measure", "image"), score)}
     partly = tmi.ProbeResult(result.metrics, arrays, result.coords, result.info)
-    (row,) = standings(tmi.Results([entry("cnn", "lime", partly)], registry=registry(["lime"])), ["methods"])
+    (row,) = standings(tmi.Results([entry("cnn", "lime", partly)]), ["methods"])
     assert row.skill == pytest.approx(0.5)  # of mass alone
 
 
 def test_only_the_probes_asked_for():
     results = tmi.Results(
         [entry("cnn", "lime", scored(0.2)), entry("cnn", "lime", scored(0.8), probe="layers"), entry("cnn", None, refused())],
-        registry=registry(["lime"]),
     )
     assert [row.skill for row in standings(results, ["layers"])] == [pytest.approx(0.8)]
     assert standings(results, ["nothing"]) == []

@@ -87,6 +87,13 @@ def test_without_a_gradient_only_occlusion_is_left():
     assert all("refused" in note for note in result.notes)
 
 
+def test_without_any_attribution_it_is_not_applicable():
+    result = attribution(network(Functional()), dataset(10), methods=["deeplift", "guided-backprop"], controls=[])
+    assert not result.applicable
+    assert "deeplift: refused: " in result.notes[0]
+    assert "guided-backprop: refused: " in result.notes[0]
+
+
 def test_nan_attributions_are_left_out():
     module = Sums()
     with torch.no_grad():

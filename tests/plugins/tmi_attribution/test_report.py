@@ -11,7 +11,7 @@ from tmi_attribution.leaderboard import Trust, standings
 from tmi_attribution.rank_agreement import Agreement
 from tmi_attribution.report import LAYERS, METHODS, NETWORKS, checks, in_words, sections, verdict
 
-from .boards import board, converging, entry, refused, registry, scored
+from .boards import board, converging, entry, refused, scored
 
 SKILLS = {
     "theorem1": {"saliency": 0.9, "integrated-gradients": 0.8, "deeplift": None, "sobel": 0.3, "oracle": 1.0, "random": 0.0},
@@ -30,8 +30,7 @@ def results():
         entry("cnn", "layer-activation", scored(0.4), probe="layers-of-maps"),
         entry("theorem1", "neuron-lrp", refused("no rule <for> it"), probe="neurons"),
     ]
-    methods = [*SKILLS["cnn"], "layer-activation", "neuron-lrp"]
-    return tmi.Results([*found, *more], columns={"method": "probe"}, registry=registry(methods))
+    return tmi.Results([*found, *more], columns={"method": "probe"})
 
 
 def text(section):
@@ -54,15 +53,15 @@ def test_every_section_is_there_and_draws(results):
     for title in list(by_title)[1:-1]:
         assert "data:image/png" in by_title[title].html, title
     assert "no rule &lt;for&gt; it" in by_title["Layers and neurons"].html
-    assert "Refused by the fused network, and shown as the same network as layers has them: deeplift" in text(drawn[2])
+    assert "Refused for the fused network, and shown for the same network as layers: deeplift" in text(drawn[2])
 
 
 def test_the_answer_is_said_in_words(results):
     said = in_words(standings(results, METHODS, NETWORKS))
     assert "trained: CNN. Best: deeplift (0.55), integrated-gradients (0.50), saliency (0.10)." in said
     assert (
-        "trained: CNN, max pooling. Worse than Sobel (0.30), which never looked at the network: saliency (−0.20). This method "
-        "has told nobody anything."
+        "trained: CNN, max pooling. Worse than Sobel (0.30), which does not use the network: saliency (−0.20). This method "
+        "says nothing about the network."
     ) in said
     assert "trained: CNN, max pooling. Refused: deeplift: MaxPool2d stands next to a ReLU." in said
     assert "constructed: Theorem 1. No method is worse than Sobel (0.30)." in said
@@ -70,14 +69,16 @@ def test_the_answer_is_said_in_words(results):
 
 def test_below_sobel_by_less_than_the_interval_is_said_too():
     said = in_words(standings(board({"cnn": {"far": -0.2, "near": 0.299, "sobel": 0.3}}, noise=0.1), METHODS, NETWORKS))
-    assert any("far (−0.20); within the interval of the difference: near (0.30). These methods have told" in one for one in said)
+    assert any(
+        "far (−0.20); within the interval of the difference: near (0.30). These methods say nothing" in one for one in said
+    )
 
 
 def test_what_only_knows_the_middle_is_a_bar_to_pass():
     said = in_words(standings(board({"cnn": {"a": 0.2, "b": 0.7, "centre-prior": 0.5}}), METHODS, NETWORKS))
-    assert "trained: CNN. A prior for the middle of the image (0.50) does better than a." in said
+    assert "trained: CNN. A prior for the middle of the image (0.50) is better than a." in said
     said = in_words(standings(board({"cnn": {"a": 0.2, "b": 0.4, "centre-prior": 0.5}}), METHODS, NETWORKS))
-    assert "trained: CNN. A prior for the middle of the image (0.50) does better than every method." in said
+    assert "trained: CNN. A prior for the middle of the image (0.50) is better than every method." in said
 
 
 def test_maps_that_are_0_everywhere_do_not_count_as_tight():
@@ -85,7 +86,7 @@ def test_maps_that_are_0_everywhere_do_not_count_as_tight():
     unknown = {**silent.measures, "null_leakage": np.full(len(silent.skills), np.nan)}
     said = checks([dataclasses.replace(silent, zero_map=1.0, measures=unknown), other])
     assert said[0].endswith(
-        "exactly 0 for none; not for lime (0.75); all maps of saliency are 0 everywhere, and score what a constant map scores."
+        "exactly 0 for none; not for lime (0.75); all maps of saliency are 0 everywhere, and score as a constant map."
     )
 
 
@@ -93,9 +94,9 @@ def test_controls_are_checked():
     skills = {"theorem1": {"oracle": 1.0, "random": 0.0, "saliency": 0.5}}
     said = checks(standings(board(skills, leakage=0), METHODS, NETWORKS))
     assert said == [
-        "The identity oracle has skill 1 on 1 of 1 networks.",
-        "The interval of a random map's skill holds 0 on 1 of 1 networks.",
-        "constructed: Theorem 1. Attribution where the network provably does not look is exactly 0 for saliency.",
+        "The oracle has skill 1 on 1 of 1 networks.",
+        "The interval of a random map's skill contains 0 on 1 of 1 networks.",
+        "constructed: Theorem 1. Attribution to the null region is exactly 0 for saliency.",
     ]
     wrong = {"cnn": {"oracle": 0.9, "random": 0.5, "saliency": 0.5}}
     said = checks(standings(board(wrong, leakage=0.25), METHODS, NETWORKS))
@@ -135,14 +136,14 @@ def test_maps_are_found_by_their_image_not_by_their_number(results):
     """A network that was asked about other images has no map to show."""
     other = tmi.Results(
         [*board({"theorem1": {"saliency": 0.5}}, seeds=(0,)), entry("cnn", "saliency", scored(0.4, seed=7))],
-        registry=registry(["saliency"]),
     )
     from tmi_attribution.report import _shown
 
-    image, mask, maps = _shown(other)
-    assert (image.shape, mask.sum()) == ((1, 12, 12), 25)
-    assert maps["constructed: Theorem 1"]["saliency"].shape == (12, 12)
-    assert maps["trained: CNN"]["saliency"] is None
+    shown = _shown(other)
+    assert (shown.image.shape, shown.mask.sum()) == ((1, 12, 12), 25)
+    assert shown.maps["constructed: Theorem 1"]["saliency"].shape == (12, 12)
+    assert shown.maps["trained: CNN"]["saliency"] is None
+    assert (shown.of("constructed"), shown.of("trained")) == (["constructed: Theorem 1"], ["trained: CNN"])
 
 
 def test_the_plan():
