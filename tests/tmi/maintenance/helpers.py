@@ -51,12 +51,13 @@ def reseal(path: Path, data: bytes) -> None:
     files.write_sealed(path, data)
 
 
-def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change a file's header and seal it again: a file that another program wrote, not a damaged one."""
+def edit(path: Path, change: Callable[[dict[str, Any]], object], arrays: Callable[[h5py.File], object] = lambda _: None) -> None:
+    """Change a file's header and arrays, and seal it again: a file that another program wrote, not a damaged one."""
     file = io.BytesIO(files.read_sealed(path))
     with h5py.File(file, "r+") as opened:
         header = json.loads(opened["header"].asstr()[()])
         change(header)
+        arrays(opened)
         del opened["header"]
         opened["header"] = json.dumps(header)
     reseal(path, file.getvalue())

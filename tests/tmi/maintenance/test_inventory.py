@@ -72,6 +72,31 @@ def test_export_leaves_them_out(store, outside, tmp_path):
     assert not any(path.is_symlink() for path in (tmp_path / "out").rglob("*"))
 
 
+def test_what_a_store_holds_besides_its_files(store):
+    (store.folder / ".gitignore").write_text("*")
+    (store.folder / "results.csv").write_text("")
+    with store.leases("a run").hold(f"run-{'0' * 32}"):  # as a run on a Dask scheduler does
+        contents = inventory.take(store)
+    assert (contents.strange, contents.running, contents.stale) == ([], [], [])
+
+
+@pytest.mark.parametrize("name", ["results/.gitignore", "results/results.csv", "ab/x", "failures/ab/index.sqlite", "leases/x.h5"])
+def test_what_lies_in_the_wrong_place(store, name):
+    path = store.folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("x")
+    strange = inventory.take(store).strange
+    assert [entry.path for entry in strange] == [path if path.parent.name != "ab" or "failures" in name else path.parent]
+
+
+def test_a_file_that_is_not_utf8_and_one_with_a_line_break(store):
+    for name in (b"damaged\xff", b"a\nb"):
+        (store.folder / "damaged").mkdir(exist_ok=True)
+        Path(os.fsdecode(os.fsencode(store.folder / "damaged") + b"/" + name)).write_text("x")
+    contents = inventory.take(store)
+    assert (len(contents.damaged), contents.strange) == (2, [])
+
+
 def test_unreadable_folder(store, monkeypatch):
     locked = paths(store, "probe")[0].parent
     scandir = os.scandir

@@ -8,11 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tmi
-from tests.tmi.maintenance.helpers import store_file
+from tests.tmi import toys
+from tests.tmi.maintenance.helpers import contents, store_file
+from tmi import Store
 from tmi.maintenance.inventory import StoreFile
 from tmi.maintenance.read import read_file
 from tmi.maintenance.recompute import Candidate, choose
 from tmi.maintenance.verify import verify
+from tmi.plugins.registry import with_files
 from tmi.probing.result import LabelledArray
 from tmi.stages import Stage
 
@@ -48,15 +51,13 @@ def test_an_array_that_is_not_computed_again(store, registry):
 def test_a_network_and_a_data_set_that_are_not_made_again(store, registry):
     import torch
 
-    from tmi.networks.train_once import Trained
-
     key = next(store.keys("network"))
     record = read_file(store_file(store, "network", key)).record
     data, of = store.load_dataset(record["keys"]["dataset"])
-    network = store.load_network(key, data.task).network
+    network = registry.build(record["network"]["name"], data, seed=record["seed"])
     with torch.no_grad():
         network.module[1].weight[0, 0] += 1.0
-    store.write_network(key, network, data.test.images, data.task, Trained(), record)
+    store.write_network(key, network, None, record)
     other = tmi.Dataset(data.task, data.test, data.train, notes=data.notes, name=data.name, seed=data.seed, params=data.params)
     store.write_dataset(record["keys"]["dataset"], other, of)
     store.flush()
@@ -80,6 +81,67 @@ def test_a_probe_that_fails_now(store, registry, monkeypatch):
     (line,) = report.problems()
     assert "cannot be computed again (MemoryError: too much" in line
     assert len(list(store.keys())) == 3  # it may be the machine's fault
+
+
+def test_a_network_that_fails_now(store, registry, monkeypatch):
+    monkeypatch.setattr(registry, "build", lambda *_, **__: 1 / 0)
+    report = verify(store, registry=registry, sample=1, repair=True)
+    assert sorted((str(one.file.kind), one.likeness) for one in report.recomputed) == [
+        ("dataset", "equal"), ("network", "failed"), ("probe", "failed"),
+    ]  # fmt: skip
+    assert all("cannot be computed again (ZeroDivisionError: " in line for line in report.problems())
+    assert report.done == []
+
+
+THREADED = '''
+import tmi
+import torch
+
+
+@tmi.hookimpl
+def tmi_network_builders():
+    return {"threaded": "STEM:threaded"}
+
+
+def threaded(data, *, seed: int) -> tmi.Network:
+    """Return a network that shows by how many threads it was trained."""
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2, bias=False))
+
+    def fit():
+        with torch.no_grad():
+            module[1].weight.fill_(float(torch.get_num_threads()))
+
+    tmi.train_once(module, fit)
+    return tmi.Network(module, ["1"], "trained", task=getattr(data, "task", data))
+'''
+
+
+def test_each_file_is_computed_with_the_threads_of_its_first_time(tmp_path):
+    """A later run takes the network from the store, with whatever number of threads it was trained."""
+    files = [toys.plugin(tmp_path), toys.plugin(tmp_path, "threaded", THREADED)]
+    suite = toys.suite(tmp_path, toys.BASE.replace("toy-net", "threaded"), head='plugins = ["toys.py", "threaded.py"]')
+    more = toys.suite(
+        tmp_path,
+        toys.BASE.replace("toy-net", "threaded") + "scale = 2.0",
+        head='plugins = ["toys.py", "threaded.py"]',
+        name="more.toml",
+    )
+    store = Store(tmp_path / "store")
+    (first,) = tmi.run(suite, store, threads=1)
+    (second,) = tmi.run(more, store, threads=2)
+    store.path(first.key).unlink()
+    assert (first.record["threads"], second.record["threads"]) == (1, 2)
+    report = verify(store, registry=with_files(files))
+    assert [one.likeness for one in report.recomputed] == ["equal"] * 3, report.problems()
+
+
+def test_nothing_is_left_of_the_temporary_store(store, registry, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    before = contents(store.folder)
+    assert len(verify(store, registry=registry, sample=1).recomputed) == 3
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert contents(store.folder) == before
 
 
 def test_time(store, registry):

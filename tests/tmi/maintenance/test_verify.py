@@ -9,6 +9,7 @@ import pytest
 
 import tmi
 from tests.tmi.maintenance.helpers import contents, edit, flip, lease, leave_behind, metrics_of, paths, reseal
+from tmi import StoreError
 from tmi.maintenance.info import info
 from tmi.maintenance.verify import verify
 from tmi.store import files, leases
@@ -91,6 +92,19 @@ def test_a_newer_layout_is_no_damage(store, registry):
     assert report.ok, report.problems()
     assert [one.why for one in report.newer] == ["was written by a newer tmi (layout 99, this one reads 1)"]
     assert path.exists()
+
+
+def test_a_newer_layout_whose_arrays_this_version_cannot_read(store, registry):
+    path = paths(store, "probe")[0]
+    edit(path, lambda header: header.update(version=99), lambda file: file.create_group("tensors"))
+    report = verify(store, registry=registry, sample=0, repair=True)
+    assert report.ok, report.problems()
+    assert [file.path for file in report.newer] == [path]
+    with pytest.raises(StoreError, match=r"newer tmi \(layout 99"):
+        store.load(path.stem)
+    assert path.exists()
+    edit(path, lambda header: header.update(version=1))
+    assert verify(store, registry=registry, sample=0).damaged
 
 
 def test_a_file_that_may_not_be_read(store, registry, monkeypatch):
