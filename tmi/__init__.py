@@ -1,7 +1,7 @@
-"""tmi, template-matching interpretability: networks whose every neuron is understood, beside trained ones.
+"""tmi, template-matching interpretability: networks in which the meaning of every neuron is known, compared with trained ones.
 
-The names below are loaded when first used, so that ``import tmi`` costs no torch: a plug-in's hooks, ``tmi list``
-and a warm run stay quick.
+The public names are imported when they are first used. ``import tmi`` therefore does not import torch, and a plug-in's hooks,
+``tmi list`` and a run whose results are all in the store stay fast.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .tasks.task import TemplateTask
     from .tasks.tiles import FeatureTile, TileClass
 
-_HOME = {
+_NAMES = {
     "errors": (
         "TmiError",
         "InputError",
@@ -56,57 +56,30 @@ _HOME = {
         "EngineError",
         "SuiteError",
     ),
-    "tasks.tiles": (
-        "FeatureTile",
-        "TileClass",
-    ),
+    "tasks.tiles": ("FeatureTile", "TileClass"),
     "tasks.task": ("TemplateTask",),
-    "tasks.matching.matches": (
-        "match",
-        "match_batches",
-        "Matches",
-    ),
+    "tasks.matching.matches": ("match", "match_batches", "Matches"),
     "tasks.scenes": ("Scenes",),
     "tasks.dataset": ("Dataset",),
-    "tasks.separation": (
-        "separation",
-        "Separation",
-    ),
+    "tasks.separation": ("separation", "Separation"),
     "networks.network": ("Network",),
     "networks.explanation": ("Explanation",),
-    "networks.rounding": (
-        "rounding",
-        "RoundingWarning",
-    ),
+    "networks.rounding": ("rounding", "RoundingWarning"),
     "networks.train_once": ("train_once",),
-    "probing.result": (
-        "ProbeResult",
-        "LabelledArray",
-        "MetricInfo",
-    ),
-    "probing.attribution": (
-        "attribution_method",
-        "attribution_measure",
-    ),
+    "probing.result": ("ProbeResult", "LabelledArray", "MetricInfo"),
+    "probing.attribution": ("attribution_method", "attribution_measure"),
     "plugins.hooks": ("hookimpl",),
     "plugins.fingerprint": ("external",),
-    "plugins.registry": (
-        "names",
-        "describe",
-        "generate",
-        "build",
-        "probe",
-    ),
+    "plugins.registry": ("names", "describe", "generate", "build", "probe"),
     "runtime.progress": ("track",),
-    "store.store": (
-        "Store",
-        "read_result",
-    ),
+    "store.store": ("Store", "read_result"),
     "suites.reader": ("load_suite",),
     "runs.runner": ("run",),
     "runs.results": ("Results",),
 }
-_MODULE_OF = {name: module for module, names_ in _HOME.items() for name in names_}
+"""The public names by the module that defines them."""
+
+_MODULE_OF = {name: module for module, names_ in _NAMES.items() for name in names_}
 
 __all__ = [
     "DamagedFileError",

@@ -10,11 +10,11 @@ class TmiError(Exception):
 
 
 class InputError(TmiError, ValueError):
-    """An image, a tile, a task or a parameter that the mathematics does not allow."""
+    """An invalid image, tile, task or parameter."""
 
 
 class UnknownNameError(TmiError, LookupError):
-    """A name that is not registered or not there; the message offers the nearest one that is."""
+    """A name that is not registered or does not exist; the message suggests the nearest known name."""
 
 
 class PluginError(TmiError):
@@ -22,7 +22,7 @@ class PluginError(TmiError):
 
 
 class DataFileError(TmiError):
-    """A data file that is missing, truncated, of another format, or with a wrong checksum."""
+    """A data file that is missing, truncated, in another format, or has a wrong checksum."""
 
 
 class StoreError(TmiError):
@@ -30,20 +30,20 @@ class StoreError(TmiError):
 
 
 class EngineError(TmiError):
-    """Workers that cannot be started or reached, or that are lost."""
+    """Workers that cannot be started or reached, or that were lost."""
 
 
 class DamagedFileError(StoreError):
-    """A stored file that is not what was written: changed, cut short, or not a file of a store."""
+    """A stored file whose content is not what was written: modified, truncated, or not a file of a store."""
 
 
 class SuiteError(TmiError):
-    """Everything that is wrong with a suite, all at once.
+    """All problems of a suite.
 
     Attributes
     ----------
     problems : list of str
-        One line each: file, table, key, what is wrong, and the nearest right name.
+        One line per problem: file, table, key, what is wrong, and the nearest right name.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -52,7 +52,7 @@ class SuiteError(TmiError):
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return a hint that names the nearest of ``known``, or all of them if none is near.
+    """Return a hint for a message about an unknown name: the most similar known name, or all of them if none is similar.
 
     Parameters
     ----------
@@ -65,13 +65,20 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     -------
     str
         A clause to append to a message, beginning with ``"; "``.
+
+    Examples
+    --------
+    >>> did_you_mean("epoch", ["epochs", "filters"])
+    '; did you mean "epochs"?'
+    >>> did_you_mean("colour", ["epochs", "filters"])
+    '; known: epochs, filters'
     """
     import difflib
 
     names = sorted(set(known))
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
-    if near:
-        return f'; did you mean "{near[0]}"?'
+    similar = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    if similar:
+        return f'; did you mean "{similar[0]}"?'
     if not names:
         return "; there is none"
     return "; known: " + ", ".join(names)

@@ -1,7 +1,8 @@
-"""A function's signature is its schema: parameters, their types, defaults and meanings, and checked values.
+"""Parameters of plug-in functions, read from their signatures: names, types, defaults, descriptions and checked values.
 
-A plug-in function takes its settings as keyword-only parameters with annotations and defaults. From them come the keys that a
-suite may use, the check of every value, the text of ``tmi describe`` and the cache key. Nothing is declared twice.
+A plug-in function takes its settings as keyword-only parameters with annotations and defaults. The signature is the only
+declaration: it defines the keys of a suite table, the check of every value, the text of ``tmi describe`` and the settings in the
+cache key.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 """A finite number of at least 0."""
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-"""A share, from 0 to 1."""
+"""A number from 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +41,21 @@ class Named:
     kind: str
 
 
-if TYPE_CHECKING:  # a name where it is set, a `tmi.plugins.references.Reference` where the function is called
+if TYPE_CHECKING:  # a string in a suite, a `tmi.plugins.references.Reference` in the function
     from typing import TypeAlias
 
     Method: TypeAlias = Any
     Measure: TypeAlias = Any
 else:
     Method = Annotated[str, Named("method")]
-    """An attribution method by its name, with settings of its own in brackets: ``"integrated-gradients(steps=200)"``."""
+    """The name of an attribution method, with its settings in brackets: ``"integrated-gradients(steps=200)"``."""
     Measure = Annotated[str, Named("measure")]
-    """A measure of attributions by its name, with settings of its own in brackets."""
+    """The name of a measure of attributions, with its settings in brackets."""
 
 REQUIRED: Any = inspect.Parameter.empty
 
 GIVEN = ("seed",)
-"""Parameters that are no settings: the caller passes them."""
+"""Keyword-only parameters that are no settings; the caller passes them."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,11 @@ class Parameter:
     ----------
     name : str
     type : object
-        The annotation, as `msgspec.convert` understands it.
+        The annotation, in a form that `msgspec.convert` accepts.
     default : object
-        ``REQUIRED`` where there is none.
+        ``REQUIRED`` if there is none.
     text : str
-        Its lines of the docstring's "Parameters" section.
+        Its description in the docstring's "Parameters" section.
     """
 
     name: str
@@ -84,7 +85,7 @@ class Parameter:
 
     @property
     def type_text(self) -> str:
-        """The type as a reader would write it, its range included."""
+        """The type as text, with its range: ``"int ≥ 1"``."""
         return _type_text(self.type)
 
 
@@ -96,7 +97,7 @@ def parameters(function: Callable[..., Any], given: Collection[str] = GIVEN) -> 
     function : callable
         Its keyword-only parameters are the settings.
     given : collection of str
-        Names of parameters that are no settings: the caller passes them.
+        Names of keyword-only parameters that are no settings; the caller passes them.
 
     Returns
     -------
@@ -129,10 +130,10 @@ def parameters(function: Callable[..., Any], given: Collection[str] = GIVEN) -> 
         elif p.default is not p.empty and p.default is not None:
             kind = type(p.default)
         else:
-            raise PluginError(f"{where}: parameter {p.name!r} needs an annotation, by which its values are checked")
+            raise PluginError(f"{where}: parameter {p.name!r} needs an annotation, so that its values can be checked")
         parameter = Parameter(p.name, kind, p.default, texts.get(p.name, ""))
         if not parameter.required:
-            try:  # converted like a given value: for a float, a default of 5 and a given 5 are both 5.0 in the key
+            try:  # converted like a value from a suite: for a float, a default of 5 and a setting of 5 are both 5.0 in the key
                 parameter = replace(parameter, default=check_value(parameter, p.default))
             except InputError as error:
                 raise PluginError(f"{where}: the default of parameter {p.name!r} is not of its type ({error})") from None
@@ -146,27 +147,29 @@ def takes_seed(function: Callable[..., Any]) -> bool:
 
 
 def check_value(parameter: Parameter, value: Any) -> Any:
-    """Convert one value to its parameter's type, strictly: neither ``"2"`` nor ``True`` is an int, NaN is no number.
+    """Convert one value to its parameter's type, strictly: neither ``"2"`` nor ``True`` is an int, and NaN is refused.
 
     Raises
     ------
     InputError
-        If the value does not fit; the message says what was expected and what was given.
+        If the value does not have the type; the message says what was expected and what was given.
+    PluginError
+        If values cannot be converted to the parameter's type at all.
     """
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
-        value = value.item()  # an element of an array
-    if named_kind(parameter.type) and _functions(value):
-        return value  # a function is its own value
+        value = value.item()  # a NumPy scalar
+    if named_kind(parameter.type) and _has_functions(value):
+        return value  # a method or measure may be given as a function
     try:
         result = msgspec.convert(value, parameter.type, strict=True)
     except msgspec.ValidationError as error:
-        what = re.sub(r" - at `\$.*", "", str(error)).replace("`", "")
-        bad = re.match(r"Invalid enum value '(.*)'", what)
-        word, words = bad[1] if bad else value, _choices(parameter.type)
-        if words and isinstance(word, str) and (bad or typing.get_origin(parameter.type) is not list):
+        message = re.sub(r" - at `\$.*", "", str(error)).replace("`", "")
+        invalid = re.match(r"Invalid enum value '(.*)'", message)
+        word, words = invalid[1] if invalid else value, _choices(parameter.type)
+        if words and isinstance(word, str) and (invalid or typing.get_origin(parameter.type) is not list):
             raise InputError(f"expected {parameter.type_text}, got {word!r}{did_you_mean(word, words)}") from None
-        shown = "" if repr(value) == what.rpartition(" ")[2] else f" (given: {value!r})"
-        raise InputError(f"{what[:1].lower()}{what[1:]}{shown}") from None
+        shown = "" if repr(value) == message.rpartition(" ")[2] else f" (given: {value!r})"
+        raise InputError(f"{message[:1].lower()}{message[1:]}{shown}") from None
     except TypeError as error:
         raise PluginError(f"parameter {parameter.name!r}: its type {parameter.type_text} cannot be checked ({error})") from None
     if not _finite(result):
@@ -174,15 +177,15 @@ def check_value(parameter: Parameter, value: Any) -> Any:
     return result
 
 
-def _functions(value: Any) -> bool:
-    """Whether a value is a function, or a list of names with a function among them."""
+def _has_functions(value: Any) -> bool:
+    """Whether a value is a function, or a list of names and functions with at least one function."""
     if isinstance(value, list):
-        return any(map(callable, value)) and all(callable(one) or isinstance(one, str) for one in value)
+        return any(map(callable, value)) and all(callable(item) or isinstance(item, str) for item in value)
     return callable(value)
 
 
 def _choices(kind: Any) -> list[str]:
-    """Every word that a type allows, however deep in it."""
+    """Return the values of every ``Literal`` in a type, at any depth."""
     if typing.get_origin(kind) is typing.Literal:
         return [str(choice) for choice in typing.get_args(kind)]
     return [choice for part in typing.get_args(kind) for choice in _choices(part)]
@@ -197,7 +200,7 @@ def _finite(value: Any) -> bool:
 
 
 def named_kind(kind: Any) -> str | None:
-    """Return which kind of component a setting of this type names, alone or in a list; None for a plain setting."""
+    """Return the kind of component that a setting of this type names, alone or in a list; None for a plain setting."""
     if typing.get_origin(kind) is Annotated:
         return next((meta.kind for meta in kind.__metadata__ if isinstance(meta, Named)), None)
     return next(filter(None, map(named_kind, typing.get_args(kind))), None)
@@ -212,7 +215,7 @@ def check(
     ----------
     function : callable
     settings : mapping
-        Setting names to values.
+        Names and values of the settings.
     name : str
         The name of the function in messages.
     given : collection of str
@@ -221,9 +224,9 @@ def check(
     Returns
     -------
     values : dict
-        Every setting, defaults filled in, in the order of the signature.
+        Every valid setting, with defaults filled in, in the order of the signature.
     problems : list of str
-        One line for each problem; empty if there is none.
+        One line per problem; empty if there is none.
     """
     schema = parameters(function, given)
     owner = repr(name) if name else getattr(function, "__name__", "the function")

@@ -1,4 +1,4 @@
-"""The three stages of a cell: the data set is made, the network is built for it, the probe is applied to both."""
+"""The three stages of a cell: a data set is generated, a network is built for it, and a probe is applied to both."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """A stage of a cell, in the order of the work; what it makes is kept in the store under a key of its own.
+    """A stage of a cell, in order of execution. The product of each stage is stored under a key of its own.
 
-    A member equals its value, so that ``"dataset"`` from a suite file or a JSON record serves as well. ``Stage("result")`` is the
-    probe's stage too, named by what it makes.
+    A member equals its value, so ``"dataset"`` from a suite file or a JSON record can be used in its place. ``Stage("result")``
+    is `Stage.PROBE`, named by its product.
     """
 
     DATASET = "dataset"
@@ -22,11 +22,11 @@ class Stage(StrEnum):
 
     @property
     def product(self) -> str:
-        """What the stage makes, for readers and in files: ``"dataset"``, ``"network"`` or ``"result"``."""
+        """The name of what the stage produces, in messages and files: ``"dataset"``, ``"network"`` or ``"result"``."""
         return "result" if self is Stage.PROBE else self.value
 
     @property
     def so_far(self) -> tuple[Stage, ...]:
-        """The stages up to this one, in order."""
+        """The stages up to and including this one, in order."""
         stages = tuple(Stage)
         return stages[: 1 + stages.index(self)]

@@ -12,7 +12,7 @@ from tmi.plugins.component import Component, suite_file
 from tmi.plugins.host import load
 from tmi.probing import attribution
 
-_BY_PLACE = {
+_POSITIONAL = {
     "dataset": (),
     "network": ("data",),
     "probe": ("network", "data"),
@@ -32,9 +32,9 @@ def check_plugin(file: str | Path) -> tuple[list[str], list[str]]:
     Returns
     -------
     problems : list of str
-        One line each; empty if there is none.
+        One line per problem; empty if there is none.
     names : list of str
-        What it registers, as ``"probe mean-margin"``.
+        The names that the file registers, with their kind: ``"probe mean-margin"``.
 
     Raises
     ------
@@ -42,14 +42,14 @@ def check_plugin(file: str | Path) -> tuple[list[str], list[str]]:
         If the file cannot be imported.
     """
     host = load()
-    before = len(host.faults)
+    faults_before = len(host.faults)
     host.load_file(file)
-    problems = [str(fault) for fault in host.faults[before:]]
+    problems = [str(fault) for fault in host.faults[faults_before:]]
     path = Path(file).resolve()
-    own = [component for component in host.components.values() if component.plugin.file == path]
-    for component in own:
+    registered = [component for component in host.components.values() if component.plugin.file == path]
+    for component in registered:
         problems += [f"{component.kind} {component.name}: {problem}" for problem in check_component(component)]
-    return problems, [f"{component.kind} {component.name}" for component in own]
+    return problems, [f"{component.kind} {component.name}" for component in registered]
 
 
 def check_component(component: Component) -> list[str]:
@@ -62,7 +62,7 @@ def check_component(component: Component) -> list[str]:
     Returns
     -------
     list of str
-        Problems, one line each.
+        One line per problem; empty if there is none.
     """
     if component.kind == "suite":
         try:
@@ -76,11 +76,11 @@ def check_component(component: Component) -> list[str]:
     except TmiError as error:
         return [str(error)]
     problems = []
-    places = [p.name for p in inspect.signature(function).parameters.values() if p.kind is not p.KEYWORD_ONLY]
-    given = _BY_PLACE[component.kind]
-    if len(places) != len(given):
-        wanted = f"takes {', '.join(given)} by place" if given else "takes nothing by place"
-        problems.append(f"expected a function that {wanted} and settings by keyword (after *), got ({', '.join(places)})")
+    positional = [p.name for p in inspect.signature(function).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    expected = _POSITIONAL[component.kind]
+    if len(positional) != len(expected):
+        takes = f"takes {', '.join(expected)} by position" if expected else "takes nothing by position"
+        problems.append(f"expected a function that {takes} and settings by keyword (after *), got ({', '.join(positional)})")
     for parameter in schema.values():
         if not parameter.required:
             try:
@@ -90,5 +90,5 @@ def check_component(component: Component) -> list[str]:
     if component.kind == "dataset" and not parameters.takes_seed(function):
         problems.append("a data set must take seed, so that it can be generated again")
     if not inspect.getdoc(function):
-        problems.append("has no docstring: the first line is what tmi list shows")
+        problems.append("has no docstring; tmi list shows its first line")
     return problems

@@ -1,1 +1,1 @@
-"""Maintenance of a store: what it holds, whether it is sound, what can be removed, and a part of it to give away."""
+"""Maintenance of a store: list, verify, recompute, compare, prune and export what it holds."""

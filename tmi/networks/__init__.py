@@ -1,1 +1,1 @@
-"""Networks: a torch module with named layers, and what is known of its neurons."""
+"""Networks: a torch module with named layers, and what is known about its neurons."""

@@ -1,1 +1,1 @@
-"""Plug-ins: from a registered name to the function it stands for and the fingerprint of its code."""
+"""Plug-ins: find the function behind a registered name, and fingerprint its code."""

@@ -1,1 +1,1 @@
-"""What probes return and declare, and the check that they change nothing."""
+"""Probing: the results of probes, the declarations of attribution methods and measures, and a check that nothing is modified."""

@@ -1,4 +1,4 @@
-"""What a probe returns: metrics, labelled arrays, and what the metrics mean."""
+"""The result of a probe: metrics, labelled arrays, and descriptions of the metrics."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ if TYPE_CHECKING:
     import xarray
 
 RESERVED = ("header", "metrics", "metric")
-"""Names that a stored file uses itself."""
+"""Names that the file format uses; metrics, arrays and axes cannot have them."""
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledArray:
-    """An array whose axes have names.
+    """An array with named axes.
 
     Attributes
     ----------
     dims : tuple of str
+        The names of the axes, in order.
     values : ndarray
+        Numbers, booleans or strings.
     """
 
     dims: tuple[str, ...]
@@ -44,16 +46,16 @@ class LabelledArray:
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """What a metric means, so that a reader and a report need not guess.
+    """The description of a metric, for reports, `Results` and the documentation.
 
     Attributes
     ----------
     text : str
-        One line: what is measured, and where the definition comes from.
+        One line: what is measured, and the source of the definition.
     better : {"higher", "lower", None}
-        Which direction is better; None where neither is.
+        Which direction is better; None if neither is.
     low, high : float or None
-        The range; None where it has no end.
+        The ends of the range; None where it is unbounded.
     unit : str
         Empty for a share or a count.
     """
@@ -67,40 +69,45 @@ class MetricInfo:
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare by
 class ProbeResult:
-    """Metrics and labelled arrays.
+    """The result of a probe: metrics and labelled arrays.
 
     Parameters
     ----------
     metrics : mapping of str to float
-        Finite numbers. A metric that has no value on this network is left out, and a note says why. Dots separate the measure
-        from what it is measured on: ``"active_per_image.hidden"``.
+        Finite numbers. A metric that has no value for this network is left out, and a note gives the reason. A dot separates the
+        measure from what it is measured on: ``"active_per_image.hidden"``.
     arrays : mapping of str to (dims, array), optional
-        As xarray has it: names of the axes, and the values. An axis has the same length wherever it appears.
+        As in xarray: the names of the axes, and the values (numbers, booleans or strings). An axis has the same length in all
+        arrays.
     coords : mapping of str to sequence, optional
-        Labels along an axis: its name, and as many numbers or words as it is long.
+        For the name of an axis its labels: as many numbers or strings as the axis is long.
     info : mapping of str to MetricInfo, optional
-        What the metrics mean, by the part of their name before the first dot.
-    notes : iterable of str, optional
-        What a reader should know: what was left out, and why.
+        Descriptions of the metrics, by the part of their name before the first dot.
+    notes : str or iterable of str, optional
+        Remarks on the result: what was left out, and why.
 
     Raises
     ------
     InputError
-        For a metric that is NaN or infinite, an array whose axes do not fit, or a name that cannot be stored.
+        For a metric that is NaN or infinite, an array whose shape does not match its axes, or a name that cannot be stored.
+
+    Notes
+    -----
+    A probe that has nothing to measure returns `ProbeResult.not_applicable`.
     """
 
     metrics: Mapping[str, float]
-    # Given as (dims, array) pairs and sequences, kept as LabelledArray and ndarray: Any serves both for a type checker.
+    # Passed as (dims, array) pairs and sequences, stored as LabelledArray and ndarray; the type Any covers both.
     arrays: Mapping[str, Any] = field(default_factory=dict)
     coords: Mapping[str, Any] = field(default_factory=dict)
     info: Mapping[str, MetricInfo] = field(default_factory=dict)
     notes: Sequence[str] | str = ()
 
     def __post_init__(self) -> None:
-        replace = object.__setattr__  # frozen: the checked values take the place of the given ones
+        replace = object.__setattr__  # the class is frozen; the checked values replace the arguments
         for part in ("metrics", "arrays", "coords", "info"):
             if not isinstance(getattr(self, part), Mapping):
-                raise InputError(f"{part}: expected names and values, as a dict; got {type(getattr(self, part)).__name__}")
+                raise InputError(f"{part}: expected a dict of names and values, got {type(getattr(self, part)).__name__}")
         replace(self, "metrics", {name: _number(name, value) for name, value in dict(self.metrics).items()})
         replace(self, "arrays", {name: _labelled(name, value) for name, value in dict(self.arrays).items()})
         replace(self, "coords", {name: _plain(name, np.asarray(v)) for name, v in dict(self.coords).items()})
@@ -110,13 +117,14 @@ class ProbeResult:
         bases = {name.partition(".")[0] for name in self.metrics}
         for name in self.info:
             if name not in bases:
-                raise InputError(f"info {name!r}: describes no metric{did_you_mean(name, bases)}")
+                raise InputError(f"info {name!r}: there is no metric of this name{did_you_mean(name, bases)}")
 
     def _check_axes(self) -> None:
         dims = [dim for array in self.arrays.values() for dim in array.dims]
         for name in (*self.metrics, *self.arrays, *self.coords, *dims):
             if not isinstance(name, str) or not name or {"/", "\0"} & set(name) or name.startswith(".") or name in RESERVED:
-                raise InputError(f"name {name!r} cannot be stored: not empty, no '/', no NUL, no leading '.', none of {RESERVED}")
+                rules = f"not empty, no '/', no NUL, no leading '.', none of {', '.join(RESERVED)}"
+                raise InputError(f"name {name!r} cannot be stored; expected: {rules}")
         lengths: dict[str, int] = {}
         for name, array in self.arrays.items():
             if name in dims or name in self.coords:
@@ -126,7 +134,7 @@ class ProbeResult:
                     raise InputError(f"array {name!r}: axis {dim!r} is {length} long, elsewhere {lengths[dim]}")
         for dim, labels in self.coords.items():
             if dim not in lengths:
-                raise InputError(f"coords {dim!r}: no array has such an axis{did_you_mean(dim, lengths)}")
+                raise InputError(f"coords {dim!r}: no array has an axis of this name{did_you_mean(dim, lengths)}")
             if labels.shape != (lengths[dim],):
                 raise InputError(f"coords {dim!r}: expected {lengths[dim]} labels, got shape {labels.shape}")
 
@@ -134,17 +142,23 @@ class ProbeResult:
     def not_applicable(cls, reason: str) -> ProbeResult:
         """Return the result of a probe that has nothing to measure on this network or data set.
 
-        Its row has the status ``"not applicable"``, which is no failure: the result is stored like any other.
+        Its row has the status ``"not applicable"``, with the reason as its message. It is not a failure: the result is stored
+        like any other, and the exit code of ``tmi run`` stays 0.
 
         Parameters
         ----------
         reason : str
             One sentence, such as ``"a trained network has no certificate"``.
 
+        Returns
+        -------
+        ProbeResult
+            Without metrics and arrays; ``notes`` holds the reason.
+
         Raises
         ------
         InputError
-            Without a reason.
+            If the reason is empty.
         """
         if not isinstance(reason, str) or not reason.strip():
             raise InputError("not_applicable: give the reason, in one sentence")
@@ -152,7 +166,7 @@ class ProbeResult:
 
     @property
     def applicable(self) -> bool:
-        """Whether it holds anything: a metric or an array."""
+        """Whether the result holds a metric or an array."""
         return bool(self.metrics or self.arrays)
 
     def __repr__(self) -> str:
@@ -163,16 +177,22 @@ class ProbeResult:
         return f"ProbeResult({shown}{more}; arrays: {', '.join(self.arrays) or 'none'})"
 
     def describe(self, metric: str) -> MetricInfo | None:
-        """Return what a metric means, or None where its probe does not say."""
+        """Return the description of a metric, or None if the probe gives none.
+
+        Parameters
+        ----------
+        metric : str
+            Its full name, or the part before the first dot.
+        """
         return self.info.get(metric.partition(".")[0])
 
     def to_xarray(self) -> xarray.Dataset:
-        """Return the arrays with their labelled axes as an `xarray.Dataset`, the metrics as its attributes.
+        """Return the arrays with their labelled axes as an `xarray.Dataset`, and the metrics as its attributes.
 
         Raises
         ------
         ImportError
-            Where xarray is not installed (``pip install xarray``).
+            If xarray is not installed (``pip install xarray``).
         """
         import xarray
 
@@ -184,7 +204,7 @@ class ProbeResult:
 
 
 def _number(name: str, value: Any) -> float:
-    if getattr(value, "ndim", None) == 0:  # of NumPy or torch
+    if getattr(value, "ndim", None) == 0:  # a scalar of NumPy or torch
         value = value.item()
     if not isinstance(value, numbers.Real):
         raise InputError(f"metric {name!r}: expected a number, got {type(value).__name__}")
@@ -193,7 +213,7 @@ def _number(name: str, value: Any) -> float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise InputError(f"metric {name!r}: is {number}; leave out a metric that has no value, and say why in a note")
+        raise InputError(f"metric {name!r}: is {number}; leave out a metric that has no value, and give the reason in a note")
     return number
 
 
@@ -210,14 +230,14 @@ def _labelled(name: str, value: Any) -> LabelledArray:
         values = values.detach().cpu().numpy()
     values = _plain(name, np.asarray(values))
     if len(dims) != values.ndim or len(set(dims)) != len(dims):
-        raise InputError(f"array {name!r}: {values.ndim} axes, but they are named {dims}")
+        raise InputError(f"array {name!r}: has {values.ndim} axes, but the names are {dims}")
     return LabelledArray(dims, values)
 
 
 def _plain(name: str, values: NDArray[Any]) -> NDArray[Any]:
-    """Refuse what cannot be stored as plain numbers or words."""
+    """Check that an array holds numbers, booleans or strings, which can be stored; convert object arrays of strings."""
     if values.dtype.kind == "O" and all(isinstance(v, str) for v in values.flat):
         values = values.astype(str)
     if values.dtype.kind not in "biufU":
-        raise InputError(f"array {name!r}: expected numbers, booleans or words, got {values.dtype}")
+        raise InputError(f"array {name!r}: expected numbers, booleans or strings, got {values.dtype}")
     return values

@@ -1,4 +1,4 @@
-"""The report of a run: one self-contained HTML page, and the pieces that report plug-ins write it with."""
+"""The report of a run: one self-contained HTML page, and the functions with which report plug-ins write their sections."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Runs: plan, store and engine give results."""
+"""Runs: execute a plan with a store and an engine, and return the results; progress and estimates."""

@@ -1,1 +1,1 @@
-"""The store: data sets, networks and results, one immutable HDF5 file each, named by its key."""
+"""The store: one immutable HDF5 file for each data set, network and result, named by its key."""

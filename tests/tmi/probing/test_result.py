@@ -61,14 +61,14 @@ def test_arrays():
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"a": np.ones((2, 3))}, "axes, but they are named|cannot be stored"),
+        ({"a": np.ones((2, 3))}, "axes, but the names are|cannot be stored"),
         ({"a": np.ones((2, 1))}, "cannot be stored"),
         ({"a": 3}, "expected .names of the axes, values., got int"),
-        ({"a": (("x",), np.ones((2, 2)))}, "2 axes, but they are named"),
-        ({"a": (("x", "x"), np.ones((2, 2)))}, "2 axes, but they are named"),
-        ({"a": ("x", [object()])}, "expected numbers, booleans or words"),
-        ({"a": ("x", [b"bytes"])}, "expected numbers, booleans or words"),
-        ({"a": ("x", [1j])}, "expected numbers, booleans or words"),
+        ({"a": (("x",), np.ones((2, 2)))}, "2 axes, but the names are"),
+        ({"a": (("x", "x"), np.ones((2, 2)))}, "2 axes, but the names are"),
+        ({"a": ("x", [object()])}, "expected numbers, booleans or strings"),
+        ({"a": ("x", [b"bytes"])}, "expected numbers, booleans or strings"),
+        ({"a": ("x", [1j])}, "expected numbers, booleans or strings"),
         ({"a": ("x", [1, 2]), "b": ("x", [1])}, "axis 'x' is 1 long, elsewhere 2"),
         ({"x": ("x", [1, 2])}, "has the name of an axis"),
     ],
@@ -81,10 +81,10 @@ def test_bad_arrays(arrays, message):
 @pytest.mark.parametrize(
     ("coords", "message"),
     [
-        ({"rows": [1, 2]}, 'no array has such an axis; did you mean "row"'),
+        ({"rows": [1, 2]}, 'no array has an axis of this name; did you mean "row"'),
         ({"row": [1]}, r"expected 2 labels, got shape \(1,\)"),
         ({"row": [[1, 2]]}, r"expected 2 labels, got shape \(1, 2\)"),
-        ({"row": [None, 1]}, "expected numbers, booleans or words"),
+        ({"row": [None, 1]}, "expected numbers, booleans or strings"),
     ],
 )
 def test_bad_coords(coords, message):
@@ -97,7 +97,7 @@ def test_info_describes_metrics_by_the_part_before_the_dot():
     result = ProbeResult({"accuracy": 0.5, "active.hidden": 1.0}, info={"accuracy": info})
     assert result.describe("accuracy") is result.describe("accuracy.train") is info
     assert result.describe("active.hidden") is None
-    with pytest.raises(InputError, match="info 'acuracy': describes no metric; did you mean \"accuracy\""):
+    with pytest.raises(InputError, match="info 'acuracy': there is no metric of this name; did you mean \"accuracy\""):
         ProbeResult({"accuracy": 0.5}, info={"acuracy": info})
 
 
