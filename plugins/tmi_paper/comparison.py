@@ -182,6 +182,11 @@ def network_name(entry: Entry) -> str:
     return "trained" if filters is None else f"trained, {filters} filter{'s' if filters > 1 else ''}"
 
 
+def network_origin(entry: Entry) -> str:
+    """Return the origin of an entry's network: "constructed" or "trained"."""
+    return "constructed" if entry.network.startswith("theorem") or entry.network == "literal" else "trained"
+
+
 def spread(values: Sequence[float]) -> str:
     """Write mean ± standard deviation; equal values as one number."""
     mean = float(np.mean(values))

@@ -10,7 +10,7 @@ import numpy as np
 from tmi.report.html import Section, figure, folded, paragraph, table
 from tmi.runtime.plotting import CONSTRUCTED, TRAINED, house_style
 
-from .comparison import Row, compare, network_name, spread
+from .comparison import Row, compare, network_name, network_origin, spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -132,8 +132,7 @@ def _comparison(results: tmi.Results) -> Section | None:
 
 
 def _neurons(results: tmi.Results) -> Section | None:
-    from tmi_probes.figures.neurons import firing_rates
-    from tmi_probes.figures.panel import measures_and_truth
+    from tmi_probes.figures.neurons import firing_rates, measures_and_truth
 
     body = _drawn(
         results,
@@ -173,7 +172,8 @@ def _recovered(results: tmi.Results) -> Section | None:
 
 
 def _circuits(results: tmi.Results) -> Section | None:
-    from tmi_probes.figures.circuits import dictionaries, pruning, responsible
+    from tmi_probes.figures.circuits import pruning, responsible
+    from tmi_probes.figures.layers import dictionaries
 
     body = ""
     for probe, draw, alt, caption in (
@@ -267,4 +267,5 @@ def _drawn(results: tmi.Results, probe: str, draw: Callable[..., Figure], alt: s
         trained = [name for name in found if name.startswith("trained")]
         kept = {"constructed: Theorem 1", *trained[(len(trained) - 1) // 2 :][:1]}
         found = {name: result for name, result in found.items() if name in kept}
-    return figure(draw(found), alt, f"{caption} Fashion-MNIST tiles, one a class, seed {seed}.")
+    origins = {network_name(entry): network_origin(entry) for entry in chosen if network_name(entry) in found}
+    return figure(draw(found, origins), alt, f"{caption} Fashion-MNIST tiles, one a class, seed {seed}.")

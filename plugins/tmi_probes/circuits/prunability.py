@@ -1,4 +1,4 @@
-"""Prunability: how many weights a network needs, and what structure is left of them."""
+"""Prunability: how many weights a network needs, and what structure they have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import tmi
 from tmi.params import Count, Share
 
 from ..measures.blocks import blocks
-from ..pipeline.scenes import described, labelled, logits_of, predictions
+from ..pipeline.logits import commonest_share, logits_of, predictions
+from ..pipeline.result import ResultBuilder
+from ..pipeline.scenes import labelled
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 SHARES = (1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002, 0.001, 0)
-"""The shares of weights that are kept, one after another."""
+"""The shares of weights that are kept, in turn."""
 
 INFO = {
     "accuracy": tmi.MetricInfo("Share of test images predicted right with all weights; a tie is not right", "higher", 0, 1),
@@ -53,7 +55,7 @@ def prunability(
 ) -> tmi.ProbeResult:
     """Accuracy against the share of weights kept by magnitude, and the block structure of what is left.
 
-    Only copies are pruned. Biases are kept, and the weights that stay are not trained again.
+    Only copies are pruned. Biases are kept, and the remaining weights are not trained again.
 
     Parameters
     ----------
@@ -62,14 +64,14 @@ def prunability(
     scope : {"global", "per-layer"}
         Whether the largest weights of the whole network are kept, or the same share of each layer's.
     target : float
-        The share of the whole network's accuracy that is to be kept.
+        The share of the whole network's accuracy to keep.
 
     Returns
     -------
     ProbeResult
         ``accuracy`` and ``accuracy.chance`` (the commonest class), ``weights``, ``weights_needed`` and ``weights_needed.chance``
         (weights kept at random). For each linear layer, of the needed weights, ``components``, ``largest_component`` and
-        ``modularity``, with what the layer of all weights has as ``.whole``, and for the logits the greatest possible as
+        ``modularity``, with the value for all weights of the layer as ``.whole``, and for the logits the greatest possible as
         ``.oracle``: as many parts as classes. Arrays ``accuracy_kept`` and ``accuracy_random`` (share), and for each linear layer
         ``components``, ``largest_component``, ``modularity`` (layer, share), NaN where no weight is left.
 
@@ -81,62 +83,57 @@ def prunability(
     Notes
     -----
     The weights of a constructed network are not parameters: its layers compute the theorem's sums. It is not pruned; the
-    structure of its 0/1 logits is measured as it is.
+    structure of its 0/1 logits is measured unpruned.
     """
     scenes = labelled(data.test, images)
-    label = scenes.labels.numpy()
     pruned = _Pruned(network, scope)
-    whole = _accuracy(network, scenes)
-    metrics: dict[str, float] = {"accuracy": whole, "accuracy.chance": np.bincount(label).max() / len(label)}
-    arrays: dict[str, Any] = {}
-    notes: list[str] = []
-    at = 0
+    result = ResultBuilder(INFO)
+    result.add("accuracy", _accuracy(network, scenes), chance=commonest_share(scenes.labels.numpy()))
+    kept = 0
     if pruned.count:
-        metrics["weights"] = pruned.count
+        result.add("weights", pruned.count)
         rng = np.random.default_rng(seed)
         random = ranks([rng.random(value.numel()) for value in pruned.weights.values()], pruned.together)
         curves = {}
         for name, rank in (("accuracy_kept", pruned.by_magnitude), ("accuracy_random", random)):
             curves[name] = np.array([_accuracy(pruned.network(pruned.masks(rank, share)), scenes) for share in SHARES])
-            arrays[name] = (("share",), curves[name])
-        metrics["weights_needed"] = SHARES[needed(curves["accuracy_kept"], target)]
-        metrics["weights_needed.chance"] = SHARES[needed(curves["accuracy_random"], target)]
-        at = needed(curves["accuracy_kept"], target)
-        notes += pruned.ties()
+            result.arrays[name] = ("share", curves[name])
+        kept = needed(curves["accuracy_kept"], target)
+        result.add("weights_needed", SHARES[kept], chance=SHARES[needed(curves["accuracy_random"], target)])
+        result.coords["share"] = np.array(SHARES, float)
+        result.notes += pruned.ties()
     else:
-        notes.append(_why_not(network))
-    found = _structures(network, pruned)
-    for layer, by_share in found.items():
-        metrics |= _of_blocks(layer, by_share[:, at])
+        result.notes.append(_why_not(network))
+    structures = _structures(network, pruned)
+    for layer, by_share in structures.items():
+        result.metrics |= _of_blocks(layer, by_share[:, kept])
         if pruned.count:
-            metrics |= {f"{name}.whole": value for name, value in _of_blocks(layer, by_share[:, 0]).items()}
-        if np.isnan(by_share[:, at]).any():
-            notes.append(f"{layer}: no weight is left of it, and so no structure")
+            result.metrics |= {f"{name}.whole": value for name, value in _of_blocks(layer, by_share[:, 0]).items()}
+        if np.isnan(by_share[:, kept]).any():
+            result.notes.append(f"{layer}: no weight is left of it, and so no structure")
     last = network.layers[-1]
-    if last in found:
+    if last in structures:
         classes = len(data.task.classes)
-        best = (classes, 1 / classes, 1 - 1 / classes)
-        oracle = dict(zip((f"{name}.{last}" for name in _STRUCTURE), best, strict=True))
-        metrics |= {f"{name}.oracle": float(value) for name, value in oracle.items() if name in metrics}
-    if found and pruned.count:
-        stacked = np.stack(list(found.values()))
-        arrays |= {name: (("layer", "share"), stacked[:, i]) for i, name in enumerate(_STRUCTURE)}
-    coords: dict[str, Any] = {"share": np.array(SHARES, float)} if pruned.count else {}
-    if found and pruned.count:
-        coords["layer"] = list(found)
-    return tmi.ProbeResult(metrics, arrays, coords, described(INFO, metrics), tuple(notes))
+        for name, oracle in zip(_STRUCTURE, (classes, 1 / classes, 1 - 1 / classes), strict=True):
+            if f"{name}.{last}" in result.metrics:
+                result.metrics[f"{name}.{last}.oracle"] = float(oracle)
+    if structures and pruned.count:
+        stacked = np.stack(list(structures.values()))
+        result.arrays |= {name: (("layer", "share"), stacked[:, i]) for i, name in enumerate(_STRUCTURE)}
+        result.coords["layer"] = list(structures)
+    return result.result()
 
 
 _STRUCTURE = ("components", "largest_component", "modularity")
 
 
 def needed(accuracy: Array, target: float) -> int:
-    """Return the number of the smallest share from which on the accuracy keeps what is asked; shares descend.
+    """Return the position of the smallest share down to which the accuracy stays at ``target`` times the first or above.
 
     Parameters
     ----------
     accuracy : ndarray, shape (shares,)
-        The first is the whole network's.
+        By descending share of the weights; the first is the whole network's.
     target : float
     """
     short = accuracy < target * accuracy[0] - 1e-12
@@ -144,7 +141,7 @@ def needed(accuracy: Array, target: float) -> int:
 
 
 def ranks(scores: list[Array], together: bool) -> list[NDArray[np.int64]]:
-    """Rank entries from the highest score down, from 0: those of all arrays together, or of each by itself.
+    """Rank entries from the highest score down, starting with 0: over all arrays together, or in each array.
 
     Parameters
     ----------
@@ -157,15 +154,15 @@ def ranks(scores: list[Array], together: bool) -> list[NDArray[np.int64]]:
         Of equal scores the first has the lower rank.
     """
     if not together:
-        return [ranks([one], True)[0] for one in scores]
+        return [ranks([part], True)[0] for part in scores]
     every = np.concatenate(scores)
     rank = np.empty(len(every), np.int64)
     rank[np.argsort(-every, kind="stable")] = np.arange(len(every))
-    return np.split(rank, np.cumsum([len(one) for one in scores])[:-1])
+    return np.split(rank, np.cumsum([len(part) for part in scores])[:-1])
 
 
 class _Pruned:
-    """A copy of a network, whose weights are put back before each pruning."""
+    """A copy of a network, whose weights are restored before each pruning."""
 
     def __init__(self, network: tmi.Network, scope: str) -> None:
         self.original, self.together = network, scope == "global"
@@ -185,11 +182,11 @@ class _Pruned:
 
     def masks(self, rank: list[NDArray[np.int64]], share: float) -> dict[str, NDArray[np.bool_]]:
         """Mark the share of the weights that rank first."""
-        kept = [round(share * (self.count if self.together else len(one))) for one in rank]
-        return {name: one < count for name, one, count in zip(self.weights, rank, kept, strict=True)}
+        kept = [round(share * (self.count if self.together else len(part))) for part in rank]
+        return {name: part < count for name, part, count in zip(self.weights, rank, kept, strict=True)}
 
     def network(self, masks: dict[str, NDArray[np.bool_]]) -> tmi.Network:
-        """Return the copy with the weights outside the masks set to 0; it is the same copy each time."""
+        """Return the copy with the weights outside the masks set to 0; every call returns the same copy."""
         import torch
 
         if self.copy is None:
@@ -203,11 +200,11 @@ class _Pruned:
         return self.copy
 
     def ties(self) -> list[str]:
-        """Say so where magnitude cannot tell the weights apart."""
-        every = np.concatenate(self.magnitudes)
-        sizes = np.unique(every[every > 0])
-        if 0 < len(sizes) < np.sqrt(len(every)) and len(every) > 1:
-            return [f"the {len(every)} weights have {len(sizes)} magnitudes only: of equal ones the first are kept"]
+        """Return a note where many weights have the same magnitude."""
+        magnitudes = np.concatenate(self.magnitudes)
+        distinct = np.unique(magnitudes[magnitudes > 0])
+        if 0 < len(distinct) < np.sqrt(len(magnitudes)) and len(magnitudes) > 1:
+            return [f"the {len(magnitudes)} weights have {len(distinct)} magnitudes only: of equal ones the first are kept"]
         return []
 
 
@@ -224,34 +221,34 @@ def _why_not(network: tmi.Network) -> str:
 
 
 def _structures(network: tmi.Network, pruned: _Pruned) -> dict[str, Array]:
-    """For each layer with one matrix of weights its structure (measure, share); of all weights where nothing is pruned."""
-    result = {}
+    """Return the structure (measure, share) of each layer with one weight matrix; of all its weights where nothing is pruned."""
+    structures = {}
     for layer in network.layers:
-        found = _matrix(network, layer)
-        if found is None:
+        named = _matrix(network, layer)
+        if named is None:
             continue
-        name, weight = found
+        name, weight = named
         shares = [weight]
         if name in pruned.weights:
             masks = (pruned.masks(pruned.by_magnitude, share)[name] for share in SHARES)
             shares = [np.where(mask.reshape(weight.shape), weight, 0) for mask in masks]
         elif pruned.count:
-            continue  # a matrix that is no parameter, beside others that are
-        measured = [blocks(one) for one in shares]
-        values = [(np.nan,) * 3 if one is None else (one.components, one.largest, one.modularity) for one in measured]
-        result[layer] = np.array(values, float).T
-    return result
+            continue  # a matrix that is not a parameter, in a network with parameters
+        measured = [blocks(part) for part in shares]
+        values = [(np.nan,) * 3 if part is None else (part.components, part.largest, part.modularity) for part in measured]
+        structures[layer] = np.array(values, float).T
+    return structures
 
 
 def _matrix(network: tmi.Network, layer: str) -> tuple[str, NDArray[Any]] | None:
-    """Return the only matrix of weights of a layer (outputs, inputs), and the name of its parameter."""
-    found: list[tuple[str, NDArray[Any]]] = []
+    """Return the name and the values (outputs, inputs) of a layer's weight matrix, or None unless it has exactly one."""
+    matrices: list[tuple[str, NDArray[Any]]] = []
     for name, module in network.module.get_submodule(layer).named_modules(prefix=layer):
         weight: torch.Tensor | None = getattr(module, "weight", None)
-        # What is inside of a module with weights are those weights again.
-        if weight is not None and weight.ndim == 2 and not any(name.startswith(f"{other}.") for other, _ in found):
-            found.append((name, weight.detach().cpu().numpy()))
-    return (f"{found[0][0]}.weight", found[0][1]) if len(found) == 1 else None
+        # A module inside a module with weights holds the same weights.
+        if weight is not None and weight.ndim == 2 and not any(name.startswith(f"{other}.") for other, _ in matrices):
+            matrices.append((name, weight.detach().cpu().numpy()))
+    return (f"{matrices[0][0]}.weight", matrices[0][1]) if len(matrices) == 1 else None
 
 
 def _of_blocks(layer: str, values: Array) -> dict[str, float]:

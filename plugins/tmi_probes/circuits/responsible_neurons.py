@@ -1,4 +1,4 @@
-"""Responsible neurons: the few that keep a logit or a prediction, and whether they are the ones that should."""
+"""Responsible neurons: the few that keep a logit or a prediction, and whether they are the right ones."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from tmi.params import Count, Share
 
 from ..measures.sufficient import ROUNDING, breaks_margin, first_prefix, keeps_margins, keeps_value
 from ..pipeline.features import own_kind
-from ..pipeline.scenes import NO_CLASS, activations_in_parts, described, labelled, logits_of, predictions, sizes_of
-from .readout import Linear, inner_layer, linear_form, logits_from
+from ..pipeline.logits import NO_CLASS, logits_of, predictions
+from ..pipeline.result import ResultBuilder
+from ..pipeline.scenes import labelled
+from ..pipeline.units import activations_in_parts, inner_layer, sizes_of
+from .readout import LinearReadout, linear_form, logits_from
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Indices = NDArray[np.int64]
 
-_ELEMENTS = 4_000_000  # activations replaced at a time
+_AT_ONCE = 4_000_000  # activations replaced at a time
 
 INFO = {
     "sufficient": tmi.MetricInfo(
@@ -63,7 +66,7 @@ def responsible_neurons(
     """How few neurons of a layer keep what the network says, and on constructed networks whether they are the right ones.
 
     Where the logits are linear in the layer the sets are smallest ones. Elsewhere they are greedy: neurons are taken in the order
-    of what ablating each alone takes from the logit, or from the margin over the next class, until they suffice.
+    of how much ablating each alone lowers the logit, or the margin over the next class, until they suffice.
 
     Parameters
     ----------
@@ -72,9 +75,9 @@ def responsible_neurons(
     layer : str, optional
         By default the last one before the logits.
     ablation : {"zero", "mean"}
-        What an ablated neuron is set to: 0, or its mean over the same images.
+        The value of an ablated neuron: 0, or its mean over the same images.
     share : float
-        How much of the label's logit is to be kept, of what the layer adds to it over the layer with every neuron ablated.
+        The share of the label's logit to keep, of its rise above the logit with every neuron ablated.
 
     Returns
     -------
@@ -82,8 +85,8 @@ def responsible_neurons(
         For the layer ``sufficient``, ``sufficient_logit``, ``sufficient_share``, ``random_keeps``, ``critical``, ``necessary``,
         ``active`` and ``proven``; where the neurons are known ``tpr`` and ``fpr`` of the set that keeps the logit, beside
         ``.oracle`` and ``.chance`` (a random set of that size). Arrays of each image's ``sufficient``, ``sufficient_logit``,
-        ``critical`` (−1 where nothing is), ``active`` and ``label``, and for each neuron ``responsible``: the share of images
-        whose logit it helps to keep.
+        ``critical`` (−1 where no ablation changes the prediction), ``active`` and ``label``, and for each neuron ``responsible``:
+        the share of images whose logit it helps to keep. Not applicable to a network without a layer before the logits.
 
     Raises
     ------
@@ -95,31 +98,40 @@ def responsible_neurons(
     scenes = labelled(data.test, images)
     chosen = inner_layer(network, layer)
     if chosen is None:
-        return tmi.ProbeResult({}, notes="left out, for the network names no layer but the logits")
+        return tmi.ProbeResult.not_applicable("the network names no layer but the logits")
     size = sizes_of(network, scenes, [chosen])
     ablated = _mean(network, scenes, size) if ablation == "mean" else np.zeros(size[chosen])
     rng = np.random.default_rng(seed)
     label, logits = scenes.labels.numpy(), logits_of(network, scenes)
     table = network.neurons(chosen)
     known = _known(table, scenes) if own_kind(table) == "tile-place" else None
-    form, looked, sets = None, False, []
+    sets: list[ResponsibleSets] = []
+    form: LinearReadout | None = None
     for rows, activations in activations_in_parts(network, scenes, size):
         values = activations[chosen].astype(np.float64)
-        if not looked:
-            form, looked = linear_form(network, chosen, values, logits[rows]), True
-        for i, one in enumerate(values, rows.start):
+        if rows.start == 0:
+            form = linear_form(network, chosen, values, logits[rows])
+        for i, of_image in enumerate(values, rows.start):
             circuit: _Circuit = (
-                _Weights(form, one, ablated)
+                _LinearCircuit(form, of_image, ablated)
                 if form is not None
-                else _Ablations(network, chosen, scenes.images[[i]], one, ablated)
+                else _AblatedCircuit(network, chosen, scenes.images[[i]], of_image, ablated)
             )
-            sets.append(circuit.find(int(label[i]), share, rng))
-    notes = [] if form is not None else [f"{chosen}: the logits are not linear in it; the sets are greedy, not proven smallest"]
-    return _result(chosen, size[chosen], sets, label, known, notes)
+            sets.append(circuit.sets(int(label[i]), share, rng))
+    result = ResultBuilder(INFO)
+    if form is None:
+        result.notes.append(f"{chosen}: the logits are not linear in it; the sets are greedy, not proven smallest")
+    _add_sets(result, chosen, size[chosen], sets)
+    if known is None:
+        result.notes.append("tpr, fpr: left out, for it is not known which neurons should be responsible")
+    else:
+        _add_rates(result, chosen, size[chosen], sets, known)
+    result.arrays["label"] = ("image", label)
+    return result.result()
 
 
 @dataclass(frozen=True)
-class Found:
+class ResponsibleSets:
     """The sets of one image.
 
     Attributes
@@ -129,12 +141,13 @@ class Found:
     logit : ndarray of int64
         Neurons that keep the label's logit.
     prediction : ndarray of int64 or None
-        Neurons that keep the prediction; None where there is none.
+        Neurons that keep the prediction; None where no single class is predicted.
     proven : bool
+        Whether no smaller set keeps the prediction.
     necessary, random_keeps : bool
-        Whether the prediction changes without them; whether as many random ones keep it.
+        Whether the prediction changes without them; whether as many random neurons keep it.
     critical : int
-        −1 where no neurons' ablation changes the prediction.
+        Size of the smallest set found whose ablation changes the prediction; −1 where there is none.
     """
 
     active: int
@@ -147,43 +160,44 @@ class Found:
 
 
 class _Circuit:
-    """One image's layer: which neurons differ from their ablated value, and what the network says with some of them."""
+    """A layer on one image: which neurons differ from their ablated value, and the logits with some of them kept."""
 
     def __init__(self, values: Array, ablated: Array) -> None:
         self.values, self.ablated = values, ablated
         self.neurons = np.flatnonzero(values != ablated)
 
     def with_only(self, kept: NDArray[np.bool_]) -> Array:
-        """Return the logits (K, L) where of the neurons only those marked in (K, n) are not ablated."""
+        """Return the logits (K, L) with all neurons ablated but those marked in ``kept``, (K, n)."""
         raise NotImplementedError
 
     def logit_set(self, label: int, share: float) -> Indices:
+        """Return the neurons that keep a share of the label's logit, as positions in ``neurons``."""
         raise NotImplementedError
 
     def prediction_sets(self, predicted: int) -> tuple[Indices, bool, int]:
         """Return the sufficient set, whether it is proven smallest, and the size of the critical one."""
         raise NotImplementedError
 
-    def find(self, label: int, share: float, rng: np.random.Generator) -> Found:
+    def sets(self, label: int, share: float, rng: np.random.Generator) -> ResponsibleSets:
         n = len(self.neurons)
         logit = self.neurons[self.logit_set(label, share)]
         predicted = int(predictions(self.with_only(np.ones((1, n), bool)))[0])
         drawn = rng.permutation(n)  # always, so that one image's tie does not change the next one's draw
         if predicted == NO_CLASS:
-            return Found(n, logit)
+            return ResponsibleSets(n, logit)
         chosen, proven, critical = self.prediction_sets(predicted)
         kept = np.zeros((2, n), bool)
         kept[0] = True
         kept[0, chosen] = False
         kept[1, drawn[: len(chosen)]] = True
         without, random = predictions(self.with_only(kept)) == predicted
-        return Found(n, logit, self.neurons[chosen], proven, not without, bool(random), critical)
+        return ResponsibleSets(n, logit, self.neurons[chosen], proven, not without, bool(random), critical)
 
 
-class _Weights(_Circuit):
-    """Logits that are linear in the layer: a neuron's share of them is a product."""
+class _LinearCircuit(_Circuit):
+    """A linear readout: a neuron's contribution to the logits is a product."""
 
-    def __init__(self, form: Linear, values: Array, ablated: Array) -> None:
+    def __init__(self, form: LinearReadout, values: Array, ablated: Array) -> None:
         super().__init__(values, ablated)
         self.base = form.weight @ ablated + form.bias
         self.terms = form.weight[:, self.neurons] * (values - ablated)[self.neurons]
@@ -204,8 +218,8 @@ class _Weights(_Circuit):
         return chosen, proven, -1 if critical is None else len(critical)
 
 
-class _Ablations(_Circuit):
-    """Any other tail: neurons are ablated one by one, and then in that order."""
+class _AblatedCircuit(_Circuit):
+    """Any other readout: neurons are ablated one by one, and then in the order of their effect."""
 
     def __init__(self, network: tmi.Network, layer: str, image: Any, values: Array, ablated: Array) -> None:
         super().__init__(values, ablated)
@@ -221,13 +235,13 @@ class _Ablations(_Circuit):
         return logits_from(self.network, self.layer, self.image, replaced)
 
     def _of_sets(self, count: int, kept: Callable[[Indices], NDArray[np.bool_]]) -> Array:
-        """Return the logits of sets 0, 1, …, which are marked a few at a time: as many as neurons, their marks are n² numbers."""
-        step = max(1, _ELEMENTS // len(self.values))
+        """Return the logits of sets 0, 1, …, marked a few at a time: the marks of n sets are n² numbers."""
+        step = max(1, _AT_ONCE // len(self.values))
         parts = [np.arange(start, min(start + step, count)) for start in range(0, count, step)]
         return np.concatenate([self.with_only(kept(part)) for part in parts] or [np.empty((0, len(self.whole)))])
 
     def _prefixes(self, order: Indices, kept: bool) -> Array:
-        """Return the logits where the first 0, 1, …, n of an order alone are kept, or alone are ablated."""
+        """Return the logits with only the first 0, 1, …, n neurons of an order kept, or only those ablated."""
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))
         return self._of_sets(len(order) + 1, lambda length: (rank < length[:, None]) == kept)
@@ -238,8 +252,8 @@ class _Ablations(_Circuit):
             return np.empty(0, np.int64)
         order = np.argsort(self.without_each[:, label], kind="stable")
         logit = self._prefixes(order, kept=True)[:, label]
-        found = first_prefix(order, lambda length: logit[length] >= self.none[label] + (share - ROUNDING) * rise)
-        return order if found is None else found
+        kept = first_prefix(order, lambda length: logit[length] >= self.none[label] + (share - ROUNDING) * rise)
+        return order if kept is None else kept
 
     def prediction_sets(self, predicted: int) -> tuple[Indices, bool, int]:
         rivals = np.arange(len(self.whole)) != predicted
@@ -262,75 +276,63 @@ def _mean(network: tmi.Network, scenes: tmi.Scenes, size: dict[str, int]) -> Arr
 
 
 def _known(table: Any, scenes: tmi.Scenes) -> list[Indices]:
-    """For each image the neurons that φ of its class sums up: those whose window is within ε of their tile."""
+    """Return for each image the neurons that φ of its class sums: those whose window is within ε of their tile."""
     _, m, n = scenes.task.image_shape
     key = (table["tile"].to_numpy(np.int64) * m + table["row"].to_numpy(np.int64)) * n + table["col"].to_numpy(np.int64)
     order = np.argsort(key)
-    found = tmi.match(scenes.images, scenes.task.tiles)
-    image, tile, row, col = (part.cpu().numpy().astype(np.int64) for part in (found.image, found.tile, found.row, found.col))
+    matches = tmi.match(scenes.images, scenes.task.tiles)
+    columns = (matches.image, matches.tile, matches.row, matches.col)
+    image, tile, row, col = (column.cpu().numpy().astype(np.int64) for column in columns)
     own = np.asarray(scenes.task.tile_class)[tile] == scenes.labels.numpy()[image]
     neuron = order[np.searchsorted(key, (tile * m + row) * n + col, sorter=order)]
     return [neuron[own & (image == i)] for i in range(len(scenes))]
 
 
-def _result(
-    layer: str, neurons: int, sets: list[Found], label: Indices, known: list[Indices] | None, notes: list[str]
-) -> tmi.ProbeResult:
-    predicted = [one for one in sets if one.prediction is not None]
-    metrics: dict[str, Any] = {
-        "sufficient_logit": np.mean([len(one.logit) for one in sets]),
-        "active": np.mean([one.active for one in sets]),
-    }
+def _add_sets(result: ResultBuilder, layer: str, neurons: int, sets: list[ResponsibleSets]) -> None:
+    """Add the sizes of the sets: means over the images, and arrays by image and by neuron."""
+    result.add(f"sufficient_logit.{layer}", np.mean([len(found.logit) for found in sets]))
+    result.add(f"active.{layer}", np.mean([found.active for found in sets]))
+    predicted = [found for found in sets if found.prediction is not None]
+    sizes = np.array([-1 if found.prediction is None else len(found.prediction) for found in sets])
     if predicted:
-        count = np.array([len(one.prediction) for one in predicted if one.prediction is not None])
-        active = np.array([one.active for one in predicted])
-        critical = np.array([one.critical for one in predicted])
-        metrics |= {
-            "sufficient": count.mean(),
-            "sufficient_share": (count / np.maximum(active, 1)).mean(),
-            "random_keeps": np.mean([one.random_keeps for one in predicted]),
-            "necessary": np.mean([one.necessary for one in predicted]),
-            "proven": np.mean([one.proven for one in predicted]),
-        }
+        size = sizes[sizes >= 0]
+        active = np.array([found.active for found in predicted])
+        critical = np.array([found.critical for found in predicted])
+        result.add(f"sufficient.{layer}", size.mean())
+        result.add(f"sufficient_share.{layer}", (size / np.maximum(active, 1)).mean())
+        result.add(f"random_keeps.{layer}", np.mean([found.random_keeps for found in predicted]))
+        result.add(f"necessary.{layer}", np.mean([found.necessary for found in predicted]))
+        result.add(f"proven.{layer}", np.mean([found.proven for found in predicted]))
         if (critical >= 0).any():
-            metrics["critical"] = critical[critical >= 0].mean()
+            result.add(f"critical.{layer}", critical[critical >= 0].mean())
         if (critical < 0).any():
-            notes.append(f"critical: {int((critical < 0).sum())} images are left out, whose prediction no ablation found changes")
+            result.notes.append(
+                f"critical: {int((critical < 0).sum())} images are left out, whose prediction no ablation found changes"
+            )
     if len(predicted) < len(sets):
-        notes.append(f"{len(sets) - len(predicted)} of {len(sets)} images have no single prediction to keep")
-    metrics = {f"{name}.{layer}": float(value) for name, value in metrics.items()}
-    if known is not None:
-        metrics |= _rates(layer, neurons, sets, known)
-    else:
-        notes.append("tpr, fpr: left out, for it is not known which neurons should be responsible")
+        result.notes.append(f"{len(sets) - len(predicted)} of {len(sets)} images have no single prediction to keep")
     often = np.zeros(neurons)
-    for one in sets:
-        often[one.logit] += 1 / len(sets)
-    arrays: dict[str, Any] = {
-        "sufficient": (("image",), np.array([-1 if one.prediction is None else len(one.prediction) for one in sets])),
-        "sufficient_logit": (("image",), np.array([len(one.logit) for one in sets])),
-        "critical": (("image",), np.array([one.critical for one in sets])),
-        "active": (("image",), np.array([one.active for one in sets])),
-        "label": (("image",), label),
-        f"responsible.{layer}": ((f"neuron.{layer}",), often.astype(np.float32)),
+    for found in sets:
+        often[found.logit] += 1 / len(sets)
+    result.arrays |= {
+        "sufficient": ("image", sizes),
+        "sufficient_logit": ("image", np.array([len(found.logit) for found in sets])),
+        "critical": ("image", np.array([found.critical for found in sets])),
+        "active": ("image", np.array([found.active for found in sets])),
+        f"responsible.{layer}": (f"neuron.{layer}", often.astype(np.float32)),
     }
-    return tmi.ProbeResult(metrics, arrays, {}, described(INFO, metrics), tuple(notes))
 
 
-def _rates(layer: str, neurons: int, sets: list[Found], known: list[Indices]) -> dict[str, float]:
-    """True and false positive rates, mean over images; every labelled image has a neuron that is right."""
+def _add_rates(result: ResultBuilder, layer: str, neurons: int, sets: list[ResponsibleSets], known: list[Indices]) -> None:
+    """Add true and false positive rates, means over the images; on every labelled image some neuron is right."""
     tpr, fpr, chance = [], [], []
-    for one, right in zip(sets, known, strict=True):
-        hits = len(np.intersect1d(one.logit, right))
-        chance.append(len(one.logit) / neurons)
+    for found, right in zip(sets, known, strict=True):
+        hits = len(np.intersect1d(found.logit, right))
+        chance.append(len(found.logit) / neurons)
         if len(right):
             tpr.append(hits / len(right))
         if len(right) < neurons:
-            fpr.append((len(one.logit) - hits) / (neurons - len(right)))
-    rates = {"tpr": (tpr, 1.0), "fpr": (fpr, 0.0)}
-    return {
-        f"{name}.{layer}{suffix}": float(value)
-        for name, (values, oracle) in rates.items()
-        if values
-        for suffix, value in (("", np.mean(values)), (".chance", np.mean(chance)), (".oracle", oracle))
-    }
+            fpr.append((len(found.logit) - hits) / (neurons - len(right)))
+    for name, rates, oracle in (("tpr", tpr, 1.0), ("fpr", fpr, 0.0)):
+        if rates:
+            result.add(f"{name}.{layer}", np.mean(rates), chance=np.mean(chance), oracle=oracle)

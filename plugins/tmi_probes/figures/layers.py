@@ -1,27 +1,38 @@
-"""Scores by network and layer, with what chance and the oracle score: unit recovery, superposition, decodability."""
+"""Layers: unit recovery, superposition, decodability and dictionaries, beside chance and oracle."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tmi.runtime.plotting import CONSTRUCTED, TRAINED
+from tmi.runtime.plotting import CONSTRUCTED, PALETTE, TRAINED
+
+from .common import KINDS, color_of, control_marks, origin_marks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     import tmi
 
-KINDS = {"tile": "tile", "tile-place": "tile at a place", "class": "class"}
+CODES = {
+    "units": "units as they are",
+    "nmf": "NMF",
+    "dictionary-learning": "dictionary learning",
+    "sparse-autoencoder": "sparse autoencoder",
+    "random": "random directions",
+    "supervised": "fitted to the truth",
+}
 
 
-def recovery_scores(results: Mapping[str, tmi.ProbeResult], measure: str = "mcc") -> Figure:
+def recovery_scores(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str], measure: str = "mcc") -> Figure:
     """Draw how well the units of each layer match each kind of feature.
 
     Parameters
     ----------
     results : mapping of str to ProbeResult
         Of probe ``unit-recovery``, by network.
+    origins : mapping of str to str
+        `network.origin`, by network.
     measure : {"mcc", "uniqueness", "f1"}
     """
     label = {
@@ -29,44 +40,52 @@ def recovery_scores(results: Mapping[str, tmi.ProbeResult], measure: str = "mcc"
         "uniqueness": "distinct best features a unit",
         "f1": "best F1 of a unit",
     }
-    return scores(results, measure, KINDS, label[measure])
+    return scores(results, origins, measure, KINDS, label[measure])
 
 
-def dimensionality(results: Mapping[str, tmi.ProbeResult]) -> Figure:
+def dimensionality(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str]) -> Figure:
     """Draw the share of a dimension that a feature has to itself, by kind of feature, network and layer.
 
     Parameters
     ----------
     results : mapping of str to ProbeResult
         Of probe ``superposition``, by network.
+    origins : mapping of str to str
+        `network.origin`, by network.
     """
-    return scores(results, "feature_dimensionality", KINDS, "share of a dimension a feature, mean $D_i$")
+    return scores(results, origins, "feature_dimensionality", KINDS, "share of a dimension a feature, mean $D_i$")
 
 
-def decoding_scores(results: Mapping[str, tmi.ProbeResult]) -> Figure:
-    """Draw what a linear model reads off each layer, and off the pixels.
+def decoding_scores(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str]) -> Figure:
+    """Draw what a linear model reads from each layer, and from the pixels.
 
     Parameters
     ----------
     results : mapping of str to ProbeResult
         Of probe ``decodability``, by network.
+    origins : mapping of str to str
+        `network.origin`, by network.
     """
     targets = {"class": "class", "tile": "tile", "place": "place"}
-    return scores(results, "decodability", targets, "share of held-out images told right")
+    return scores(results, origins, "decodability", targets, "share of held-out images predicted right")
 
 
-def scores(results: Mapping[str, tmi.ProbeResult], measure: str, columns: Mapping[str, str], label: str) -> Figure:
+def scores(
+    results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str], measure: str, columns: Mapping[str, str], label: str
+) -> Figure:
     """Draw metrics ``<measure>.<column>.<layer>``: a panel a column, a row a network and layer.
 
     Parameters
     ----------
     results : mapping of str to ProbeResult
-        By network; those whose name starts with "constructed" have the colour of constructed networks.
+        By network.
+    origins : mapping of str to str
+        `network.origin`, by network.
     measure : str
     columns : mapping of str to str
-        Column to its heading; those without a metric are left out.
+        Columns and their headings; those without a metric are left out.
     label : str
-        Of the horizontal axis.
+        Label of the horizontal axis.
     """
     import matplotlib.pyplot as plt
 
@@ -83,7 +102,7 @@ def scores(results: Mapping[str, tmi.ProbeResult], measure: str, columns: Mappin
                 axis.text(0.02, place, "no value", va="center", color="0.45", fontsize=7)
                 continue
             score, chance, oracle = metrics
-            color = _color(network)
+            color = color_of(origins[network]) if network else "0.45"
             axis.plot([0, score], [place, place], color=color, linewidth=1.2, zorder=1)
             axis.scatter(score, place, s=26, color=color, zorder=3)
             if chance is not None:
@@ -96,35 +115,78 @@ def scores(results: Mapping[str, tmi.ProbeResult], measure: str, columns: Mappin
     axes[0, 0].set_yticks(range(len(names)), [f"{network}: {layer}" if network else layer for network, layer in names])
     axes[0, 0].set_ylim(len(names) - 0.4, -0.6)
     figure.supxlabel(label, fontsize=9)
-    _legend(figure, [network for network, _ in names if network])
+    handles = origin_marks({network: origins[network] for network, _ in names if network}) + control_marks()
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
     return figure
 
 
-def _color(network: str) -> str:
-    return CONSTRUCTED if network.startswith("constructed") else TRAINED if network else "0.45"
-
-
 def _rows(results: Mapping[str, tmi.ProbeResult], prefix: str) -> dict[tuple[str, str], tuple[float, float | None, float | None]]:
-    """Score, chance and oracle by network and layer; the pixels are no network's, and those of the first are drawn."""
-    found = {
+    """Return score, chance and oracle by network and layer; the pixels belong to no network: those of the first are returned."""
+    scored = {
         (network, name.removeprefix(prefix)): (value, result.metrics.get(f"{name}.chance"), result.metrics.get(f"{name}.oracle"))
         for network, result in results.items()
         for name, value in result.metrics.items()
         if name.startswith(prefix) and not name.endswith((".chance", ".oracle"))
     }
-    pixels = [score for (_, layer), score in found.items() if layer == "pixels"]
-    rows = {key: score for key, score in found.items() if key[1] != "pixels"}
+    pixels = [score for (_, layer), score in scored.items() if layer == "pixels"]
+    rows = {key: score for key, score in scored.items() if key[1] != "pixels"}
     return {("", "pixels"): pixels[0]} | rows if pixels else rows
 
 
-def _legend(figure: Figure, networks: Sequence[str]) -> None:
-    from matplotlib.lines import Line2D
+def dictionaries(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str], measure: str = "mcc") -> Figure:
+    """Draw how well units and dictionary codes match the exact features.
 
-    kinds = {name.startswith("constructed") for name in networks}
-    handles = [Line2D([], [], marker="o", color=CONSTRUCTED, label="constructed")] if True in kinds else []
-    handles += [Line2D([], [], marker="o", color=TRAINED, label="trained")] if False in kinds else []
-    handles += [
-        Line2D([], [], marker="|", color="black", linestyle="", markersize=8, label="chance"),
-        Line2D([], [], marker="o", color="0.45", markerfacecolor="none", linestyle="", markersize=8, label="oracle"),
-    ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
+    Parameters
+    ----------
+    results : mapping of str to ProbeResult
+        Of probe ``dictionary``, by network: a row each.
+    origins : mapping of str to str
+        `network.origin`, by network.
+    measure : {"mcc", "uniqueness", "f1"}
+    """
+    import matplotlib.pyplot as plt
+
+    label = {
+        "mcc": "mean |correlation|,\nmatched one to one",
+        "uniqueness": "distinct best features\na code",
+        "f1": "best F1 of a code",
+    }[measure]
+    kinds = [kind for kind in KINDS if any(f"{measure}.{kind}.units" in r.metrics for r in results.values())]
+    codes = [name for name in CODES if any(f"{measure}.{kind}.{name}" in r.metrics for r in results.values() for kind in kinds)]
+    figure, axes = plt.subplots(
+        len(results),
+        len(kinds),
+        figsize=(1.6 + 1.95 * len(kinds), (0.23 * len(codes) + 0.45) * len(results) + 0.75),
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+    )
+    for row, (name, result) in enumerate(results.items()):
+        for col, kind in enumerate(kinds):
+            axis = axes[row, col]
+            if row == 0:
+                axis.set_title(KINDS[kind])
+            for place, code in enumerate(codes):
+                value = result.metrics.get(f"{measure}.{kind}.{code}")
+                if value is None:
+                    continue
+                color = {"units": TRAINED, "random": "0.6", "supervised": "0.3"}.get(code, CONSTRUCTED)
+                axis.barh(place, value, height=0.7, color=color)
+                for suffix, mark, tone in ((".chance", "|", "black"), (".oracle", "D", PALETTE[2])):
+                    level = result.metrics.get(f"{measure}.{kind}.{code}{suffix}")
+                    if level is not None:
+                        size = 9 if mark == "|" else 4
+                        axis.plot(level, place, mark, color=tone, markersize=size, markeredgewidth=1.4, clip_on=False, zorder=3)
+            if f"{measure}.{kind}.units" not in result.metrics:
+                axis.text(0.5, 0.5, "not defined", transform=axis.transAxes, ha="center", va="center", color="0.45")
+            axis.set_yticks(range(len(codes)), [CODES[code] for code in codes])
+            axis.set_xlim(0, 1)
+            axis.set_xticks([0, 0.5, 1])
+            if row == len(results) - 1:
+                axis.set_xlabel(label)
+        axes[row, 0].set_ylabel(name, color=color_of(origins[name]))
+    axes[0, 0].invert_yaxis()  # shared by all
+    axes[0, 0].plot([], [], "|", color="black", markersize=9, markeredgewidth=1.4, label="chance: samples shuffled")
+    axes[0, 0].plot([], [], "D", color=PALETTE[2], markersize=4, label="the most so many codes can score")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure

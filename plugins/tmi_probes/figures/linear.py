@@ -1,4 +1,4 @@
-"""Local linear forms as pictures, and linear pieces along a path."""
+"""Linear pieces: local linear forms as images, and breakpoints along a path."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tmi.runtime.plotting import CONSTRUCTED, PALETTE, TRAINED
+from tmi.runtime.plotting import PALETTE
+
+from .common import color_of, show_image, two_lines, without_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,16 +18,18 @@ if TYPE_CHECKING:
 
     import tmi
 
-PATHS = {"background": "to another background", "translation": "to the tile one pixel on"}
+PATHS = {"background": "to another background", "translation": "to the tile moved by one pixel"}
 
 
-def local_forms(results: Mapping[str, tmi.ProbeResult], images: int = 4) -> Figure:
+def local_forms(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str], images: int = 4) -> Figure:
     """Draw the weights W of the label's logit around images, a row an image, a column a network.
 
     Parameters
     ----------
     results : mapping of str to ProbeResult
         Of probe ``local-linear-form`` on the same data, by network.
+    origins : mapping of str to str
+        `network.origin`, by network.
     images : int
         At most so many rows.
     """
@@ -37,8 +41,7 @@ def local_forms(results: Mapping[str, tmi.ProbeResult], images: int = 4) -> Figu
         len(shown), len(results) + 1, figsize=(1.25 * (len(results) + 1), 1.22 * len(shown) + 0.35), squeeze=False
     )
     for row, image in enumerate(shown):
-        picture = image[0] if len(image) != 3 else image.transpose(1, 2, 0)
-        axes[row, 0].imshow(picture, vmin=0, vmax=1)
+        show_image(axes[row, 0], image)
         for col, result in enumerate(results.values(), 1):
             weight = result.arrays["weights"].values[row].sum(0)
             largest = np.abs(weight).max()
@@ -48,22 +51,23 @@ def local_forms(results: Mapping[str, tmi.ProbeResult], images: int = 4) -> Figu
                 axis.text(0.5, 0.5, "0", ha="center", va="center", color="0.35", transform=axis.transAxes, fontsize=9)
         for axis in axes[row]:
             _outline(axis, masks[row])
-            axis.set_xticks([])
-            axis.set_yticks([])
+            without_ticks(axis)
             axis.spines[:].set_visible(False)
     axes[0, 0].set_title("image", fontsize=8)
     for col, name in enumerate(results, 1):
-        axes[0, col].set_title(_broken(name), fontsize=8)
+        axes[0, col].set_title(two_lines(name), fontsize=8, color=color_of(origins[name]))
     return figure
 
 
-def pieces_on_paths(results: Mapping[str, tmi.ProbeResult]) -> Figure:
-    """Draw the label's logit on the way from one image to another, with a mark wherever the linear piece changes.
+def pieces_on_paths(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str]) -> Figure:
+    """Draw the label's logit on the path from one image to another, with a mark wherever the linear piece changes.
 
     Parameters
     ----------
     results : mapping of str to ProbeResult
         Of probe ``linear-regions``, by network.
+    origins : mapping of str to str
+        `network.origin`, by network.
     """
     import matplotlib.pyplot as plt
 
@@ -77,23 +81,22 @@ def pieces_on_paths(results: Mapping[str, tmi.ProbeResult]) -> Figure:
             if f"breakpoints.{kind}" not in result.arrays:
                 axis.axis("off")
                 continue
-            color = CONSTRUCTED if name.startswith("constructed") else TRAINED
             curve = result.arrays[f"label_logit.{kind}"].values[0]
             breaks = result.arrays[f"breakpoints.{kind}"].values[0]
             breaks = breaks[np.isfinite(breaks)]
-            axis.plot(np.linspace(0, 1, len(curve)), curve, color=color, linewidth=1.6)
+            axis.plot(np.linspace(0, 1, len(curve)), curve, color=color_of(origins[name]), linewidth=1.6)
             axis.margins(y=0.25)
             if np.ptp(curve) < 1e-9:
                 axis.set_ylim(curve[0] - 1, curve[0] + 1)
             axis.vlines(
                 breaks, 0, 0.07, transform=axis.get_xaxis_transform(), color="0.3", linewidth=0.3 if len(breaks) > 50 else 1.2
             )
-            above = [_broken(name)] if row == 0 else []
+            above = [two_lines(name)] if row == 0 else []
             axis.set_title("\n".join([*above, f"{len(breaks) + 1:,} piece{'s' if len(breaks) else ''}"]), fontsize=8)
             axis.set_xticks([0, 0.5, 1])
             axis.tick_params(labelsize=7)
             if row == len(kinds) - 1:
-                axis.set_xlabel("share of the way")
+                axis.set_xlabel("share of the path")
         axes[row, 0].set_ylabel(f"{PATHS[kind]}\nlabel's logit", fontsize=8)
     return figure
 
@@ -101,8 +104,3 @@ def pieces_on_paths(results: Mapping[str, tmi.ProbeResult]) -> Figure:
 def _outline(axis: Axes, mask: NDArray[Any]) -> None:
     if mask.any() and not mask.all():
         axis.contour(mask, [0.5], colors=PALETTE[4], linewidths=0.8)
-
-
-def _broken(name: str) -> str:
-    """A long name on two lines."""
-    return name.replace(", ", ",\n", 1).replace(": ", ":\n", 1)

@@ -1,13 +1,15 @@
-"""What networks bear: other kinds of background, deformed tiles, and the worst of what they were shown."""
+"""Robustness: other kinds of background, deformed tiles, and the worst variants."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.runtime.plotting import CONSTRUCTED, TRAINED
+from ..pipeline.logits import margins
+from ..robustness.deformation import UNITS
+from .common import color_of, line_styles, show_image, two_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,27 +17,28 @@ if TYPE_CHECKING:
     import tmi
 
 _MARKS = "osD^vPX"
-_DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 
 
-def background_kinds(results: Mapping[str, tmi.ProbeResult]) -> Figure:
+def background_kinds(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str]) -> Figure:
     """Draw the share of right answers on each kind of background, and the worst image of each kind for one trained network.
 
     Parameters
     ----------
     results : mapping of str to ProbeResult
         Of probe ``background-kinds``, by network.
+    origins : mapping of str to str
+        `network.origin`, by network.
     """
     import matplotlib.pyplot as plt
 
     kinds = [str(kind) for kind in next(iter(results.values())).coords["kind"]]
-    shown = next((name for name in results if not name.startswith("constructed")), next(iter(results)))
+    shown = next((name for name in results if origins[name] != "constructed"), next(iter(results)))
     figure = plt.figure(figsize=(7.2, 3.3))
     grid = figure.add_gridspec(2, len(kinds), height_ratios=(1.9, 1))
     axis = figure.add_subplot(grid[0, :])
     for k, (name, result) in enumerate(results.items()):
         values = [result.metrics.get(f"correct.{kind}", np.nan) for kind in kinds]
-        color = CONSTRUCTED if name.startswith("constructed") else TRAINED
+        color = color_of(origins[name])
         places = np.arange(len(kinds)) + 0.1 * (k - (len(results) - 1) / 2)
         axis.plot(
             places, values, linestyle="none", marker=_MARKS[k % len(_MARKS)], color=color, markersize=5, label=name, clip_on=False
@@ -48,44 +51,38 @@ def background_kinds(results: Mapping[str, tmi.ProbeResult]) -> Figure:
     worst = results[shown].arrays["worst_image"].values
     for k in range(len(kinds)):
         below = figure.add_subplot(grid[1, k])
-        below.imshow(_picture(worst[k]), vmin=0, vmax=1)
-        below.set_xticks([])
-        below.set_yticks([])
+        show_image(below, worst[k])
         margin = results[shown].arrays["worst_margin"].values[k]
         below.set_xlabel("none kept" if np.isnan(margin) else f"margin {margin:.2g}", fontsize=7)
         if k == 0:
-            below.set_ylabel("worst for\n" + shown.replace(", ", ",\n", 1), fontsize=7)
+            below.set_ylabel("worst for\n" + two_lines(shown), fontsize=7)
     return figure
 
 
-def deformations(results: Mapping[str, tmi.ProbeResult]) -> Figure:
+def deformations(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str]) -> Figure:
     """Draw accuracy against the strength of each deformation, the oracle φ as a grey line.
 
     Parameters
     ----------
     results : mapping of str to ProbeResult
         Of probe ``deformation``, by network.
+    origins : mapping of str to str
+        `network.origin`, by network.
     """
     import matplotlib.pyplot as plt
 
-    from ..robustness.deformation import UNITS
-
     first = next(iter(results.values()))
     kinds = [kind for kind in UNITS if f"accuracy.{kind}" in first.arrays]
+    styles = line_styles(origins)
     rows = -(-len(kinds) // 3)
     figure, axes = plt.subplots(rows, 3, figsize=(7.4, 1.9 * rows + 0.5), squeeze=False, sharey=True)
     for axis in axes.flat[len(kinds) :]:
         axis.axis("off")
     for axis, kind in zip(axes.flat, kinds, strict=False):
         strengths = first.arrays[f"strength.{kind}"].values
-        places = np.arange(len(strengths))  # they grow by factors: even steps show them best
-        seen = {True: 0, False: 0}
+        places = np.arange(len(strengths))  # strengths grow by factors: even steps show them best
         for name, result in results.items():
-            constructed = name.startswith("constructed")
-            style: Any = _DASHES[seen[constructed] % len(_DASHES)]
-            seen[constructed] += 1
-            color = CONSTRUCTED if constructed else TRAINED
-            axis.plot(places, result.arrays[f"accuracy.{kind}"].values, color=color, linestyle=style, linewidth=1.5, label=name)
+            axis.plot(places, result.arrays[f"accuracy.{kind}"].values, linewidth=1.5, label=name, **styles[name])
         oracle = first.arrays[f"oracle.{kind}"].values
         axis.plot(
             places, oracle, linestyle="none", marker="o", markerfacecolor="none", color="0.4", markersize=5, label="oracle φ"
@@ -104,13 +101,15 @@ def deformations(results: Mapping[str, tmi.ProbeResult]) -> Figure:
     return figure
 
 
-def worst_cases(results: Mapping[str, tmi.ProbeResult]) -> Figure:
+def worst_cases(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str]) -> Figure:
     """Draw each original beside the variant of least margin, a row a network.
 
     Parameters
     ----------
     results : mapping of str to ProbeResult
         Of probe ``background-robustness`` or ``translation-robustness``, by network.
+    origins : mapping of str to str
+        `network.origin`, by network.
     """
     import matplotlib.pyplot as plt
 
@@ -120,25 +119,14 @@ def worst_cases(results: Mapping[str, tmi.ProbeResult]) -> Figure:
         len(results), 2 * len(tiles), figsize=(1.15 * 2 * len(tiles), 1.4 * len(results) + 0.3), squeeze=False
     )
     for row, (name, result) in enumerate(results.items()):
+        own = margins(result.arrays["original_logits"].values, result.arrays["label"].values)
         for k in range(len(tiles)):
             for col, what in ((2 * k, "original"), (2 * k + 1, "worst")):
                 axis = axes[row, col]
-                axis.imshow(_picture(result.arrays[f"{what}_images"].values[k]), vmin=0, vmax=1)
-                axis.set_xticks([])
-                axis.set_yticks([])
+                show_image(axis, result.arrays[f"{what}_images"].values[k])
                 if row == 0:
                     axis.set_title(f"{tiles[k]}\n{what}", fontsize=7)
             axes[row, 2 * k + 1].set_xlabel(f"margin {result.arrays['worst_margin'].values[k]:.2g}", fontsize=7)
-            axes[row, 2 * k].set_xlabel(f"margin {_margin(result, k):.2g}", fontsize=7)
-        color = CONSTRUCTED if name.startswith("constructed") else TRAINED
-        axes[row, 0].set_ylabel(name.replace(", ", ",\n", 1).replace(": ", ":\n", 1), fontsize=7, color=color)
+            axes[row, 2 * k].set_xlabel(f"margin {own[k]:.2g}", fontsize=7)
+        axes[row, 0].set_ylabel(two_lines(name), fontsize=7, color=color_of(origins[name]))
     return figure
-
-
-def _margin(result: tmi.ProbeResult, k: int) -> float:
-    logits, label = result.arrays["original_logits"].values[k], result.arrays["label"].values[k]
-    return float(logits[label] - np.delete(logits, label).max()) if len(logits) > 1 else float(logits[label])
-
-
-def _picture(image: Any) -> Any:
-    return image.transpose(1, 2, 0) if len(image) == 3 else image[0]

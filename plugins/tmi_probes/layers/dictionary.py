@@ -5,18 +5,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 import tmi
 from tmi.params import Count, Positive
+from tmi.runtime.seeds import fixed_seed
 
-from ..circuits.readout import inner_layer
-from ..measures.recovery import recovery, varies
-from ..pipeline.features import KINDS, Kind
+from ..measures.recovery import varies
+from ..pipeline.features import KINDS, Features
+from ..pipeline.recovery import add_recovery
+from ..pipeline.result import ResultBuilder, each_once
 from ..pipeline.samples import Maps, Samples, samples_of
-from ..pipeline.scenes import described, each_once, labelled
+from ..pipeline.scenes import labelled
+from ..pipeline.units import inner_layer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,7 +64,7 @@ def dictionary(
     """Fit dictionaries to a layer, and compare their codes with its units as detectors of the exact features.
 
     A dictionary is fitted on the training images; units and codes are scored on test images by the measures of
-    ``unit-recovery``. Two more sets of codes tell what a score is worth: ``random``, as many random directions, rectified, and
+    ``unit-recovery``. Two more sets of codes show what a score is worth: ``random``, as many random directions, rectified, and
     ``supervised``, one direction a feature, fitted to the truth on the training images by ridge regression.
 
     Parameters
@@ -69,19 +72,19 @@ def dictionary(
     layer : str, optional
         By default the last one before the logits.
     methods : list of {"nmf", "dictionary-learning", "sparse-autoencoder"}
-        Non-negative matrix factorisation and dictionary learning with non-negative codes by scikit-learn; an autoencoder of which
-        a few codes may be awake (top-k, weights not tied).
+        Non-negative matrix factorisation and dictionary learning with non-negative codes by scikit-learn; an autoencoder with few
+        active codes (top-k, weights not tied).
     atoms : int
         How many atoms a dictionary has.
     active : int
-        How many codes of the autoencoder may be awake at a time.
+        How many codes of the autoencoder may be active at a time.
     steps : int
-        Steps in which it is trained, on 256 samples each.
+        Training steps of the autoencoder, on 256 samples each.
     penalty : float
         Weight of the codes' L1 norm in dictionary learning, for activations scaled to a mean square norm of 1.
     maps : {"places", "mean"}
-        What is done with a convolution's maps: each place's channels are a sample and the tile that covers the place its feature,
-        or the maps' means over all places are one sample an image.
+        Of a convolution's maps: each place's channels are a sample and the tile that covers the place its feature, or the maps'
+        means over all places are one sample an image.
     places : int
         How many places of a map are drawn from an image.
     images : int
@@ -96,9 +99,10 @@ def dictionary(
     ProbeResult
         For ``units``, each method, ``random`` and ``supervised`` the metrics ``mcc.<kind>.<codes>``,
         ``uniqueness.<kind>.<codes>`` and ``f1.<kind>.<codes>``, kind being tile, tile-place or class, with ``.chance`` (samples
-        shuffled) and ``.oracle`` (what as many codes can score at most); ``codes.<codes>``, ``active.<codes>``, and for
+        shuffled) and ``.oracle`` (the most that as many codes can score); ``codes.<codes>``, ``active.<codes>``, and for
         dictionaries ``explained.<codes>``. Arrays ``atoms.<method>`` (atom, unit), ``matched.<kind>.<codes>`` for each feature,
-        ``correlation.<kind>.<codes>`` and ``best_feature.<kind>.<codes>`` for each code, and ``neuron_index``.
+        ``correlation.<kind>.<codes>`` and ``best_feature.<kind>.<codes>`` for each code, and ``neuron_index``. Not applicable to
+        a network without a layer before the logits, or to a layer without a unit that varies.
 
     Raises
     ------
@@ -108,103 +112,87 @@ def dictionary(
         For a layer that the network does not have.
     """
     each_once("methods", methods)
-    from tmi.runtime.seeds import fixed_seed
-
     train, test = labelled(data.train, train_images), labelled(data.test, images)
     chosen = inner_layer(network, layer)
     if chosen is None:
-        return tmi.ProbeResult({}, notes="left out, for the network names no layer but the logits")
+        return tmi.ProbeResult.not_applicable("the network names no layer but the logits")
     fitted = samples_of(network, chosen, train, maps, places, seed)
     shown = samples_of(network, chosen, test, maps, places, seed + 1)
     rng = np.random.default_rng(seed)
-    moving = np.flatnonzero(varies(fitted.values) & np.isfinite(shown.values).all(0))
-    notes = [_about(chosen, fitted, len(moving))]
+    varying = np.flatnonzero(varies(fitted.values) & np.isfinite(shown.values).all(0))
+    if not len(varying):
+        return tmi.ProbeResult.not_applicable(
+            f"no unit of layer {chosen} varies on the training images and is finite on the test images"
+        )
+    result = ResultBuilder(INFO)
+    result.notes.append(_about(chosen, fitted, len(varying)))
     if not fitted.in_float64:
-        notes.append(f"{chosen}: computed in the network's dtype, for it does not run in float64; fits amplify its rounding")
-    if not len(moving):
-        return tmi.ProbeResult({}, notes=notes)
-    if len(moving) > neurons:
-        notes.append(f"{chosen}: {neurons} of {len(moving)} units that vary are used, drawn at random")
-        moving = np.sort(rng.permutation(moving)[:neurons])
-    x, y = fitted.values[:, moving], shown.values[:, moving]
+        result.notes.append(
+            f"{chosen}: computed in the network's dtype, for it does not run in float64; fits amplify its rounding"
+        )
+    if len(varying) > neurons:
+        result.notes.append(f"{chosen}: {neurons} of {len(varying)} units that vary are used, drawn at random")
+        varying = np.sort(rng.permutation(varying)[:neurons])
+    x, y = fitted.values[:, varying], shown.values[:, varying]
     scale = np.sqrt(np.square(x, dtype=np.float64).sum(1).mean())
     x, y = (x / scale).astype(np.float32), (y / scale).astype(np.float32)
-    metrics: dict[str, float] = {}
-    arrays: dict[str, Any] = {"neuron_index": (("unit",), moving)}
+    result.arrays["neuron_index"] = ("unit", varying)
     codes: dict[str, Array] = {"units": y}
     for method in methods:
         if method == "nmf" and min(x.min(), y.min()) < 0:
-            notes.append("nmf: left out, for some activations are negative")
+            result.notes.append("nmf: left out, for some activations are negative")
             continue
         with fixed_seed(seed):  # scikit-learn's Lasso draws from NumPy's global state
-            codes[method], directions, restored = _FITS[method](x, y, Fit(atoms, active, steps, penalty, seed))
-        metrics[f"explained.{method}"] = _explained(y, restored)
-        arrays[f"atoms.{method}"] = ((f"atom.{method}", "unit"), directions)
+            codes[method], atoms_found, restored = _FITS[method](x, y, Fit(atoms, active, steps, penalty, seed))
+        result.add(f"explained.{method}", _explained(y, restored))
+        result.arrays[f"atoms.{method}"] = ((f"atom.{method}", "unit"), atoms_found)
     codes["random"] = np.maximum(y @ rng.standard_normal((y.shape[1], atoms), np.float32), 0)
     for kind in KINDS:
         if kind not in shown.identity:
-            notes.append(f"{kind}: left out, for a sample is a place of a map already")
+            result.notes.append(f"{kind}: left out, for a sample is a place of a map already")
             continue
-        found = shown.features(kind)
-        metrics[f"features.{kind}"] = len(found)
-        if len(found) < 2:
-            notes.append(f"{kind}: left out, for all samples show the same")
+        present = shown.features(kind)
+        result.add(f"features.{kind}", len(present))
+        if len(present) < 2:
+            result.notes.append(f"{kind}: left out, for all samples show the same")
             continue
-        supervised = _supervised(x, fitted, y, kind, found.identity)
+        supervised = _supervised(x, fitted, y, present)
         order = rng.permutation(len(y))
         for name, values in (codes | {"supervised": supervised}).items():
-            _score(f"{kind}.{name}", values, found, order, metrics, arrays)
+            scored = add_recovery(result, f"{kind}.{name}", values[:, varies(values)], present, order)
+            result.arrays |= {
+                f"matched.{kind}.{name}": (f"feature.{kind}", scored.matched),
+                f"correlation.{kind}.{name}": (f"code.{kind}.{name}", scored.best),
+                f"best_feature.{kind}.{name}": (f"code.{kind}.{name}", scored.best_feature),
+            }
     for name, values in codes.items():
-        metrics[f"codes.{name}"] = varies(values).sum()
-        metrics[f"active.{name}"] = (values != 0).sum(1).mean()
-    return tmi.ProbeResult(metrics, arrays, {}, described(INFO, metrics), tuple(notes))
+        result.add(f"codes.{name}", varies(values).sum())
+        result.add(f"active.{name}", (values != 0).sum(1).mean())
+    return result.result()
 
 
-def _about(layer: str, fitted: Samples, moving: int) -> str:
+def _about(layer: str, fitted: Samples, varying: int) -> str:
     count, units = fitted.values.shape
     what = "places, each with its channels" if fitted.by_place else "images"
-    return f"{layer}: fitted on {count} samples ({what}) of {units} units, of which {moving} vary"
-
-
-def _score(name: str, values: Array, found: Any, order: Any, metrics: dict[str, float], arrays: dict[str, Any]) -> None:
-    """Add what codes score, beside what they score on shuffled samples and what so many codes can score at most."""
-    moving = varies(values)
-    values = values[:, moving]
-    for suffix, kept in (("", values), (".chance", values[order])):
-        scored = recovery(kept, found)
-        metrics[f"mcc.{name}{suffix}"] = scored.mcc
-        if len(scored.f1):
-            metrics[f"uniqueness.{name}{suffix}"] = scored.uniqueness
-            metrics[f"f1.{name}{suffix}"] = scored.f1.mean()
-        if not suffix:
-            kind, _, codes = name.partition(".")
-            arrays |= {
-                f"matched.{name}": ((f"feature.{kind}",), scored.matched),
-                f"correlation.{name}": ((f"code.{kind}.{codes}",), scored.best),
-                f"best_feature.{name}": ((f"code.{kind}.{codes}",), scored.best_feature),
-            }
-    possible = min(len(found), values.shape[1])
-    metrics[f"mcc.{name}.oracle"] = possible / len(found)
-    if values.shape[1]:
-        metrics |= {f"uniqueness.{name}.oracle": possible / values.shape[1], f"f1.{name}.oracle": 1.0}
+    return f"{layer}: fitted on {count} samples ({what}) of {units} units, {varying} of which vary"
 
 
 def _explained(samples: Array, restored: Array) -> float:
-    """Share of the variance that is restored; of samples without variance 1 if they are given back, else 0."""
+    """Return the share of the variance that is restored; of samples without variance 1 if they are restored exactly, else 0."""
     error = np.square(samples - restored, dtype=np.float64).sum()
     whole = np.square(samples - samples.mean(0), dtype=np.float64).sum()
     return float(1 - error / whole) if whole > 0 else float(error == 0)
 
 
-def _supervised(x: Array, fitted: Samples, y: Array, kind: Kind, identity: NDArray[np.int64]) -> Array:
+def _supervised(x: Array, fitted: Samples, y: Array, present: Features) -> Array:
     """Return one linear score a feature of the test samples; constant for one that the training samples do not show."""
     from sklearn.linear_model import Ridge
 
-    number = {tuple(one): i for i, one in enumerate(identity.tolist())}
-    target = np.zeros((len(x), len(identity)), np.float32)
-    for row, one in enumerate(fitted.identity[kind].tolist()):
-        if tuple(one) in number:
-            target[row, number[tuple(one)]] = 1
+    number = {tuple(identity): i for i, identity in enumerate(present.identity.tolist())}
+    target = np.zeros((len(x), len(present)), np.float32)
+    for row, identity in enumerate(fitted.identity[present.kind].tolist()):
+        if tuple(identity) in number:
+            target[row, number[tuple(identity)]] = 1
     scores: Array = np.asarray(Ridge(alpha=0.01).fit(x, target).predict(y), np.float32).reshape(len(y), -1)
     return np.where(target.any(0), scores, 0)
 
@@ -263,7 +251,7 @@ _FITS: dict[Method, Callable[[Array, Array, Fit], tuple[Array, Array, Array]]] =
 
 
 def _quietly(fit: Callable[[], Array]) -> Array:
-    """Call a fit; that it stopped before it converged is seen in ``explained``."""
+    """Call a fit without its warning that it did not converge: ``explained`` shows how good it is."""
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():

@@ -1,16 +1,17 @@
-"""The equivariance defect: how far a layer's answer fails to move along when the picture moves."""
+"""The equivariance defect: how far a layer's activations fail to move along when the picture moves."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import tmi
 from tmi.params import Count, Share
 
-from ..pipeline.scenes import described, finite
-from ..robustness.invariance import originals
+from ..pipeline.result import ResultBuilder
+from ..pipeline.scenes import originals
+from ..pipeline.units import images_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +29,11 @@ INFO = {
 def equivariance(network: tmi.Network, data: tmi.Dataset, *, seed: int, tiles: Count = 3, level: Share = 0.0) -> tmi.ProbeResult:
     """Equivariance defect ‖Φ(T x) − T Φ(x)‖/‖Φ(x)‖ of every layer, over all legal shifts T of a tile on an even background.
 
-    There a move of the tile is a move of the whole picture, so that the shifted picture is exact. A layer with rows and columns
-    is compared where both its answers have a value. Of a layer with a stride of s, shifts by multiples of s count, and move its
-    answer by their s-th part; s is the number under which it moves along best. The hidden layer of a constructed network has
-    rows and columns too, those of its windows. A layer without, such as the logits, should not change at all: its defect is
-    ‖Φ(T x) − Φ(x)‖/‖Φ(x)‖.
+    On such a background a move of the tile is a move of the whole picture, so that the shifted picture is exact. A layer with
+    rows and columns is compared where both activations have a value. In a layer with stride s only shifts by multiples of s
+    count, and move its activations by 1/s of the shift; s is chosen as the stride of least mean defect. The hidden layer of a
+    constructed network has rows and columns too, those of its windows. A layer without, such as the logits, should not change at
+    all: its defect is ‖Φ(T x) − Φ(x)‖/‖Φ(x)‖.
 
     Parameters
     ----------
@@ -46,52 +47,54 @@ def equivariance(network: tmi.Network, data: tmi.Dataset, *, seed: int, tiles: C
     ProbeResult
         For each layer the metrics ``defect_mean`` and ``defect_worst``; arrays ``defect.<layer>`` (tile, place), NaN where the
         shift does not count, and the place of the worst shift ``worst_row.<layer>``, ``worst_col.<layer>`` (tile); ``place_row``
-        and ``place_col`` (tile, place), −1 beyond the tile's places. A layer that is 0 on the unmoved picture is left out there.
+        and ``place_col`` (tile, place), −1 beyond the tile's places. Tiles on whose unmoved picture a layer is 0 do not count for
+        that layer.
 
     Raises
     ------
     InputError
         If no test scene shows a tile.
     """
-    chosen, notes = originals(data.test, tiles, np.random.default_rng(seed))
+    result = ResultBuilder(INFO)
+    chosen, result.notes = originals(data.test, tiles, np.random.default_rng(seed))
     scenes = data.test[chosen].with_backgrounds(level)
     windows = np.array(data.task.windows)[scenes.tile.numpy()]
     shape = (len(scenes), int(windows.prod(1).max()))
     rows, cols = np.full(shape, -1), np.full(shape, -1)
     maps = {layer: _Map(network, layer, values.shape[1:]) for layer, values in network.activations(scenes.images[:1]).items()}
-    tried = {layer: {stride: np.full(shape, np.nan) for stride in one.strides} for layer, one in maps.items()}
+    of_stride = {layer: {stride: np.full(shape, np.nan) for stride in layout.strides} for layer, layout in maps.items()}
     for k in range(len(scenes)):
         row, col = (part.ravel() for part in np.indices(windows[k]))
         rows[k, : len(row)], cols[k, : len(col)] = row, col
         for layer, stride, values in _of_scene(network, scenes[[k]], row, col, maps):
-            tried[layer][stride][k, : len(row)] = values
-    defects = {layer: min(found.values(), key=lambda of: round(_mean(of), 6)) for layer, found in tried.items()}
-    metrics: dict[str, float] = {}
-    arrays: dict[str, Any] = {"place_row": (("tile", "place"), rows), "place_col": (("tile", "place"), cols)}
-    for layer, values in defects.items():
-        arrays[f"defect.{layer}"] = (("tile", "place"), values)
+            of_stride[layer][stride][k, : len(row)] = values
+    result.arrays |= {"place_row": (("tile", "place"), rows), "place_col": (("tile", "place"), cols)}
+    for layer, candidates in of_stride.items():
+        values = min(candidates.values(), key=lambda defects: round(_mean(defects), 6))
+        result.arrays[f"defect.{layer}"] = (("tile", "place"), values)
         defined = np.isfinite(values)
         worst = np.where(defined, values, -1).argmax(1)
         for name, places in (("row", rows), ("col", cols)):
-            at = np.take_along_axis(places, worst[:, None], 1)[:, 0]
-            arrays[f"worst_{name}.{layer}"] = (("tile",), np.where(defined.any(1), at, -1))
+            worst_place = np.take_along_axis(places, worst[:, None], 1)[:, 0]
+            result.arrays[f"worst_{name}.{layer}"] = ("tile", np.where(defined.any(1), worst_place, -1))
         if defined.any():
-            metrics[f"defect_mean.{layer}"] = values[defined].mean()
-            metrics[f"defect_worst.{layer}"] = values[defined].max()
+            result.add(f"defect_mean.{layer}", values[defined].mean())
+            result.add(f"defect_worst.{layer}", values[defined].max())
         else:
-            notes.append(f"defect.{layer}: left out, for every unmoved picture leaves it 0 or not finite, or no shift is legal")
-    metrics = finite(metrics, notes)
-    coords: dict[str, Any] = {"tile": [data.task.tile_name(int(t)) for t in scenes.tile]}
-    return tmi.ProbeResult(metrics, arrays, coords, described(INFO, metrics), tuple(notes))
+            result.notes.append(
+                f"defect.{layer}: left out, for every unmoved picture leaves it 0 or not finite, or no shift is legal"
+            )
+    result.coords["tile"] = [data.task.tile_name(int(tile)) for tile in scenes.tile]
+    return result.result()
 
 
 class _Map:
-    """How a layer's values are laid out as maps (channels, rows, cols): one of all, one a tile, or one pixel without a place.
+    """How a layer's values are laid out as maps (channels, rows, cols): one map, one a tile, or values without a place.
 
     Attributes
     ----------
     strides : range
-        Pixels of the image that a step on the map may stand for.
+        Candidates for how many pixels of the image one step on the map is.
     """
 
     def __init__(self, network: tmi.Network, layer: str, shape: tuple[int, ...]) -> None:
@@ -102,26 +105,26 @@ class _Map:
         if len(shape) == 3 and shape[1] * shape[2] > 1:
             self._shapes = [(shape[0], shape[1], shape[2])]
             sides = zip(network.task.image_shape[1:], shape[1:], strict=True)
-            self.strides = range(1, 1 + max(1, *(-(-side // own) for side, own in sides)))
+            self.strides = range(1, 1 + max(1, *(-(-side // steps) for side, steps in sides)))
         elif layer != network.layers[-1] and shape == (sizes.sum(),) and _of_windows(network, layer):
-            self._shapes = [(1, *one) for one in windows]
-        self._ends = np.cumsum([np.prod(one) for one in self._shapes])[:-1]
+            self._shapes = [(1, *window) for window in windows]
+        self._ends = np.cumsum([np.prod(shape) for shape in self._shapes])[:-1]
 
     @property
     def has_place(self) -> bool:
         return self._shapes[0][1:] != (1, 1) or len(self._shapes) > 1
 
     def difference(self, before: Array, after: Array, down: int, across: int) -> float:
-        """‖Φ(T x) − T Φ(x)‖ where both have a value, for a shift of the map by whole steps."""
+        """Return ‖Φ(T x) − T Φ(x)‖ where both have a value, for a shift of the map by whole steps."""
         if not self.has_place:
             return float(np.linalg.norm(after - before))
         total = 0.0
         parts = (np.split(values.ravel(), self._ends) for values in (before, after))
-        for one, other, (channels, rows, cols) in zip(*parts, self._shapes, strict=True):
-            here = one.reshape(channels, rows, cols)[
+        for still, moved, (channels, rows, cols) in zip(*parts, self._shapes, strict=True):
+            here = still.reshape(channels, rows, cols)[
                 :, max(0, -down) : max(0, rows - max(0, down)), max(0, -across) : max(0, cols - max(0, across))
             ]
-            there = other.reshape(channels, rows, cols)[
+            there = moved.reshape(channels, rows, cols)[
                 :, max(0, down) : max(0, rows + min(0, down)), max(0, across) : max(0, cols + min(0, across))
             ]
             total += float(np.square(there - here).sum())
@@ -136,15 +139,15 @@ def _of_windows(network: tmi.Network, layer: str) -> bool:
 def _of_scene(
     network: tmi.Network, scene: tmi.Scenes, row: NDArray[np.int64], col: NDArray[np.int64], maps: dict[str, _Map]
 ) -> Iterator[tuple[str, int, Array]]:
-    """Defects of every layer over all places of a scene's tile; NaN where it is, and for shifts that lie between strides."""
+    """Yield each layer's defects over all places of a scene's tile; NaN for no shift, and for shifts between strides."""
     images = scene.repeated(len(row)).moved(row, col).images
     before = {layer: values[0].double().numpy() for layer, values in network.activations(scene.images).items()}
     down, across = row - int(scene.row), col - int(scene.col)
-    found = {(layer, stride): np.full(len(row), np.nan) for layer, one in maps.items() for stride in one.strides}
-    step = max(1, min(256, 4_000_000 // sum(values.size for values in before.values())))
+    by_stride = {(layer, stride): np.full(len(row), np.nan) for layer, layout in maps.items() for stride in layout.strides}
+    step = images_at_once(sum(values.size for values in before.values()))
     for start in range(0, len(row), step):
-        answers = network.activations(images[start : start + step], batch_size=step)
-        for layer, values in answers.items():
+        activations = network.activations(images[start : start + step], batch_size=step)
+        for layer, values in activations.items():
             size = float(np.linalg.norm(before[layer]))
             if not 0 < size < np.inf:
                 continue
@@ -152,12 +155,12 @@ def _of_scene(
                 for stride in maps[layer].strides:
                     if (down[i] or across[i]) and down[i] % stride == across[i] % stride == 0:
                         y, x = int(down[i]) // stride, int(across[i]) // stride
-                        found[layer, stride][i] = maps[layer].difference(before[layer], moved, y, x) / size
-    for (layer, stride), defects in found.items():
+                        by_stride[layer, stride][i] = maps[layer].difference(before[layer], moved, y, x) / size
+    for (layer, stride), defects in by_stride.items():
         yield layer, stride, defects
 
 
 def _mean(values: Array) -> float:
-    """The mean of what is defined; what is nowhere defined is no choice."""
+    """Return the mean of the defined values; infinite where there is none, so that such a stride is not chosen."""
     defined = values[np.isfinite(values)]
     return float(defined.mean()) if len(defined) else float("inf")

@@ -1,4 +1,4 @@
-"""A sparse autoencoder: a wide layer of which few codes may be awake, trained to give back what it was shown."""
+"""A sparse autoencoder: a wide layer with few active codes, trained to reproduce its input."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ _RATE = 1e-3
 
 
 class SparseAutoencoder:
-    """Codes are the largest pre-activations, the others 0: the k-sparse autoencoder (Makhzani and Frey 2013, Gao et al. 2024).
+    """Codes are the k largest pre-activations, the others 0: the k-sparse autoencoder (Makhzani and Frey 2013, Gao et al. 2024).
 
-    ``codes = top_k(σ(E (x − b) + e))``, ``x ≈ D codes + b``. Top-k rather than an L1 penalty: how sparse the codes are is set,
-    not found by trying weights anew for each layer, and they are not shrunk. Encoder and decoder are not tied: what tells an atom
-    from the others is another direction than the atom where atoms are not orthogonal. The encoder starts as the decoder's
-    transpose, and atoms are kept at length 1.
+    ``codes = top_k(σ(E (x − b) + e))``, ``x ≈ D codes + b``. Top-k rather than an L1 penalty: the sparsity of the codes is a
+    setting and needs no search for a penalty in each layer, and the codes are not shrunk. Encoder and decoder are not tied: where
+    atoms are not orthogonal, the direction that separates an atom from the others is not the atom itself. The encoder starts as
+    the decoder's transpose, and atoms are kept at length 1.
 
     Parameters
     ----------
     atoms : int
     active : int
-        How many codes may be awake at a time.
+        How many codes may be active at a time.
     seed : int
         Decides the first weights and the order of the samples; no global random state is used.
     steps : int
-        Of Adam, on 256 samples each.
+        Training steps of Adam, on 256 samples each.
     """
 
     def __init__(self, atoms: int, active: int, seed: int, steps: int = 1500) -> None:
         self.atoms, self.active, self.seed, self.steps = atoms, min(active, atoms), seed, steps
 
     def fit(self, samples: Array) -> SparseAutoencoder:
-        """Train on samples, float32 (N, units); their scale should be about 1."""
+        """Train on samples, float32 (N, units); their norm should be about 1."""
         generator = torch.Generator().manual_seed(self.seed)
         x = torch.from_numpy(samples)
-        # Whoever calls may have switched gradients off.
+        # The caller may have switched gradients off.
         with torch.inference_mode(False), torch.enable_grad():
             x = x.clone()
             decoder = torch.randn(self.atoms, x.shape[1], generator=generator)
@@ -70,7 +70,7 @@ class SparseAutoencoder:
         return codes
 
     def restore(self, codes: Array) -> Array:
-        """Return the samples that codes stand for, float32 (N, units)."""
+        """Return the samples that the codes reconstruct, float32 (N, units)."""
         with torch.no_grad():
             samples: Array = (torch.from_numpy(codes) @ self.decoder + self.offset).numpy()
         return samples

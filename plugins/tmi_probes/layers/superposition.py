@@ -11,10 +11,10 @@ import tmi
 from tmi.params import Count
 
 from ..measures.superposition import dimensions_per_feature, feature_dimensionality
-from ..neurons.unit_recovery import ALL_KINDS, chosen_kinds
-from ..pipeline.features import Features, Kind
-from ..pipeline.scenes import described, labelled
-from ..pipeline.units import examined
+from ..pipeline.features import KINDS, Features, Kind, features_of_kinds
+from ..pipeline.result import ResultBuilder
+from ..pipeline.scenes import labelled
+from ..pipeline.units import units_of_layers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,19 +43,19 @@ def superposition(
     data: tmi.Dataset,
     *,
     seed: int,
-    features: list[Kind] = ALL_KINDS,
+    features: list[Kind] = KINDS,
     images: Count = 1000,
     neurons: Count = 20000,
 ) -> tmi.ProbeResult:
     """How far features share dimensions, in the activations of each layer and in its weights.
 
-    W_i is what showing feature i does to the layer: the mean, over the images that show it, of the activations less those on the
-    same image without its tile. What all images share, as the background's part, is no feature and cancels.
+    W_i is the effect of showing feature i: the mean, over the images that show it, of the activations minus those on the same
+    image without its tile. What all images share, as the background's part, is no feature and cancels.
 
     Parameters
     ----------
     features : list of {"tile", "tile-place", "class"}
-        The kinds of feature; only those that occur in the sample count.
+        The kinds of feature; only features that occur in the sample count.
     images : int
         How many test images: the first ones.
     neurons : int
@@ -65,64 +65,66 @@ def superposition(
     -------
     ProbeResult
         For each kind and layer ``feature_dimensionality.<kind>.<layer>`` with ``.chance``, the same of shuffled images, and
-        ``.oracle``, the most that as many dimensions allow, min(units, features)/features; ``dimensions_per_feature`` likewise,
-        of which the dimensions are the units that some feature moves. For each layer of one linear or convolutional module
-        ``weight_dimensionality.<layer>``, with ``.oracle`` and as ``.chance`` that of the same entries in random order, and
-        ``weight_dimensions_per_feature.<layer>``. Arrays of every D_i.
+        ``.oracle``, the most that as many dimensions allow, min(units, features)/features; likewise
+        ``dimensions_per_feature``, whose dimensions are the units that some feature changes. For each layer of one linear or
+        convolutional module ``weight_dimensionality.<layer>``, with ``.oracle`` and, as ``.chance``, the value of the same
+        entries in random order, and ``weight_dimensions_per_feature.<layer>``. Arrays of every D_i.
 
     Raises
     ------
     InputError
-        If no test scene shows a tile, or the kinds are none or repeated.
+        If no test scene shows a tile, or the list of kinds is empty or names one twice.
     """
     scenes = labelled(data.test, images)
-    kinds = chosen_kinds(features, scenes)
-    notes: list[str] = []
+    kinds = features_of_kinds(scenes, features)
+    result = ResultBuilder(INFO)
     rng = np.random.default_rng(seed)
-    metrics: dict[str, float] = {}
-    arrays: dict[str, Any] = {}
-    coords = {f"feature.{kind}": found.names(data.task) for kind, found in kinds.items()}
-    again = copy.deepcopy(rng)  # for the same units
-    shown = examined(network, scenes, network.layers, neurons, rng, notes)
-    empty = examined(network, scenes.without_tiles(), network.layers, neurons, again, [])
-    for (layer, units), (_, bare) in zip(shown, empty, strict=True):
-        change, without = units.activations, bare.activations
-        if not (np.isfinite(change).all() and np.isfinite(without).all()):
-            notes.append(f"{layer}: left out, for activations are NaN or infinite")
+    result.coords = {f"feature.{kind}": present.names(data.task) for kind, present in kinds.items()}
+    same_draws = copy.deepcopy(rng)  # so that the same units are examined without tiles
+    with_tiles = units_of_layers(network, scenes, network.layers, neurons, rng, result.notes)
+    without_tiles = units_of_layers(network, scenes.without_tiles(), network.layers, neurons, same_draws, [])
+    for (layer, units), (_, bare_units) in zip(with_tiles, without_tiles, strict=True):
+        change, bare = units.activations, bare_units.activations
+        if not (np.isfinite(change).all() and np.isfinite(bare).all()):
+            result.notes.append(f"{layer}: left out, for activations are NaN or infinite")
             continue
-        change -= without
-        # A change of the size of rounding is none.
+        change -= bare
+        # A change of the size of rounding counts as none.
         change[np.abs(change) < 1e-6 * np.abs(change).max(initial=0)] = 0
         order = rng.permutation(len(scenes))
-        for kind, found in kinds.items():
+        for kind, present in kinds.items():
             name = f"{kind}.{layer}"
-            directions = _directions(change, found)
-            dimensions = len(directions)
-            if not dimensions:
-                notes.append(f"{name}: left out, for no tile moves a unit of the layer")
+            directions = _directions(change, present)
+            if not len(directions):
+                result.notes.append(f"{name}: left out, for no tile changes a unit of the layer")
                 continue
-            each = feature_dimensionality(directions)
-            arrays[f"feature_dimensionality.{name}"] = ((f"feature.{kind}",), each)
-            metrics[f"feature_dimensionality.{name}"] = each.mean()
-            metrics[f"feature_dimensionality.{name}.chance"] = feature_dimensionality(_directions(change[order], found)).mean()
-            metrics[f"feature_dimensionality.{name}.oracle"] = min(dimensions, len(found)) / len(found)
-            metrics[f"dimensions_per_feature.{name}"] = dimensions_per_feature(directions)
-    coords = {axis: names for axis, names in coords.items() if any(axis in dims for dims, _ in arrays.values())}
+            of_features = feature_dimensionality(directions)
+            result.arrays[f"feature_dimensionality.{name}"] = (f"feature.{kind}", of_features)
+            result.add(
+                f"feature_dimensionality.{name}",
+                of_features.mean(),
+                chance=feature_dimensionality(_directions(change[order], present)).mean(),
+                oracle=min(len(directions), len(present)) / len(present),
+            )
+            result.add(f"dimensions_per_feature.{name}", dimensions_per_feature(directions))
     for layer in network.layers:
         weights = weight_matrix(network, layer)
         if weights is None or not np.isfinite(weights).all():
-            notes.append(
+            result.notes.append(
                 f"weights of {layer}: left out, for they are not finite, or not of one dense linear or convolutional module"
             )
             continue
-        each = feature_dimensionality(weights)
-        arrays[f"weight_dimensionality.{layer}"] = ((f"input.{layer}",), each)
-        metrics[f"weight_dimensionality.{layer}"] = each.mean()
+        of_inputs = feature_dimensionality(weights)
+        result.arrays[f"weight_dimensionality.{layer}"] = (f"input.{layer}", of_inputs)
         shuffled = rng.permutation(weights.ravel()).reshape(weights.shape)
-        metrics[f"weight_dimensionality.{layer}.chance"] = feature_dimensionality(shuffled).mean()
-        metrics[f"weight_dimensionality.{layer}.oracle"] = min(weights.shape) / weights.shape[1]
-        metrics |= _if_finite(f"weight_dimensions_per_feature.{layer}", dimensions_per_feature(weights))
-    return tmi.ProbeResult(metrics, arrays, coords, described(INFO, metrics), tuple(notes))
+        result.add(
+            f"weight_dimensionality.{layer}",
+            of_inputs.mean(),
+            chance=feature_dimensionality(shuffled).mean(),
+            oracle=min(weights.shape) / weights.shape[1],
+        )
+        result.add(f"weight_dimensions_per_feature.{layer}", dimensions_per_feature(weights))
+    return result.result()
 
 
 def weight_matrix(network: tmi.Network, layer: str) -> Array | None:
@@ -131,7 +133,8 @@ def weight_matrix(network: tmi.Network, layer: str) -> Array | None:
     Returns
     -------
     ndarray of float64 or None
-        None where the layer has no weights, several modules with weights, or others than linear and ungrouped convolutional ones.
+        None where the layer has no weights, several modules with weights, or a module that is neither linear nor an ungrouped
+        convolution.
     """
     from torch import nn
 
@@ -145,13 +148,9 @@ def weight_matrix(network: tmi.Network, layer: str) -> Array | None:
     return matrix
 
 
-def _directions(change: NDArray[Any], found: Features) -> Array:
-    """Return W, (units that some feature moves, features)."""
+def _directions(change: NDArray[Any], present: Features) -> Array:
+    """Return W, float64 (units that some feature changes, features)."""
     from scipy.sparse import diags_array
 
-    means: Array = diags_array(1 / found.counts) @ (found.members @ change)
+    means: Array = diags_array(1 / present.counts) @ (present.members @ change)
     return means.T[means.any(0)]
-
-
-def _if_finite(name: str, value: float) -> dict[str, float]:
-    return {name: value} if np.isfinite(value) else {}

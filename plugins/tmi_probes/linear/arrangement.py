@@ -1,4 +1,4 @@
-"""Regions of one ReLU layer: how many there are for hyperplanes in general position, and which there are for given ones."""
+"""Regions of one ReLU layer: their number for hyperplanes in general position, and their enumeration for given ones."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tmi.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_THIN = 1e-9  # a region with no ball of this radius inside is a boundary
+_THIN = 1e-9  # a region that contains no ball of this radius is a boundary
 
 
 def zaslavsky(neurons: int, dimension: int) -> int:
-    """Return Σ_{j ≤ d} C(n, j): the regions that n hyperplanes in general position cut d dimensions into (Zaslavsky 1975).
+    """Return Σ_{j ≤ d} C(n, j): the regions into which n hyperplanes in general position cut d dimensions (Zaslavsky 1975).
 
-    For any n hyperplanes, such as those of a convolution with its shared filters, it is an upper bound.
+    It is an upper bound for any n hyperplanes, such as those of a convolution with its shared filters.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def zaslavsky(neurons: int, dimension: int) -> int:
     Raises
     ------
     InputError
-        If one of them is negative.
+        If either is negative.
     """
     if neurons < 0 or dimension < 0:
         raise InputError(f"zaslavsky: expected numbers of at least 0, got {neurons} and {dimension}")
@@ -38,7 +38,7 @@ def zaslavsky(neurons: int, dimension: int) -> int:
 def regions_of_layer(weight: NDArray[np.float64], bias: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Enumerate the activation patterns of a layer σ(W x + b) over all x, by linear programming.
 
-    One hyperplane after another: each region so far is cut in two where a point of it lies on either side.
+    One hyperplane after another: a region is cut in two where it has points on both sides.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def regions_of_layer(weight: NDArray[np.float64], bias: NDArray[np.float64]) -> 
     Returns
     -------
     ndarray of bool, shape (regions, n)
-        Each pattern that has an inside, once.
+        Each pattern whose region has an interior, once.
 
     Raises
     ------
@@ -63,27 +63,27 @@ def regions_of_layer(weight: NDArray[np.float64], bias: NDArray[np.float64]) -> 
     regions = [np.empty(0, bool)]
     for count in range(1, len(bias) + 1):
         sides = (np.append(region, side) for region in regions for side in (False, True))
-        regions = [region for region in sides if _has_inside(weight[:count], bias[:count], region)]
+        regions = [region for region in sides if _has_interior(weight[:count], bias[:count], region)]
     return np.array(regions)
 
 
-def _has_inside(weight: NDArray[np.float64], bias: NDArray[np.float64], pattern: NDArray[np.bool_]) -> bool:
-    """Whether a ball fits between the hyperplanes on these sides: the largest radius r ≤ 1 is found."""
+def _has_interior(weight: NDArray[np.float64], bias: NDArray[np.float64], pattern: NDArray[np.bool_]) -> bool:
+    """Return whether a ball fits between the hyperplanes on these sides: a linear program finds the largest radius r ≤ 1."""
     from scipy.optimize import linprog
 
     sign = np.where(pattern, 1.0, -1.0)
     length = np.linalg.norm(weight, axis=1)
-    flat = length == 0  # such a neuron is on one side everywhere
+    flat = length == 0  # such a neuron is on the same side everywhere
     if ((bias > 0) != pattern)[flat].any():
         return False
     rows, size = (sign[:, None] * weight)[~flat], length[~flat]
     limits = [(None, None)] * weight.shape[1] + [(None, 1.0)]
     # sign·(w x + b) ≥ r‖w‖, for the largest r.
-    found = linprog(
+    solution = linprog(
         np.append(np.zeros(weight.shape[1]), -1.0),
         A_ub=np.column_stack([-rows, size]),
         b_ub=(sign * bias)[~flat],
         bounds=limits,
         method="highs",
     )
-    return bool(found.status == 0 and -found.fun > _THIN)
+    return bool(solution.status == 0 and -solution.fun > _THIN)

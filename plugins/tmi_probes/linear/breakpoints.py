@@ -1,4 +1,4 @@
-"""Where a network changes its linear piece along a straight path between two images: exact, not on a grid."""
+"""The breakpoints at which a network changes its linear piece on a straight path between two images: exact, not on a grid."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from .exact_network import Exact
+    from .exact_network import ExactNetwork
 
     Array = NDArray[np.float64]
 
-_SAME = 1e-12  # two α nearer than this are one: rounding tells them apart, nothing else
-_ELEMENTS = 4_000_000
+_SAME = 1e-12  # two α nearer than this differ by rounding alone
+_AT_ONCE = 4_000_000  # numbers computed at a time
 
 
-def of_layers(exact: Exact, start: torch.Tensor, end: torch.Tensor, most: int) -> tuple[Array, bool]:
-    """Find every α in (0, 1) at which a ReLU switches on the way (1 − α)·start + α·end.
+def of_layers(exact: ExactNetwork, start: torch.Tensor, end: torch.Tensor, most: int) -> tuple[Array, bool]:
+    """Return every α in (0, 1) at which a ReLU switches on the path (1 − α)·start + α·end.
 
-    ReLU after ReLU: between the breakpoints of those before it, what goes into a ReLU is linear in α, so that its values at the
-    breakpoints say where it crosses 0.
+    ReLU after ReLU: between the breakpoints of the ReLUs before it, the input of a ReLU is linear in α, so that its values at the
+    breakpoints determine where it crosses 0.
 
     Parameters
     ----------
-    exact : Exact
+    exact : ExactNetwork
     start, end : Tensor of float64, shape (1, C, m, n)
     most : int
-        More breakpoints than so many are not followed into later ReLUs.
+        A path with more breakpoints is not followed into later ReLUs.
 
     Returns
     -------
@@ -50,35 +50,35 @@ def of_layers(exact: Exact, start: torch.Tensor, end: torch.Tensor, most: int) -
 
 
 def on_path(start: torch.Tensor, end: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-    """Return the images (N, C, m, n) at shares α of the way; a pixel that is the same at both ends keeps its exact value."""
+    """Return the images (N, C, m, n) at shares α of the path; a pixel that is equal at both ends keeps its exact value."""
     return (start + alpha[:, None, None, None] * (end - start)).clamp(0, 1)
 
 
-def _crossings(exact: Exact, start: torch.Tensor, end: torch.Tensor, points: Array, use: int) -> list[Array]:
+def _crossings(exact: ExactNetwork, start: torch.Tensor, end: torch.Tensor, points: Array, use: int) -> list[Array]:
     import torch
 
-    found = []
+    crossings = []
     width = exact.before_relu(start, use).shape[1]
-    step = max(1, min(2048, _ELEMENTS // max(start.numel(), width)))
+    step = max(1, min(2048, _AT_ONCE // max(start.numel(), width)))
     last: Array | None = None
     for first in range(0, len(points), step):
         values = exact.before_relu(on_path(start, end, torch.from_numpy(points[first : first + step])), use)
-        if last is not None:  # the interval between this part and the one before
+        if last is not None:  # the interval between the previous part and this one
             values = np.concatenate([last, values])
         low = points[first : first + len(values)] if last is None else points[first - 1 : first - 1 + len(values)]
         before, after = values[:-1], values[1:]
         where, neuron = np.nonzero((before > 0) != (after > 0))
         a, b = before[where, neuron], after[where, neuron]
-        found.append(low[where] + (low[where + 1] - low[where]) * (a / (a - b)))
+        crossings.append(low[where] + (low[where + 1] - low[where]) * (a / (a - b)))
         last = values[-1:]
-    return found
+    return crossings
 
 
 def of_formula(task: tmi.TemplateTask, start: Array, end: Array) -> Array:
-    """Find every α in (0, 1) at which φ, as σ(ε − Σ_S |x − t|) of all windows, changes its linear piece.
+    """Return every α in (0, 1) at which φ, as σ(ε − Σ_S |x − t|) of all windows, changes its linear piece.
 
-    A window changes its piece where it begins or ceases to be active, and, while it is active, where a pixel of its support
-    passes the tile's value. Between such values ε − Σ|x − t| is linear in α, so that all of them are found exactly.
+    A window changes its piece where it becomes active or inactive, and, while it is active, where a pixel of its support passes
+    the tile's value. Between such values ε − Σ|x − t| is linear in α, so that all of them are computed exactly.
 
     Parameters
     ----------
@@ -92,24 +92,24 @@ def of_formula(task: tmi.TemplateTask, start: Array, end: Array) -> Array:
     """
     from numpy.lib.stride_tricks import sliding_window_view
 
-    found = [np.array([0.0, 1.0])]
+    breakpoints = [np.array([0.0, 1.0])]
     for tile in task.tiles:
-        here, there = (sliding_window_view(image, tile.shape)[0][..., tile.support] for image in (start, end))
+        at_start, at_end = (sliding_window_view(image, tile.shape)[0][..., tile.support] for image in (start, end))
         c = tile.values[tile.support]
-        before, after = (tile.epsilon - np.abs(y - c).sum(-1) for y in (here, there))
+        before, after = (tile.epsilon - np.abs(y - c).sum(-1) for y in (at_start, at_end))
         # ε − t(window) changes by at most Σ|end − start|, so it is above 0 somewhere only where this is.
-        reached = (before + after + np.abs(there - here).sum(-1)) / 2 > 0
+        reached = (before + after + np.abs(at_end - at_start).sum(-1)) / 2 > 0
         for row, col in np.argwhere(reached):
-            found.append(_of_window(here[row, col], there[row, col], c, tile.epsilon))
-    return _merged(found)[1:-1]
+            breakpoints.append(_of_window(at_start[row, col], at_end[row, col], c, tile.epsilon))
+    return _merged(breakpoints)[1:-1]
 
 
-def _of_window(here: Array, there: Array, c: Array, epsilon: float) -> Array:
-    """Breakpoints of one window's σ(ε − Σ|y − c|)."""
-    moving = here != there
-    alpha = (c[moving] - here[moving]) / (there[moving] - here[moving])
+def _of_window(start: Array, end: Array, c: Array, epsilon: float) -> Array:
+    """Return the breakpoints of one window's σ(ε − Σ|y − c|)."""
+    moving = start != end
+    alpha = (c[moving] - start[moving]) / (end[moving] - start[moving])
     kinks = np.unique(np.concatenate([[0.0, 1.0], alpha[(alpha > 0) & (alpha < 1)]]))
-    y = here + kinks[:, None] * (there - here)
+    y = start + kinks[:, None] * (end - start)
     z = epsilon - np.abs(y - c).sum(1)
     before, after = z[:-1], z[1:]
     crossed = (before > 0) != (after > 0)
@@ -119,7 +119,7 @@ def _of_window(here: Array, there: Array, c: Array, epsilon: float) -> Array:
 
 
 def _merged(parts: list[Array]) -> Array:
-    """Sort values of [0, 1] with both ends; of those that rounding alone tells apart one stays."""
+    """Return the values of [0, 1] sorted, with both ends; of values that differ by rounding alone one stays."""
     values = np.unique(np.concatenate(parts))
     inside = values[(values > _SAME) & (values < 1 - _SAME)]
     if len(inside):

@@ -1,9 +1,9 @@
-"""Linear regions: on how many different linear pieces a network works, on a sample of images and along paths between images."""
+"""Linear regions: how many linear pieces a network has on a sample of images, and along paths between images."""
 
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,10 +11,11 @@ import tmi
 from tmi.params import Count
 from tmi_attribution.preflight import preflight
 
-from ..pipeline.scenes import activations_in_parts, described, finite, labelled, sizes_of
-from ..robustness.invariance import originals
+from ..pipeline.result import ResultBuilder
+from ..pipeline.scenes import in_float64, labelled, originals
+from ..pipeline.units import activations_in_parts, sizes_of
 from .breakpoints import of_formula, of_layers, on_path
-from .exact_network import Exact, in_float64
+from .exact_network import ExactNetwork
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +28,8 @@ INFO = {
     "sample_regions_share": tmi.MetricInfo("sample_regions over the number of images; 1 if no two share a piece", "lower", 0, 1),
     "sample_layer_share": tmi.MetricInfo("Number of activation patterns of a layer over the number of images", "lower", 0, 1),
     "path_regions": tmi.MetricInfo(
-        "Number of linear pieces on the straight path to the same scene on another background, or with the tile one pixel on; "
-        "mean over paths, exact",
+        "Number of linear pieces on the straight path to the same scene on another background, or with the tile moved by one "
+        "pixel; mean over paths, exact",
         "lower",
         1,
     ),
@@ -47,11 +48,11 @@ def linear_regions(
     paths: Count = 2,
     most: Count = 20_000,
 ) -> tmi.ProbeResult:
-    """How many linear pieces a network uses: on the test images, and on the way to another background or another place.
+    """How many linear pieces a network uses: on the test images, and on paths to another background or another place.
 
     On a path every value at which a ReLU switches is found exactly, not on a grid. A region is convex, so a straight path meets
     each once: there is one region more than breakpoints. The pieces of a constructed network, fused or literal, are those of its
-    formula: which windows are active, and in their support on which side of the tile's value each pixel lies. The value filters
+    formula: which windows are active, and on which side of the tile's value each pixel of their support lies. The value filters
     of the literal layers switch far more often, without any change of the function.
 
     Parameters
@@ -59,7 +60,7 @@ def linear_regions(
     images : int
         How many test images: the first ones.
     paths : int
-        How many test scenes a path starts from: one to another background, one to the next place.
+        From how many test scenes paths start: one to another background, one to a neighbouring place.
     most : int
         A path with more breakpoints than this is not followed into the ReLUs after it; a note says so.
 
@@ -68,8 +69,8 @@ def linear_regions(
     ProbeResult
         Metrics ``sample_regions``, ``sample_regions_share``, ``sample_layer_share`` by layer, ``path_regions`` and
         ``path_regions_max`` by path (``background``, ``translation``). Arrays ``pattern`` (image), equal for images on one piece,
-        ``breakpoints.<path>`` (path, breakpoint), NaN where there are fewer, and the label's logit on the way,
-        ``label_logit.<path>`` (path, step).
+        ``breakpoints.<path>`` (path, breakpoint), NaN where there are fewer, and the label's logit on the path,
+        ``label_logit.<path>`` (path, step). Not applicable to a network that was not constructed and uses no nn.ReLU module.
 
     Raises
     ------
@@ -77,52 +78,47 @@ def linear_regions(
         If no test scene shows a tile.
     """
     scenes = labelled(data.test, images)
-    exact, notes = Exact(network), []
+    exact, result = ExactNetwork(network), ResultBuilder(INFO)
     constructed = network.origin == "constructed"
-    metrics: dict[str, float] = {}
     whole, layers = _layer_patterns(network, scenes) if exact.by_formula else _patterns(exact, in_float64(scenes))
     if constructed:
         whole = _formula_patterns(in_float64(scenes))
     elif not layers:
-        notes.append("regions: left out, for no nn.ReLU module is used")
+        return tmi.ProbeResult.not_applicable("the network uses no nn.ReLU module, whose switches could be counted")
     else:
-        hidden = preflight(network.module, exact.as_weights(scenes.images[:1]))
-        if hidden:
-            notes.append(f"the counts are lower bounds, for not every kink is an nn.ReLU module's: {hidden[0]}")
-    if whole:
-        metrics["sample_regions"] = len(set(whole))
-        metrics["sample_regions_share"] = len(set(whole)) / len(scenes)
-    for layer, found in layers.items():
-        metrics[f"sample_layer_share.{layer}"] = len(set(found)) / len(scenes)
-    arrays: dict[str, Any] = {}
-    if whole:
-        arrays["pattern"] = (("image",), _numbered(whole))
-        arrays["tile_index"] = (("image",), scenes.tile)
-        chosen, few = originals(data.test, paths, np.random.default_rng(seed))
-        notes += few
-        ends = _paths(in_float64(data.test), chosen, np.random.default_rng([seed, 1]), notes)
-        for kind, (labels, start, end) in ends.items():
-            breaks = [_breakpoints(exact, start[[k]], end[[k]], most, kind, constructed, notes) for k in range(len(start))]
-            counts = [len(one) + 1 for one in breaks]
-            metrics[f"path_regions.{kind}"] = float(np.mean(counts))
-            metrics[f"path_regions_max.{kind}"] = max(counts)
-            padded = np.full((len(breaks), max(counts) - 1), np.nan)
-            for k, one in enumerate(breaks):
-                padded[k, : len(one)] = one
-            arrays[f"breakpoints.{kind}"] = ((f"path_{kind}", f"breakpoint_{kind}"), padded)
-            arrays[f"label_logit.{kind}"] = ((f"path_{kind}", "step"), _curves(exact, start, end, labels))
-    metrics = finite(metrics, notes)
-    return tmi.ProbeResult(metrics, arrays, {}, described(INFO, metrics), tuple(dict.fromkeys(notes)))
+        other_kinks = preflight(network.module, exact.as_weights(scenes.images[:1]))
+        if other_kinks:
+            result.notes.append(f"the counts are lower bounds, for not every kink is an nn.ReLU module's: {other_kinks[0]}")
+    result.add("sample_regions", len(set(whole)))
+    result.add("sample_regions_share", len(set(whole)) / len(scenes))
+    for layer, patterns in layers.items():
+        result.add(f"sample_layer_share.{layer}", len(set(patterns)) / len(scenes))
+    result.arrays |= {"pattern": ("image", _numbered(whole)), "tile_index": ("image", scenes.tile)}
+    chosen, few = originals(data.test, paths, np.random.default_rng(seed))
+    result.notes += few
+    ends = _paths(in_float64(data.test), chosen, np.random.default_rng([seed, 1]), result.notes)
+    for kind, (labels, start, end) in ends.items():
+        breaks = [_breakpoints(exact, start[[k]], end[[k]], most, kind, constructed, result.notes) for k in range(len(start))]
+        counts = [len(alpha) + 1 for alpha in breaks]
+        result.add(f"path_regions.{kind}", np.mean(counts))
+        result.add(f"path_regions_max.{kind}", max(counts))
+        padded = np.full((len(breaks), max(counts) - 1), np.nan)
+        for row, alpha in zip(padded, breaks, strict=True):
+            row[: len(alpha)] = alpha
+        result.arrays[f"breakpoints.{kind}"] = ((f"path_{kind}", f"breakpoint_{kind}"), padded)
+        result.arrays[f"label_logit.{kind}"] = ((f"path_{kind}", "step"), _curves(exact, start, end, labels))
+    result.notes = list(dict.fromkeys(result.notes))
+    return result.result()
 
 
-def _patterns(exact: Exact, scenes: tmi.Scenes) -> tuple[list[bytes], dict[str, list[bytes]]]:
-    """A digest of each image's pattern, of all ReLUs together and layer by layer."""
+def _patterns(exact: ExactNetwork, scenes: tmi.Scenes) -> tuple[list[bytes], dict[str, list[bytes]]]:
+    """Return a digest of each image's activation pattern, of all ReLUs together and by layer."""
     names = [_layer_of(name, exact.network.layers) for name in exact.relus(scenes.images[:1])]
     whole: list[bytes] = []
     layers: dict[str, list[bytes]] = {name: [] for name in names}
     if names:
         for _, patterns in exact.patterns(scenes.images):
-            packed = [np.packbits(one, axis=1) for one in patterns]
+            packed = [np.packbits(part, axis=1) for part in patterns]
             for layer in layers:
                 own = [part for part, name in zip(packed, names, strict=True) if name == layer]
                 layers[layer] += [_digest(*row) for row in zip(*own, strict=True)]
@@ -131,26 +127,28 @@ def _patterns(exact: Exact, scenes: tmi.Scenes) -> tuple[list[bytes], dict[str, 
 
 
 def _layer_patterns(network: tmi.Network, scenes: tmi.Scenes) -> tuple[list[bytes], dict[str, list[bytes]]]:
-    """The same for a constructed network in one piece, whose layers have no ReLU module: which neurons are above 0."""
+    """Return the same by layer for a fused constructed network, whose layers have no ReLU module: which neurons are above 0."""
     sizes = sizes_of(network, scenes, network.layers[:-1])
     layers: dict[str, list[bytes]] = {name: [] for name in sizes}
-    for _, found in activations_in_parts(network, scenes, sizes) if sizes else ():
-        for layer, values in found.items():
+    for _, activations in activations_in_parts(network, scenes, sizes) if sizes else ():
+        for layer, values in activations.items():
             layers[layer] += [_digest(row) for row in np.packbits(values > 0, axis=1)]
     return [], layers
 
 
 def _formula_patterns(scenes: tmi.Scenes) -> list[bytes]:
-    """A digest of each image's piece of φ: active windows, and the side of the tile's value that each pixel is on."""
+    """Return a digest of each image's piece of φ: its active windows, and on which side of the tile's value each pixel lies."""
     images = scenes.images
     parts: list[list[bytes]] = [[] for _ in range(len(images))]
     tiles = scenes.task.tiles
     for start in range(0, len(images), 256):
-        found = tmi.match(images[start : start + 256], tiles)
-        for image, tile, row, col in zip(*(c.tolist() for c in (found.image, found.tile, found.row, found.col)), strict=True):
-            one = tiles[tile]
-            y = images[start + image, :, row : row + one.shape[1], col : col + one.shape[2]].numpy()[one.support]
-            sides = np.packbits(np.concatenate([y > one.values[one.support], y > 0]))
+        matches = tmi.match(images[start : start + 256], tiles)
+        columns = (matches.image, matches.tile, matches.row, matches.col)
+        for image, tile, row, col in zip(*(column.tolist() for column in columns), strict=True):
+            template = tiles[tile]
+            _, high, wide = template.shape
+            y = images[start + image, :, row : row + high, col : col + wide].numpy()[template.support]
+            sides = np.packbits(np.concatenate([y > template.values[template.support], y > 0]))
             parts[start + image].append(np.array([tile, row, col]).tobytes() + sides.tobytes())
     return [blake2b(b"".join(part), digest_size=16).digest() for part in parts]
 
@@ -160,12 +158,12 @@ def _digest(*parts: NDArray[np.uint8]) -> bytes:
 
 
 def _layer_of(name: str, layers: tuple[str, ...]) -> str:
-    """The named layer that a module belongs to, or the module's own name."""
+    """Return the named layer that contains a module, or the module's own name."""
     return next((layer for layer in layers if name == layer or name.startswith(f"{layer}.")), name)
 
 
 def _numbered(patterns: list[bytes]) -> NDArray[np.int64]:
-    """Number the patterns in the order in which they appear."""
+    """Number the patterns in order of appearance."""
     first = {pattern: number for number, pattern in enumerate(dict.fromkeys(patterns))}
     return np.array([first[pattern] for pattern in patterns])
 
@@ -173,12 +171,12 @@ def _numbered(patterns: list[bytes]) -> NDArray[np.int64]:
 def _paths(
     scenes: tmi.Scenes, chosen: list[int], rng: np.random.Generator, notes: list[str]
 ) -> dict[str, tuple[NDArray[np.int64], torch.Tensor, torch.Tensor]]:
-    """Labels, starts and ends of the paths, by kind."""
-    found = {}
+    """Return labels, starts and ends of the paths, by kind."""
+    ends = {}
     start = scenes[chosen]
     if len(scenes) > 1:
         others = [int(rng.choice(np.delete(np.arange(len(scenes)), index))) for index in chosen]
-        found["background"] = start.labels.numpy(), start.images, start.with_backgrounds(scenes.backgrounds[others]).images
+        ends["background"] = start.labels.numpy(), start.images, start.with_backgrounds(scenes.backgrounds[others]).images
     else:
         notes.append("path_regions.background: left out, for there is no other background")
     row, col = start.row.numpy().copy(), start.col.numpy().copy()
@@ -192,29 +190,29 @@ def _paths(
         notes.append(f"path_regions.translation: {len(chosen) - len(movable)} tiles have one place only and are left out")
     if len(movable):
         moving = start[movable]
-        found["translation"] = moving.labels.numpy(), moving.images, moving.moved(row[movable], col[movable]).images
-    return found
+        ends["translation"] = moving.labels.numpy(), moving.images, moving.moved(row[movable], col[movable]).images
+    return ends
 
 
 def _breakpoints(
-    exact: Exact, start: torch.Tensor, end: torch.Tensor, most: int, kind: str, constructed: bool, notes: list[str]
+    exact: ExactNetwork, start: torch.Tensor, end: torch.Tensor, most: int, kind: str, constructed: bool, notes: list[str]
 ) -> Array:
     if constructed:
         return of_formula(exact.task, start[0].numpy(), end[0].numpy())
-    found, complete = of_layers(exact, start, end, most)
+    alpha, complete = of_layers(exact, start, end, most)
     if not complete:
         notes.append(f"path_regions.{kind}: a lower bound, for a path has over {most} breakpoints before the last ReLU")
-    return found
+    return alpha
 
 
-def _curves(exact: Exact, start: torch.Tensor, end: torch.Tensor, labels: NDArray[np.int64]) -> Array:
+def _curves(exact: ExactNetwork, start: torch.Tensor, end: torch.Tensor, labels: NDArray[np.int64]) -> Array:
     import torch
 
     alpha = torch.linspace(0, 1, STEPS, dtype=torch.float64)
     curves = []
     for k, label in enumerate(labels.tolist()):
         images = on_path(start[[k]], end[[k]], alpha)
-        # Literal layers compute φ too, only slower.
+        # Literal layers compute φ as well, but slower.
         logits = np.asarray(exact.task.phi(images)) if exact.network.origin == "constructed" else exact.logits(images)
         curves.append(logits[:, label])
     return np.stack(curves)

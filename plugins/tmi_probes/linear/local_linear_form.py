@@ -1,17 +1,18 @@
-"""The exact local linear form: around an image a ReLU network is f(x) = W x + b, and W says what it looks for there."""
+"""The exact local linear form: around an image a ReLU network is f(x) = W x + b, and W shows which pixels its logits follow."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import tmi
 from tmi.params import Count
 
-from ..pipeline.scenes import finite, labelled, spread_over
-from ..robustness.invariance import originals
-from .exact_network import Exact, cosine, in_float64, mean_cosine
+from ..measures.cosine import cosine, mean_cosine
+from ..pipeline.result import ResultBuilder
+from ..pipeline.scenes import in_float64, labelled, originals, spread_over
+from .exact_network import ExactNetwork
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,8 +31,8 @@ INFO = {
         "Mean cosine of the label's W under the tile, over pairs of images of one tile", "higher", -1, 1
     ),
     "similarity_classes": tmi.MetricInfo(
-        "Mean cosine of the label's W under the tile, over pairs of images of two classes: what the other similarities are to be "
-        "compared with",
+        "Mean cosine of the label's W under the tile, over pairs of images of two classes, to compare the other similarities "
+        "with",
         None,
         -1,
         1,
@@ -44,7 +45,7 @@ INFO = {
     ),
     "zero_form": tmi.MetricInfo("Share of images on which the label's W is 0 everywhere", "lower", 0, 1),
     "support_share": tmi.MetricInfo("Share of Σ|W| of the label's logit in the tile's support, mean over images", "higher", 0, 1),
-    "support_share_chance": tmi.MetricInfo("What a constant W would have in the tile's support", None, 0, 1),
+    "support_share_chance": tmi.MetricInfo("The same share of a constant W", None, 0, 1),
 }
 
 
@@ -59,22 +60,22 @@ def local_linear_form(
     places: Count = 10,
     keep: Count = 4,
 ) -> tmi.ProbeResult:
-    """Exact local linear forms f(x) = W x + b of the logits, checked, and how alike they are from image to image.
+    """Exact local linear forms f(x) = W x + b of the logits, checked, and their similarity from image to image.
 
-    W comes from one backward pass a logit, b from the biases alone; computed in float64.
+    W comes from one backward pass a logit, b from the biases alone; both are computed in float64.
 
     Parameters
     ----------
     images : int
         How many test images: the first ones.
     tiles : int
-        How many test scenes get other backgrounds and places.
+        How many test scenes are shown on other backgrounds and at other places.
     backgrounds : int
-        How many other backgrounds each of those gets.
+        How many other backgrounds for each of those.
     places : int
-        How many other places each of those gets, drawn without replacement.
+        How many other places for each of those, drawn without replacement.
     keep : int
-        How many images' W are kept in the arrays, of as many classes as possible.
+        For how many images W is kept in the arrays, of as many classes as possible.
 
     Returns
     -------
@@ -91,9 +92,9 @@ def local_linear_form(
 
     Notes
     -----
-    At a kink the form is that of the derivatives which torch, or the network, defines there: every ReLU at 0 counts as shut.
+    At a kink the form follows the derivative that torch, or the network, defines there: a ReLU at 0 counts as inactive.
     """
-    exact, notes = Exact(network), []
+    exact, result = ExactNetwork(network), ResultBuilder(INFO)
     scenes = in_float64(labelled(data.test, images))
     weight, bias, logits, error = _forms(exact, scenes)
     under = _under(scenes, weight)
@@ -103,44 +104,43 @@ def local_linear_form(
     masks = scenes.masks.numpy()
     shown = size > 0
     share = (np.abs(weight).sum(1) * masks).sum((1, 2))[shown] / size[shown]
-    metrics = {
-        "reconstruction_error": error.max(),
-        "exact": np.mean(error <= EXACT),
-        "similarity_tile": _mean_by_shape(under, scenes.tile.numpy()),
-        "similarity_classes": _mean_by_shape(under, scenes.labels.numpy(), same=False),
-        "similarity_backgrounds": _mean(cosines["background"]),
-        "similarity_places": _mean(cosines["place"]),
-        "zero_form": np.mean(size == 0),
-        "support_share": _mean(share),
-        "support_share_chance": masks.mean(),
-    }
+    result.add("reconstruction_error", error.max())
+    result.add("exact", np.mean(error <= EXACT))
+    result.add("similarity_tile", _mean_by_shape(under, scenes.tile.numpy()))
+    result.add("similarity_classes", _mean_by_shape(under, scenes.labels.numpy(), same=False))
+    result.add("similarity_backgrounds", _mean(cosines["background"]))
+    result.add("similarity_places", _mean(cosines["place"]))
+    result.add("zero_form", np.mean(size == 0))
+    result.add("support_share", _mean(share))
+    result.add("support_share_chance", masks.mean())
     if not shown.all():
-        notes.append(f"W of the label is 0 on {int((~shown).sum())} of {len(size)} images, which the similarities leave out")
-    notes += few
-    metrics = finite(metrics, notes)
+        result.notes.append(
+            f"W of the label is 0 on {int((~shown).sum())} of {len(size)} images, which the similarities leave out"
+        )
+    result.notes += few
     kept = spread_over(scenes.labels.tolist(), keep)
-    arrays: dict[str, Any] = {
-        "error": (("image",), error),
+    result.arrays |= {
+        "error": ("image", error),
         "bias": (("image", "class"), bias),
         "logits": (("image", "class"), logits),
-        "label": (("image",), scenes.labels),
-        "tile_index": (("image",), scenes.tile),
+        "label": ("image", scenes.labels),
+        "tile_index": ("image", scenes.tile),
         "weights": (("kept", "channel", "row", "col"), weight[kept].astype(np.float32)),
         "images": (("kept", "channel", "row", "col"), scenes.images[kept].float()),
         "masks": (("kept", "row", "col"), masks[kept]),
         "cosine_backgrounds": (("tile", "other_background"), cosines["background"]),
         "cosine_places": (("tile", "other_place"), cosines["place"]),
     }
-    coords: dict[str, Any] = {
+    result.coords |= {
         "class": data.task.class_names,
         "kept": kept,
         "tile": [data.task.tile_name(int(tile)) for tile in data.test.tile[chosen]],
     }
-    return tmi.ProbeResult(metrics, arrays, coords, {n: INFO[n] for n in metrics}, tuple(notes))
+    return result.result()
 
 
-def _forms(exact: Exact, scenes: tmi.Scenes) -> tuple[Array, Array, Array, Array]:
-    """The label's W (N, C, m, n), b (N, L), the logits (N, L) and the relative errors (N,)."""
+def _forms(exact: ExactNetwork, scenes: tmi.Scenes) -> tuple[Array, Array, Array, Array]:
+    """Return the label's W (N, C, m, n), b (N, L), the logits (N, L) and the relative errors (N,)."""
     weight, bias, logits, error = [], [], [], []
     for number in range(len(scenes)):
         image = scenes.images[number : number + 1]
@@ -153,17 +153,17 @@ def _forms(exact: Exact, scenes: tmi.Scenes) -> tuple[Array, Array, Array, Array
 
 
 def _varied(
-    exact: Exact, scenes: tmi.Scenes, chosen: list[int], backgrounds: int, places: int, rng: np.random.Generator
+    exact: ExactNetwork, scenes: tmi.Scenes, chosen: list[int], backgrounds: int, places: int, rng: np.random.Generator
 ) -> dict[str, Array]:
-    """Cosines of W before and after a change of background, or of place: (tile, variant) each."""
-    found = {"background": np.full((len(chosen), backgrounds), np.nan), "place": np.full((len(chosen), places), np.nan)}
+    """Return cosines of W before and after a change of background, or of place: (tile, variant) each."""
+    cosines = {"background": np.full((len(chosen), backgrounds), np.nan), "place": np.full((len(chosen), places), np.nan)}
     for k, index in enumerate(chosen):
         scene = scenes[[index]]
         before = _forms(exact, scene)[0]
         others = rng.permutation(np.delete(np.arange(len(scenes)), index))[:backgrounds]
         if len(others):
             after = _forms(exact, scene.repeated(len(others)).with_backgrounds(scenes.backgrounds[others]))[0]
-            found["background"][k, : len(others)] = cosine(np.broadcast_to(before, after.shape), after)
+            cosines["background"][k, : len(others)] = cosine(np.broadcast_to(before, after.shape), after)
         rows, cols = scenes.task.windows[int(scene.tile)]
         here = int(scene.row) * cols + int(scene.col)
         other_places = rng.permutation(np.delete(np.arange(rows * cols), here))[:places]
@@ -171,8 +171,8 @@ def _varied(
             moved = scene.repeated(len(other_places)).moved(other_places // cols, other_places % cols)
             windows = np.stack(_under(moved, _forms(exact, moved)[0]))
             own = np.stack(_under(scene, before))
-            found["place"][k, : len(other_places)] = cosine(np.broadcast_to(own, windows.shape), windows)
-    return found
+            cosines["place"][k, : len(other_places)] = cosine(np.broadcast_to(own, windows.shape), windows)
+    return cosines
 
 
 def _under(scenes: tmi.Scenes, weight: Array) -> list[Array]:
@@ -185,11 +185,11 @@ def _under(scenes: tmi.Scenes, weight: Array) -> list[Array]:
 
 
 def _mean_by_shape(windows: list[Array], groups: NDArray[np.int64], *, same: bool = True) -> float:
-    """The mean cosine over pairs; only windows of one size can be compared."""
-    shapes = [one.shape for one in windows]
+    """Return the mean cosine over pairs; only windows of the same shape can be compared."""
+    shapes = [window.shape for window in windows]
     values = []
     for shape in dict.fromkeys(shapes):
-        members = [i for i, one in enumerate(shapes) if one == shape]
+        members = [i for i, other in enumerate(shapes) if other == shape]
         values.append(mean_cosine(np.stack([windows[i] for i in members]), groups[members], same=same))
     return _mean(np.array(values))
 

@@ -1,8 +1,6 @@
-"""Activation sparsity: how many neurons an image wakes, how many images wake a neuron, and how many never wake."""
+"""Activation sparsity: how many neurons are active on an image, on how many images a neuron is active, how many never are."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,13 +8,9 @@ import tmi
 from tmi.params import Count
 
 from ..measures.hoyer import hoyer, hoyer_of_norms
-from ..pipeline.scenes import activations_in_parts, described, labelled, sizes_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-
+from ..pipeline.result import ResultBuilder
+from ..pipeline.scenes import labelled
+from ..pipeline.units import activations_in_parts, sizes_of
 
 INFO = {
     "active_per_image": tmi.MetricInfo("Mean number of neurons that are not 0 on a test image (L0)", "lower", 0),
@@ -44,10 +38,10 @@ def activation_sparsity(network: tmi.Network, data: tmi.Dataset, *, images: Coun
     -------
     ProbeResult
         For each layer the metrics ``active_per_image``, ``active_share``, ``zero_share``, ``hoyer``, ``neuron_hoyer``,
-        ``dead_share`` and ``neurons``; ``windows_per_image``, which is how many neurons an image would wake if each stood for a
-        tile at a place. Arrays ``active_count`` and ``image_hoyer`` (image, layer), the latter NaN where it is not defined; for
-        each neuron ``firing_rate.<layer>``, the share of images on which it is not 0, ``mean_activation.<layer>`` and
-        ``neuron_hoyer.<layer>``, NaN where it is dead.
+        ``dead_share`` and ``neurons``; ``windows_per_image``, the number of neurons that would be active on an image if each
+        stood for a tile at a place. Arrays ``active_count`` and ``image_hoyer`` (image, layer), the latter NaN where it is not
+        defined; for each neuron ``firing_rate.<layer>``, the share of images on which it is not 0, ``mean_activation.<layer>``
+        and ``neuron_hoyer.<layer>``, NaN where it is dead.
 
     Raises
     ------
@@ -57,48 +51,45 @@ def activation_sparsity(network: tmi.Network, data: tmi.Dataset, *, images: Coun
     scenes = labelled(data.test, images)
     layers = network.layers
     sizes = sizes_of(network, scenes, layers)
-    count = np.zeros((len(scenes), len(layers)), np.int64)
-    sparsity = np.full((len(scenes), len(layers)), np.nan)
+    active_count = np.zeros((len(scenes), len(layers)), np.int64)
+    image_hoyer = np.full((len(scenes), len(layers)), np.nan)
     fired = {layer: np.zeros(size, np.int64) for layer, size in sizes.items()}
-    sums, total, squares = ({layer: np.zeros(size) for layer, size in sizes.items()} for _ in range(3))
+    sums, magnitudes, squares = ({layer: np.zeros(size) for layer, size in sizes.items()} for _ in range(3))
     for rows, activations in activations_in_parts(network, scenes, sizes):
         for column, layer in enumerate(layers):
             values = activations[layer]
             active = values != 0
-            count[rows, column] = active.sum(1)
+            active_count[rows, column] = active.sum(1)
+            image_hoyer[rows, column] = hoyer(values)
             fired[layer] += active.sum(0)
-            sparsity[rows, column] = hoyer(values)
             sums[layer] += values.sum(0, dtype=np.float64)
-            total[layer] += np.abs(values).sum(0, dtype=np.float64)
+            magnitudes[layer] += np.abs(values).sum(0, dtype=np.float64)
             squares[layer] += np.square(values, dtype=np.float64).sum(0)
-    windows = len(tmi.match(scenes.images, data.task.tiles).image) / len(scenes)
-    metrics: dict[str, float] = {"windows_per_image": windows}
-    notes: list[str] = []
-    arrays: dict[str, Any] = {
-        "active_count": (("image", "layer"), count),
-        "image_hoyer": (("image", "layer"), sparsity),
-    }
+    result = ResultBuilder(INFO)
+    result.add("windows_per_image", len(tmi.match(scenes.images, data.task.tiles).image) / len(scenes))
+    result.arrays |= {"active_count": (("image", "layer"), active_count), "image_hoyer": (("image", "layer"), image_hoyer)}
+    result.coords["layer"] = np.array(layers)
     for column, layer in enumerate(layers):
-        neurons = len(fired[layer])
-        metrics[f"active_per_image.{layer}"] = count[:, column].mean()
-        metrics[f"active_share.{layer}"] = count[:, column].mean() / neurons
-        metrics[f"zero_share.{layer}"] = 1 - metrics[f"active_share.{layer}"]
-        metrics[f"dead_share.{layer}"] = (fired[layer] == 0).mean()
-        metrics[f"neurons.{layer}"] = neurons
-        of_neuron = hoyer_of_norms(total[layer], np.sqrt(squares[layer]), len(scenes))
-        for name, found in (("hoyer", sparsity[:, column]), ("neuron_hoyer", of_neuron)):
-            defined = found[~np.isnan(found)]
-            if len(defined):
-                metrics[f"{name}.{layer}"] = defined.mean()
-        defined = ~np.isnan(sparsity[:, column])
+        neurons = sizes[layer]
+        active_share = active_count[:, column].mean() / neurons
+        result.add(f"active_per_image.{layer}", active_count[:, column].mean())
+        result.add(f"active_share.{layer}", active_share)
+        result.add(f"zero_share.{layer}", 1 - active_share)
+        result.add(f"dead_share.{layer}", (fired[layer] == 0).mean())
+        result.add(f"neurons.{layer}", neurons)
+        neuron_hoyer = hoyer_of_norms(magnitudes[layer], np.sqrt(squares[layer]), len(scenes))
+        for name, values in (("hoyer", image_hoyer[:, column]), ("neuron_hoyer", neuron_hoyer)):
+            if not np.isnan(values).all():
+                result.add(f"{name}.{layer}", values[~np.isnan(values)].mean())
+        undefined = int(np.isnan(image_hoyer[:, column]).sum())
         if neurons == 1:
-            notes.append(f"hoyer.{layer}: left out, for the layer has one neuron")
-        elif not defined.all():
-            notes.append(f"hoyer.{layer}: without {(~defined).sum()} of {len(scenes)} images, whose activations are all 0")
-        axis = (f"neuron.{layer}",)
-        arrays |= {
+            result.notes.append(f"hoyer.{layer}: left out, for the layer has one neuron")
+        elif undefined:
+            result.notes.append(f"hoyer.{layer}: without {undefined} of {len(scenes)} images, whose activations are all 0")
+        axis = f"neuron.{layer}"
+        result.arrays |= {
             f"firing_rate.{layer}": (axis, (fired[layer] / len(scenes)).astype(np.float32)),
             f"mean_activation.{layer}": (axis, (sums[layer] / len(scenes)).astype(np.float32)),
-            f"neuron_hoyer.{layer}": (axis, of_neuron.astype(np.float32)),
+            f"neuron_hoyer.{layer}": (axis, neuron_hoyer.astype(np.float32)),
         }
-    return tmi.ProbeResult(metrics, arrays, {"layer": np.array(layers)}, described(INFO, metrics), tuple(notes))
+    return result.result()

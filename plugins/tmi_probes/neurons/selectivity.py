@@ -1,6 +1,6 @@
-"""The selectivity panel: what single neurons tell about the class, by the measures in common use.
+"""The selectivity panel: what single neurons say about the class, by the measures in common use.
 
-Such measures can mislead (Gale et al. 2019), so several stand side by side, and each is held against the truth.
+Such measures can mislead (Gale et al. 2019), so there are several, and each is compared with the truth.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from ..measures.monosemanticity import monosemanticity_score, tile_purity
 from ..measures.recovery import varies
 from ..measures.selectivity import auc, class_selectivity, classes_fired, group_means, mutual_information, one_hot
 from ..pipeline.features import feature_of_neurons, features
-from ..pipeline.scenes import described, labelled
-from ..pipeline.units import examined
+from ..pipeline.result import ResultBuilder
+from ..pipeline.scenes import labelled
+from ..pipeline.units import units_of_layers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,13 +55,13 @@ INFO = {
     "truth_pearson": tmi.MetricInfo("Pearson's correlation of a measure with tile purity over live neurons", "higher", -1, 1),
 }
 MEASURES = ("class_selectivity", "auc", "mutual_information", "classes_per_neuron", "monosemanticity_score")
-"""The panel. Of all but the number of classes, more is more selective."""
+"""The panel. For all but the number of classes, more is more selective."""
 
 
 def selectivity(
     network: tmi.Network, data: tmi.Dataset, *, seed: int, images: Count = 500, neurons: Count = 2000, firing: Share = 0.01
 ) -> tmi.ProbeResult:
-    """How much single neurons tell about the class, in every layer but the logits, and whether such measures tell the truth.
+    """How much single neurons say about the class, in every layer but the logits, and how far such measures follow the truth.
 
     Parameters
     ----------
@@ -79,9 +80,9 @@ def selectivity(
         share ``live``; ``label_entropy``. Arrays of the same names for each examined neuron, NaN where a measure is not defined,
         and ``neuron_index.<layer>``.
 
-        Beside each of the panel, as ``auc.<layer>.chance``, what it gives the same neurons on shuffled images, and as
-        ``auc.oracle`` what it gives neurons that answer to one tile each, wherever it is. Each one's correlation with tile purity
-        over the neurons of a layer is ``truth_spearman.<measure>.<layer>`` and ``truth_pearson.<measure>.<layer>``, the number of
+        For each measure of the panel, ``auc.<layer>.chance`` is its value for the same neurons on shuffled images, and
+        ``auc.oracle`` its value for neurons that respond to one tile each, wherever it is. Its correlation with tile purity over
+        the neurons of a layer is ``truth_spearman.<measure>.<layer>`` and ``truth_pearson.<measure>.<layer>``, the number of
         classes counted negatively, so that 1 is best for all.
 
     Raises
@@ -93,55 +94,53 @@ def selectivity(
     label, tile = scenes.labels.numpy(), scenes.tile.numpy()
     share = np.bincount(label) / len(label)
     share = share[share > 0]
-    metrics: dict[str, float] = {"label_entropy": float(max(0.0, -(share * np.log(share)).sum()))}
-    arrays: dict[str, Any] = {}
-    notes: list[str] = []
+    result = ResultBuilder(INFO)
+    result.add("label_entropy", max(0.0, -(share * np.log(share)).sum()))
     rng = np.random.default_rng(seed)
     if len(network.layers) == 1:
-        notes.append("the network names no layer but the logits")
+        result.notes.append("the network names no layer but the logits")
     else:
         if len(np.unique(tile)) == len(np.unique(label)):
-            notes.append(
+            result.notes.append(
                 "one tile a class: class selectivity rises with tile purity by definition; their correlation says nothing"
             )
-        metrics |= _means(panel(one_hot(tile).T, label, tile, firing), "oracle")
-    for layer, units in examined(network, scenes, network.layers[:-1], neurons, rng, notes):
+        _add_means(result, panel(one_hot(tile).T, label, tile, firing), "oracle")
+    for layer, units in units_of_layers(network, scenes, network.layers[:-1], neurons, rng, result.notes):
         live = (units.activations != 0).any(0)
         if not live.all():
-            notes.append(f"{layer}: {int((~live).sum())} of {len(live)} examined neurons are 0 on all images and left out")
+            result.notes.append(f"{layer}: {int((~live).sum())} of {len(live)} examined neurons are 0 on all images and left out")
         defined = np.isfinite(units.activations).all(0)
         if not defined.all():
-            notes.append(
+            result.notes.append(
                 f"{layer}: {int((~defined).sum())} of {len(live)} examined neurons are left out: NaN or infinite somewhere"
             )
             live &= defined
-        axis = (f"neuron.{layer}",)
-        arrays |= {f"neuron_index.{layer}": (axis, units.index), f"is_live.{layer}": (axis, live)}
-        metrics[f"live.{layer}"] = live.mean()
+        axis = f"neuron.{layer}"
+        result.arrays |= {f"neuron_index.{layer}": (axis, units.index), f"is_live.{layer}": (axis, live)}
+        result.add(f"live.{layer}", live.mean())
         if not live.any():
             continue
-        values = _steady(units.activations[:, live])
+        values = _without_rounding(units.activations[:, live])
         measured = panel(values, label, tile, firing)
         purity = tile_purity(values, tile)
         for name, of_neurons in (measured | {"tile_purity": purity}).items():
             every = np.full(len(live), np.nan)
             every[live] = of_neurons
-            arrays[f"{name}.{layer}"] = (axis, every)
-            missing = int((~np.isfinite(of_neurons)).sum())
-            if missing:
-                notes.append(f"{name}.{layer}: not defined for {missing} of {len(of_neurons)} live neurons, left out")
+            result.arrays[f"{name}.{layer}"] = (axis, every)
+            undefined = int((~np.isfinite(of_neurons)).sum())
+            if undefined:
+                result.notes.append(f"{name}.{layer}: not defined for {undefined} of {len(of_neurons)} live neurons, left out")
         order = rng.permutation(len(label))
-        metrics |= _means(measured | {"tile_purity": purity}, layer)
-        metrics[f"monosemantic.{layer}"] = (measured["classes_per_neuron"] == 1).mean()
-        metrics |= _means(panel(values, label[order], tile[order], firing), f"{layer}.chance")
-        metrics |= _means({"tile_purity": tile_purity(values, tile[order])}, f"{layer}.chance")
-        metrics |= _truth(measured, purity, layer, notes)
+        shuffled = panel(values, label[order], tile[order], firing) | {"tile_purity": tile_purity(values, tile[order])}
+        _add_means(result, measured | {"tile_purity": purity}, layer)
+        result.add(f"monosemantic.{layer}", (measured["classes_per_neuron"] == 1).mean())
+        _add_means(result, shuffled, f"{layer}.chance")
+        _add_correlations(result, measured, purity, layer)
         table = network.neurons(layer)
         if table is not None and "tile" in table:
-            found = features(scenes, "tile")
-            known = feature_of_neurons(table, found, data.task)[units.index[live]]
-            metrics[f"known_tile.{layer}"] = (group_means(np.abs(values), tile).argmax(0) == known).mean()
-    return tmi.ProbeResult(metrics, arrays, info=described(INFO, metrics), notes=tuple(notes))
+            known = feature_of_neurons(table, features(scenes, "tile"), data.task)[units.index[live]]
+            result.add(f"known_tile.{layer}", (group_means(np.abs(values), tile).argmax(0) == known).mean())
+    return result.result()
 
 
 def panel(activations: Array, label: NDArray[np.int64], tile: NDArray[np.int64], firing: float = 0.01) -> dict[str, Array]:
@@ -171,38 +170,36 @@ def panel(activations: Array, label: NDArray[np.int64], tile: NDArray[np.int64],
     return {name: np.where(np.isfinite(value), value, np.nan) for name, value in zip(MEASURES, values, strict=True)}
 
 
-def _means(measured: Mapping[str, Array], name: str) -> dict[str, float]:
-    """Average each measure over the neurons for which it is defined."""
-    return {
-        f"{measure}.{name}": values[np.isfinite(values)].mean()
-        for measure, values in measured.items()
-        if np.isfinite(values).any()
-    }
+def _add_means(result: ResultBuilder, measured: Mapping[str, Array], name: str) -> None:
+    """Add the mean of each measure over the neurons for which it is defined."""
+    for measure, values in measured.items():
+        if np.isfinite(values).any():
+            result.add(f"{measure}.{name}", values[np.isfinite(values)].mean())
 
 
-def _steady(activations: NDArray[Any]) -> Array:
-    """Return the activations in float64; what varies by rounding alone becomes constant, for ranks would tell it from noise."""
+def _without_rounding(activations: NDArray[Any]) -> Array:
+    """Return the activations in float64, constant where they vary by rounding alone: ranks would see the difference."""
     values = activations.astype(np.float64)
     still = ~varies(activations) & np.isfinite(values).all(0)
     values[:, still] = values[0, still]
     return values
 
 
-def _truth(measured: Mapping[str, Array], purity: Array, layer: str, notes: list[str]) -> dict[str, float]:
-    """Correlate each measure with tile purity over neurons."""
+def _add_correlations(result: ResultBuilder, measured: Mapping[str, Array], purity: Array, layer: str) -> None:
+    """Add each measure's correlation with tile purity over the neurons."""
     from scipy.stats import pearsonr, spearmanr
 
-    metrics: dict[str, float] = {}
-    missing = []
+    without = []
     for name, values in measured.items():
         defined = np.isfinite(values) & np.isfinite(purity)
         pair = np.stack([-values if name == "classes_per_neuron" else values, purity], axis=1)[defined]
-        pair = np.round(pair, 9)  # equal but for rounding is equal
+        pair = np.round(pair, 9)  # values that differ by rounding count as equal
         if len(pair) < 3 or not np.ptp(pair, axis=0).all():
-            missing.append(name)
+            without.append(name)
             continue
-        metrics[f"truth_pearson.{name}.{layer}"] = pearsonr(pair[:, 0], pair[:, 1]).statistic
-        metrics[f"truth_spearman.{name}.{layer}"] = spearmanr(pair[:, 0], pair[:, 1]).statistic
-    if missing:
-        notes.append(f"truth.{layer}: no correlation with tile purity, for one of the two does not vary: {', '.join(missing)}")
-    return metrics
+        result.add(f"truth_pearson.{name}.{layer}", pearsonr(pair[:, 0], pair[:, 1]).statistic)
+        result.add(f"truth_spearman.{name}.{layer}", spearmanr(pair[:, 0], pair[:, 1]).statistic)
+    if without:
+        result.notes.append(
+            f"truth.{layer}: no correlation with tile purity, for one of the two does not vary: {', '.join(without)}"
+        )

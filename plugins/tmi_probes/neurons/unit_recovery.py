@@ -9,16 +9,16 @@ import numpy as np
 import tmi
 from tmi.params import Count
 
-from ..measures.recovery import Recovery, recovery, varies
-from ..pipeline import features as truth
-from ..pipeline.features import KINDS, Features, Kind, own_kind
-from ..pipeline.scenes import described, each_once, labelled
-from ..pipeline.units import examined
+from ..measures.recovery import Recovery, varies
+from ..pipeline.features import KINDS, Kind, features_of_kinds, own_kind
+from ..pipeline.recovery import add_recovery
+from ..pipeline.result import ResultBuilder
+from ..pipeline.scenes import labelled
+from ..pipeline.units import units_of_layers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ALL_KINDS: list[Kind] = [*KINDS]
 INFO = {
     "mcc": tmi.MetricInfo(
         "Mean |correlation| of the features with units, matched one to one (Kuhn 1955); an unmatched feature counts 0",
@@ -38,7 +38,7 @@ def unit_recovery(
     data: tmi.Dataset,
     *,
     seed: int,
-    features: list[Kind] = ALL_KINDS,
+    features: list[Kind] = KINDS,
     images: Count = 1000,
     neurons: Count = 20000,
 ) -> tmi.ProbeResult:
@@ -59,85 +59,59 @@ def unit_recovery(
     ProbeResult
         For each kind and layer ``mcc.<kind>.<layer>``, ``uniqueness.<kind>.<layer>`` and ``f1.<kind>.<layer>`` over the units
         that vary on the sample, ``varying.<layer>`` and ``features.<kind>``. Under the same names with ``.chance`` what the
-        same units score on shuffled images, with ``.oracle`` what as many units can score at most. Arrays for each unit, 0 where
+        same units score on shuffled images, with ``.oracle`` the most that as many units can score. Arrays for each unit, 0 where
         it is constant: ``f1.<kind>.<layer>``, ``correlation.<kind>.<layer>`` with its ``best_feature.<kind>.<layer>`` (−1
-        without one); for each feature the unit that the matching gives it, ``unit.<kind>.<layer>`` (−1 without one), and
-        their |correlation| ``matched.<kind>.<layer>``. Of each layer ``own_kind``, the kind that its neurons are known to stand
-        for, empty where none is.
+        without one); for each feature its unit in the matching, ``unit.<kind>.<layer>`` (−1 without one), and their
+        |correlation| ``matched.<kind>.<layer>``. For each layer ``own_kind``, the kind of feature that its neurons are known to
+        stand for, empty where it is not known.
 
     Raises
     ------
     InputError
-        If no test scene shows a tile, or the kinds are none or repeated.
+        If no test scene shows a tile, or the list of kinds is empty or names one twice.
     """
     scenes = labelled(data.test, images)
-    kinds = chosen_kinds(features, scenes)
-    notes: list[str] = []
+    kinds = features_of_kinds(scenes, features)
+    result = ResultBuilder(INFO)
     rng = np.random.default_rng(seed)
-    metrics: dict[str, float] = {f"features.{kind}": len(found) for kind, found in kinds.items()}
-    arrays: dict[str, Any] = {}
-    for kind, found in kinds.items():
-        once = int((found.counts == 1).sum())
-        if 2 * once > len(found) > 1:
-            notes.append(f"{kind}: {once} of {len(found)} features occur once, so that chance scores high; more images lower it")
-    coords = {f"feature.{kind}": found.names(data.task) for kind, found in kinds.items()}
-    for layer, units in examined(network, scenes, network.layers, neurons, rng, notes):
-        moving = varies(units.activations)
-        metrics[f"varying.{layer}"] = moving.mean()
-        if not moving.all():
-            notes.append(
-                f"{layer}: {int((~moving).sum())} of {len(moving)} examined units are constant or not finite, and left out"
+    for kind, present in kinds.items():
+        result.add(f"features.{kind}", len(present))
+        result.coords[f"feature.{kind}"] = present.names(data.task)
+        once = int((present.counts == 1).sum())
+        if 2 * once > len(present) > 1:
+            result.notes.append(
+                f"{kind}: {once} of {len(present)} features occur once, so that chance scores high; more images lower it"
             )
-        arrays[f"neuron_index.{layer}"] = ((f"neuron.{layer}",), units.index)
-        values = units.activations[:, moving]
-        for kind, found in kinds.items():
-            name = f"{kind}.{layer}"
-            scored = recovery(values, found)
-            shuffled = recovery(values[rng.permutation(len(values))], found)
-            metrics |= _scores(scored, name) | _scores(shuffled, name, ".chance")
-            if f"mcc.{name}" in metrics:
-                possible = min(len(found), values.shape[1])
-                metrics[f"mcc.{name}.oracle"] = possible / len(found)
-            if f"uniqueness.{name}" in metrics:
-                metrics |= {f"uniqueness.{name}.oracle": possible / values.shape[1], f"f1.{name}.oracle": 1.0}
-            else:
-                notes.append(f"{name}: no unit varies" if len(found) > 1 else f"{name}: one feature only, which all images show")
-            arrays |= _arrays(scored, moving, kind, layer)
-    own = [own_kind(network.neurons(layer)) or "" for layer in network.layers]
-    arrays["own_kind"] = (("layer",), np.array(own))
-    coords["layer"] = list(network.layers)
-    return tmi.ProbeResult(metrics, arrays, coords, described(INFO, metrics), tuple(notes))
+    for layer, units in units_of_layers(network, scenes, network.layers, neurons, rng, result.notes):
+        varying = varies(units.activations)
+        result.add(f"varying.{layer}", varying.mean())
+        if not varying.all():
+            result.notes.append(
+                f"{layer}: {int((~varying).sum())} of {len(varying)} examined units are constant or not finite, and left out"
+            )
+        result.arrays[f"neuron_index.{layer}"] = (f"neuron.{layer}", units.index)
+        values = units.activations[:, varying]
+        for kind, present in kinds.items():
+            scored = add_recovery(result, f"{kind}.{layer}", values, present, rng.permutation(len(values)))
+            if len(present) == 1:
+                result.notes.append(f"{kind}.{layer}: one feature only, which all images show")
+            elif not varying.any():
+                result.notes.append(f"{kind}.{layer}: no unit varies")
+            result.arrays |= _arrays(scored, varying, kind, layer)
+    result.arrays["own_kind"] = ("layer", np.array([own_kind(network.neurons(layer)) or "" for layer in network.layers]))
+    result.coords["layer"] = list(network.layers)
+    return result.result()
 
 
-def chosen_kinds(kinds: list[Kind], scenes: tmi.Scenes) -> dict[Kind, Features]:
-    """Return the features of each kind that is asked for.
-
-    Raises
-    ------
-    InputError
-        If there is no kind, or one twice.
-    """
-    each_once("features", kinds)
-    return {kind: truth.features(scenes, kind) for kind in kinds}
-
-
-def _scores(scored: Recovery, name: str, suffix: str = "") -> dict[str, float]:
-    means = {"mcc": scored.mcc, "uniqueness": scored.uniqueness, "f1": scored.f1.mean() if len(scored.f1) else np.nan}
-    if np.isnan(scored.mcc):  # of one feature, which all images show, there is nothing to recover
-        return {}
-    return {f"{measure}.{name}{suffix}": float(value) for measure, value in means.items() if np.isfinite(value)}
-
-
-def _arrays(scored: Recovery, moving: NDArray[np.bool_], kind: Kind, layer: str) -> dict[str, Any]:
-    """Spread what was found over all examined units: those that do not vary match nothing."""
-    f1, best, feature = np.zeros(len(moving)), np.zeros(len(moving)), np.full(len(moving), -1)
-    f1[moving], best[moving], feature[moving] = scored.f1, scored.best, scored.best_feature
-    unit = np.append(np.flatnonzero(moving), -1)[scored.matched_unit]
-    of_unit, of_feature = (f"neuron.{layer}",), (f"feature.{kind}",)
+def _arrays(scored: Recovery, varying: NDArray[np.bool_], kind: Kind, layer: str) -> dict[str, Any]:
+    """Return the scores of all examined units: those that do not vary match nothing."""
+    f1, best, feature = np.zeros(len(varying)), np.zeros(len(varying)), np.full(len(varying), -1)
+    f1[varying], best[varying], feature[varying] = scored.f1, scored.best, scored.best_feature
+    unit = np.append(np.flatnonzero(varying), -1)[scored.matched_unit]
     return {
-        f"f1.{kind}.{layer}": (of_unit, f1),
-        f"correlation.{kind}.{layer}": (of_unit, best),
-        f"best_feature.{kind}.{layer}": (of_unit, feature),
-        f"unit.{kind}.{layer}": (of_feature, unit),
-        f"matched.{kind}.{layer}": (of_feature, scored.matched),
+        f"f1.{kind}.{layer}": (f"neuron.{layer}", f1),
+        f"correlation.{kind}.{layer}": (f"neuron.{layer}", best),
+        f"best_feature.{kind}.{layer}": (f"neuron.{layer}", feature),
+        f"unit.{kind}.{layer}": (f"feature.{kind}", unit),
+        f"matched.{kind}.{layer}": (f"feature.{kind}", scored.matched),
     }

@@ -9,22 +9,30 @@ import numpy as np
 import tmi
 from tmi.params import Count
 
-from ..pipeline.scenes import NO_CLASS, finite, labelled, logits_of, of_label, of_others, predictions
+from ..pipeline.logits import NO_CLASS, commonest_share, logits_of, margins, of_label, of_others, predictions
+from ..pipeline.result import ResultBuilder
+from ..pipeline.scenes import labelled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INFO = {
-    "accuracy": ("Share of test images whose label's logit is strictly greater than every other; a tie is not right", "higher"),
-    "train_accuracy": ("The same share on the training images", "higher"),
-    "tied": ("Share of test images whose largest logit two classes share", "lower"),
-    "chance": ("Share of the commonest class: what always naming it would score", None),
-}
-MARGINS = {
-    "offlabel_logit_max": ("Largest logit of a class that the test image does not show; exactly 0 in Theorem 1", "lower"),
-    "label_logit_min": ("Smallest logit of a test image's own class", "higher"),
-    "margin_min": ("Label's logit less the largest other one: the smallest over the test images", "higher"),
-    "margin_mean": ("Label's logit less the largest other one: the mean over the test images", "higher"),
+    "accuracy": tmi.MetricInfo(
+        "Share of test images whose label's logit is strictly greater than every other; a tie is not right", "higher", 0, 1
+    ),
+    "train_accuracy": tmi.MetricInfo("The same share on the training images", "higher", 0, 1),
+    "tied": tmi.MetricInfo("Share of test images whose largest logit two classes share", "lower", 0, 1),
+    "chance": tmi.MetricInfo("Share of the commonest class: what always naming it would score", None, 0, 1),
+    "offlabel_logit_max": tmi.MetricInfo(
+        "Largest logit of a class that the test image does not show; exactly 0 in Theorem 1", "lower", unit="logit"
+    ),
+    "label_logit_min": tmi.MetricInfo("Smallest logit of a test image's own class", "higher", unit="logit"),
+    "margin_min": tmi.MetricInfo(
+        "Label's logit less the largest other one: the smallest over the test images", "higher", unit="logit"
+    ),
+    "margin_mean": tmi.MetricInfo(
+        "Label's logit less the largest other one: the mean over the test images", "higher", unit="logit"
+    ),
 }
 
 
@@ -40,8 +48,8 @@ def accuracy(network: tmi.Network, data: tmi.Dataset, *, images: Count | None = 
     -------
     ProbeResult
         Metrics ``accuracy``, ``train_accuracy``, ``tied``, ``chance``, ``offlabel_logit_max``, ``label_logit_min``,
-        ``margin_min``, ``margin_mean``; arrays ``logits``, ``label``, ``prediction`` (−1 where tied), ``confusion``, and what was
-        recorded in training, by epoch, as ``training_loss`` and the like.
+        ``margin_min``, ``margin_mean``; arrays ``logits``, ``label``, ``prediction`` (−1 where tied), ``confusion``, and the
+        training curves, by epoch, as ``training_loss`` and the like.
 
     Raises
     ------
@@ -51,39 +59,37 @@ def accuracy(network: tmi.Network, data: tmi.Dataset, *, images: Count | None = 
     test = labelled(data.test, images)
     logits, label = logits_of(network, test), test.labels.numpy()
     prediction = predictions(logits)
-    notes: list[str] = []
-    metrics = {
-        "accuracy": (prediction == label).mean(),
-        "tied": (prediction == NO_CLASS).mean(),
-        "chance": np.bincount(label).max() / len(label),
-        "label_logit_min": of_label(logits, label).min(),
-    }
+    result = ResultBuilder(INFO)
+    result.add("accuracy", (prediction == label).mean())
+    result.add("tied", (prediction == NO_CLASS).mean())
+    result.add("chance", commonest_share(label))
+    result.add("label_logit_min", of_label(logits, label).min())
     if (data.train.labels >= 0).any():
         train = labelled(data.train, images)
-        metrics["train_accuracy"] = (predictions(logits_of(network, train)) == train.labels.numpy()).mean()
+        result.add("train_accuracy", (predictions(logits_of(network, train)) == train.labels.numpy()).mean())
     else:
-        notes.append("train_accuracy: left out, for no training scene shows a tile")
+        result.notes.append("train_accuracy: left out, for no training scene shows a tile")
     if logits.shape[1] > 1:
-        others = of_others(logits, label)
-        margin = of_label(logits, label) - others.max(1)
-        metrics |= {"offlabel_logit_max": others.max(), "margin_min": margin.min(), "margin_mean": margin.mean()}
+        margin = margins(logits, label)
+        result.add("offlabel_logit_max", of_others(logits, label).max())
+        result.add("margin_min", margin.min())
+        result.add("margin_mean", margin.mean())
     else:
-        notes.append("margins: left out, for there is only one class")
-    metrics = finite(metrics, notes)
+        result.notes.append("margins: left out, for there is only one class")
     classes = list(data.task.class_names)
-    arrays: dict[str, Any] = {
+    result.arrays |= {
         "logits": (("image", "class"), logits),
-        "label": (("image",), label),
-        "prediction": (("image",), prediction),
+        "label": ("image", label),
+        "prediction": ("image", prediction),
         "confusion": (("true", "predicted"), confusion(label, prediction, len(classes))),
-        **_history(network),
+        **_training_curves(network),
     }
-    coords: dict[str, Any] = {"class": classes, "true": classes, "predicted": [*classes, "tied"]}
-    return tmi.ProbeResult(metrics, arrays, coords, _info(metrics), tuple(notes))
+    result.coords |= {"class": classes, "true": classes, "predicted": [*classes, "tied"]}
+    return result.result()
 
 
 def confusion(label: NDArray[np.int64], prediction: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """Count the images of each class by what they were taken for.
+    """Count the images of each class by their prediction.
 
     Parameters
     ----------
@@ -102,16 +108,10 @@ def confusion(label: NDArray[np.int64], prediction: NDArray[np.int64], classes: 
     return counts
 
 
-def _history(network: tmi.Network) -> dict[str, Any]:
-    """Return the recorded training curves; those of another length than the first get an axis of their own."""
+def _training_curves(network: tmi.Network) -> dict[str, Any]:
+    """Return the recorded training curves; one of another length than the first gets an axis of its own."""
     lengths = [len(values) for values in network.history.values()]
     return {
-        f"training_{name}": (("epoch" if len(values) == lengths[0] else f"epoch_of_{name}",), values)
+        f"training_{name}": ("epoch" if len(values) == lengths[0] else f"epoch_of_{name}", values)
         for name, values in network.history.items()
     }
-
-
-def _info(metrics: dict[str, float]) -> dict[str, tmi.MetricInfo]:
-    shares = {name: tmi.MetricInfo(text, better, 0, 1) for name, (text, better) in INFO.items()}  # type: ignore[arg-type]
-    margins = {name: tmi.MetricInfo(text, better, unit="logit") for name, (text, better) in MARGINS.items()}  # type: ignore[arg-type]
-    return {name: info for name, info in (shares | margins).items() if name in metrics}

@@ -1,15 +1,17 @@
-"""Test images of each class, with what the network makes of them: the paper's Figures 2 and 3."""
+"""Test images of each class with the network's logits: the paper's Figures 2 and 3."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 import tmi
 from tmi.params import Count
 
-from ..pipeline.scenes import labelled, logits_of, predictions
+from ..pipeline.logits import logits_of, predictions
+from ..pipeline.result import ResultBuilder
+from ..pipeline.scenes import labelled
+
+INFO = {"correct": tmi.MetricInfo("Share of the shown images that are predicted right", "higher", 0, 1)}
 
 
 def examples(network: tmi.Network, data: tmi.Dataset, *, per_class: Count = 2) -> tmi.ProbeResult:
@@ -37,18 +39,20 @@ def examples(network: tmi.Network, data: tmi.Dataset, *, per_class: Count = 2) -
     shown = test[chosen]
     label, logits = shown.labels.numpy(), logits_of(network, shown)
     prediction = predictions(logits)
-    missing = [name for i, name in enumerate(data.task.class_names) if (label == i).sum() < per_class]
-    arrays: dict[str, Any] = {
+    result = ResultBuilder(INFO)
+    result.add("correct", (prediction == label).mean())
+    result.arrays |= {
         "images": (("image", "channel", "row", "col"), shown.images),
         "masks": (("image", "row", "col"), shown.masks),
         "logits": (("image", "class"), logits),
-        "label": (("image",), label),
-        "prediction": (("image",), prediction),
-        "tile": (("image",), shown.tile),
-        "tile_row": (("image",), shown.row),
-        "tile_col": (("image",), shown.col),
+        "label": ("image", label),
+        "prediction": ("image", prediction),
+        "tile": ("image", shown.tile),
+        "tile_row": ("image", shown.row),
+        "tile_col": ("image", shown.col),
     }
-    coords: dict[str, Any] = {"class": data.task.class_names}
-    info = {"correct": tmi.MetricInfo("Share of the shown images that are predicted right", "higher", 0, 1)}
-    notes = (f"fewer than {per_class} test images: {', '.join(missing)}",) if missing else ()
-    return tmi.ProbeResult({"correct": (prediction == label).mean()}, arrays, coords, info, notes)
+    result.coords["class"] = data.task.class_names
+    missing = [name for i, name in enumerate(data.task.class_names) if (label == i).sum() < per_class]
+    if missing:
+        result.notes.append(f"fewer than {per_class} test images: {', '.join(missing)}")
+    return result.result()

@@ -1,4 +1,4 @@
-"""What is known exactly about an image: its tile, the tile's place and its class, as features to hold neurons against."""
+"""What is known exactly about an image: its tile, the tile's place and its class, as features to compare neurons with."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .result import each_once
+
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
@@ -16,16 +18,16 @@ if TYPE_CHECKING:
     import tmi
 
 Kind = Literal["tile", "tile-place", "class"]
-KINDS: tuple[Kind, ...] = ("tile", "tile-place", "class")
+KINDS: list[Kind] = ["tile", "tile-place", "class"]
 """The kinds of feature: which tile an image shows, which tile and where, which class."""
 
 NO_FEATURE = -1
-"""Of a neuron that stands for no feature that occurs."""
+"""The number of a feature that does not occur in the sample, or of none."""
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """One kind of feature on N images: of the features that occur, each image shows exactly one.
+    """One kind of feature on N images: each image shows exactly one of the features that occur.
 
     Attributes
     ----------
@@ -45,7 +47,7 @@ class Features:
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """On how many images each feature occurs, shape (features,); at least 1."""
+        """How many images show each feature, shape (features,); at least 1."""
         return np.bincount(self.of_image, minlength=len(self))
 
     @property
@@ -57,7 +59,7 @@ class Features:
         return csr_array((np.ones(images), (self.of_image, np.arange(images))), shape=(len(self), images))
 
     def names(self, task: tmi.TemplateTask) -> list[str]:
-        """Return what each feature is called, as ``"shirt/0"``, ``"shirt/0 (3, 4)"`` or ``"shirt"``."""
+        """Return the name of each feature, as ``"shirt/0"``, ``"shirt/0 (3, 4)"`` or ``"shirt"``."""
         if self.kind == "class":
             return [task.class_names[label] for (label,) in self.identity]
         if self.kind == "tile":
@@ -78,14 +80,35 @@ def features(scenes: tmi.Scenes, kind: Kind) -> Features:
     -------
     Features
     """
+    return numbered(kind, shown_by_images(scenes, kind))
+
+
+def shown_by_images(scenes: tmi.Scenes, kind: Kind) -> NDArray[np.int64]:
+    """Return what each image shows, int64 (N, parts): its tile, its tile, row and column, or its class."""
     columns = {
         "tile": (scenes.tile,),
         "tile-place": (scenes.tile, scenes.row, scenes.col),
         "class": (scenes.labels,),
     }[kind]
-    shown = np.stack([column.numpy() for column in columns], axis=1).astype(np.int64)
+    return np.stack([column.numpy() for column in columns], axis=1).astype(np.int64)
+
+
+def numbered(kind: Kind, shown: NDArray[np.int64]) -> Features:
+    """Number what samples show, int64 (N, parts), in ascending order."""
     identity, of_image = np.unique(shown, axis=0, return_inverse=True)
     return Features(kind, of_image.reshape(-1), identity)
+
+
+def features_of_kinds(scenes: tmi.Scenes, kinds: list[Kind]) -> dict[Kind, Features]:
+    """Return the features of each kind, in the order of the kinds.
+
+    Raises
+    ------
+    InputError
+        If the list of kinds is empty, or names one twice.
+    """
+    each_once("features", kinds)
+    return {kind: features(scenes, kind) for kind in kinds}
 
 
 def own_kind(table: pd.DataFrame | Mapping[str, Any] | None) -> Kind | None:
@@ -99,8 +122,8 @@ def own_kind(table: pd.DataFrame | Mapping[str, Any] | None) -> Kind | None:
     Returns
     -------
     {"tile", "tile-place", "class"} or None
-        "tile-place" for the hidden neurons of the constructions, "class" for their logits; None where the neurons mean something
-        else, as those of a convolution, or nothing that is known.
+        "tile-place" for the hidden neurons of the constructions, "class" for their logits; None where the neurons stand for
+        something else, as those of a convolution, or it is not known what they stand for.
     """
     columns = set() if table is None else set(table)
     if {"tile", "row", "col"} <= columns:
@@ -110,26 +133,27 @@ def own_kind(table: pd.DataFrame | Mapping[str, Any] | None) -> Kind | None:
     return "tile" if "tile" in columns else "class" if "class" in columns else None
 
 
-def feature_of_neurons(table: pd.DataFrame | Mapping[str, Any], found: Features, task: tmi.TemplateTask) -> NDArray[np.int64]:
+def feature_of_neurons(table: pd.DataFrame | Mapping[str, Any], present: Features, task: tmi.TemplateTask) -> NDArray[np.int64]:
     """Return the number of the feature that each neuron of a layer stands for.
 
     Parameters
     ----------
     table : DataFrame
         What ``network.neurons(layer)`` returns; it has the columns that the kind of feature needs.
-    found : Features
+    present : Features
+        The features that occur in the sample.
     task : TemplateTask
 
     Returns
     -------
     ndarray of int64, shape (neurons,)
-        −1 where the feature does not occur in the sample.
+        −1 where that feature does not occur in the sample.
     """
-    if found.kind == "class":
+    if present.kind == "class":
         number = {name: i for i, name in enumerate(task.class_names)}
         meant = np.array([[number.get(name, NO_FEATURE)] for name in table["class"]], np.int64)
     else:
-        names = ("tile",) if found.kind == "tile" else ("tile", "row", "col")
+        names = ("tile",) if present.kind == "tile" else ("tile", "row", "col")
         meant = np.stack([np.asarray(table[name], np.int64) for name in names], axis=1)
-    place = {tuple(identity): i for i, identity in enumerate(found.identity.tolist())}
-    return np.array([place.get(tuple(row), NO_FEATURE) for row in meant.tolist()], np.int64)
+    feature = {tuple(identity): i for i, identity in enumerate(present.identity.tolist())}
+    return np.array([feature.get(tuple(row), NO_FEATURE) for row in meant.tolist()], np.int64)

@@ -1,4 +1,4 @@
-"""A layer as a table of samples: one row an image, or one row a place of a map, and what the image shows there."""
+"""A layer as a table of samples: one row an image, or one row a place of a map, with what the image shows there."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ import numpy as np
 
 import tmi
 
-from ..linear.exact_network import in_float64
-from .features import KINDS, Features, Kind
-from .scenes import sizes_of
+from .features import KINDS, Features, Kind, numbered, shown_by_images
+from .scenes import in_float64
+from .units import images_at_once, sizes_of
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
 Maps = Literal["places", "mean"]
-
-_ELEMENTS = 4_000_000  # activations held at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +29,11 @@ class Samples:
     ----------
     values : ndarray of float32, shape (samples, units)
     identity : dict of str to ndarray of int64, shape (samples, parts)
-        What each sample shows, by the kind of feature; −1 at a place where there is no tile.
+        What each sample shows, by the kind of feature; −1 at a place that no tile covers.
     by_place : bool
         Whether a sample is a place of a map.
     in_float64 : bool
-        Whether the values were computed in float64, so that, rounded, they do not depend on how many images were taken at a time.
+        Whether the values were computed in float64: then, rounded, they do not depend on the size of a batch.
     """
 
     values: NDArray[np.float32]
@@ -45,15 +43,14 @@ class Samples:
 
     def features(self, kind: Kind) -> Features:
         """Return the features of one kind that occur in the samples."""
-        identity, of_sample = np.unique(self.identity[kind], axis=0, return_inverse=True)
-        return Features(kind, of_sample.reshape(-1), identity)
+        return numbered(kind, self.identity[kind])
 
 
 def samples_of(network: tmi.Network, layer: str, scenes: tmi.Scenes, maps: Maps, places: int, seed: int) -> Samples:
-    """Return a layer's samples on scenes that show a tile, computed in float64 where the network can and rounded to float32.
+    """Return a layer's samples on scenes that show a tile, computed in float64 where the network can, then rounded to float32.
 
-    Fits amplify the last bit of a float32 sum, which depends on how many images are taken at a time; that of a float64 sum is
-    rounded away.
+    A fit amplifies the last bit of a float32 sum, which depends on the size of a batch; the last bit of a float64 sum is lost in
+    the rounding.
 
     Parameters
     ----------
@@ -61,11 +58,11 @@ def samples_of(network: tmi.Network, layer: str, scenes: tmi.Scenes, maps: Maps,
     layer : str
     scenes : Scenes
     maps : {"places", "mean"}
-        What is done with a layer of maps (channels, rows, cols): a place's channels are a sample, or the maps' means are.
+        Of a layer of maps (channels, rows, cols), whether a sample is the channels at one place, or the means of the maps.
     places : int
-        Places drawn an image, with replacement.
+        Places drawn from each image, with replacement.
     seed : int
-        Draws the places.
+        Decides which places are drawn.
     """
     import torch
 
@@ -75,8 +72,8 @@ def samples_of(network: tmi.Network, layer: str, scenes: tmi.Scenes, maps: Maps,
     by_place = len(shape) == 3 and maps == "places"
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, int(np.prod(shape[1:], dtype=int)), (len(scenes), places)) if by_place else None
-    step = max(1, min(256, _ELEMENTS // sizes_of(network, scenes, [layer])[layer]))
-    found = []
+    step = images_at_once(sizes_of(network, scenes, [layer])[layer])
+    parts = []
     for start in range(0, len(scenes), step):
         rows = slice(start, start + step)
         values = exact.activations(images[rows], layer, batch_size=step)[layer]
@@ -85,19 +82,20 @@ def samples_of(network: tmi.Network, layer: str, scenes: tmi.Scenes, maps: Maps,
             values = values.flatten(2).gather(2, index).transpose(1, 2).flatten(0, 1)
         elif len(shape) == 3:
             values = values.mean((2, 3))
-        found.append(values.flatten(1).float().numpy())
-    shown = _at_places(scenes, drawn, tuple(shape)) if drawn is not None else _of_images(scenes)
-    return Samples(np.concatenate(found), shown, by_place, wide is not None)
+        parts.append(values.flatten(1).float().numpy())
+    of_images = {kind: shown_by_images(scenes, kind) for kind in KINDS}
+    shown = of_images if drawn is None else _shown_at_places(scenes, drawn, tuple(shape))
+    return Samples(np.concatenate(parts), shown, by_place, wide is not None)
 
 
 def widened(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> tuple[tmi.Network, torch.Tensor] | None:
-    """Return a network that computes in float64 what this one does, and the scenes' images for it.
+    """Return a network that computes the same in float64, and the scenes' images in float64.
 
     Returns
     -------
     (Network, Tensor) or None
-        A copy; a constructed network itself, which computes in its images' dtype. None for a module that cannot be copied or does
-        not run in float64.
+        A copy, or a constructed network itself, which computes in its images' dtype. None for a module that cannot be copied
+        or does not run in float64.
     """
     images = in_float64(scenes).images
     try:
@@ -105,22 +103,13 @@ def widened(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> tuple[tmi.N
             module = copy.deepcopy(network.module).double()
             network = tmi.Network(module, network.layers, network.origin, task=network.task)
         network.activations(images[:1], layer)
-    except RuntimeError:  # torch's for dtypes that do not go together
+    except RuntimeError:  # torch's error for a module that cannot be copied, and for mixed dtypes
         return None
     return network, images
 
 
-def _of_images(scenes: tmi.Scenes) -> dict[Kind, NDArray[np.int64]]:
-    columns: dict[Kind, tuple[Any, ...]] = {
-        "tile": (scenes.tile,),
-        "tile-place": (scenes.tile, scenes.row, scenes.col),
-        "class": (scenes.labels,),
-    }
-    return {kind: np.stack([part.numpy() for part in columns[kind]], 1).astype(np.int64) for kind in KINDS}
-
-
-def _at_places(scenes: tmi.Scenes, drawn: NDArray[np.int64], shape: tuple[int, ...]) -> dict[Kind, NDArray[np.int64]]:
-    """Say which tile, and which class, covers the pixel in the middle of what each place sees."""
+def _shown_at_places(scenes: tmi.Scenes, drawn: NDArray[np.int64], shape: tuple[int, ...]) -> dict[Kind, NDArray[np.int64]]:
+    """Return which tile and which class cover the pixel in the middle of each place's receptive field; −1 where none does."""
     pixel = [
         np.clip(middles(count, side), 0, side - 1) for count, side in zip(shape[1:], scenes.task.image_shape[1:], strict=True)
     ]
@@ -133,12 +122,12 @@ def _at_places(scenes: tmi.Scenes, drawn: NDArray[np.int64], shape: tuple[int, .
 
 
 def middles(count: int, side: int) -> NDArray[np.int64]:
-    """Return the pixel in the middle of what each place of a map sees, the map lying in the middle of the image.
+    """Return the pixel in the middle of the receptive field of each place of a map that is centred on the image.
 
     Parameters
     ----------
     count, side : int
-        Places of the map and pixels of the image along an axis. The stride is how often the first goes into the second.
+        Places of the map and pixels of the image along an axis. The stride is taken to be ``side // count``, at least 1.
     """
     stride = max(1, side // count)
     first = (side - 1 - (count - 1) * stride) / 2

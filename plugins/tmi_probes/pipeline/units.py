@@ -1,4 +1,4 @@
-"""Which units of a layer a probe looks at, and their activations."""
+"""The activations of layers: all units of a layer, or a sample of a layer that is too large."""
 
 from __future__ import annotations
 
@@ -8,14 +8,72 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .scenes import activations_in_parts, sizes_of
+from tmi.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import tmi
 
-_HELD = 50_000_000  # activations of several layers held at a time
+_AT_ONCE = 4_000_000  # activations of one batch: bounds the memory
+_HELD = 50_000_000  # activations of several layers that are held together
+
+
+def inner_layer(network: tmi.Network, layer: str | None) -> str | None:
+    """Return the layer to look at: the named one, else the last before the logits, or None where the network names no other.
+
+    Raises
+    ------
+    InputError
+        For the layer of the logits.
+    """
+    if layer is None:
+        return network.layers[-2] if len(network.layers) > 1 else None
+    if layer == network.layers[-1]:
+        raise InputError(f"layer {layer!r}: gives the logits; name one before it")
+    return layer
+
+
+def sizes_of(network: tmi.Network, scenes: tmi.Scenes, layers: Sequence[str]) -> dict[str, int]:
+    """Return how many neurons each layer has, counted on one image.
+
+    Raises
+    ------
+    UnknownNameError
+        For a layer that the network does not have.
+    """
+    return {layer: values.numel() for layer, values in network.activations(scenes.images[:1], layers).items()}
+
+
+def images_at_once(activations: int) -> int:
+    """Return how many images to take at a time where each has so many activations: 1 to 256."""
+    return max(1, min(256, _AT_ONCE // activations))
+
+
+def activations_in_parts(
+    network: tmi.Network, scenes: tmi.Scenes, sizes: Mapping[str, int]
+) -> Iterator[tuple[slice, dict[str, NDArray[Any]]]]:
+    """Yield the activations of layers, a few images at a time, so that memory stays bounded.
+
+    Parameters
+    ----------
+    network : Network
+    scenes : Scenes
+    sizes : mapping of str to int
+        The layers and their numbers of neurons; see `sizes_of`.
+
+    Yields
+    ------
+    rows : slice
+        Which images.
+    activations : dict of str to ndarray
+        Layer to activations (images, neurons).
+    """
+    step = images_at_once(sum(sizes.values()))
+    for start in range(0, len(scenes), step):
+        rows = slice(start, start + step)
+        activations = network.activations(scenes.images[rows], list(sizes), batch_size=step)
+        yield rows, {layer: values.reshape(len(values), -1).numpy() for layer, values in activations.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +83,9 @@ class Units:
     Attributes
     ----------
     index : ndarray of int64, shape (units,)
-        Which of the flattened layer's units, ascending.
+        Which units of the flattened layer, ascending.
     size : int
-        How many the layer has.
+        How many units the layer has.
     activations : ndarray of float, shape (N, units)
         In the network's dtype.
     """
@@ -37,12 +95,12 @@ class Units:
     activations: NDArray[Any]
 
 
-def examined(
+def units_of_layers(
     network: tmi.Network, scenes: tmi.Scenes, layers: Sequence[str], neurons: int, rng: np.random.Generator, notes: list[str]
 ) -> Iterator[tuple[str, Units]]:
-    """Yield each layer with its activations; a layer that is too large is sampled, and a note says so.
+    """Yield each layer with its units; a larger layer is sampled, and a note says so.
 
-    As many layers are held at a time as fit, and the images go through the network once for those.
+    As many layers are held together as fit into memory; for those the images go through the network once.
 
     Parameters
     ----------
@@ -50,10 +108,10 @@ def examined(
     scenes : Scenes
     layers : sequence of str
     neurons : int
-        How many units of a layer at most; of a larger one so many are drawn without replacement.
-    rng : Generator
+        Units of a layer at most; of a larger layer so many are drawn without replacement.
+    rng : numpy.random.Generator
     notes : list of str
-        Added to.
+        Notes are appended.
 
     Yields
     ------
@@ -71,22 +129,22 @@ def examined(
         for layer, size in sizes.items()
         if len(index[layer]) < size
     ]
-    for group in _groups({layer: len(scenes) * len(one) for layer, one in index.items()}):
-        found: dict[str, NDArray[Any]] = {}
+    for group in _groups({layer: len(scenes) * len(units) for layer, units in index.items()}):
+        held: dict[str, NDArray[Any]] = {}
         for rows, activations in activations_in_parts(network, scenes, {layer: sizes[layer] for layer in group}):
             for layer, values in activations.items():
-                if layer not in found:  # filled in place: parts to be joined would need twice the memory
-                    found[layer] = np.empty((len(scenes), len(index[layer])), values.dtype)
-                found[layer][rows] = values[:, index[layer]]
+                if layer not in held:  # filled in place: joining parts would need twice the memory
+                    held[layer] = np.empty((len(scenes), len(index[layer])), values.dtype)
+                held[layer][rows] = values[:, index[layer]]
         for layer in group:
-            yield layer, Units(index[layer], sizes[layer], found.pop(layer))
+            yield layer, Units(index[layer], sizes[layer], held.pop(layer))
 
 
-def _groups(numbers: Mapping[str, int]) -> list[list[str]]:
-    """Divide layers into runs that are held together."""
+def _groups(activations: Mapping[str, int]) -> list[list[str]]:
+    """Divide layers, in their order, into groups that are held together; the mapping says how many activations each has."""
     groups: list[list[str]] = []
     held = 0
-    for layer, count in numbers.items():
+    for layer, count in activations.items():
         if not groups or held + count > _HELD:
             groups.append([])
             held = 0

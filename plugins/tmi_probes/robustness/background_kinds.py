@@ -1,4 +1,4 @@
-"""Backgrounds of other kinds than those that a network was trained on: constant, natural, and noise of other laws."""
+"""Backgrounds of other kinds than those that a network was trained on: constant, natural, and noise of other distributions."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import tmi
 from tmi.params import Count
 from tmi.runtime.seeds import fixed_seed
 
-from ..pipeline.scenes import described, each_once, predictions
-from .invariance import INFO as SPREADS
-from .invariance import compare, originals
+from ..pipeline.logits import predictions
+from ..pipeline.result import ResultBuilder, each_once
+from ..pipeline.scenes import originals
+from .variants import INFO as SPREADS
+from .variants import compare
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,20 +24,20 @@ if TYPE_CHECKING:
 Kind = Literal["data", "constant", "natural", "gaussian", "binary", "low-frequency"]
 
 _ALL: list[Kind] = ["data", "constant", "natural", "gaussian", "binary", "low-frequency"]
-_KEPT = ("logit_std", "label_logit_std", "margin_min", "unchanged", "correct", "kept")
-INFO = {name: SPREADS[name] for name in _KEPT}
+_METRICS = ("logit_std", "label_logit_std", "margin_min", "unchanged", "correct", "kept")
+INFO = {name: SPREADS[name] for name in _METRICS}
 
 
 def background_kinds(
     network: tmi.Network, data: tmi.Dataset, *, seed: int, kinds: list[Kind] = _ALL, tiles: Count = 10, backgrounds: Count = 30
 ) -> tmi.ProbeResult:
-    """What the logits do on backgrounds that are not those of the data: constant, natural, and noise of other laws.
+    """How far logits vary on backgrounds that are not the data's: constant, natural, and noise of other distributions.
 
     Parameters
     ----------
     kinds : list of str
         "data": those of other test scenes; "constant": even greys from black to white; "natural": crops of scikit-learn's two
-        photographs, grey but for images of three channels; "gaussian": independent pixels of mean 1/2 and standard deviation
+        photographs, in grey unless images have three channels; "gaussian": independent pixels of mean 1/2 and standard deviation
         1/4, cut off at 0 and 1; "binary": black and white pixels; "low-frequency": smooth noise. By default all.
     tiles : int
         How many test scenes to vary; of distinct classes and tiles as far as there are any.
@@ -55,34 +57,31 @@ def background_kinds(
         If no test scene shows a tile, or a kind is named twice.
     """
     each_once("kinds", kinds)
-    chosen, notes = originals(data.test, tiles, np.random.default_rng(seed))
+    result = ResultBuilder(INFO)
+    chosen, result.notes = originals(data.test, tiles, np.random.default_rng(seed))
     scenes = data.test[chosen]
-    metrics: dict[str, float] = {}
     correct, worst = [], []
-    done: list[Kind] = []
     for kind in kinds:
         rng = np.random.default_rng([seed, _ALL.index(kind)])
         drawn = _draw(kind, rng, data, backgrounds)
         variants = [scenes[[k]].repeated(len(drawn)).with_backgrounds(drawn) for k in range(len(scenes))]
-        remarks: list[str] = []
-        result = compare(network, scenes, variants, remarks)
-        notes += [f"{kind}: {note}" for note in result.notes]
-        metrics |= {f"{name}.{kind}": result.metrics[name] for name in _KEPT if name in result.metrics}
-        done.append(kind)
-        arrays = {name: array.values for name, array in result.arrays.items()}
+        compared = compare(network, scenes, variants, [])
+        result.notes += [f"{kind}: {note}" for note in compared.notes]
+        result.metrics |= {f"{name}.{kind}": compared.metrics[name] for name in _METRICS if name in compared.metrics}
+        arrays = {name: array.values for name, array in compared.arrays.items()}
         correct.append(_correct(arrays))
         # Where no variant is kept, the first scene stands for them, and its margin is NaN.
         k = int(np.where(np.isnan(arrays["worst_margin"]), np.inf, arrays["worst_margin"]).argmin())
         worst.append((arrays["worst_images"][k], arrays["worst_margin"][k], int(scenes.tile[k])))
     images, margins, tile = zip(*worst, strict=True)
-    found: dict[str, Any] = {
+    result.arrays |= {
         "correct_by_tile": (("kind", "tile"), np.array(correct)),
         "worst_image": (("kind", "channel", "row", "col"), np.stack(images)),
-        "worst_margin": (("kind",), np.array(margins)),
-        "worst_tile": (("kind",), np.array(tile)),
+        "worst_margin": ("kind", np.array(margins)),
+        "worst_tile": ("kind", np.array(tile)),
     }
-    coords: dict[str, Any] = {"kind": done, "tile": [data.task.tile_name(int(t)) for t in scenes.tile]}
-    return tmi.ProbeResult(metrics, found, coords, described(INFO, metrics), tuple(notes))
+    result.coords |= {"kind": kinds, "tile": [data.task.tile_name(int(index)) for index in scenes.tile]}
+    return result.result()
 
 
 def _draw(kind: Kind, rng: np.random.Generator, data: tmi.Dataset, count: int) -> Any:
@@ -129,8 +128,8 @@ def smooth(rng: np.random.Generator, shape: tuple[int, ...]) -> Images:
 
 
 def _crops(rng: np.random.Generator, shape: tuple[int, ...]) -> Images:
-    """Crops of the photographs at random places."""
-    with fixed_seed(0):  # the import alone draws from Python's generator
+    """Return crops of the photographs at random places."""
+    with fixed_seed(0):  # importing it draws from Python's generator
         from sklearn.datasets import load_sample_images
 
     channels, high, wide = shape[1:]
@@ -139,7 +138,7 @@ def _crops(rng: np.random.Generator, shape: tuple[int, ...]) -> Images:
         values = photo.astype(np.float32) / 255
         if channels != 3:
             values = values.mean(2, keepdims=True).repeat(channels, 2)
-        # Larger images than the photographs see them mirrored at their borders.
+        # For images larger than a photograph, it is mirrored at its borders.
         more = [(0, max(0, need - have)) for need, have in zip((high, wide), values.shape[:2], strict=True)]
         photos.append(np.pad(values, (*more, (0, 0)), mode="symmetric").transpose(2, 0, 1))
     result = np.empty(shape, np.float32)
@@ -151,7 +150,7 @@ def _crops(rng: np.random.Generator, shape: tuple[int, ...]) -> Images:
 
 
 def _correct(arrays: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
-    """Share of each tile's kept variants that are predicted right."""
+    """Return the share of each tile's kept variants that are predicted right; NaN where none is kept."""
     right = predictions(arrays["logits"]) == arrays["label"][:, None]
     kept = arrays["kept_variant"]
     count = kept.sum(1)

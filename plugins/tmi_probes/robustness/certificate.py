@@ -1,4 +1,4 @@
-"""Certified robustness: how far test images may change before a constructed network's answer can."""
+"""Certified robustness: how far test images may change before a constructed network's prediction can."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 import tmi
 from tmi.params import Count
 
+from ..pipeline.result import ResultBuilder
 from ..pipeline.scenes import labelled
 
 INFO = {
@@ -27,8 +28,8 @@ def certificate(network: tmi.Network, data: tmi.Dataset, *, images: Count = 1000
     Returns
     -------
     ProbeResult
-        Metrics ``certified``, ``radius_mean`` and ``radius_min``; array ``radius`` (image). A network that was not constructed
-        has no certificate: ``certified`` is 0, and a note says so.
+        Metrics ``certified``, ``radius_mean`` and ``radius_min``; array ``radius`` (image). Not applicable to a network that was
+        not constructed: nothing is certified of it, which does not mean that its predictions change easily.
 
     Raises
     ------
@@ -37,8 +38,11 @@ def certificate(network: tmi.Network, data: tmi.Dataset, *, images: Count = 1000
     """
     scenes = labelled(data.test, images)
     if network.origin != "constructed":
-        note = f"the network is {network.origin}: nothing is certified of it, which does not say that its answers change easily"
-        return tmi.ProbeResult({"certified": 0.0}, info={"certified": INFO["certified"]}, notes=note)
+        return tmi.ProbeResult.not_applicable(f"the network is {network.origin}; only a constructed network has a certificate")
     radius = network.certificate(scenes.images, scenes.labels).numpy()
-    metrics = {"certified": np.mean(radius > 0), "radius_mean": radius.mean(), "radius_min": radius.min()}
-    return tmi.ProbeResult(metrics, {"radius": (("image",), radius)}, {}, INFO)
+    result = ResultBuilder(INFO)
+    result.add("certified", np.mean(radius > 0))
+    result.add("radius_mean", radius.mean())
+    result.add("radius_min", radius.min())
+    result.arrays["radius"] = ("image", radius)
+    return result.result()

@@ -1,4 +1,4 @@
-"""Deformation curves: accuracy against rotation, scale, blur, occlusion, noise and texture, the limits of a template."""
+"""Deformation curves: accuracy against rotation, scale, blur, occlusion, noise and texture, where templates fail."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 import tmi
 from tmi.params import Count
 
-from ..pipeline.scenes import each_once, labelled, predictions
+from ..pipeline.logits import commonest_share, predictions
+from ..pipeline.result import ResultBuilder, each_once
+from ..pipeline.scenes import labelled
 from .background_kinds import smooth
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["rotation", "scale", "blur", "occlusion", "noise", "texture"]
 
-# What each strength means is in the docstring; 0, or 1 for scale, leaves the tile as it is.
+# The docstring of `deformation` says what each strength means; 0, or 1 for scale, leaves the tile unchanged.
 STRENGTHS: dict[Kind, tuple[float, ...]] = {
     "rotation": (0, 2, 5, 10, 20, 45, 90),
     "scale": (1, 1.05, 1.1, 1.25, 1.5, 2),
@@ -41,7 +43,7 @@ _ALL: list[Kind] = list(STRENGTHS)
 
 INFO = {
     "accuracy_under": tmi.MetricInfo(
-        "Accuracy, mean over the strengths of a deformation, the tile as it is left out", "higher", 0, 1
+        "Accuracy, mean over the strengths of a deformation, without the unchanged tile", "higher", 0, 1
     ),
     "tolerated": tmi.MetricInfo(
         "Largest strength of a deformation up to which at least 9 of 10 images that were right stay right", "higher", 0
@@ -54,10 +56,10 @@ INFO = {
 def deformation(
     network: tmi.Network, data: tmi.Dataset, *, seed: int, kinds: list[Kind] = _ALL, images: Count = 100
 ) -> tmi.ProbeResult:
-    """Accuracy on scenes whose tile is turned, enlarged, blurred, covered, or overlaid with noise or another texture.
+    """Accuracy on scenes whose tile is rotated, enlarged, blurred, covered, or overlaid with noise or another texture.
 
-    A template knows its tile with a tolerance of ε and no other deformation; this is the limit that the paper names. The oracle
-    is φ itself, so a trained network above it has learnt more than templates.
+    A template tolerates a distance below ε and no other deformation, the limitation that the paper names. The oracle is φ itself,
+    so a trained network above it has learnt more than templates.
 
     Parameters
     ----------
@@ -84,8 +86,8 @@ def deformation(
     each_once("kinds", kinds)
     scenes = labelled(data.test, images)
     label = scenes.labels.numpy()
-    metrics: dict[str, float] = {"chance": np.bincount(label).max() / len(label)}
-    arrays: dict[str, Any] = {}
+    result = ResultBuilder(INFO)
+    result.add("chance", commonest_share(label))
     for kind in kinds:
         strengths = STRENGTHS[kind]
         right, oracle, shown = [], [], []
@@ -96,19 +98,19 @@ def deformation(
             right.append(predictions(network.logits(deformed).double().numpy()) == label)
             oracle.append(predictions(np.asarray(data.task.phi(deformed))) == label)
             shown.append(deformed[0])
-        kept = np.array([one[right[0]].mean() if right[0].any() else 0 for one in right])
-        lost = np.flatnonzero(kept < 0.9)
-        metrics[f"accuracy_under.{kind}"] = np.mean(right[1:])
-        metrics[f"tolerated.{kind}"] = strengths[max(0, (lost[0] if len(lost) else len(strengths)) - 1)]
-        metrics[f"oracle_under.{kind}"] = np.mean(oracle[1:])
-        axis = (f"strength_{kind}",)
-        arrays |= {
+        still_right = np.array([at_strength[right[0]].mean() if right[0].any() else 0 for at_strength in right])
+        lost = np.flatnonzero(still_right < 0.9)
+        result.add(f"accuracy_under.{kind}", np.mean(right[1:]))
+        result.add(f"tolerated.{kind}", strengths[max(0, (lost[0] if len(lost) else len(strengths)) - 1)])
+        result.add(f"oracle_under.{kind}", np.mean(oracle[1:]))
+        axis = f"strength_{kind}"
+        result.arrays |= {
             f"strength.{kind}": (axis, np.array(strengths, float)),
             f"accuracy.{kind}": (axis, np.mean(right, axis=1)),
             f"oracle.{kind}": (axis, np.mean(oracle, axis=1)),
-            f"shown.{kind}": ((*axis, "channel", "row", "col"), np.stack(shown)),
+            f"shown.{kind}": ((axis, "channel", "row", "col"), np.stack(shown)),
         }
-    return tmi.ProbeResult(metrics, arrays, {}, INFO)
+    return result.result()
 
 
 def deform(scenes: tmi.Scenes, kind: Kind, strength: float, rng: np.random.Generator) -> NDArray[Any]:
@@ -125,7 +127,7 @@ def deform(scenes: tmi.Scenes, kind: Kind, strength: float, rng: np.random.Gener
     Returns
     -------
     ndarray, shape (N, C, m, n)
-        In [0, 1]. The background is as it was, but for noise, which covers all of it.
+        In [0, 1]. Only noise changes the background.
     """
     images: NDArray[Any] = scenes.images.numpy().copy()
     if kind == "noise":
@@ -134,8 +136,8 @@ def deform(scenes: tmi.Scenes, kind: Kind, strength: float, rng: np.random.Gener
     backgrounds = scenes.backgrounds.numpy()
     changed: dict[int, Array] = {}
     for i, tile, row, col in zip(range(len(scenes)), scenes.tile.tolist(), scenes.row.tolist(), scenes.col.tolist(), strict=True):
-        one = scenes.task.tiles[tile]
-        _, high, wide = one.shape
+        template = scenes.task.tiles[tile]
+        _, high, wide = template.shape
         place = np.s_[i, :, row : row + high, col : col + wide]
         if kind == "occlusion":
             side_row, side_col = (round(float(np.sqrt(strength)) * side) for side in (high, wide))
@@ -143,13 +145,13 @@ def deform(scenes: tmi.Scenes, kind: Kind, strength: float, rng: np.random.Gener
             hole = np.s_[i, :, row + top : row + top + side_row, col + left : col + left + side_col]
             images[hole] = backgrounds[hole]
             continue
-        covered = np.ones(one.shape, bool) if scenes.paste == "rectangle" else one.support
+        covered = np.ones(template.shape, bool) if scenes.paste == "rectangle" else template.support
         if kind == "texture":
-            pattern = smooth(rng, (1, *one.shape))[0]
-            values = np.where(one.support, (1 - strength) * one.values + strength * pattern, one.values)
+            pattern = smooth(rng, (1, *template.shape))[0]
+            values = np.where(template.support, (1 - strength) * template.values + strength * pattern, template.values)
         else:
             if tile not in changed:
-                changed[tile] = _CHANGES[kind](one.values, strength)
+                changed[tile] = _CHANGES[kind](template.values, strength)
             values = changed[tile]
         images[place] = np.where(covered, values, images[place])
     return images
@@ -171,7 +173,9 @@ def _scaled(values: Array, factor: float) -> Array:
         return values
     centre = (np.array(values.shape[1:]) - 1) / 2
     matrix = np.array([1 / factor, 1 / factor])
-    scaled: Array = np.stack([affine_transform(one, matrix, centre - matrix * centre, order=1, cval=0.0) for one in values])
+    scaled: Array = np.stack(
+        [affine_transform(channel, matrix, centre - matrix * centre, order=1, cval=0.0) for channel in values]
+    )
     return scaled.clip(0, 1)
 
 

@@ -78,3 +78,19 @@ def network(module: nn.Module, *layers: str, task: tmi.TemplateTask = TASK, **kn
 
 def cnn_network(seed: int = 0) -> tmi.Network:
     return network(small_cnn(seed=seed), "conv", "hidden", "logits")
+
+
+def deep(task: tmi.TemplateTask = TASK, seed: int = 0) -> tmi.Network:
+    """Three ReLU layers with large weights, so that a path has many breakpoints."""
+    torch.manual_seed(seed)
+    pixels = int(np.prod(task.image_shape))
+    module = nn.Sequential()
+    module.add_module("first", nn.Sequential(nn.Flatten(), nn.Linear(pixels, 12), nn.ReLU()))
+    module.add_module("second", nn.Sequential(nn.Linear(12, 9), nn.ReLU()))
+    module.add_module("third", nn.Sequential(nn.Linear(9, 7), nn.ReLU()))
+    module.add_module("logits", nn.Linear(7, len(task.classes)))
+    with torch.no_grad():
+        for part in module.modules():
+            if isinstance(part, nn.Linear):
+                part.weight *= 3
+    return network(module, "first", "second", "third", "logits", task=task)

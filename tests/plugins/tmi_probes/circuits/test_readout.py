@@ -6,14 +6,14 @@ import torch
 from torch import nn
 
 import tmi
-from tmi_probes.circuits.readout import inner_layer, linear_form, logits_from
+from tmi_probes.circuits.readout import linear_form, logits_from
 
-from ..toys import TASK, Sums, cnn_network, dataset, network
+from ..toys import TASK, cnn_network, dataset, network
 
 
 def test_replaced_activations_go_through_the_rest(monkeypatch):
     net, data = cnn_network(), dataset(6)
-    monkeypatch.setattr("tmi_probes.circuits.readout._ELEMENTS", 300)
+    monkeypatch.setattr("tmi_probes.circuits.readout._AT_ONCE", 300)
     for layer in ("conv", "hidden"):
         own = net.activations(data.test.images)[layer].flatten(1).numpy()
         found = logits_from(net, layer, data.test.images[:1], own)
@@ -56,13 +56,3 @@ def test_weights_of_the_constructions():
         form = linear_form(net, "hidden", seen["hidden"], seen["logits"])
         assert set(np.unique(form.weight)) == {0, 1}
         assert not form.bias.any()
-
-
-def test_which_layer():
-    assert inner_layer(cnn_network(), None) == "hidden"
-    assert inner_layer(cnn_network(), "conv") == "conv"
-    assert inner_layer(network(Sums()), None) is None
-    with pytest.raises(tmi.InputError, match="gives the logits"):
-        inner_layer(cnn_network(), "logits")
-    with pytest.raises(tmi.TmiError, match="hidden"):
-        inner_layer(cnn_network(), "hiden")

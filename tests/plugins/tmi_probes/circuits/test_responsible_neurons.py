@@ -5,7 +5,7 @@ from torch import nn
 
 import tmi
 from tmi_probes.circuits.responsible_neurons import responsible_neurons
-from tmi_probes.pipeline.scenes import predictions
+from tmi_probes.pipeline.logits import predictions
 
 from ...traces import state
 from ..toys import TASK, Sums, cnn_network, dataset, network
@@ -180,8 +180,8 @@ def test_parts_and_draws_do_not_matter(monkeypatch):
     net, data = cnn_network(), dataset(15)
     whole = responsible_neurons(net, data, seed=1)
     conv = responsible_neurons(net, data, seed=1, images=3, layer="conv")
-    monkeypatch.setattr("tmi_probes.pipeline.scenes._ELEMENTS", 40)
-    monkeypatch.setattr("tmi_probes.circuits.responsible_neurons._ELEMENTS", 1000)
+    monkeypatch.setattr("tmi_probes.pipeline.units._AT_ONCE", 40)
+    monkeypatch.setattr("tmi_probes.circuits.responsible_neurons._AT_ONCE", 1000)
     assert responsible_neurons(net, data, seed=1).metrics == pytest.approx(whole.metrics, rel=1e-5)
     assert responsible_neurons(net, data, seed=1, images=3, layer="conv").metrics == pytest.approx(conv.metrics, rel=1e-5)
 

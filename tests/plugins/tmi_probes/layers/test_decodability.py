@@ -31,13 +31,13 @@ def test_a_silent_layer_tells_the_commonest_class():
     test = test[np.r_[np.flatnonzero(test.labels == 1)[:15], np.flatnonzero(test.labels != 1)[:10]]]
     result = decodability(network(module, "hidden", "logits"), tmi.Dataset(TASK, test, test), seed=0)
     assert result.metrics["decodability.class.hidden"] == pytest.approx(15 / 25)
-    assert "hidden: is the same on all images, so that nothing can be read off it" in result.notes
+    assert "hidden: is the same on all images, so that nothing can be read from it" in result.notes
 
 
 def test_batches_do_not_matter_and_the_seed_does(monkeypatch):
     net, data = cnn_network(), dataset(60)
     whole = decodability(net, data, seed=0)
-    monkeypatch.setattr("tmi_probes.pipeline.scenes._ELEMENTS", 500)
+    monkeypatch.setattr("tmi_probes.pipeline.units._AT_ONCE", 500)
     assert decodability(net, data, seed=0).metrics == pytest.approx(whole.metrics, abs=1e-5)
     assert decodability(net, data, seed=1).metrics != whole.metrics
 

@@ -9,7 +9,6 @@ from torch import nn
 
 import tmi
 from tmi_probes.layers.dictionary import dictionary
-from tmi_probes.layers.sparse_autoencoder import SparseAutoencoder
 
 from ...traces import state
 from ..toys import TASK, Sums, cnn_network, dataset, network
@@ -114,9 +113,11 @@ def test_dead_layers_and_none(data):
     with torch.no_grad():
         dead.module.hidden[1].weight.fill_(-1)
     result = tmi.probe("dictionary", dead, data, **QUICK)
-    assert not result.metrics
-    assert any("of which 0 vary" in note for note in result.notes)
-    assert not tmi.probe("dictionary", network(Sums()), data).metrics
+    assert not result.applicable
+    assert "no unit of layer hidden varies" in result.notes[0]
+    alone = tmi.probe("dictionary", network(Sums()), data)
+    assert not alone.applicable
+    assert alone.notes == ("the network names no layer but the logits",)
     one = tmi.probe("dictionary", network(Sums(), "hidden", "logits"), data, **QUICK)  # one unit
     assert one.metrics["codes.units"] == 1
     assert all(np.isfinite(value) for value in one.metrics.values())
@@ -164,18 +165,3 @@ def test_it_leaves_no_trace_and_repeats():
     assert all(first.describe(name) for name in first.metrics)
     other = dictionary(net, data, seed=3, **QUICK)
     assert first.metrics != other.metrics
-
-
-def test_the_autoencoder_reconstructs_and_keeps_k():
-    rng = np.random.default_rng(0)
-    atoms = rng.standard_normal((8, 12)).astype(np.float32)
-    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
-    codes = rng.random((800, 8), np.float32) * (rng.random((800, 8)) < 0.15)
-    samples = codes @ atoms
-    model = SparseAutoencoder(16, 3, 0, 800).fit(samples)
-    found = model.transform(samples)
-    assert ((found != 0).sum(1) <= 3).all()
-    assert (found >= 0).all()
-    assert np.square(model.restore(found) - samples).sum() < 0.1 * np.square(samples - samples.mean(0)).sum()
-    assert np.allclose(np.linalg.norm(model.decoder.numpy(), axis=1), 1, atol=1e-5)
-    assert (SparseAutoencoder(4, 9, 0, 5).fit(samples[:5]).transform(samples[:1]) != 0).sum() <= 4

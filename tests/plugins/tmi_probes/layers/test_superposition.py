@@ -77,8 +77,8 @@ def test_a_layer_that_no_tile_moves():
             return self.logits(self.hidden(torch.ones(len(images), 3)))
 
     result = superposition(network(Constant(), "hidden", "logits"), dataset(9), seed=0, features=["tile"])
-    assert not result.metrics
-    assert any("tile.hidden: left out, for no tile moves" in note for note in result.notes)
+    assert not result.applicable
+    assert any("tile.hidden: left out, for no tile changes" in note for note in result.notes)
 
 
 def test_activations_that_are_not_numbers_are_left_out():
@@ -95,5 +95,5 @@ def test_activations_that_are_not_numbers_are_left_out():
 def test_batches_and_sampling(monkeypatch):
     net, data = cnn_network(), dataset(40)
     whole = superposition(net, data, seed=0, neurons=50).metrics
-    monkeypatch.setattr("tmi_probes.pipeline.scenes._ELEMENTS", 500)
+    monkeypatch.setattr("tmi_probes.pipeline.units._AT_ONCE", 500)
     assert superposition(net, data, seed=0, neurons=50).metrics == pytest.approx(whole, abs=1e-5)

@@ -1,74 +1,23 @@
 """Linear regions: breakpoints by brute force, patterns by hand."""
 
-from itertools import combinations, pairwise, product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 import tmi
 from tmi_probes.linear.arrangement import zaslavsky
-from tmi_probes.linear.breakpoints import of_formula, of_layers
-from tmi_probes.linear.exact_network import Exact
+from tmi_probes.linear.breakpoints import of_layers
+from tmi_probes.linear.exact_network import ExactNetwork
 from tmi_probes.linear.linear_regions import linear_regions
 
-from ..toys import TASK, Phi, cnn_network, dataset, network
-
-GRID = np.linspace(0, 1, 20_001)[:, None, None, None]
-
-
-def deep(task=TASK, seed=0):
-    torch.manual_seed(seed)
-    pixels = int(np.prod(task.image_shape))
-    module = nn.Sequential()
-    module.add_module("first", nn.Sequential(nn.Flatten(), nn.Linear(pixels, 12), nn.ReLU()))
-    module.add_module("second", nn.Sequential(nn.Linear(12, 9), nn.ReLU()))
-    module.add_module("third", nn.Sequential(nn.Linear(9, 7), nn.ReLU()))
-    module.add_module("logits", nn.Linear(7, len(task.classes)))
-    with torch.no_grad():
-        for part in module.modules():
-            if isinstance(part, nn.Linear):
-                part.weight *= 3
-    return network(module, "first", "second", "third", "logits", task=task)
-
-
-@given(st.integers(0, 40))
-def test_breakpoints_are_where_patterns_change(seed):
-    exact = Exact(deep(seed=seed))
-    ends = torch.from_numpy(np.random.default_rng(seed).random((2, 1, 8, 8)))
-    found, complete = of_layers(exact, ends[:1], ends[1:], 1000)
-    assert complete
-    images = torch.from_numpy(GRID * ends[1].numpy() + (1 - GRID) * ends[0].numpy())
-    patterns = np.concatenate([np.concatenate(part, axis=1) for _, part in exact.patterns(images)])
-    changed = np.flatnonzero((patterns[1:] != patterns[:-1]).any(1))
-    step = 1 / 20_000
-    # Every change seen on the grid is a breakpoint between the two points, and the grid sees every breakpoint but close pairs.
-    for i in changed:
-        assert ((found >= GRID[i].item() - 1e-9) & (found <= GRID[i + 1].item() + 1e-9)).any()
-    assert len(np.unique((found / step).astype(int))) >= len(changed) >= len(np.unique((found / step).astype(int))) - 3
-
-
-@given(st.integers(0, 20))
-def test_between_breakpoints_the_network_is_linear(seed):
-    exact = Exact(deep(seed=seed))
-    ends = torch.from_numpy(np.random.default_rng(seed).random((2, 1, 8, 8)))
-    found, _ = of_layers(exact, ends[:1], ends[1:], 1000)
-    alpha = np.concatenate([[0], found, [1]])
-    middle = (alpha[1:] + alpha[:-1]) / 2
-
-    def at(values):
-        a = torch.from_numpy(values)[:, None, None, None]
-        return exact.logits((1 - a) * ends[:1] + a * ends[1:])
-
-    ends_of_pieces = at(alpha)
-    assert at(middle) == pytest.approx((ends_of_pieces[1:] + ends_of_pieces[:-1]) / 2, abs=1e-10)
+from ..toys import TASK, Phi, cnn_network, dataset, deep, network
 
 
 def test_a_path_with_more_breakpoints_than_asked_for_stops():
-    exact = Exact(deep())
+    exact = ExactNetwork(deep())
     ends = torch.from_numpy(np.random.default_rng(0).random((2, 1, 8, 8)))
     full, _ = of_layers(exact, ends[:1], ends[1:], 1000)
     few, complete = of_layers(exact, ends[:1], ends[1:], 1)
@@ -76,33 +25,6 @@ def test_a_path_with_more_breakpoints_than_asked_for_stops():
     assert 1 < len(few) < len(full)
     result = linear_regions(deep(), dataset(10), seed=0, most=1)
     assert any("lower bound" in note for note in result.notes)
-
-
-@given(st.integers(0, 60))
-def test_the_formulas_breakpoints_are_the_kinks_of_phi(seed):
-    rng = np.random.default_rng(seed)
-    classes = [tmi.TileClass(n, [tmi.FeatureTile(rng.random((2, 2)), 0.8)]) for n in "ab"]
-    try:
-        task = tmi.TemplateTask(classes, (1, 3, 4))
-    except tmi.InputError:  # the tiles are too near
-        return
-    start, end = rng.random((2, 1, 3, 4))
-    start[0, :2, 1:3] = task.tiles[0].values[0]
-    found = of_formula(task, start, end)
-    alpha = np.concatenate([[0], found, [1]])
-
-    def slope(low, high):
-        a, b = low + (high - low) / 3, low + (high - low) * 2 / 3
-        images = np.stack([(1 - t) * start + t * end for t in (a, b)])
-        low_value, high_value = np.asarray(task.phi(images))
-        return (high_value - low_value) / (b - a)
-
-    slopes = np.array([slope(*pair) for pair in pairwise(alpha)])
-    assert (np.abs(np.diff(slopes, axis=0)).max(1) > 1e-9).all()  # the slope changes at each
-    images = (1 - alpha[:, None, None, None]) * start + alpha[:, None, None, None] * end
-    middle = (images[1:] + images[:-1]) / 2
-    phi, half = np.asarray(task.phi(images)), np.asarray(task.phi(middle))
-    assert half == pytest.approx((phi[1:] + phi[:-1]) / 2, abs=1e-12)  # and nowhere else
 
 
 @pytest.mark.parametrize("name", ["theorem1", "theorem2"])
@@ -152,13 +74,13 @@ def test_a_sample_of_a_one_layer_network_reaches_zaslavskys_number(neurons, regi
     n = len(images)
     scenes = tmi.Scenes(task, images, 0, [0] * n, [0] * n, paste="support")
     covered = scenes.images.clone()
-    patterns = np.concatenate([part[0] for _, part in Exact(net).patterns(images)])
+    patterns = np.concatenate([part[0] for _, part in ExactNetwork(net).patterns(images)])
     assert len(np.unique(patterns, axis=0)) == zaslavsky(neurons, 4) == regions
     # The probe's own count, on scenes whose one-pixel tile is a part of these images.
     own = linear_regions(net, tmi.Dataset(task, scenes, scenes), seed=0, images=n, paths=1)
-    seen = np.concatenate([part[0] for _, part in Exact(net).patterns(covered)])
+    seen = np.concatenate([part[0] for _, part in ExactNetwork(net).patterns(covered)])
     assert own.metrics["sample_regions"] == len(np.unique(seen, axis=0))
-    first = Exact(net)
+    first = ExactNetwork(net)
     assert len(of_layers(first, images[:1], images[-1:], 100)[0]) <= neurons
 
 
@@ -183,7 +105,7 @@ def test_what_has_no_relu_module_is_said():
             return self.logits(self.act(torch.relu(self.hidden(x.flatten(1))) - 0.1))
 
     result = linear_regions(network(Phi()), dataset(8), seed=0)
-    assert not result.metrics
+    assert not result.applicable
     assert "no nn.ReLU" in result.notes[0]
     assert "lower bounds" in linear_regions(network(Functional()), dataset(8), seed=0).notes[0]
 

@@ -3,15 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 import tmi
-from tmi_probes.linear.exact_network import Exact, cosine, in_float64, mean_cosine
 from tmi_probes.linear.local_linear_form import local_linear_form
 
-from ..toys import TASK, Phi, Sums, cnn_network, dataset, network, small_cnn
+from ..toys import TASK, Phi, cnn_network, dataset, network, small_cnn
 
 
 @pytest.fixture(scope="module")
@@ -33,36 +30,6 @@ def test_constructed_networks_are_exact_on_fashion(fashion, name, realisation):
         assert result.metrics["zero_form"] == 0
     else:
         assert result.metrics["zero_form"] == 1  # an exact paste leaves every ReLU of Theorem 2 at its kink
-
-
-@pytest.mark.parametrize("name", ["theorem1", "theorem2"])
-@pytest.mark.parametrize("realisation", ["fused", "literal"])
-@pytest.mark.parametrize("colour", [False, True])
-def test_forms_of_constructed_networks_where_several_windows_match(name, realisation, colour):
-    rng = np.random.default_rng(4)
-    shape = (3, 2, 3) if colour else (2, 3)
-    classes = [tmi.TileClass(n, [tmi.FeatureTile(rng.random(shape) * (rng.random(shape) < 0.8), 2.5)]) for n in "abc"]
-    try:
-        task = tmi.TemplateTask(classes, (shape[0] if colour else 1, 6, 7))
-    except tmi.InputError:
-        task = tmi.TemplateTask(
-            [tmi.TileClass(c.name, [t.with_epsilon(0.4) for t in c.tiles]) for c in classes], (3 if colour else 1, 6, 7)
-        )
-    exact = Exact(tmi.build(name, task, realisation=realisation))
-    images = torch.from_numpy(rng.random((8, *task.image_shape)))
-    images[0, :, :2] = 0  # the kink of σ(y)
-    for image in images:
-        form = exact.form(image[None])
-        assert form.error(image.numpy()) < 1e-12
-        assert form.logits == pytest.approx(np.asarray(task.phi(image[None]))[0], abs=1e-12)
-
-
-def test_the_form_of_a_linear_network_is_the_network():
-    net = network(Sums(), "hidden", "logits")
-    form = Exact(net).form(dataset(4).test.images[:1].double())
-    assert (form.weight[0] == 1).all()
-    assert (form.weight[1] == 0).all()
-    assert (form.bias == 0).all()
 
 
 def test_batch_normalisation_shifts_by_its_mean():
@@ -93,35 +60,9 @@ def test_the_check_can_fail():
     assert result.metrics["reconstruction_error"] > 0.1
 
 
-def test_the_form_holds_in_the_whole_region():
-    net, data = cnn_network(), dataset(6)
-    exact = Exact(net)
-    image = in_float64(data.test).images[:1]
-    form = exact.form(image)
-    near = (image * (1 - 1e-9)).numpy()
-    linear = form.weight.reshape(3, -1) @ near.ravel() + form.bias
-    assert linear == pytest.approx(exact.logits(torch.from_numpy(near))[0], abs=1e-12)
-    assert form.logits == pytest.approx(net.logits(image.float()).numpy()[0], abs=1e-5)
-
-
 def test_without_a_gradient_there_is_no_form():
     with pytest.raises(tmi.InputError, match="differentiably"):
         local_linear_form(network(Phi()), dataset(6), seed=0)
-
-
-@given(st.lists(st.lists(st.integers(-3, 3), min_size=3, max_size=3), min_size=1, max_size=8), st.data())
-def test_mean_cosine_is_the_mean_over_pairs(rows, data):
-    vectors = np.array(rows, float)
-    groups = np.array([data.draw(st.integers(0, 2)) for _ in rows])
-    for same in (True, False):
-        pairs = [
-            cosine(vectors[[i]], vectors[[j]])[0]
-            for i in range(len(rows))
-            for j in range(i)
-            if (groups[i] == groups[j]) == same and vectors[i].any() and vectors[j].any()
-        ]
-        found = mean_cosine(vectors, groups, same=same)
-        assert found == pytest.approx(np.mean(pairs), abs=1e-9) if pairs else np.isnan(found)
 
 
 def test_images_do_not_change_each_others_forms():

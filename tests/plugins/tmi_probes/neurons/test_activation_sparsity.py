@@ -46,7 +46,7 @@ def test_a_layer_of_one_neuron_has_no_hoyer():
 def test_chunks_do_not_matter(monkeypatch):
     data, net = dataset(), cnn_network()
     whole = activation_sparsity(net, data)
-    monkeypatch.setattr("tmi_probes.pipeline.scenes._ELEMENTS", 500)
+    monkeypatch.setattr("tmi_probes.pipeline.units._AT_ONCE", 500)
     parts = activation_sparsity(net, data)
     assert parts.metrics == pytest.approx(whole.metrics, rel=1e-6)
     assert (parts.arrays["active_count"].values == whole.arrays["active_count"].values).all()

@@ -1,81 +1,16 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import mutual_info_score, roc_auc_score
+from sklearn.metrics import mutual_info_score
 
 import tmi
-from tmi_probes.measures.monosemanticity import monosemanticity_score, tile_purity
-from tmi_probes.measures.selectivity import auc, class_selectivity, mutual_information
 from tmi_probes.neurons.selectivity import MEASURES, panel, selectivity
 
 from ..toys import TASK, Phi, cnn_network, dataset, network
 
 LABEL = np.array([0, 0, 1, 1, 2, 2])
 TILE = np.array([0, 0, 1, 2, 3, 3])
-
-
-@settings(max_examples=30)
-@given(st.integers(0, 10_000))
-def test_auc_and_mutual_information_are_sklearns(seed):
-    rng = np.random.default_rng(seed)
-    label = np.concatenate([[0, 1, 2], rng.integers(0, 3, 30)])
-    values = np.round(np.maximum(rng.normal(size=(33, 4)), 0), rng.integers(0, 3))  # with many ties
-    found = auc(values, label)
-    information = mutual_information(values != 0, label)
-    for neuron in range(4):
-        for c in range(3):
-            assert found[c, neuron] == pytest.approx(roc_auc_score(label == c, values[:, neuron]), abs=1e-12)
-        assert information[neuron] == pytest.approx(mutual_info_score(values[:, neuron] != 0, label), abs=1e-12)
-
-
-def test_class_selectivity_by_hand():
-    values = np.array([[2, 1, 0, 1], [4, 1, 0, -1], [1, 1, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]], float)
-    found = class_selectivity(values, LABEL)
-    assert found[:2] == pytest.approx([(3 - 0.5) / 3.5, 0])
-    assert np.isnan(found[2:]).all()  # all zero; negative
-    assert np.isnan(class_selectivity(values, np.zeros(6, int))).all()
-
-
-def score_plainly(a, label, tile):
-    """The sum over pairs as it is written."""
-    e = np.concatenate([tile[:, None] == np.unique(tile), label[:, None] == np.unique(label)], 1).astype(float)
-    cos = e @ e.T / np.outer(np.linalg.norm(e, axis=1), np.linalg.norm(e, axis=1))
-    scaled = np.ones_like(a) if a.min() == a.max() else (a - a.min()) / (a.max() - a.min())
-    i, j = np.triu_indices(len(a), 1)
-    weight = scaled[i] * scaled[j]
-    return (weight * cos[i, j]).sum() / weight.sum()
-
-
-def test_monosemanticity_by_hand():
-    values = np.array(
-        [[1, 0, 0, 1, 5], [1, 0, 0, 0, 5], [0, 1, 0, 0, 5], [0, 1, 0, 1, 5], [0, 0, 0, 0, 5], [0, 0, 2, 0, 5]], float
-    )
-    found = monosemanticity_score(values, LABEL, TILE)
-    # one tile; two tiles of one class; one image only; two classes; a constant unit: the mean over all 15 pairs
-    assert found[[0, 1, 3, 4]] == pytest.approx([1, 0.5, 0, (1 + 0.5 + 1) / 15])
-    assert np.isnan(found[2])
-
-
-@given(st.integers(0, 10_000))
-def test_monosemanticity_is_the_sum_over_pairs(seed):
-    rng = np.random.default_rng(seed)
-    tile = rng.integers(0, 5, 12)
-    label = tile // 2
-    values = rng.random((12, 3)) * (rng.random((12, 3)) < 0.7) + np.eye(12, 3) + np.eye(12, 3, -3)
-    found = monosemanticity_score(values, label, tile)
-    for neuron in range(3):
-        assert found[neuron] == pytest.approx(score_plainly(values[:, neuron], label, tile), abs=1e-12)
-
-
-def test_tile_purity_by_hand():
-    values = np.array([[3, 1, 0, -2], [1, 1, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0], [0, 1, 0, 1], [0, 1, 0, 1]], float)
-    found = tile_purity(values, TILE)
-    # means of the tiles: 2, 1, 0, 0; all 1; all 0; 1, 0, 0, 1
-    assert found[[0, 1, 3]] == pytest.approx([2 / 3, 1 / 4, 1 / 2])
-    assert np.isnan(found[2])
 
 
 def test_classes_a_neuron_fires_for():
@@ -181,7 +116,7 @@ def test_layers_larger_than_asked_for_are_sampled(monkeypatch):
     every = selectivity(net, data, seed=0)
     assert some.arrays["auc.conv"].values == pytest.approx(every.arrays["auc.conv"].values[index], nan_ok=True)
     assert (selectivity(net, data, seed=1, neurons=20).arrays["neuron_index.conv"].values != index).any()
-    monkeypatch.setattr("tmi_probes.pipeline.scenes._ELEMENTS", 500)
+    monkeypatch.setattr("tmi_probes.pipeline.units._AT_ONCE", 500)
     assert selectivity(net, data, seed=0).metrics == pytest.approx(every.metrics, rel=1e-5)
 
 

@@ -84,7 +84,7 @@ def test_one_class_alone():
 def test_batches_and_sampling(monkeypatch):
     net, data = cnn_network(), dataset(60)
     whole = unit_recovery(net, data, seed=0)
-    monkeypatch.setattr("tmi_probes.pipeline.scenes._ELEMENTS", 500)
+    monkeypatch.setattr("tmi_probes.pipeline.units._AT_ONCE", 500)
     assert unit_recovery(net, data, seed=0).metrics == pytest.approx(whole.metrics, abs=1e-5)
     some = unit_recovery(net, data, seed=0, neurons=20)
     assert len(some.arrays["neuron_index.conv"].values) == 20

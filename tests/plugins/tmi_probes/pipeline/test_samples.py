@@ -61,7 +61,7 @@ def test_a_place_is_a_sample_and_shows_the_tile_that_covers_it(task):
 def test_parts_of_the_images_do_not_matter(monkeypatch):
     net, scenes = cnn_network(), dataset(9).test
     whole = samples_of(net, "conv", scenes, "places", 4, 3)
-    monkeypatch.setattr("tmi_probes.pipeline.samples._ELEMENTS", 400)
+    monkeypatch.setattr("tmi_probes.pipeline.units._AT_ONCE", 400)
     parts = samples_of(net, "conv", scenes, "places", 4, 3)
     assert parts.values == pytest.approx(whole.values, abs=1e-6)
     assert (parts.identity["tile"] == whole.identity["tile"]).all()

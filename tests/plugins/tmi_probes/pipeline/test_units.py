@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from tmi_probes.pipeline.units import examined
+import tmi
+from tmi_probes.pipeline.units import inner_layer, units_of_layers
 
-from ..toys import cnn_network, dataset
+from ..toys import Sums, cnn_network, dataset, network
 
 
 @pytest.mark.parametrize("held", [1, 6_000, 10**9])
@@ -16,7 +17,7 @@ def test_layers_that_are_not_held_together_are_the_same(monkeypatch, held):
     monkeypatch.setattr(
         net, "activations", lambda *given, **how: calls.append(given[1]) or type(net).activations(net, *given, **how)
     )
-    found = dict(examined(net, scenes, net.layers, 20, np.random.default_rng(0), notes))
+    found = dict(units_of_layers(net, scenes, net.layers, 20, np.random.default_rng(0), notes))
     assert list(found) == list(net.layers)
     assert sum(set(layers) == {"conv"} for layers in calls) == (held == 1)
     seen = type(net).activations(net, scenes.images)
@@ -28,4 +29,18 @@ def test_layers_that_are_not_held_together_are_the_same(monkeypatch, held):
 
 
 def test_no_layers():
-    assert list(examined(cnn_network(), dataset(2).test, [], 5, np.random.default_rng(0), [])) == []
+    assert list(units_of_layers(cnn_network(), dataset(2).test, [], 5, np.random.default_rng(0), [])) == []
+
+
+def test_which_layer():
+    assert inner_layer(cnn_network(), None) == "hidden"
+    assert inner_layer(cnn_network(), "conv") == "conv"
+    assert inner_layer(network(Sums()), None) is None
+    with pytest.raises(tmi.InputError, match="gives the logits"):
+        inner_layer(cnn_network(), "logits")
+
+
+@pytest.mark.parametrize("probe", ["responsible-neurons", "dictionary"])
+def test_an_unknown_layer_is_refused_with_the_nearest_name(probe):
+    with pytest.raises(tmi.UnknownNameError, match="hidden"):
+        tmi.probe(probe, cnn_network(), dataset(5), layer="hiden")

@@ -1,0 +1,65 @@
+"""Collecting what a probe measures: metrics beside their controls, arrays, and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import tmi
+from tmi.errors import InputError
+
+
+class ResultBuilder:
+    """Metrics, arrays, coordinates and notes of one probe, of which `result` makes a `ProbeResult`.
+
+    Parameters
+    ----------
+    info : mapping of str to MetricInfo
+        What each metric means, by the part of its name before the first dot.
+
+    Attributes
+    ----------
+    metrics : dict of str to float
+    arrays : dict of str to (dims, array)
+    coords : dict of str to sequence
+        Labels of axes; those of an axis that no array has are left out of the result.
+    notes : list of str
+    """
+
+    def __init__(self, info: Mapping[str, tmi.MetricInfo]) -> None:
+        self.info = info
+        self.metrics: dict[str, float] = {}
+        self.arrays: dict[str, Any] = {}
+        self.coords: dict[str, Any] = {}
+        self.notes: list[str] = []
+
+    def add(self, metric: str, value: Any, *, chance: Any = None, oracle: Any = None) -> None:
+        """Add a metric, and where they are given its controls ``<metric>.chance`` and ``<metric>.oracle``."""
+        for name, number in ((metric, value), (f"{metric}.chance", chance), (f"{metric}.oracle", oracle)):
+            if number is not None:
+                self.metrics[name] = float(number)
+
+    def result(self) -> tmi.ProbeResult:
+        """Return the result; a note names the metrics that are not finite, which are left out."""
+        metrics = {name: value for name, value in self.metrics.items() if np.isfinite(value)}
+        left_out = [name for name in self.metrics if name not in metrics]
+        notes = [*self.notes, *([f"left out, for they are not finite numbers: {', '.join(left_out)}"] if left_out else [])]
+        axes = {axis for dims, _ in self.arrays.values() for axis in ((dims,) if isinstance(dims, str) else dims)}
+        coords = {axis: labels for axis, labels in self.coords.items() if axis in axes}
+        measured = {name.partition(".")[0] for name in metrics}
+        info = {name: meaning for name, meaning in self.info.items() if name in measured}
+        return tmi.ProbeResult(metrics, self.arrays, coords, info, notes)
+
+
+def each_once(setting: str, values: Sequence[str]) -> None:
+    """Check a setting that lists several things.
+
+    Raises
+    ------
+    InputError
+        If the list is empty, or holds a value twice.
+    """
+    if not values or len(set(values)) < len(values):
+        raise InputError(f"{setting}: expected at least one, each once; got {list(values)}")

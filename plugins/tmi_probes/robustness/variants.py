@@ -1,0 +1,169 @@
+"""Variants of scenes: how far the logits vary when only the background, or only the place of the tile, changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import tmi
+
+from ..pipeline.logits import logits_of, margins, of_label, predictions
+from ..pipeline.result import ResultBuilder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+INFO = {
+    "logit_std": tmi.MetricInfo(
+        "Standard deviation of a logit over the variants, mean over tiles and logits", "lower", 0, None, "logit"
+    ),
+    "logit_std_max": tmi.MetricInfo(
+        "Largest standard deviation of a logit over the variants of a tile", "lower", 0, None, "logit"
+    ),
+    "logit_variance": tmi.MetricInfo(
+        "Variance of a logit over the variants, mean over tiles and logits", "lower", 0, None, "logit²"
+    ),
+    "label_logit_std": tmi.MetricInfo("Standard deviation of the label's logit, mean over tiles", "lower", 0, None, "logit"),
+    "margin_std": tmi.MetricInfo(
+        "Standard deviation of label's logit less the largest other, mean over tiles", "lower", 0, None, "logit"
+    ),
+    "margin_min": tmi.MetricInfo("Smallest label's logit less the largest other, over all variants", "higher", unit="logit"),
+    "unchanged": tmi.MetricInfo("Share of variants that are predicted as the original image is", "higher", 0, 1),
+    "correct": tmi.MetricInfo("Share of variants that are predicted right", "higher", 0, 1),
+    "kept": tmi.MetricInfo(
+        "Share of variants that still belong to exactly the tile's class; the others are left out", None, 0, 1
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far the logits of one scene vary over its variants; see `INFO` for what each number means."""
+
+    logit_std: NDArray[np.float64]
+    label_logit_std: float
+    margin_std: float
+    margin_min: float
+
+
+def spread(logits: NDArray[np.float64], label: int) -> Spread:
+    """Measure how far logits vary.
+
+    Parameters
+    ----------
+    logits : ndarray of float64, shape (variants, L)
+    label : int
+        The class that all variants show.
+
+    Returns
+    -------
+    Spread
+        Standard deviations (over the number of variants) that are exactly 0 where all values are equal; the margin's are NaN
+        where there is only one class.
+    """
+    labels = np.full(len(logits), label)
+    label_std = float(std(of_label(logits, labels)))
+    if logits.shape[1] == 1:
+        return Spread(std(logits), label_std, np.nan, np.nan)
+    margin = margins(logits, labels)
+    return Spread(std(logits), label_std, float(std(margin)), float(margin.min()))
+
+
+def std(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the standard deviation along the first axis (over N), exactly 0 where all values are equal."""
+    # The mean of equal numbers can differ from them by rounding; the mean of zeros cannot.
+    deviation: NDArray[np.float64] = np.std(values - values[0], axis=0)
+    return deviation
+
+
+def compare(
+    network: tmi.Network,
+    originals: tmi.Scenes,
+    variants: list[tmi.Scenes],
+    notes: list[str],
+    backgrounds: list[NDArray[np.int64]] | None = None,
+) -> tmi.ProbeResult:
+    """Compare the logits of each scene's variants.
+
+    Parameters
+    ----------
+    network : Network
+    originals : Scenes
+    variants : list of Scenes
+        The k-th are variants of the k-th original, and show its tile.
+    notes : list of str
+        Notes of the caller; those of the result follow them.
+    backgrounds : list of ndarray of int, optional
+        For each variant the number of its background.
+
+    Returns
+    -------
+    ProbeResult
+        See `tmi_probes.robustness.invariance.translation_robustness`.
+    """
+    result = ResultBuilder(INFO)
+    result.notes += notes
+    labels = originals.labels.numpy()
+    before = logits_of(network, originals)
+    predicted = predictions(before)
+    shape = (len(variants), max(map(len, variants)))
+    # Tiles of different sizes have different numbers of places; the rest of a shorter row counts as not kept.
+    logits = np.full((*shape, before.shape[1]), np.nan)
+    kept = np.zeros(shape, bool)
+    row, col, background = (np.full(shape, -1) for _ in range(3))
+    worst, worst_margin = np.full(len(variants), -1), np.full(len(variants), np.nan)
+    worst_images = originals.images.clone()
+    spreads: list[Spread] = []
+    right: list[bool] = []
+    same: list[bool] = []
+    for k, scenes in enumerate(variants):
+        n = len(scenes)
+        logits[k, :n], kept[k, :n] = logits_of(network, scenes), scenes.unambiguous().numpy()
+        row[k, :n], col[k, :n] = scenes.row, scenes.col
+        if backgrounds is not None:
+            background[k, :n] = backgrounds[k]
+        of_kept = logits[k, kept[k]]
+        if not len(of_kept):
+            tile = originals.task.tile_name(int(originals.tile[k]))
+            result.notes.append(f"tile {tile}: left out, for every variant is ambiguous")
+            continue
+        spreads.append(spread(of_kept, int(labels[k])))
+        margin = margins(logits[k], np.full(shape[1], labels[k]))
+        worst[k] = int(np.where(kept[k], margin, np.inf).argmin())
+        worst_margin[k] = margin[worst[k]]
+        worst_images[k] = scenes.images[worst[k]]
+        after = predictions(of_kept)
+        right.extend(after == labels[k])
+        same.extend(after == predicted[k])
+    result.add("kept", kept.sum() / sum(map(len, variants)))
+    if spreads:
+        logit_std = np.stack([part.logit_std for part in spreads])
+        result.add("logit_std", logit_std.mean())
+        result.add("logit_std_max", logit_std.max())
+        result.add("logit_variance", np.square(logit_std).mean())
+        result.add("label_logit_std", np.mean([part.label_logit_std for part in spreads]))
+        result.add("margin_std", np.mean([part.margin_std for part in spreads]))
+        result.add("margin_min", np.min([part.margin_min for part in spreads]))
+        result.add("unchanged", np.mean(same))
+        result.add("correct", np.mean(right))
+    result.arrays |= {
+        "logits": (("tile", "variant", "class"), logits),
+        "kept_variant": (("tile", "variant"), kept),
+        "variant_row": (("tile", "variant"), row),
+        "variant_col": (("tile", "variant"), col),
+        "variant_background": (("tile", "variant"), background),
+        "worst_variant": ("tile", worst),
+        "worst_margin": ("tile", worst_margin),
+        "worst_images": (("tile", "channel", "row", "col"), worst_images),
+        "original_images": (("tile", "channel", "row", "col"), originals.images),
+        "original_logits": (("tile", "class"), before),
+        "original_row": ("tile", originals.row),
+        "original_col": ("tile", originals.col),
+        "tile_index": ("tile", originals.tile),
+        "label": ("tile", labels),
+    }
+    result.coords["tile"] = [originals.task.tile_name(int(tile)) for tile in originals.tile]
+    result.coords["class"] = originals.task.class_names
+    return result.result()

@@ -1,0 +1,55 @@
+"""The figures of layers show the scores, chance and oracle that the results hold, in the colours of the origins."""
+
+import pytest
+
+import tmi
+from tmi.runtime.plotting import CONSTRUCTED, TRAINED, house_style
+from tmi_probes.figures.layers import decoding_scores, dictionaries, dimensionality, recovery_scores
+
+from ..toys import cnn_network, dataset
+
+RECOVERY, DECODING = ("unit-recovery", recovery_scores), ("decodability", decoding_scores)
+
+
+@pytest.mark.parametrize("drawn", [RECOVERY, DECODING, ("superposition", dimensionality)], indirect=True)
+def test_drawn_in_both_colours_and_labelled(drawn, colors):
+    figure, _ = drawn
+    assert len(figure.axes) == 3
+    assert all(axis.get_title() for axis in figure.axes)
+    assert figure.axes[0].get_yticklabels()
+    assert {CONSTRUCTED, TRAINED} <= colors(figure)
+
+
+@pytest.mark.parametrize("drawn", [RECOVERY], indirect=True)
+def test_scores_are_drawn_at_their_values(drawn):
+    figure, results = drawn
+    rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert rows == ["theorem 1: hidden", "theorem 1: logits", "cnn: conv", "cnn: hidden", "cnn: logits"]
+    found = {(float(x), int(y)) for part in figure.axes[0].collections for x, y in part.get_offsets().tolist()}
+    for place, row in enumerate(rows):
+        network, layer = row.split(": ")
+        for suffix in ("", ".chance", ".oracle"):
+            assert (results[network].metrics[f"mcc.tile.{layer}{suffix}"], place) in found
+
+
+@pytest.mark.parametrize("drawn", [DECODING], indirect=True)
+def test_pixels_are_drawn_once(drawn):
+    figure, _ = drawn
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()].count("pixels") == 1
+
+
+@pytest.mark.parametrize("layers", [["hidden"], ["hidden", "conv"]])
+def test_dictionaries(layers):
+    network, data = cnn_network(), dataset(40)
+    settings = {"methods": ["sparse-autoencoder"], "steps": 20, "atoms": 5}
+    results = {layer: tmi.probe("dictionary", network, data, layer=layer, **settings) for layer in layers}
+    with house_style():
+        figure = dictionaries(results, dict.fromkeys(layers, network.origin))
+        figure.canvas.draw()
+    assert [axis.get_title() for axis in figure.axes[:3]] == ["tile", "tile at a place", "class"]
+    codes = ("units", "sparse-autoencoder", "random", "supervised")
+    for axis, kind in zip(figure.axes, ("tile", "tile-place", "class"), strict=False):
+        widths = [bar.get_width() for bar in axis.patches]
+        assert widths == pytest.approx([results["hidden"].metrics[f"mcc.{kind}.{name}"] for name in codes])
+    texts = [text.get_text() for axis in figure.axes for text in axis.texts]
+    assert texts == ["not defined"] * (len(layers) - 1)

@@ -1,0 +1,52 @@
+"""The linear form around an image: where it is known, and where it holds."""
+
+import numpy as np
+import pytest
+import torch
+
+import tmi
+from tmi_probes.linear.exact_network import ExactNetwork
+from tmi_probes.pipeline.scenes import in_float64
+
+from ..toys import Sums, cnn_network, dataset, network
+
+
+@pytest.mark.parametrize("name", ["theorem1", "theorem2"])
+@pytest.mark.parametrize("realisation", ["fused", "literal"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_forms_of_constructed_networks_where_several_windows_match(name, realisation, colour):
+    rng = np.random.default_rng(4)
+    shape = (3, 2, 3) if colour else (2, 3)
+    classes = [tmi.TileClass(n, [tmi.FeatureTile(rng.random(shape) * (rng.random(shape) < 0.8), 2.5)]) for n in "abc"]
+    try:
+        task = tmi.TemplateTask(classes, (shape[0] if colour else 1, 6, 7))
+    except tmi.InputError:
+        task = tmi.TemplateTask(
+            [tmi.TileClass(c.name, [t.with_epsilon(0.4) for t in c.tiles]) for c in classes], (3 if colour else 1, 6, 7)
+        )
+    exact = ExactNetwork(tmi.build(name, task, realisation=realisation))
+    images = torch.from_numpy(rng.random((8, *task.image_shape)))
+    images[0, :, :2] = 0  # the kink of σ(y)
+    for image in images:
+        form = exact.form(image[None])
+        assert form.error(image.numpy()) < 1e-12
+        assert form.logits == pytest.approx(np.asarray(task.phi(image[None]))[0], abs=1e-12)
+
+
+def test_the_form_of_a_linear_network_is_the_network():
+    net = network(Sums(), "hidden", "logits")
+    form = ExactNetwork(net).form(dataset(4).test.images[:1].double())
+    assert (form.weight[0] == 1).all()
+    assert (form.weight[1] == 0).all()
+    assert (form.bias == 0).all()
+
+
+def test_the_form_holds_in_the_whole_region():
+    net, data = cnn_network(), dataset(6)
+    exact = ExactNetwork(net)
+    image = in_float64(data.test).images[:1]
+    form = exact.form(image)
+    near = (image * (1 - 1e-9)).numpy()
+    linear = form.weight.reshape(3, -1) @ near.ravel() + form.bias
+    assert linear == pytest.approx(exact.logits(torch.from_numpy(near))[0], abs=1e-12)
+    assert form.logits == pytest.approx(net.logits(image.float()).numpy()[0], abs=1e-5)
