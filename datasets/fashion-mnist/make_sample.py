@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tmi_datasets.fashion_mnist import load, locate
-from tmi_datasets.idx import encode
+from tmi_datasets.sources.fashion_mnist import load, locate
+from tmi_datasets.sources.idx import encode
 
 IMAGES_PER_CLASS = 100
 

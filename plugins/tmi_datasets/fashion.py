@@ -14,7 +14,7 @@ from tmi.errors import InputError
 from tmi.params import Count, Positive
 from tmi.tasks.separation import with_auto_epsilon
 
-from .fashion_mnist import CLASS_NAMES, HOW_TO_GET_IT, Source, load, locate
+from .sources.fashion_mnist import CLASS_NAMES, HOW_TO_GET_IT, Source, load, locate
 
 ImageSize = Annotated[int, msgspec.Meta(ge=28)]  # no smaller than a tile
 
@@ -41,7 +41,7 @@ def fashion(
 
     The ten classes are those of Fashion-MNIST. A tile's support is its pixels that are not black (Definition 3.1). The seed
     chooses the tiles; with the same seed, source and ε a smaller ``tiles_per_class`` takes the first of those that a larger one
-    takes. No two tiles are within ε of each other, whatever their class, so that a pasted tile is the only one shown.
+    takes. No two tiles, of one class or of two, are within ε of each other, so that a pasted tile is the only one shown.
 
     Parameters
     ----------
@@ -80,11 +80,11 @@ def fashion(
     DataFileError
         If the source is not found, or its files are not those of Fashion-MNIST.
     """
-    where = locate(source)
-    images, labels = load(where)
+    origin = locate(source)
+    images, labels = load(origin)
     for_tiles, for_train, for_test = (np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(3))
     # For "auto" the tiles need only differ; ε follows from them.
-    chosen = _choose(images, labels, tiles_per_class, 0.0 if epsilon == "auto" else epsilon, for_tiles, where)
+    chosen = _choose(images, labels, tiles_per_class, 0.0 if epsilon == "auto" else epsilon, for_tiles, origin)
     classes: tuple[tmi.TileClass, ...] = tuple(
         tmi.TileClass(name, [tmi.FeatureTile(images[i] / 255, 1.0 if epsilon == "auto" else epsilon) for i in row])
         for name, row in zip(CLASS_NAMES, chosen, strict=True)
@@ -96,7 +96,7 @@ def fashion(
         tmi.Scenes.draw(task, count, rng=rng, background=_BACKGROUNDS[background], paste=paste)
         for count, rng in ((samples, for_train), (test_samples, for_test))
     )
-    return tmi.Dataset(task, train, test, notes={**where.identity, "tile_images": [i for row in chosen for i in row]})
+    return tmi.Dataset(task, train, test, notes={**origin.identity, "tile_images": [i for row in chosen for i in row]})
 
 
 def _choose(
@@ -105,38 +105,38 @@ def _choose(
     tiles_per_class: int,
     epsilon: float,
     rng: np.random.Generator,
-    where: Source,
+    origin: Source,
 ) -> list[list[int]]:
-    """Choose images for each class at random, passing over those that are within ε of one chosen before."""
-    held = int(np.bincount(labels, minlength=len(CLASS_NAMES)).min())
-    if tiles_per_class > held:
-        more = f"; {HOW_TO_GET_IT}" if where.content == "sample" else ""
-        raise InputError(f"tiles_per_class: {tiles_per_class} asked for, and {where.title} holds {held} a class{more}")
-    waiting = [iter(rng.permutation(np.flatnonzero(labels == label)).tolist()) for label in range(len(CLASS_NAMES))]
+    """Choose images for each class at random, without those that are within ε of one chosen before."""
+    available = int(np.bincount(labels, minlength=len(CLASS_NAMES)).min())
+    if tiles_per_class > available:
+        hint = f"; {HOW_TO_GET_IT}" if origin.content == "sample" else ""
+        raise InputError(f"tiles_per_class: {tiles_per_class} asked for, and {origin.title} holds {available} a class{hint}")
+    candidates = [iter(rng.permutation(np.flatnonzero(labels == label)).tolist()) for label in range(len(CLASS_NAMES))]
     chosen: list[list[int]] = [[] for _ in CLASS_NAMES]
     apart = _Apart(epsilon)
     # Class by class in rounds: a larger number of tiles only adds rounds.
     for _ in range(tiles_per_class):
         for label, name in enumerate(CLASS_NAMES):
-            index = next((i for i in waiting[label] if apart.add(images[i])), None)
+            index = next((i for i in candidates[label] if apart.add(images[i])), None)
             if index is None:
                 raise InputError(
-                    f"class {name!r}: no image left in {where.title} is epsilon = {epsilon:g} apart from the tiles chosen so far "
-                    f"({len(chosen[label])} of {tiles_per_class} found); use a smaller epsilon or fewer tiles_per_class"
+                    f"class {name!r}: no image left in {origin.title} is epsilon = {epsilon:g} apart from the tiles chosen "
+                    f"so far ({len(chosen[label])} of {tiles_per_class} found); use a smaller epsilon or fewer tiles_per_class"
                 )
             chosen[label].append(index)
     return chosen
 
 
 class _Apart:
-    """Images of which none contains another as a tile."""
+    """A growing set of of which none contains another as a tile."""
 
     def __init__(self, epsilon: float) -> None:
-        self._limit = epsilon * 255 + 1e-3  # a hair above, for tasks sum the same distances in floating point
+        self._limit = epsilon * 255 + 1e-3  # slightly above ε: tasks sum the same distances in floating point
         self._kept = np.empty((0, 28 * 28), np.int16)
 
     def add(self, image: NDArray[np.uint8]) -> bool:
-        """Keep an image, unless it is within ε of one kept before, over the support of either."""
+        """Keep an image and return True, unless it is within ε of one kept before, over the support of either."""
         pixels = image.reshape(1, -1).astype(np.int16)
         difference = np.abs(self._kept - pixels)
         nearest = min((difference * support).sum(1).min(initial=1 << 30) for support in (pixels != 0, self._kept != 0))

@@ -27,7 +27,7 @@ def squares(
         How many test images, drawn independently of the training images.
     epsilon : float or "auto"
         The tolerance ε, in summed absolute pixel difference over the four pixels. The two squares are 4 apart, so above 4 they
-        cannot be told apart; from about 2.5 on nearly every random image shows both, and is redrawn in vain. "auto" is half that
+        cannot be told apart; from about 2.5 on nearly every random image shows both, and redrawing fails. "auto" is half that
         distance, 2: certificates are then as large as they can be, and redrawing prefers squares in the middle of the image.
 
     Returns

@@ -19,7 +19,7 @@ import torch
 
 import tmi
 from tmi.tasks.matching.matches import match_batches
-from tmi_datasets.fashion_mnist import load, locate
+from tmi_datasets.sources.fashion_mnist import load, locate
 
 TILE = 28
 EPSILON = 5.0

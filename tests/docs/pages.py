@@ -172,10 +172,10 @@ def write(page: Path) -> None:
 
 
 if __name__ == "__main__":
-    import tmi_datasets.fashion_mnist
+    import tmi_datasets.sources.fashion_mnist
 
     os.environ.pop("TMI_STORE", None)
     os.environ.pop("TMI_FASHION_MNIST", None)
-    tmi_datasets.fashion_mnist.SYSTEM_FOLDERS = ()  # type: ignore[assignment]  # the pages show the numbers of the shipped sample
+    tmi_datasets.sources.fashion_mnist.SYSTEM_FOLDERS = ()  # type: ignore[assignment]  # the pages show the numbers of the shipped sample
     for name in sys.argv[1:]:
         write(Path(name))

@@ -25,11 +25,11 @@ PLUGINS = pages.ROOT / "docs" / "plugins.md"
 @pytest.fixture(autouse=True)
 def _as_documented(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No store and no data but what ships with tmi, and no trace of plug-in files afterwards."""
-    import tmi_datasets.fashion_mnist
+    import tmi_datasets.sources.fashion_mnist
 
     for name in ("TMI_STORE", "TMI_FASHION_MNIST"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(tmi_datasets.fashion_mnist, "SYSTEM_FOLDERS", ())
+    monkeypatch.setattr(tmi_datasets.sources.fashion_mnist, "SYSTEM_FOLDERS", ())
     monkeypatch.setattr(sys, "path", list(sys.path))
     folder = Path.cwd()
     yield

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import tmi
-from tmi_datasets import fashion_mnist
 from tmi_datasets.fashion import fashion, which_images
-from tmi_datasets.fashion_mnist import CHECKSUMS, CLASS_NAMES, load, locate
+from tmi_datasets.sources import fashion_mnist
+from tmi_datasets.sources.fashion_mnist import CHECKSUMS, CLASS_NAMES, load, locate
 
 SMALL = {"samples": 60, "test_samples": 30, "source": "sample"}
 

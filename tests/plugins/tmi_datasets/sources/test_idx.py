@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis.extra import numpy as arrays
 
 from tmi.errors import DataFileError
-from tmi_datasets.idx import decode, encode, read_content
+from tmi_datasets.sources.idx import decode, encode, read_content
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 

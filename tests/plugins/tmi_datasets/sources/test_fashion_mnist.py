@@ -9,10 +9,10 @@ import pytest
 import sklearn.datasets
 
 from tmi.errors import DataFileError
-from tmi_datasets import fashion_mnist
-from tmi_datasets.fashion_mnist import CHECKSUMS, SYSTEM_FOLDERS, Source, load, locate
-from tmi_datasets.idx import decode, encode, read_content
-from tmi_datasets.shipped import shipped
+from tmi_datasets.sources import fashion_mnist
+from tmi_datasets.sources.fashion_mnist import CHECKSUMS, SYSTEM_FOLDERS, Source, load, locate
+from tmi_datasets.sources.idx import decode, encode, read_content
+from tmi_datasets.sources.shipped import shipped
 
 SAMPLE = shipped("fashion-mnist")
 IMAGES, LABELS = CHECKSUMS["full"]

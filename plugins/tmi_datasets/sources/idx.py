@@ -28,7 +28,7 @@ def decode(content: bytes, name: str | Path) -> NDArray[np.uint8]:
     content : bytes
         Uncompressed.
     name : str or Path
-        What to call the file in messages.
+        The file's name in messages.
 
     Returns
     -------

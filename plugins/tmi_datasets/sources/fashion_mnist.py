@@ -1,6 +1,6 @@
 """Fashion-MNIST's training images: the full set where it is found, else the sample that ships with tmi.
 
-Whatever the way they come, their content is checked by SHA-256, so that a name stands for one set of images only.
+Their content is checked by SHA-256, however they are obtained, so that a name stands for one set of images only.
 """
 
 from __future__ import annotations
@@ -77,17 +77,17 @@ class Source:
 
     @property
     def title(self) -> str:
-        """What to call it in messages."""
+        """Its name in messages."""
         return "the full Fashion-MNIST" if self.content == "full" else "the shipped sample of Fashion-MNIST"
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What it is, as JSON: the same for the same images, wherever they lie."""
+        """Its content and checksums, as JSON: equal for equal images, in any folder."""
         return {"source": self.content, "sha256": dict(CHECKSUMS[self.content])}
 
 
 def locate(source: str = "auto") -> Source:
-    """Find out which images a source stands for, by looking for files alone.
+    """Find the images that a source stands for; only the names of files are looked at.
 
     Parameters
     ----------
@@ -116,16 +116,16 @@ def locate(source: str = "auto") -> Source:
         return _full(folder, f"source {source!r}")
     named = os.environ.get(VARIABLE)
     if named:
-        # Whoever sets it means it: not to find the files there is a mistake, and no reason to take others.
+        # A folder that was named must hold the files: no other images are used in their place.
         return _full(Path(named).expanduser(), f"{VARIABLE}={named}")
     for folder in SYSTEM_FOLDERS:
         if not _missing(folder):
             return Source("full", folder)
     if source == "auto":
         return Source("sample", shipped("fashion-mnist"))
-    looked = ", ".join(map(str, SYSTEM_FOLDERS))
+    folders = ", ".join(map(str, SYSTEM_FOLDERS))
     raise DataFileError(
-        f'source "full": the full Fashion-MNIST is not found ({VARIABLE} is not set; looked in {looked}); {HOW_TO_GET_IT}'
+        f'source "full": the full Fashion-MNIST is not found ({VARIABLE} is not set; looked in {folders}); {HOW_TO_GET_IT}'
     )
 
 
@@ -149,8 +149,8 @@ def load(source: Source) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """
     if source.folder is None:
         return _from_openml()
-    found = [_read(_file(source.folder, name), checksum) for name, checksum in CHECKSUMS[source.content].items()]
-    return found[0], found[1]
+    images, labels = (_read(_file(source.folder, name), checksum) for name, checksum in CHECKSUMS[source.content].items())
+    return images, labels
 
 
 def _full(folder: Path, named_by: str) -> Source:
@@ -171,16 +171,16 @@ def _file(folder: Path, name: str) -> Path:
 
 def _read(file: Path, checksum: str) -> NDArray[np.uint8]:
     content = read_content(file)
-    array = decode(content, file)  # first, for a truncated file is better called so than wrong
+    array = decode(content, file)  # before the checksum: a truncated file is reported as truncated, not as another file
     _check(content, checksum, str(file))
     return array
 
 
 def _check(content: bytes, checksum: str, name: str) -> None:
-    found = hashlib.sha256(content).hexdigest()
-    if found != checksum:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != checksum:
         raise DataFileError(
-            f"{name}: is not the file of Fashion-MNIST (SHA-256 of its uncompressed content {found[:12]}…, "
+            f"{name}: is not the file of Fashion-MNIST (SHA-256 of its uncompressed content {digest[:12]}…, "
             f"expected {checksum[:12]}…)"
         )
 
@@ -194,9 +194,9 @@ def _from_openml() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         pixels, labels = fetch_openml("Fashion-MNIST", version=1, as_frame=False, return_X_y=True)
         images = np.asarray(pixels)[:_TRAINING].astype(np.uint8).reshape(-1, 28, 28)
         classes = np.asarray(labels)[:_TRAINING].astype(np.uint8)
-    except Exception as error:  # whatever the network, the server or the parser raises, the way out is the same
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        raise DataFileError(f"Fashion-MNIST could not be fetched from OpenML ({what}); name a folder of IDX files") from error
+    except Exception as error:  # network, server and parser raise many kinds of error, all with one remedy
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DataFileError(f"Fashion-MNIST could not be fetched from OpenML ({cause}); name a folder of IDX files") from error
     for array, name, checksum in zip((images, classes), names, checksums, strict=True):
         _check(encode(array), checksum, f"OpenML's {name}")
     return images, classes

@@ -1,4 +1,4 @@
-"""Where the data lies that comes with the package."""
+"""The folder of the data that comes with the package."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ def shipped(name: str) -> Path:
 
     An installed package carries the repository's ``datasets/`` as its own ``data/``; a checkout has it two folders up.
     """
-    here = Path(__file__).parent
-    installed = here / "data"
-    return (installed if installed.is_dir() else here.parents[1] / "datasets") / name
+    package = Path(__file__).parents[1]
+    installed = package / "data"
+    return (installed if installed.is_dir() else package.parents[1] / "datasets") / name
