@@ -76,29 +76,19 @@ def cnn(
         without a class, or when the loss or a weight stops being a finite number.
     """
     maps = _check(data, kernel, depth, pool)
-    import torch
-
     from tmi.runtime.seeds import fixed_seed
 
-    images, labels = data.train.images.float(), data.train.labels
+    multiplications = batch_size * maps[0][0] * maps[0][1] * filters * data.task.image_shape[0] * kernel**2
+
+    def fit() -> dict[str, list[float]]:
+        with _quickest_for(multiplications):
+            return _descend(module, data.train, seed, epochs, lr, batch_size)
+
     with fixed_seed(seed):
         module = _module(data.task, maps, filters, kernel, pool, hidden)
-    # One tensor at a time: for weights this small, grouping them costs more than it saves.
-    optimizer = torch.optim.SGD(module.parameters(), lr=lr, foreach=False)
-    order = torch.Generator().manual_seed(seed)
-    loss, accuracy = [], []
-    with _quickest_for(batch_size * maps[0][0] * maps[0][1] * filters * images.shape[1] * kernel**2):
-        for epoch in tmi.track(range(epochs), "training"):
-            shuffled = torch.randperm(len(images), generator=order)
-            met = labels[shuffled]
-            logits = _epoch(module, optimizer, images[shuffled], met, batch_size)
-            loss.append(float(torch.nn.functional.cross_entropy(logits, met)))
-            accuracy.append(float((logits.argmax(1) == met).double().mean()))
-            if not all(bool(p.isfinite().all()) for p in [logits, *module.parameters()]):
-                raise InputError(f"training diverged in epoch {epoch + 1} of {epochs}: use a smaller lr than {lr:g}")
-    module.zero_grad()
+        history = tmi.train_once(module, fit)
     layers = [*(_numbered("conv", i) for i in range(depth)), *(["hidden"] if hidden else []), "logits"]
-    return tmi.Network(module, layers, "trained", task=data.task, history={"loss": loss, "accuracy": accuracy})
+    return tmi.Network(module, layers, "trained", task=data.task, history=history)
 
 
 def _check(data: tmi.Dataset, kernel: int, depth: int, pool: Pool) -> list[tuple[int, int]]:
@@ -151,6 +141,26 @@ def _module(task: tmi.TemplateTask, maps: list[tuple[int, int]], filters: int, k
 def _numbered(name: str, index: int) -> str:
     """Return ``conv``, ``conv2``, ``conv3``, … for 0, 1, 2, and so on."""
     return f"{name}{index + 1}" if index else name
+
+
+def _descend(module: nn.Module, scenes: tmi.Scenes, seed: int, epochs: int, lr: float, batch_size: int) -> dict[str, list[float]]:
+    """Train a module on scenes; return the loss and the accuracy of each epoch."""
+    import torch
+
+    images, labels = scenes.images.float(), scenes.labels
+    # One tensor at a time: for weights this small, grouping them costs more than it saves.
+    optimizer = torch.optim.SGD(module.parameters(), lr=lr, foreach=False)
+    order = torch.Generator().manual_seed(seed)
+    loss, accuracy = [], []
+    for epoch in tmi.track(range(epochs), "training"):
+        shuffled = torch.randperm(len(images), generator=order)
+        met = labels[shuffled]
+        logits = _epoch(module, optimizer, images[shuffled], met, batch_size)
+        loss.append(float(torch.nn.functional.cross_entropy(logits, met)))
+        accuracy.append(float((logits.argmax(1) == met).double().mean()))
+        if not all(bool(p.isfinite().all()) for p in [logits, *module.parameters()]):
+            raise InputError(f"training diverged in epoch {epoch + 1} of {epochs}: use a smaller lr than {lr:g}")
+    return {"loss": loss, "accuracy": accuracy}
 
 
 def _epoch(

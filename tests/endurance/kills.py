@@ -227,8 +227,7 @@ class Judge:
     def _read_new(self, now: dict[str, tuple[int, str]]) -> None:
         """Read every file that was not read before, whole."""
         store = Store(self.store)
-        tasks: dict[str, Any] = {}
-        for name in sorted(now):  # data sets come before networks
+        for name in sorted(now):
             kind, _, rest = name.partition("/")
             key = rest[:64]
             if (name, now[name][1]) in self._good:
@@ -241,10 +240,7 @@ class Judge:
             elif kind == "datasets":
                 found = store.load_dataset(key)
             else:
-                home = next(p.dataset_key for p in self.plan if p.network_key == key)
-                if home not in tasks:
-                    tasks[home] = store.load_dataset(home)[0].task
-                found = store.load_network(key, tasks[home])
+                found = store.load_network(key)
             if found is None:
                 self.broken.append(name[:20])
             else:
@@ -255,7 +251,7 @@ class Judge:
         store = Store(self.store)
         names = {name[8:72]: name for name in now if name.startswith("results/")}
         stamps = {key: stamp for key in names if (stamp := files.stamp(store.path(key))) is not None}
-        rows = store.index.read("result", stamps)
+        rows = store.index.read("probe", stamps)
         self.rows += len(rows)
         self.index += [key[:8] for key, row in rows.items() if from_row(row) != self._contents[names[key], now[names[key]][1]]]
         if store.index.trouble:

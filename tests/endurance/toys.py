@@ -69,21 +69,26 @@ def net(data, *, seed: int, width: Count = 8, steps: int = 10, ms: float = 0.0) 
     """Train two layers for some steps."""
     import torch
 
-    note("network", seed, data.notes["variant"], width)
     torch.manual_seed(seed)
     module = torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(16, width), torch.nn.ReLU(), torch.nn.Linear(width, 2)
     )
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
-    losses = []
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(module(data.train.images), data.train.labels)
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss))
-    time.sleep(ms / 1e3)
-    return tmi.Network(module, ["2"], "trained", task=data.task, history={"loss": losses})
+
+    def fit():
+        note("network", seed, data.notes["variant"], width)
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+        losses = []
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(module(data.train.images), data.train.labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss))
+        time.sleep(ms / 1e3)
+        return {"loss": losses}
+
+    history = tmi.train_once(module, fit)
+    return tmi.Network(module, ["2"], "trained", task=data.task, history=history)
 
 
 def toy_probe(network, data, *, scale: float = 1.0, ms: float = 0.0, values: int = 0) -> tmi.ProbeResult:

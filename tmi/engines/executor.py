@@ -9,7 +9,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -134,8 +134,13 @@ class Executor:
             made = self._run(planned, Stage.DATASET, lambda: generate(choice.component.name, seed=seed, **choice.params))
             if key is not None and Stage.DATASET in self._keeps and _is_current(planned, Stage.DATASET, outcome):
                 record = record_of(planned, Stage.DATASET, made.seconds, notes=made.value.notes, warnings=made.warnings)
-                with suppress(InputError, MemoryError):  # what no file can hold is made again each time
+                try:
                     self._store.write_dataset(key, made.value, record)
+                except (InputError, MemoryError) as error:
+                    reason = _text(error) or "not enough memory"
+                    outcome.remarks.append(
+                        f"data set {choice.component.name}: is not kept ({reason}); every process that needs it makes it again"
+                    )
             return made
 
         return self._hold(Stage.DATASET, planned.dataset_id, key, outcome, restored, make)
@@ -144,32 +149,44 @@ class Executor:
         key = planned.network_key
 
         def restored() -> _Made | None:
-            found = self._store.load_network(key, data.task) if key is not None else None
-            if found is None:
+            kept = self._store.load_network(key) if key is not None else None
+            if kept is None:
                 return None
-            recorded = found.record["seconds"], found.record["warnings"]
-            if found.network is not None:
-                return _Made(found.network, *recorded)
-            try:  # its builder makes it again, without what was trained already; nobody has to wait for that
-                with trained.weights(*found.trained_arrays):
-                    return _Made(self._build(planned, data).value, *recorded)
-            except _Failed as failed:
-                if not isinstance(failed.error, DamagedFileError):
+            training, record = kept
+            try:
+                with nullcontext() if training is None else trained.weights(training.weights, training.history):
+                    return _Made(self._build(planned, data).value, record["seconds"], record["warnings"])
+            except (_Failed, DamagedFileError) as failed:
+                if isinstance(failed, _Failed) and not isinstance(failed.error, DamagedFileError):
                     raise
                 self._store.set_aside(Stage.NETWORK, key or "", str(failed))
                 return None
 
         def make() -> _Made:
-            with trained.recording() as kept:
+            with trained.recording() as training:
                 made = self._build(planned, data)
             if key is not None and Stage.NETWORK in self._keeps and _is_current(planned, Stage.NETWORK, outcome):
-                record = record_of(planned, Stage.NETWORK, made.seconds, network=made.value, warnings=made.warnings)
-                images = (data.test if len(data.test) else data.train).images[:_SAMPLE]
-                with suppress(InputError, MemoryError):
-                    self._store.write_network(key, made.value, images, data.task, kept, record)
+                self._keep_network(planned, data, made, training, outcome)
             return made
 
         return self._hold(Stage.NETWORK, (planned.dataset_id, planned.network_id), key, outcome, restored, make)
+
+    def _keep_network(self, planned: Planned, data: Dataset, made: _Made, training: trained.Trained, outcome: JobResult) -> None:
+        from tmi.store.networks import why_not_kept
+
+        record = record_of(planned, Stage.NETWORK, made.seconds, network=made.value, warnings=made.warnings)
+        images = (data.test if len(data.test) else data.train).images[:_SAMPLE]
+        name = planned.cell.network.component.name
+        reason = why_not_kept(made.value, training, lambda: self._build(planned, data).value, images)
+        if reason:
+            outcome.remarks.append(
+                f"network {name}: its training is not kept ({_text(reason)}); every process that needs it trains it again"
+            )
+        try:
+            self._store.write_network(planned.network_key or "", made.value, None if reason else training, record)
+        except (InputError, MemoryError) as error:
+            reason = _text(error) or "not enough memory"
+            outcome.remarks.append(f"network {name}: is not kept ({reason}); every process that needs it makes it again")
 
     def _build(self, planned: Planned, data: Dataset) -> _Made:
         choice, seed = planned.cell.network, planned.cell.seed

@@ -1,11 +1,11 @@
-"""Training that is done once: a builder whose module is a class of its own hands the training over, and the store its weights.
+"""Training that is done once: a builder hands its training over, and the store keeps the weights that came out.
 
-A network of standard torch layers comes back from its file by itself (`tmi.store.networks`). One with classes of its own can only
-be built by its builder; what took long, the training, is then left out, and the weights of the first time take its place.
+The module is always made by its builder. Where the store has the weights, they take the place of the training.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -36,16 +36,19 @@ class Trained:
         Likewise: ``"0.loss"``.
     problem : str
         Why the weights cannot be kept; empty if they can.
+    calls : int
+        How many trainings there were.
     """
 
     weights: Arrays = field(default_factory=dict)
     history: Arrays = field(default_factory=dict)
     problem: str = ""
+    calls: int = 0
 
 
 @dataclass
 class _Session:
-    """The building of one network: what it has trained so far, or what it was given in place of training."""
+    """The building of one network, with what it has trained so far, or with weights that are given to it."""
 
     kept: Trained
     given: bool
@@ -57,18 +60,19 @@ _session: ContextVar[_Session | None] = ContextVar("tmi_trained", default=None)
 
 
 def train_once(module: nn.Module, fit: Callable[[], Mapping[str, Any] | None]) -> Arrays:
-    """Train a module, unless the store holds the weights that this very training gave before.
+    """Train a module, or load the weights that this very training gave before, where the store has them.
 
-    For builders whose module is a class of their own; one made of standard torch layers is stored whole, and needs this not.
+    ``history = tmi.train_once(module, fit)`` in place of ``history = fit()`` changes no number of what is trained.
 
     Parameters
     ----------
     module : torch.nn.Module
         As it is before training. Several modules of one builder are trained one after another, always in the same order.
     fit : callable
-        Trains the module in place; returns what it recorded, name to numbers, or None. What it decides must lie in the module's
-        weights and buffers and in that record, for nothing else comes back. Gradients are cleared after it, modes and what
-        requires a gradient are put back, and the random numbers that it draws do not change what is drawn after it.
+        Trains the module in place; returns what it recorded, name to numbers, or None. Only the values of the module's weights
+        and buffers and this record are kept. After it gradients are cleared, modes and ``requires_grad`` are as before, and the
+        global random generators of Python, NumPy and torch are seeded again, so that what the builder draws next does not
+        depend on whether it trained.
 
     Returns
     -------
@@ -78,9 +82,9 @@ def train_once(module: nn.Module, fit: Callable[[], Mapping[str, Any] | None]) -
     Raises
     ------
     InputError
-        If it is called inside of a ``fit``.
+        If it is called inside a ``fit``.
     DamagedFileError
-        If the stored weights are not those of this module. The store then has the network trained anew.
+        If the stored weights are not those of this module. The network is then trained again.
 
     Examples
     --------
@@ -89,36 +93,33 @@ def train_once(module: nn.Module, fit: Callable[[], Mapping[str, Any] | None]) -
     ...     history = tmi.train_once(module, lambda: descend(module, data.train))
     ...     return tmi.Network(module, ["gate", "logits"], "trained", task=data.task, history=history)
     """
-    import torch
-
-    from tmi.runtime.seeds import fixed_seed
-
     session = _session.get() or _Session(Trained(), given=False)
     if session.training:
-        raise InputError("train_once: is called inside of a fit; call it once for each module, one after another")
+        raise InputError("train_once: is called inside a fit; call it once for each module, one after another")
     number, session.calls = session.calls, session.calls + 1
-    # Drawn in either case: the builder's next random numbers are the same whether or not it trains.
-    seed = int(torch.randint(2**63 - 1, ()))
+    seed = _next_seed()
     if session.given:
         _load(module, _numbered(session.kept.weights, number))
-        return _numbered(session.kept.history, number)
-    kinds = _kinds(module)
-    session.training = True
-    token = _session.set(session)
-    try:
-        with fixed_seed(seed), _weights_alone(module):
-            record = fit() or {}
-    finally:
-        session.training = False
-        _session.reset(token)
-    history = {name: np.array(values, float) for name, values in record.items()}
-    _keep(session.kept, module, kinds, history, number)
+        history = _numbered(session.kept.history, number)
+    else:
+        kinds = _kinds(module)
+        session.training = True
+        token = _session.set(session)
+        try:
+            with _weights_alone(module):
+                record = fit() or {}
+        finally:
+            session.training = False
+            _session.reset(token)
+        history = {name: np.array(values, float) for name, values in record.items()}
+        _keep(session.kept, module, kinds, history, number)
+    _seed(seed)
     return history
 
 
 @contextmanager
 def recording() -> Iterator[Trained]:
-    """Collect what is trained inside the block.
+    """Collect what `train_once` trains inside the block.
 
     Yields
     ------
@@ -135,7 +136,7 @@ def recording() -> Iterator[Trained]:
 
 @contextmanager
 def weights(state: Mapping[str, NDArray[Any]], history: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Let `train_once` take these weights inside the block, and train nothing.
+    """Make `train_once` load these weights inside the block, and train nothing.
 
     Parameters
     ----------
@@ -147,7 +148,7 @@ def weights(state: Mapping[str, NDArray[Any]], history: Mapping[str, Any] | None
     Raises
     ------
     DamagedFileError
-        At the end of the block, if some were not asked for.
+        At the end of the block, if `train_once` was called fewer times than there are weights for.
     """
     kept = Trained(dict(state), {name: np.array(values, float) for name, values in (history or {}).items()})
     session = _Session(kept, given=True)
@@ -168,34 +169,52 @@ def state_arrays(module: nn.Module) -> Arrays:
     Raises
     ------
     InputError
-        For what an array cannot hold: sparse and quantized tensors, bfloat16, complex numbers, a state that is no tensor.
+        For what a file cannot hold: sparse, quantized and nested tensors, dtypes that NumPy lacks (bfloat16, float8), complex
+        numbers, a state that is not a tensor.
     """
     import torch
 
     arrays: Arrays = {}
     for name, value in module.state_dict().items():
-        if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_quantized or value.is_meta:
+        if not isinstance(value, torch.Tensor) or not _is_dense(value):
             raise InputError(f"weight {name!r}: is not a dense tensor")
+        if value.is_complex():
+            raise InputError(f"weight {name!r}: {_dtype(value)} is not stored")
         try:
-            array = value.detach().cpu().numpy()
-        except (TypeError, RuntimeError):  # bfloat16 and other types that NumPy lacks, tensors of more than one part
-            raise InputError(f"weight {name!r}: NumPy has no {str(value.dtype).removeprefix('torch.')}") from None
-        if array.dtype.kind not in "biuf":
-            raise InputError(f"weight {name!r}: {array.dtype} is not stored")
+            array = value.detach().cpu().resolve_neg().numpy()
+        except (TypeError, RuntimeError):
+            raise InputError(f"weight {name!r}: NumPy has no {_dtype(value)}") from None
         arrays[name] = np.array(array, order="C")
     return arrays
 
 
 def as_tensor(array: NDArray[Any]) -> torch.Tensor:
-    """Return a copy in memory of torch's own: how it is aligned may decide the last bit of a sum."""
+    """Return a copy in memory that torch allocates: its alignment may decide the last bit of a sum."""
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape)).clone()
 
 
+def _next_seed() -> int:
+    """Return a seed that depends on the state of torch's generator, and leave that state as it is."""
+    import torch
+
+    generator = torch.Generator()
+    generator.set_state(torch.get_rng_state())
+    return int(torch.randint(2**63 - 1, (), generator=generator))
+
+
+def _seed(seed: int) -> None:
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.manual_seed(seed)
+
+
 @contextmanager
 def _weights_alone(module: nn.Module) -> Iterator[None]:
-    """Let nothing but the weights and buffers of a module change inside the block."""
+    """Undo what the block changes of a module, but for the values of its weights and buffers."""
     modes = [(part, part.training) for part in module.modules()]
     flags = [(weight, weight.requires_grad) for weight in module.parameters()]
     yield
@@ -207,23 +226,36 @@ def _weights_alone(module: nn.Module) -> Iterator[None]:
 
 
 def _kinds(module: nn.Module) -> dict[str, str]:
-    """What each weight is, as ``"float32 (3, 4)"``."""
+    """Return the dtype and shape of each weight, as ``"float32 (3, 4)"``."""
     return {name: _kind(value) for name, value in module.state_dict().items()}
 
 
 def _kind(value: Any) -> str:
-    return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}" if hasattr(value, "dtype") else type(value).__name__
+    if not hasattr(value, "dtype"):
+        return type(value).__name__
+    return f"{_dtype(value)} {'nested' if getattr(value, 'is_nested', False) else tuple(value.shape)}"
+
+
+def _dtype(value: Any) -> str:
+    return str(value.dtype).removeprefix("torch.")
+
+
+def _is_dense(value: torch.Tensor) -> bool:
+    import torch
+
+    return value.layout == torch.strided and not (value.is_quantized or value.is_meta or value.is_nested)
 
 
 def _keep(kept: Trained, module: nn.Module, before: dict[str, str], history: Arrays, number: int) -> None:
+    kept.calls += 1
     try:
         arrays = state_arrays(module)
         after = _kinds(module)
         for name in before.keys() ^ after.keys():
-            raise InputError(f"weight {name!r}: training adds it or takes it away")
+            raise InputError(f"weight {name!r}: training adds or removes it")
         for name, kind in before.items():
             if after[name] != kind:
-                raise InputError(f"weight {name!r}: training makes {after[name]} of {kind}")
+                raise InputError(f"weight {name!r}: training changes {kind} to {after[name]}")
     except InputError as error:
         kept.problem = kept.problem or str(error)
         return

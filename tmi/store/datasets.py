@@ -1,7 +1,7 @@
 """Data sets in files: the task's tiles, and every scene's image, place and what its tile covers.
 
-Images are stored as they look, so that whoever opens a file sees them; the pixels of the background that lie under a tile are
-stored beside them, so that nothing is lost.
+Images are stored as they are rendered, so that other programs can show them. The pixels of the background under a tile are stored
+beside them, so that nothing is lost.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Pixels = tuple[NDArray[np.int64], ...]
 _AXES = ("channel", "row", "col")
 _OF_SCENES = ("backgrounds", "tile", "row", "col")
 _RENDERED = ("images", "labels", "masks")
-# What an instance of each class holds; whoever gave one more, or a class of their own, gets it computed again.
+# The attributes of each class. An instance with more, or of a subclass, would not come back as it is.
 _HELD: dict[type, set[str]] = {
     Dataset: {field.name for field in fields(Dataset)},
     Scenes: {"task", "paste", *_OF_SCENES, *_RENDERED},
@@ -39,8 +39,8 @@ _HELD: dict[type, set[str]] = {
 }
 
 
-def pack(data: Dataset) -> tuple[dict[str, Any], dict[str, LabelledArray]] | None:
-    """Return what a file holds of a data set, or None if it would not come back as it is.
+def pack(data: Dataset) -> tuple[dict[str, Any], dict[str, LabelledArray]]:
+    """Return what a file holds of a data set.
 
     Parameters
     ----------
@@ -49,20 +49,20 @@ def pack(data: Dataset) -> tuple[dict[str, Any], dict[str, LabelledArray]] | Non
     Returns
     -------
     header : dict
-        JSON: how tiles are pasted, notes, name, seed and settings.
+        JSON: how tiles are pasted, notes, name, seed and settings. The order of the names in notes and settings is not kept.
     arrays : dict of str to LabelledArray
         Of the task: ``tile_values`` and ``tile_support`` of all tiles, flat, one after another, with ``tile_shape``,
-        ``tile_epsilon`` and ``tile_class``; ``tile_pixel`` says to which tile a pixel belongs. Of the scenes, with the prefix
+        ``tile_epsilon`` and ``tile_class``; ``tile_pixel`` names the tile that a pixel belongs to. Of the scenes, with the prefix
         ``train_`` or ``test_``: ``images`` (image, channel, row, col), ``tile``, ``row``, ``col``, ``label``, and ``covered``:
         the background's pixels under the tile in the order (channel, row, col), filled up with 0.
 
-    Notes
-    -----
-    None for subclasses, attributes that the classes do not set themselves, images that were written into, notes that JSON
-    changes, as names that are numbers, and words with a NUL character. The order of the names in notes and settings is not kept.
+    Raises
+    ------
+    InputError
+        With the reason in one clause, if it would not come back as it is: an object of a subclass or with an attribute that its
+        class does not set, images that were written into, notes or settings that JSON changes, text with a NUL character.
     """
-    if not _is_plain(data):
-        return None
+    _check_classes(data)
     header = {
         "paste": {part: getattr(data, part).paste for part in ("train", "test")},
         "notes": dict(data.notes),
@@ -71,17 +71,15 @@ def pack(data: Dataset) -> tuple[dict[str, Any], dict[str, LabelledArray]] | Non
         "params": dict(data.params),
     }
     try:
-        header = as_json(header)
-    except ValueError:
-        return None
-    if not all(map(is_text, data.task.class_names)):
-        return None
+        header = {name: as_json(value, name) for name, value in header.items()}
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    for name in data.task.class_names:
+        if not is_text(name):
+            raise InputError(f"the name of class {name!r} is not text that HDF5 stores")
     arrays = _task_arrays(data.task)
     for part in ("train", "test"):
-        found = _scene_arrays(getattr(data, part), part)
-        if found is None:
-            return None
-        arrays |= found
+        arrays |= _scene_arrays(getattr(data, part), part)
     return header, arrays
 
 
@@ -96,7 +94,7 @@ def unpack(header: Mapping[str, Any], arrays: Mapping[str, LabelledArray]) -> Da
     Raises
     ------
     DamagedFileError
-        If they are no data set: the constructors check every value, and the images and labels must be those of the scenes.
+        If they are no data set: the constructors check every value, and images and labels must be those that the scenes render.
     """
     try:
         task = _task(arrays)
@@ -110,19 +108,22 @@ def unpack(header: Mapping[str, Any], arrays: Mapping[str, LabelledArray]) -> Da
 
 
 def task_digest(task: TemplateTask) -> str:
-    """Return the SHA-256 of everything that a task is, 64 hexadecimal digits."""
+    """Return a SHA-256 over names, sizes, tiles and supports of a task, 64 hexadecimal digits."""
     import hashlib
 
-    found = hashlib.sha256(json.dumps([task.class_names, task.image_shape, task.tile_class.tolist()]).encode())
+    digest = hashlib.sha256(json.dumps([task.class_names, task.image_shape, task.tile_class.tolist()]).encode())
     for tile in task.tiles:
-        found.update(json.dumps([tile.shape, tile.epsilon]).encode() + tile.values.tobytes() + tile.support.tobytes())
-    return found.hexdigest()
+        digest.update(json.dumps([tile.shape, tile.epsilon]).encode() + tile.values.tobytes() + tile.support.tobytes())
+    return digest.hexdigest()
 
 
-def _is_plain(data: Dataset) -> bool:
+def _check_classes(data: Dataset) -> None:
     task = data.task
-    parts = (data, task, data.train, data.test, *getattr(task, "classes", ()), *getattr(task, "tiles", ()))
-    return all(type(part) in _HELD and vars(part).keys() <= _HELD[type(part)] for part in parts)
+    for part in (data, task, data.train, data.test, *getattr(task, "classes", ()), *getattr(task, "tiles", ())):
+        if type(part) not in _HELD:
+            raise InputError(f"it holds an object of the class {type(part).__name__}, which is not one of tmi's")
+        for name in vars(part).keys() - _HELD[type(part)]:
+            raise InputError(f"a {type(part).__name__} has an attribute {name!r} that its class does not set")
 
 
 def _task_arrays(task: TemplateTask) -> dict[str, LabelledArray]:
@@ -143,14 +144,14 @@ def _task_arrays(task: TemplateTask) -> dict[str, LabelledArray]:
     }
 
 
-def _scene_arrays(scenes: Scenes, part: str) -> dict[str, LabelledArray] | None:
+def _scene_arrays(scenes: Scenes, part: str) -> dict[str, LabelledArray]:
     try:
-        fresh = scenes.moved(scenes.row, scenes.col)  # rendered anew, for what was rendered may have been written into
-    except InputError:  # backgrounds or places were written into
-        return None
+        rendered = scenes.moved(scenes.row, scenes.col)  # again, since what is there may have been written into
+    except InputError as error:
+        raise InputError(f"the backgrounds or places of {part} were written into ({error})") from None
     for name in _RENDERED:
-        if name in vars(scenes) and not same_bits(getattr(fresh, name), vars(scenes)[name]):
-            return None
+        if name in vars(scenes) and not same_bits(getattr(rendered, name), vars(scenes)[name]):
+            raise InputError(f"the {name} of {part} were written into")
     image = f"{part}_image"
     covered = _covered(scenes.task, scenes.paste)
     background = scenes.backgrounds.numpy()
@@ -158,15 +159,15 @@ def _scene_arrays(scenes: Scenes, part: str) -> dict[str, LabelledArray] | None:
     for index, place in _places(scenes, covered):
         hidden[index, : place[1].shape[1]] = background[(index[:, None], *place)]
     return {
-        f"{part}_images": LabelledArray((image, *_AXES), fresh.images.numpy()),
-        f"{part}_label": LabelledArray((image,), fresh.labels.numpy()),
+        f"{part}_images": LabelledArray((image, *_AXES), rendered.images.numpy()),
+        f"{part}_label": LabelledArray((image,), rendered.labels.numpy()),
         **{f"{part}_{name}": LabelledArray((image,), getattr(scenes, name).numpy()) for name in ("tile", "row", "col")},
         f"{part}_covered": LabelledArray((image, f"{part}_covered_pixel"), hidden),
     }
 
 
 def _covered(task: TemplateTask, paste: str) -> list[Pixels]:
-    """Channel, row and column of the pixels that each tile covers."""
+    """Return channel, row and column of the pixels that each tile covers."""
     return [np.nonzero(np.ones(tile.shape, bool) if paste == "rectangle" else tile.support) for tile in task.tiles]
 
 
@@ -193,7 +194,7 @@ def _task(arrays: Mapping[str, LabelledArray]) -> TemplateTask:
         tiles[label].append(FeatureTile(values[start:stop].reshape(shape), epsilon, support[start:stop].reshape(shape)))
         start = stop
     if start != len(values) or len(values) != len(support) or classes != sorted(classes) or min(classes) < 0:
-        raise DamagedFileError("the tiles' values, supports and classes do not go together")
+        raise DamagedFileError("the values, supports and classes of the tiles do not fit together")
     shape = [len(arrays[axis].values) for axis in _AXES]
     return TemplateTask([TileClass(name, own) for name, own in zip(names, tiles, strict=True)], shape)
 

@@ -1,7 +1,7 @@
-"""Files that are whole or not there: sealed, written beside their place, put in place by one rename, set aside when damaged.
+"""Files that are whole or absent: sealed, written under a temporary name, renamed, and set aside when damaged.
 
-Behind the data, where HDF5 does not look, stands a SHA-256 of every byte before it, so that a flipped byte or a cut file is
-noticed before HDF5 sees it: some flipped bytes make HDF5 hang.
+The seal is a SHA-256 of all bytes before it. It follows the data, where HDF5 does not read, and is checked before HDF5 opens the
+data: some flipped bytes make HDF5 hang.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import socket
 import stat
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,10 @@ from tmi.errors import DamagedFileError
 _SEAL = b"tmi-sha256:"
 _TEMPORARY = re.compile(r"\.[0-9a-z-]+\.(?P<host>.*)\.(?P<pid>[0-9]{1,9})\.[0-9a-f]{8}\.tmp")
 _LARGEST_JSON = 16_000_000
-_ABANDONED = 24 * 3600.0  # seconds after which a temporary file of another machine counts as left behind
+_ABANDONED = 24 * 3600.0  # seconds after which a temporary file of another machine counts as left over
 
 Stamp = tuple[int, int]
-"""Size in bytes and time of last change in nanoseconds: another file of the same name has another one."""
+"""Size in bytes and time of the last change in nanoseconds; a file that replaces another has another stamp."""
 
 
 def stamp(path: Path | str) -> Stamp | None:
@@ -41,15 +41,15 @@ def stamp(path: Path | str) -> Stamp | None:
 
 
 def write_sealed(path: Path, data: bytes, *, sync: bool = True) -> Stamp:
-    """Write data with its seal, so that the file is there whole or not at all.
+    """Write data with its seal; the file is then there whole or, after an error, not at all.
 
     Parameters
     ----------
     path : Path
-        Its folder is made where it is missing.
+        Its folder is made if it is missing.
     data : bytes
     sync : bool
-        Whether it must outlive a power cut, and not only the process.
+        Whether it must survive a power cut, not only the end of the process.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def write_sealed(path: Path, data: bytes, *, sync: bool = True) -> Stamp:
     Raises
     ------
     OSError
-        No permission, or no space. What was there before stays.
+        No permission, or no space; an older file stays.
     """
     temporary = path.with_name(temporary_name(path.stem))
     try:
@@ -87,33 +87,33 @@ def read_sealed(path: Path) -> bytes:
     OSError
     """
     data = _read_plain(path)
-    mark = len(data) - len(_SEAL) - hashlib.sha256().digest_size
-    if mark < 0 or data[mark : mark + len(_SEAL)] != _SEAL:
+    end = len(data) - len(_SEAL) - hashlib.sha256().digest_size
+    if end < 0 or data[end : end + len(_SEAL)] != _SEAL:
         raise DamagedFileError("it is cut short, or not a file of a store")
-    if hashlib.sha256(memoryview(data)[:mark]).digest() != data[mark + len(_SEAL) :]:
+    if hashlib.sha256(memoryview(data)[:end]).digest() != data[end + len(_SEAL) :]:
         raise DamagedFileError("its bytes are not those that were written")
-    return data[:mark]
+    return data[:end]
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a small JSON object: a claim or a failure.
+    """Read a small JSON object: a lease or a failure.
 
     Raises
     ------
     OSError, ValueError
-        Whatever is the matter with it.
+        If it cannot be read, or is no such object.
     """
     try:
-        found = json.loads(_read_plain(path, _LARGEST_JSON))
+        value = json.loads(_read_plain(path, _LARGEST_JSON))
     except (DamagedFileError, RecursionError) as error:
         raise ValueError(str(error)) from error
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise ValueError("is not an object")
-    return found
+    return value
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a small JSON object, whole or not at all.
+    """Write a small JSON object; the file is then there whole or not at all.
 
     Raises
     ------
@@ -130,20 +130,19 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def _read_plain(path: Path, limit: int | None = None) -> bytes:
-    """Read a file that is one: not a link, which may lead anywhere, and not a pipe, which may never end."""
+    """Read a plain file: a link may lead anywhere, and a pipe may never end."""
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
-        what = (
-            "a symbolic link" if stat.S_ISLNK(status.st_mode) else "a folder" if stat.S_ISDIR(status.st_mode) else "no plain file"
-        )
-        raise DamagedFileError(f"it is {what}, and a store has none in this place")
+        kinds = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a folder"}
+        kind = kinds.get(stat.S_IFMT(status.st_mode), "no plain file")
+        raise DamagedFileError(f"it is {kind}, and a store has none in this place")
     if limit is not None and status.st_size > limit:
         raise DamagedFileError(f"it is {status.st_size} bytes large")
     return path.read_bytes()
 
 
 def set_aside(path: Path, folder: Path) -> str:
-    """Move a damaged file out of the way, and say where it went."""
+    """Move a damaged file to a folder, and return where it is now in one clause."""
     aside = folder / f"{path.name}.{time.time_ns()}"
     try:
         if folder.is_symlink():
@@ -156,24 +155,35 @@ def set_aside(path: Path, folder: Path) -> str:
 
 
 def temporary_name(name: str) -> str:
-    """Return a name for a file that is being written: it says by whom, so that it can be swept up after them."""
+    """Return a name for a file that is being written; it names the process, so that `sweep` knows when the file is left over."""
     return f".{name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
 
 
-def sweep(folder: Path) -> int:
-    """Remove the temporary files of processes that are gone; return how many there were."""
+def sweep(folders: Iterable[Path]) -> int:
+    """Remove the temporary files of processes that have ended from these folders; return how many there were.
+
+    Parameters
+    ----------
+    folders : iterable of Path
+        Neither their subfolders nor links are followed.
+    """
     swept = 0
-    for path in folder.glob("**/.*.tmp"):
-        if _left_behind(path):
-            with suppress(OSError):
-                path.unlink()
-                swept += 1
+    for folder in folders:
+        try:
+            paths = [] if folder.is_symlink() else list(folder.iterdir())
+        except OSError:
+            continue
+        for path in paths:
+            if _left_behind(path):
+                with suppress(OSError):
+                    path.unlink()
+                    swept += 1
     return swept
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process of this machine runs."""
-    if pid < 1:  # to the system these are groups of processes
+    """Whether a process of this machine is running."""
+    if pid < 1:  # these would be groups of processes
         return False
     try:
         os.kill(pid, 0)
@@ -185,12 +195,13 @@ def is_running(pid: int) -> bool:
 
 
 def _left_behind(path: Path) -> bool:
-    made = _TEMPORARY.fullmatch(path.name)
-    if made is None or not path.is_file():
-        return False  # not a file of ours
-    if made["host"] == socket.gethostname():
-        return not is_running(int(made["pid"]))
+    writer = _TEMPORARY.fullmatch(path.name)
     try:
-        return time.time() - path.stat().st_mtime > _ABANDONED
+        status = path.lstat()
     except FileNotFoundError:
         return False
+    if writer is None or not stat.S_ISREG(status.st_mode):
+        return False  # not a file of ours
+    if writer["host"] == socket.gethostname():
+        return not is_running(int(writer["pid"]))
+    return time.time() - status.st_mtime > _ABANDONED

@@ -58,20 +58,21 @@ def read_parts(path: Path, key: str | None, kind: Stage, names: Sequence[str] | 
     from .hdf5 import from_bytes
 
     data = read_sealed(path)
-    with believing():
+    with damaged_if_it_fails():
         try:
-            header, arrays = from_bytes(data, names)
+            header, _ = from_bytes(data, ())
+            if header["version"] > VERSION:  # its arrays may be anything
+                raise StoreError(f"{path}: was written by a newer tmi (layout {header['version']}, this one reads {VERSION})")
+            _, arrays = from_bytes(data, names)
         except OSError as error:  # HDF5's own
             raise DamagedFileError(f"{type(error).__name__}: {error}") from error
-        if header["version"] > VERSION:
-            raise StoreError(f"{path}: was written by a newer tmi (layout {header['version']}, this one reads {VERSION})")
         if key not in (None, header["key"]):
             raise DamagedFileError(f"it holds the {kind.product} of another key")
         return Parts(header, arrays)
 
 
 @contextmanager
-def believing() -> Iterator[None]:
+def damaged_if_it_fails() -> Iterator[None]:
     """Inside it, whatever a file of another making leads to means that the file is damaged."""
     try:
         yield

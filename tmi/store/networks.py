@@ -1,153 +1,118 @@
-"""Networks in files: described layer by layer with their weights, or left to their builder.
+"""Networks in files: the weights that were trained. The module itself is made by its builder.
 
-A network of standard torch layers comes back from its file as it was, without training; that is tried when it is written. Any
-other is built by its builder again; its weights are kept for readers, and those that `tmi.train_once` trained for the builder.
+A builder hands its training to `tmi.train_once`. It is done once; from then on the builder runs again, with the stored weights in
+place of the training. Before they are stored, `why_not_kept` checks that this gives the same network bit for bit. A file also
+holds a copy of the finished network's weights, for people and other programs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tmi.errors import DamagedFileError, InputError, did_you_mean
+from tmi.errors import InputError
 from tmi.networks.network import Network
-from tmi.networks.train_once import Arrays, Trained, as_tensor, state_arrays
+from tmi.networks.train_once import Arrays, Trained, state_arrays
+from tmi.networks.train_once import weights as given_weights
 from tmi.probing.result import LabelledArray
 
-from .architecture import NotDescribableError, description_of, rebuild
 from .datasets import task_digest
-from .roundtrip import as_json, from_json, is_text, same_bits
+from .roundtrip import is_text, same_bits
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from tmi.tasks.task import TemplateTask
-
 LARGEST_COPY = 64_000_000
-"""Bytes of weights that are kept of a network which is built again all the same."""
-MOST_CELLS = 1_000_000
-"""Rows × columns of meanings that a file keeps, over all layers."""
+"""Bytes of weights that are copied of a network whose builder does not need them."""
 
-_HELD = {"module", "layers", "task", "name", "seed", "params", "origin", "meanings", "history"}
 _AXES = {"Linear": ("out", "in"), "Conv1d": ("out", "in", "col"), "Conv2d": ("out", "in", "row", "col")}
 
 Labelled = dict[str, LabelledArray]
 
 
-def pack(
-    network: Network, images: torch.Tensor, *, task: TemplateTask | None = None, trained: Trained | None = None
-) -> tuple[dict[str, Any], Labelled] | None:
+def why_not_kept(network: Network, trained: Trained, build: Callable[[], Network], images: torch.Tensor) -> str:
+    """Return why the training of a network cannot be kept, in one clause; an empty string if it can, or if there was none.
+
+    Parameters
+    ----------
+    network : Network
+    trained : Trained
+        What `tmi.networks.train_once.recording` collected while it was built.
+    build : callable
+        Builds the network again.
+    images : Tensor, shape (N, C, m, n)
+        A few, on which the network that is built with the weights must have the same logits, bit for bit.
+    """
+    if not trained.calls:
+        return (
+            "its builder calls fit itself: history = tmi.train_once(module, fit) keeps it" if network.origin == "trained" else ""
+        )
+    if trained.problem:
+        return trained.problem
+    try:
+        with given_weights(trained.weights, trained.history):
+            rebuilt = build()
+        first = difference(network, rebuilt, images)
+    except Exception as error:  # whatever a builder or its module raises
+        return f"it cannot be built with the weights: {error}"
+    return first and f"its builder makes another network with the weights: {first} is different"
+
+
+def pack(network: Network, trained: Trained | None = None) -> tuple[dict[str, Any], Labelled]:
     """Return what a file holds of a network.
 
     Parameters
     ----------
     network : Network
-    images : Tensor, shape (N, C, m, n)
-        A few, on which the network that comes back must have the same logits, bit for bit.
-    task : TemplateTask, optional
-        That of its data set; a network with a task of its own is left to its builder.
     trained : Trained, optional
-        What `tmi.networks.train_once.recording` collected while it was built.
+        Its training, if that is to be kept.
 
     Returns
     -------
     header : dict
-        JSON. ``restored_by`` is ``"file"`` if `unpack` brings the network back, else ``"builder"``, and then ``reason`` says why.
+        JSON: ``origin``, ``layers``; ``weights`` and ``history``, names of what is copied; ``trained``, pairs of a name in a
+        `Trained` and of the array that holds its values.
     arrays : dict of str to LabelledArray
-        ``weights.NAME`` by the names of the module's ``state_dict``, ``history.NAME``, ``meanings.LAYER.COLUMN``; or
-        ``trained.…`` and ``trained_history.…``, see `trained_of`.
-
-    None is returned for a name, settings or layers that JSON cannot hold.
-
-    Notes
-    -----
-    Weights may be NaN or infinite: they come back as they are. Gradients are not kept. Meanings that are made when they are asked
-    for are made and kept for trained networks; constructed ones are left to their builder, which is quick.
+        ``weights.NAME`` by the names of the module's ``state_dict``, ``history.NAME``, and ``trained.NUMBER`` for what was
+        trained and is not among these.
     """
+    copied = _copy_of(network, always=trained is not None)
+    arrays: Labelled = {}
+    _add_weights(arrays, copied, network.module)
+    _add_history(arrays, network.history)
     header: dict[str, Any] = {
         "origin": network.origin,
         "layers": list(network.layers),
-        "name": network.name,
-        "seed": network.seed,
-        "params": dict(network.params),
+        "weights": [name for name in copied if f"weights.{name}" in arrays],
+        "history": [name for name in network.history if f"history.{name}" in arrays],
     }
-    try:
-        header = as_json(header)
-    except ValueError:
-        return None
-    try:
-        return _whole(header, network, images, task)
-    except NotDescribableError as why:
-        return _remains(header | {"restored_by": "builder", "reason": str(why)}, network, trained)
-
-
-def unpack(header: Mapping[str, Any], arrays: Mapping[str, LabelledArray], task: TemplateTask) -> Network | None:
-    """Return the network that a file holds, or None if its builder has to make it.
-
-    Parameters
-    ----------
-    header : mapping
-    arrays : mapping of str to LabelledArray
-    task : TemplateTask
-        That of its data set; it becomes the network's.
-
-    Raises
-    ------
-    DamagedFileError
-        If they are no network, or one of another task. Nothing is made that is larger than the arrays.
-    """
-    try:
-        if header["restored_by"] == "builder":
-            return None
-        if header["restored_by"] != "file":
-            raise DamagedFileError(f"restored_by: {header['restored_by']!r} is unknown")
-        if header["task"] != task_digest(task):
-            raise DamagedFileError("the network belongs to another task")
-        module = rebuild(header["module"])
-        _load(module, weights_of(header, arrays), header["frozen"])
-        name, seed = header["name"], header["seed"]
-        if not isinstance(name, str) or not (seed is None or type(seed) is int):
-            raise DamagedFileError(f"name {name!r} and seed {seed!r}: expected a word and a whole number")
-        network = Network(
-            module,
-            header["layers"],
-            header["origin"],
-            task=task,
-            meanings=_meanings(header, arrays),
-            history={key: arrays[f"history.{key}"].values for key in header["history"]},
-            name=name,
-            seed=seed,
-            params=dict(from_json(header["params"])),
-        )
-        for part in header["training"]:
-            module.get_submodule(part).training = True
-        return network
-    except (KeyError, TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
-        raise DamagedFileError(f"is no network ({type(error).__name__}: {error})") from error
+    if trained is not None:
+        header["trained"] = {
+            "weights": _add_trained(arrays, "weights", trained.weights),
+            "history": _add_trained(arrays, "history", trained.history),
+        }
+    return header, arrays
 
 
 def weights_of(header: Mapping[str, Any], arrays: Mapping[str, LabelledArray]) -> Arrays:
-    """Return a stored network's weights by their names in its ``state_dict``; empty if the file has none."""
-    return {name: arrays[f"weights.{name}"].values for name in header.get("weights", ())}
+    """Return the copy of a network's weights by their names in its ``state_dict``; empty if the file has none."""
+    return {name: arrays[f"weights.{name}"].values for name in header["weights"]}
 
 
 def trained_of(header: Mapping[str, Any], arrays: Mapping[str, LabelledArray]) -> Trained | None:
-    """Return what `tmi.train_once` trained for the builder, for `tmi.networks.train_once.weights`; None if there is nothing."""
+    """Return the training, for `tmi.networks.train_once.weights`; None if the file has none."""
     names = header.get("trained")
     if names is None:
         return None
-    return Trained(
-        {name: arrays[f"trained.{name}"].values for name in names["weights"]},
-        {name: arrays[f"trained_history.{name}"].values for name in names["history"]},
-    )
+    weights, history = ({name: arrays[array].values for name, array in names[part]} for part in ("weights", "history"))
+    return Trained(weights, history)
 
 
 def difference(one: Network, other: Network, images: torch.Tensor) -> str:
-    """Name the first thing in which two networks differ, bit for bit; empty if there is none.
+    """Name the first thing in which two networks differ, bit for bit; an empty string if there is none.
 
     Parameters
     ----------
@@ -155,193 +120,45 @@ def difference(one: Network, other: Network, images: torch.Tensor) -> str:
     images : Tensor, shape (N, C, m, n)
         On which their logits are compared.
     """
-    for name in ("layers", "origin", "task", "name", "seed", "params"):
+    for name in ("layers", "origin", "name", "seed", "params"):
         if getattr(one, name) != getattr(other, name):
             return name
+    if one.task is not other.task and task_digest(one.task) != task_digest(other.task):
+        return "task"
+    if [*map(_class_of, (one, *one.module.modules()))] != [*map(_class_of, (other, *other.module.modules()))]:
+        return "a class"
     states = [state_arrays(network.module) for network in (one, other)]
     if list(states[0]) != list(states[1]):
-        return "names of the weights"
+        return "a name of a weight"
     for name, value in states[0].items():
         if not same_bits(value, states[1][name]):
             return f"weight {name!r}"
     if _frozen(one.module) != _frozen(other.module):
         return "what requires a gradient"
-    if _in_training(one.module) != _in_training(other.module):
-        return "modes"
-    if list(one.history) != list(other.history) or not all(same_bits(v, other.history[k]) for k, v in one.history.items()):
+    if [part.training for part in one.module.modules()] != [part.training for part in other.module.modules()]:
+        return "a mode"
+    if not _same_columns(one.history, other.history):
         return "history"
     for layer in {**one.meanings, **other.meanings}:
-        columns = [_columns(network.meanings.get(layer)) for network in (one, other)]
-        if list(columns[0]) != list(columns[1]) or not all(_same_column(v, columns[1][k]) for k, v in columns[0].items()):
-            return f"meanings of {layer!r}"
-    return "" if same_bits(one.logits(images), other.logits(images)) else "logits"
+        if not _same_columns(*(_columns(network.meanings.get(layer)) for network in (one, other))):
+            return f"meaning of {layer!r}"
+    return "" if same_bits(one.logits(images), other.logits(images)) else "a logit"
 
 
-def _whole(
-    header: dict[str, Any], network: Network, images: torch.Tensor, task: TemplateTask | None
-) -> tuple[dict[str, Any], Labelled]:
-    if type(network) is not Network or vars(network).keys() != _HELD:
-        raise NotDescribableError("it is more than a tmi.Network")
-    if task is not None and network.task is not task:
-        raise NotDescribableError("its task is not that of its data set")
-    description = description_of(network.module)
-    try:
-        weights = state_arrays(network.module)
-    except InputError as error:
-        raise NotDescribableError(str(error)) from None
-    weight_names, arrays = _weight_arrays("weights", weights, network.module)
-    history, more = _history_arrays(network.history)
-    meanings, columns = _meaning_arrays(network)
-    header = header | {
-        "restored_by": "file",
-        "module": description,
-        "weights": weight_names,
-        "frozen": _frozen(network.module),
-        "training": _in_training(network.module),
-        "history": history,
-        "meanings": meanings,
-        "task": task_digest(network.task),
-    }
-    arrays = arrays | more | columns
-    try:
-        back = unpack(header, arrays, network.task)
-        assert back is not None
-        differs = difference(network, back, images)
-    except Exception as error:  # whatever a module does on these images
-        raise NotDescribableError(f"it cannot be tried ({type(error).__name__}: {error})") from None
-    if differs:
-        raise NotDescribableError(f"it does not come back as it was: {differs}")
-    return header, arrays
-
-
-def _remains(header: dict[str, Any], network: Network, trained: Trained | None) -> tuple[dict[str, Any], Labelled]:
-    """Return what is kept of a network that its builder makes again."""
-    arrays: Labelled = {}
-    if trained is not None and trained.problem:
-        header["reason"] += f"; what was trained is not kept: {trained.problem}"
-    try:
-        if trained is not None and not trained.problem and (trained.weights or trained.history):
-            weights, arrays = _weight_arrays("trained", trained.weights)
-            history, more = _history_arrays(trained.history, "trained_history")
-            arrays |= more
-            header["trained"] = {"weights": weights, "history": history}
-        elif sum(value.nbytes for value in network.module.state_dict().values()) <= LARGEST_COPY:
-            weights, arrays = _weight_arrays("weights", state_arrays(network.module))
-            history, more = _history_arrays(network.history)
-            arrays |= more
-            header |= {"weights": weights, "history": history}
-    except (InputError, NotDescribableError, AttributeError, RuntimeError):
-        return header, {}  # sparse ones, and others that are no plain arrays
-    return header, arrays
-
-
-def _load(module: nn.Module, weights: Arrays, frozen: Sequence[str]) -> None:
-    """Give the weights to a module on torch's device ``meta``."""
-    own = module.state_dict()
-    for name in own:
-        if name not in weights:
-            raise DamagedFileError(f"weight {name!r}: is missing{did_you_mean(name, weights)}")
-    for name, array in weights.items():
-        if name not in own:
-            raise DamagedFileError(f"weight {name!r}: the module has none{did_you_mean(name, own)}")
-        if array.shape != tuple(own[name].shape) or (array.dtype.kind == "f") != own[name].is_floating_point():
-            raise DamagedFileError(
-                f"weight {name!r}: {array.dtype} {array.shape} does not fit its layer, {tuple(own[name].shape)}"
-            )
-    module.load_state_dict({name: as_tensor(array) for name, array in weights.items()}, assign=True)
-    if any(value.is_meta for value in (*module.parameters(), *module.buffers())):
-        raise DamagedFileError("a weight has no values")
-    for name in frozen:
-        module.get_parameter(name).requires_grad_(False)
+def _class_of(thing: object) -> str:
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"  # a class that a function defines is another in each call
 
 
 def _frozen(module: nn.Module) -> list[str]:
     return [name for name, weight in module.named_parameters() if not weight.requires_grad]
 
 
-def _in_training(module: nn.Module) -> list[str]:
-    return [name for name, part in module.named_modules() if part.training]
+def _columns(meanings: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None) -> Mapping[str, Any]:
+    return (meanings() if callable(meanings) else meanings) or {}
 
 
-def _weight_arrays(prefix: str, weights: Arrays, module: nn.Module | None = None) -> tuple[list[str], Labelled]:
-    """Return weights with named axes: ``out.LAYER``, ``in.LAYER``, … of standard layers, else numbered ones."""
-    arrays: Labelled = {}
-    lengths: dict[str, int] = {}
-    for name, values in weights.items():
-        _check_name(name)
-        layer, _, own = name.rpartition(".")
-        kind = type(module.get_submodule(layer)).__name__ if module is not None else ""
-        words: tuple[str, ...] = _AXES.get(kind, ()) if own == "weight" else ("out",) if module is not None else ()
-        dims = [f"{word}.{layer}".rstrip(".") for word in words]
-        if len(dims) != values.ndim or any(lengths.get(d, n) != n for d, n in zip(dims, values.shape, strict=True)):
-            dims = [f"axis{axis}.{name}" for axis in range(values.ndim)]
-        lengths |= dict(zip(dims, values.shape, strict=True))
-        arrays[f"{prefix}.{name}"] = LabelledArray(tuple(dims), values)
-    return list(weights), arrays
-
-
-def _history_arrays(history: Mapping[str, Any], prefix: str = "history") -> tuple[list[str], Labelled]:
-    arrays: Labelled = {}
-    epochs = next((len(v) for v in history.values() if isinstance(v, np.ndarray) and v.ndim == 1), 0)
-    for name, values in history.items():
-        _check_name(name)
-        if not isinstance(values, np.ndarray) or values.dtype != np.float64:
-            raise NotDescribableError(f"history {name!r}: is no array of float64")
-        by_epoch = values.shape == (epochs,)
-        dims = ("epoch",) if by_epoch else tuple(f"step{axis}.{name}" for axis in range(values.ndim))
-        arrays[f"{prefix}.{name}"] = LabelledArray(dims, values)
-    return list(history), arrays
-
-
-def _meaning_arrays(network: Network) -> tuple[list[Any], Labelled]:
-    named: list[Any] = []
-    arrays: Labelled = {}
-    cells = 0
-    for layer, given in network.meanings.items():
-        if callable(given) and network.origin == "constructed":
-            raise NotDescribableError(f"meanings {layer!r}: are made when they are asked for")
-        columns: list[list[str]] = []
-        for column, values in _columns(given).items():
-            _check_name(column)
-            cells += len(values)
-            name = f"meanings.{layer}.{column}"
-            if cells > MOST_CELLS or name in arrays:
-                raise NotDescribableError(f"meanings {layer!r}: are more than a file keeps")
-            form, array = _form(values, name)
-            columns.append([column, form])
-            arrays[name] = LabelledArray((f"neuron.{layer}",), array)
-        named.append([layer, columns])
-    return named, arrays
-
-
-def _columns(given: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None) -> dict[str, Any]:
-    return dict((given() if callable(given) else given) or {})
-
-
-_FORMS: dict[str, Callable[[NDArray[Any]], Any]] = {
-    "array": lambda values: values,
-    "objects": lambda values: values.astype(object),
-    "list": lambda values: values.tolist(),
-    "tuple": lambda values: tuple(values.tolist()),
-}
-
-
-def _form(values: Any, name: str) -> tuple[str, NDArray[Any]]:
-    """Say as what a column comes back, and return it as an array of numbers or words."""
-    form = {list: "list", tuple: "tuple", np.ndarray: "array"}.get(type(values), "")
-    if form == "array" and values.dtype == object:
-        form = "objects"
-    try:
-        array = np.array(values)
-    except ValueError:  # rows of different lengths
-        form, array = "", np.empty(0)
-    if form == "objects" and all(isinstance(word, str) for word in values):
-        array = array.astype(str)
-    if array.dtype.kind == "U" and not all(map(is_text, array.tolist())):
-        form = ""
-    if not form or array.dtype.kind not in "biufU" or array.ndim != 1 or not _same_column(_FORMS[form](array), values):
-        raise NotDescribableError(f"{name}: is no plain column of numbers or words")
-    return form, array
+def _same_columns(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return list(one) == list(other) and all(_same_column(values, other[name]) for name, values in one.items())
 
 
 def _same_column(one: Any, other: Any) -> bool:
@@ -352,13 +169,50 @@ def _same_column(one: Any, other: Any) -> bool:
     return all(type(a) is type(b) and (a == b or (a != a and b != b)) for a, b in zip(one, other, strict=True))
 
 
-def _meanings(header: Mapping[str, Any], arrays: Mapping[str, LabelledArray]) -> dict[str, dict[str, Any]]:
-    return {
-        layer: {column: _FORMS[form](arrays[f"meanings.{layer}.{column}"].values) for column, form in columns}
-        for layer, columns in header["meanings"]
-    }
+def _copy_of(network: Network, *, always: bool) -> Arrays:
+    """Return copies of the finished network's weights; none of what is large and not needed, or no plain arrays."""
+    state = network.module.state_dict().values()
+    try:
+        if not always and sum(value.nbytes for value in state) > LARGEST_COPY:
+            return {}
+        return state_arrays(network.module)
+    except (InputError, RuntimeError, AttributeError):
+        return {}
 
 
-def _check_name(name: Any) -> None:
-    if not is_text(name) or "/" in name:
-        raise NotDescribableError(f"{name!r}: is no name that a file can hold")
+def _add_weights(arrays: Labelled, values: Arrays, module: nn.Module) -> None:
+    """Add weights with named axes: ``out.LAYER``, ``in.LAYER``, … of standard layers, else numbered ones."""
+    lengths: dict[str, int] = {}
+    classes = {name: type(part).__name__ for name, part in module.named_modules()}
+    for name, array in _nameable(values.items()):
+        layer, _, own = name.rpartition(".")
+        words = _AXES.get(classes.get(layer, ""), ()) if own == "weight" else ("out",)
+        dims = [f"{word}.{layer}".rstrip(".") for word in words]
+        if len(dims) != array.ndim or any(lengths.get(d, n) != n for d, n in zip(dims, array.shape, strict=True)):
+            dims = [f"axis{axis}.{name}" for axis in range(array.ndim)]
+        lengths |= dict(zip(dims, array.shape, strict=True))
+        arrays[f"weights.{name}"] = LabelledArray(tuple(dims), array)
+
+
+def _add_history(arrays: Labelled, history: Mapping[str, Any]) -> None:
+    recorded = {name: np.asarray(values, float) for name, values in history.items()}
+    epochs = next((len(values) for values in recorded.values() if values.ndim == 1), 0)
+    for name, values in _nameable(recorded.items()):
+        dims = ("epoch",) if values.shape == (epochs,) else tuple(f"step{axis}.{name}" for axis in range(values.ndim))
+        arrays[f"history.{name}"] = LabelledArray(dims, values)
+
+
+def _add_trained(arrays: Labelled, kind: str, values: Arrays) -> list[tuple[str, str]]:
+    """Add what was trained and is not there; return each name in `Trained` with the name of its array, in order."""
+    names = []
+    for name, array in values.items():
+        copy = f"{kind}.{name.partition('.')[2]}"
+        if copy not in arrays or not same_bits(arrays[copy].values, array):
+            copy = f"trained.{len(arrays)}"
+            arrays[copy] = LabelledArray(tuple(f"axis{axis}.{copy}" for axis in range(array.ndim)), array)
+        names.append((name, copy))
+    return names
+
+
+def _nameable(items: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
+    return ((name, values) for name, values in items if is_text(name) and "/" not in name)

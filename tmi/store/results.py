@@ -14,7 +14,7 @@ from tmi.probing.result import LabelledArray, MetricInfo, ProbeResult
 from tmi.stages import Stage
 
 from .files import Stamp
-from .format import Parts, believing, headed
+from .format import Parts, damaged_if_it_fails, headed
 from .index import IndexRow
 
 
@@ -81,7 +81,7 @@ def metrics_of(parts: Parts) -> Stored:
     DamagedFileError
         If it is none.
     """
-    with believing():
+    with damaged_if_it_fails():
         names, values = (parts.arrays[name].values.tolist() for name in ("metric", "metrics"))
         metrics = dict(zip(names, values, strict=True))
         return Stored(parts.header["key"], metrics, parts.header["record"], tuple(parts.header["notes"]))
@@ -96,7 +96,7 @@ def whole(parts: Parts) -> ProbeResult:
         If it is none.
     """
     stored = metrics_of(parts)
-    with believing():
+    with damaged_if_it_fails():
         arrays = {name: parts.arrays[name] for name in parts.header["arrays"]}
         coords = {name: parts.arrays[name].values for name in parts.header["coords"]}
         info = {name: MetricInfo(**fields) for name, fields in parts.header["info"].items()}

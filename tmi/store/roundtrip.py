@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import json
+import math
 from typing import Any
 
 import numpy as np
 
-from tmi.hashing import canonical
 
-
-def as_json(value: Any) -> Any:
+def as_json(value: Any, name: str = "value") -> Any:
     """Return a value as JSON can hold it; a tuple becomes ``{"tuple": […]}``.
+
+    Parameters
+    ----------
+    value : object
+        None, bool, int, float, str, list, tuple or dict, nested: of these very classes, not of subclasses.
+    name : str
+        What the reason calls the value.
 
     Raises
     ------
     ValueError
-        If `from_json` would not return an equal value of the same types; the order of a dict's keys does not count.
+        If `from_json` would not return an equal value of the same types, with the reason: ``"notes: key 1 is not text"``.
     """
     try:
-        made = _coded(value)
-        back = from_json(json.loads(canonical(made).encode()))
-    except (TypeError, RecursionError) as error:
-        raise ValueError(str(error)) from None
-    if not _same(back, value):
-        raise ValueError(f"JSON changes {value!r}")
-    return made
+        return _coded(value, name)
+    except RecursionError:
+        raise ValueError(f"{name}: is nested too deeply") from None
 
 
 def from_json(value: Any) -> Any:
-    """Return what `as_json` was given."""
+    """Return what `as_json` was given, but for the order of a dict's keys."""
     if isinstance(value, dict):
         if value.keys() == {"tuple"}:
             return tuple(map(from_json, value["tuple"]))
@@ -39,10 +40,7 @@ def from_json(value: Any) -> Any:
 
 def is_text(word: Any) -> bool:
     """Whether HDF5 can hold a word."""
-    try:
-        return isinstance(word, str) and b"\0" not in word.encode()
-    except UnicodeEncodeError:
-        return False
+    return isinstance(word, str) and "\0" not in word and _is_unicode(word)
 
 
 def same_bits(one: Any, other: Any) -> bool:
@@ -54,20 +52,30 @@ def same_bits(one: Any, other: Any) -> bool:
     return np.array_equal(first, second)
 
 
-def _coded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _coded(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        parts = list(map(_coded, value))
-        return {"tuple": parts} if isinstance(value, tuple) else parts
+def _coded(value: Any, name: str) -> Any:
+    kind = type(value)
+    if kind is dict:
+        for key in value:
+            if type(key) is not str or not _is_unicode(key):
+                raise ValueError(f"{name}: key {key!r} is not text")
+        if value.keys() == {"tuple"}:
+            raise ValueError(f"{name}: a dict whose only key is 'tuple' would come back as a tuple")
+        return {key: _coded(part, f"{name}[{key!r}]") for key, part in value.items()}
+    if kind in (list, tuple):
+        parts = [_coded(part, f"{name}[{index}]") for index, part in enumerate(value)]
+        return parts if kind is list else {"tuple": parts}
+    if value is not None and kind not in (bool, int, float, str):
+        raise ValueError(f"{name}: JSON has no {kind.__name__}")
+    if kind is float and not math.isfinite(value):
+        raise ValueError(f"{name}: JSON has no {value}")
+    if kind is str and not _is_unicode(value):
+        raise ValueError(f"{name}: {value!r} is not Unicode text")
     return value
 
 
-def _same(one: Any, other: Any) -> bool:
-    if type(one) is not type(other):
+def _is_unicode(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:  # a lone surrogate
         return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return bool(one == other)
+    return True

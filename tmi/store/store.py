@@ -1,12 +1,11 @@
 """The store: data sets, networks and results, one immutable HDF5 file each, named by its key.
 
-A file is put together in memory, written under a temporary name in the same folder, and put in place by one atomic rename:
-whatever kills the process, and wherever the disk ends, a file that is there is whole. A seal (see `tmi.store.files`) makes sure
-that a flipped byte or a cut file is never believed. Arrays have labelled axes (dimension scales): xarray, h5dump and HDF5 viewers
-open the files. Nothing is ever unpickled: a file holds plain numbers, words and JSON.
+A file is put together in memory, written under a temporary name in the same folder, and renamed: when a process is killed or the
+disk is full, every file that is there is whole. A seal (see `tmi.store.files`) shows flipped bytes and cut files. Arrays have
+labelled axes (dimension scales), which xarray, h5dump and HDF5 viewers read. Nothing is unpickled: a file holds plain numbers,
+text and JSON.
 
-An SQLite index answers a warm run without opening the files. It is made from them, checked against their sizes and times, and may
-be deleted at any time.
+An SQLite index answers a warm run without opening the files; see `tmi.store.index`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,19 +24,15 @@ from . import files
 from . import leases as leasing
 from .failures import Failure, Failures
 from .files import Stamp
-from .format import VERSION, Parts, believing, check_key, headed, is_key, read_parts
+from .format import VERSION, Parts, check_key, damaged_if_it_fails, headed, is_key, read_parts
 from .index import Index, IndexRow
 from .results import Stored, from_row, metrics_of, result_bytes, result_of, row_of, row_of_other, whole
 
 if TYPE_CHECKING:
-    import torch
-
     from tmi.networks.network import Network
     from tmi.networks.train_once import Trained
+    from tmi.probing.result import LabelledArray
     from tmi.tasks.dataset import Dataset
-    from tmi.tasks.task import TemplateTask
-
-    from .hdf5 import Arrays
 
 __all__ = [
     "DEFAULT",
@@ -47,7 +41,6 @@ __all__ = [
     "Failure",
     "Store",
     "Stored",
-    "StoredNetwork",
     "read_result",
     "result_bytes",
     "result_of",
@@ -59,30 +52,9 @@ DEFAULT = "tmi-store"
 """Where results go if neither an argument nor the variable ``TMI_STORE`` says otherwise."""
 
 FOLDERS = {Stage.PROBE: "results", Stage.DATASET: "datasets", Stage.NETWORK: "networks"}
-"""The kinds of file, and the folder of each."""
+"""The folder of each kind of file."""
 
-
-@dataclass(frozen=True)
-class StoredNetwork:
-    """What a store has of a network.
-
-    Attributes
-    ----------
-    network : Network or None
-        None where it takes its builder to make it.
-    trained : Trained or None
-        What its builder need not train again.
-    record : dict
-    """
-
-    network: Network | None
-    trained: Trained | None
-    record: dict[str, Any]
-
-    @property
-    def trained_arrays(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Weights and history for `tmi.networks.train_once.weights`."""
-        return (self.trained.weights, self.trained.history) if self.trained is not None else ({}, {})
+_IGNORE = "*\n"
 
 
 class Store:
@@ -91,7 +63,8 @@ class Store:
     Parameters
     ----------
     folder : str or Path, optional
-        By default the variable ``TMI_STORE``, else ``tmi-store`` in the working folder. Made when first written to.
+        By default the variable ``TMI_STORE``, else ``tmi-store`` in the working folder. It is made by `prepare` or the first
+        `write`; a new one gets a ``.gitignore`` that leaves all of it out.
 
     Attributes
     ----------
@@ -102,7 +75,7 @@ class Store:
     Raises
     ------
     StoreError
-        If the path is there but is not a folder.
+        If there is something else than a folder at this path.
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
@@ -119,7 +92,7 @@ class Store:
         return f"Store({str(self.folder)!r})"
 
     def path(self, key: str, kind: Stage | str = Stage.PROBE) -> Path:
-        """Where the file of a key is kept.
+        """Return the path of the file of a key, whether or not it is there.
 
         Parameters
         ----------
@@ -133,7 +106,7 @@ class Store:
         return self.has(Stage.PROBE, key)
 
     def has(self, kind: Stage | str, key: str | None) -> bool:
-        """Whether there is a file of this kind and key; it may still turn out to be damaged."""
+        """Whether there is a file of this kind and key; it may be damaged."""
         return key is not None and self.path(key, kind).is_file()
 
     def keys(self, kind: Stage | str = Stage.PROBE) -> Iterator[str]:
@@ -143,44 +116,45 @@ class Store:
                 yield path.stem
 
     def prepare(self) -> None:
-        """Make the folder, try to write to it, and sweep up what killed processes left.
+        """Make the folders, try to write a file, and remove what killed processes left over.
 
         Raises
         ------
         StoreError
-            If it cannot be written to; said before any work is done, not after it.
+            If nothing can be written: before any work is done, not after it.
         """
         try:
+            self._make()
             for folder in (*FOLDERS.values(), leasing.FOLDER):
-                (self.folder / folder).mkdir(parents=True, exist_ok=True)
+                (self.folder / folder).mkdir(exist_ok=True)
             probe = self.folder / "results" / files.temporary_name("write-test")
             probe.touch()
             probe.unlink()
         except OSError as error:
             raise StoreError(f"store {self.folder}: cannot be written to ({error.strerror or error})") from error
-        files.sweep(self.folder)
+        files.sweep(self._folders())
         leasing.sweep(self.folder / leasing.FOLDER)
 
     def leases(self, run: str, attempts: int = 2) -> leasing.Leases:
-        """Return the claims of a run on this store; see `tmi.store.leases`."""
+        """Return the leases of a run on this store; see `tmi.store.leases`."""
         return leasing.Leases(self.folder / leasing.FOLDER, run, attempts)
 
     # Results.
 
     def read(self, key: str) -> Stored | None:
-        """Read the metrics and the provenance of a result, or None where there is none.
+        """Read the metrics and the provenance of a result; return None if there is no file.
 
-        A damaged file is set aside in the folder ``damaged``, with a warning, and counts as none.
+        A damaged file is moved to the folder ``damaged``, with a warning, and counts as no file.
 
         Raises
         ------
         StoreError
-            If the file cannot be read for want of permission, or was written by a newer tmi.
+            If permission to read the file is missing, or a newer tmi wrote it.
         """
         return self._guarded(Stage.PROBE, key, metrics_of, ("metric", "metrics"))
 
     def read_all(self, keys: Iterable[str]) -> dict[str, Stored]:
-        """Read the metrics and the provenance of many results: from the index where it knows the file, else from the file.
+        """Read the metrics and the provenance of many results, from the index if it has the file, else from the file.
 
         Parameters
         ----------
@@ -189,7 +163,7 @@ class Store:
         Returns
         -------
         dict of str to Stored
-            Those that there are.
+            The keys that have a file.
 
         Raises
         ------
@@ -200,17 +174,17 @@ class Store:
         folder = str(self.folder / FOLDERS[Stage.PROBE])
         for key in dict.fromkeys(keys):
             check_key(key)
-            found = files.stamp(f"{folder}/{key[:2]}/{key}.h5")  # put together by hand: a Path takes as long as the rest
-            if found is not None:
-                stamps[key] = found
+            stamp = files.stamp(f"{folder}/{key[:2]}/{key}.h5")  # a string: making a Path takes as long as the rest
+            if stamp is not None:
+                stamps[key] = stamp
         rows = self.index.read(Stage.PROBE, stamps) if stamps else {}
         result = {}
-        for key, seen in stamps.items():
+        for key, stamp in stamps.items():
             stored = from_row(rows[key]) if key in rows else None
             if stored is None:
                 stored = self.read(key)
                 if stored is not None:
-                    self.remember(stored, seen)
+                    self.remember(stored, stamp)
             if stored is not None:
                 result[key] = stored
         self.flush()
@@ -221,22 +195,22 @@ class Store:
         self._wait(row_of(stored, stamp))
 
     def remember_rows(self, rows: Iterable[IndexRow]) -> None:
-        """Put rows that another process made into the index, at the latest at the next `flush`."""
+        """Put the rows of another process into the index, at the latest at the next `flush`."""
         for row in rows:
             self._wait(row)
 
     def take_rows(self) -> list[IndexRow]:
-        """Return what waits for the index, for another process to put there."""
+        """Return the rows that are not in the index yet, for another process to put there."""
         rows, self._waiting = self._waiting, []
         return rows
 
     def flush(self) -> None:
-        """Write what waits for the index."""
+        """Put all rows into the index that are not there yet."""
         if self._waiting:
             self.index.add(self.take_rows())
 
     def load(self, key: str) -> ProbeResult | None:
-        """Read a whole result, or None where there is none; see `read`."""
+        """Read a whole result; see `read`."""
         return self._guarded(Stage.PROBE, key, whole)
 
     def write(self, key: str, result: ProbeResult, record: Mapping[str, Any]) -> Stamp:
@@ -257,9 +231,9 @@ class Store:
         Raises
         ------
         InputError
-            If it holds what a file cannot: words with a NUL character, a record that is not JSON.
+            If a file cannot hold it: text with a NUL character, a record that is not JSON.
         StoreError
-            If it cannot be written: no permission, or no space. What was there before stays.
+            If it cannot be written: no permission, or no space. An older file stays.
         """
         stamp = self._write(Stage.PROBE, key, lambda: result_bytes(key, result, record))
         self.remember(Stored(key, dict(result.metrics), dict(record), tuple(result.notes)), stamp)
@@ -268,64 +242,47 @@ class Store:
     # Data sets and networks.
 
     def load_dataset(self, key: str) -> tuple[Dataset, dict[str, Any]] | None:
-        """Read a data set and its provenance, or None where there is none; see `read`."""
+        """Read a data set and its provenance; see `read`."""
         from .datasets import unpack
 
-        def made(parts: Parts) -> tuple[Dataset, dict[str, Any]]:
-            return unpack(parts.header, parts.arrays), parts.header["record"]
+        return self._guarded(Stage.DATASET, key, lambda parts: (unpack(parts.header, parts.arrays), parts.header["record"]))
 
-        return self._guarded(Stage.DATASET, key, made)
-
-    def write_dataset(self, key: str, data: Dataset, record: Mapping[str, Any]) -> bool:
-        """Keep a data set, and return whether it can be: one of a class of its own cannot be restored exactly.
+    def write_dataset(self, key: str, data: Dataset, record: Mapping[str, Any]) -> None:
+        """Keep a data set.
 
         Raises
         ------
-        InputError, StoreError
+        InputError
+            If it would not come back as it is, with the reason; see `tmi.store.datasets.pack`.
+        StoreError
             As for `write`.
         """
         from .datasets import pack
 
-        packed = pack(data)
-        if packed is None:
-            return False
-        header, arrays = packed
-        # Backgrounds are mostly random: compression would take long for little. It is made again if a power cut takes it.
-        self._write_other(Stage.DATASET, key, {**header, "record": dict(record)}, arrays)
-        return True
+        self._write_other(Stage.DATASET, key, record, *pack(data))
 
-    def load_network(self, key: str, task: TemplateTask) -> StoredNetwork | None:
-        """Read a network, or None where there is none; see `read`.
+    def load_network(self, key: str) -> tuple[Trained | None, dict[str, Any]] | None:
+        """Read what is kept of a network, and its provenance; see `read`.
 
-        Parameters
-        ----------
-        key : str
-        task : TemplateTask
-            Of the data set that it was built for.
+        Returns
+        -------
+        trained : Trained or None
+            What its builder need not train again; None if it trains nothing or its training is not kept.
+        record : dict
         """
-        from . import networks
+        from .networks import trained_of
 
-        def made(parts: Parts) -> StoredNetwork:
-            network = networks.unpack(parts.header, parts.arrays, task)
-            return StoredNetwork(network, networks.trained_of(parts.header, parts.arrays), parts.header["record"])
+        return self._guarded(Stage.NETWORK, key, lambda parts: (trained_of(parts.header, parts.arrays), parts.header["record"]))
 
-        return self._guarded(Stage.NETWORK, key, made)
-
-    def write_network(
-        self, key: str, network: Network, images: torch.Tensor, task: TemplateTask, trained: Trained, record: Mapping[str, Any]
-    ) -> bool:
-        """Keep a network, and return whether it can be restored from its file alone.
+    def write_network(self, key: str, network: Network, trained: Trained | None, record: Mapping[str, Any]) -> None:
+        """Keep a network: its training, and a copy of its weights.
 
         Parameters
         ----------
         key : str
         network : Network
-        images : Tensor
-            A few, on which the restored network must give the same logits, bit for bit.
-        task : TemplateTask
-            Of the data set that it was built for.
-        trained : Trained
-            What `tmi.train_once` trained for its builder.
+        trained : Trained or None
+            What `tmi.train_once` trained for its builder, if `tmi.store.networks.why_not_kept` finds nothing against it.
         record : mapping
 
         Raises
@@ -335,12 +292,7 @@ class Store:
         """
         from .networks import pack
 
-        packed = pack(network, images, task=task, trained=trained)
-        if packed is None:
-            return False
-        header, arrays = packed
-        self._write_other(Stage.NETWORK, key, {**header, "record": dict(record)}, arrays)
-        return bool(header["restored_by"] == "file")
+        self._write_other(Stage.NETWORK, key, record, *pack(network, trained))
 
     # Files.
 
@@ -351,11 +303,30 @@ class Store:
         self.index.remove(kind, [key])
         warnings.warn(f"store: {path.name} is damaged ({why}); {aside}; it will be computed again", stacklevel=stacklevel)
 
-    def _write_other(self, kind: Stage, key: str, header: Mapping[str, Any], arrays: Arrays) -> None:
+    def _make(self) -> None:
+        """Make the folder if it is missing; git is to ignore what is in a new or empty one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if next(self.folder.iterdir(), None) is None:
+            (self.folder / ".gitignore").write_text(_IGNORE, encoding="utf-8")
+
+    def _folders(self) -> Iterator[Path]:
+        """Yield the folders in which this store writes files."""
+        yield from (self.folder, self.folder / leasing.FOLDER)
+        for name in (*FOLDERS.values(), "failures"):
+            folder = self.folder / name
+            if not folder.is_symlink():
+                yield folder
+                yield from folder.glob("[0-9a-f][0-9a-f]")
+
+    def _write_other(
+        self, kind: Stage, key: str, record: Mapping[str, Any], header: Mapping[str, Any], arrays: Mapping[str, LabelledArray]
+    ) -> None:
+        """Write a data set or a network: uncompressed, since pixels are mostly random, and made again after a power cut."""
         from .hdf5 import to_bytes
 
-        stamp = self._write(kind, key, lambda: to_bytes(kind, headed(key, header), arrays, compress=False), sync=False)
-        self._wait(row_of_other(kind, key, stamp, header["record"]))
+        header = headed(key, {**header, "record": dict(record)})
+        stamp = self._write(kind, key, lambda: to_bytes(kind, header, arrays, compress=False), sync=False)
+        self._wait(row_of_other(kind, key, stamp, record))
 
     def _write(self, kind: Stage, key: str, make: Callable[[], bytes], *, sync: bool = True) -> Stamp:
         path = self.path(key, kind)
@@ -364,6 +335,8 @@ class Store:
         except (ValueError, TypeError) as error:
             raise InputError(f"the {kind.product} cannot be kept: {error}") from error
         try:
+            if not self.folder.is_dir():
+                self._make()
             return files.write_sealed(path, data, sync=sync)
         except OSError as error:
             raise StoreError(f"store {self.folder}: cannot keep a {kind.product} ({error.strerror or error})") from error
@@ -374,11 +347,11 @@ class Store:
             self.flush()
 
     def _guarded(self, kind: Stage, key: str, use: Callable[[Parts], T], names: tuple[str, ...] | None = None) -> T | None:
-        """Read a file and make something of it; a damaged one is set aside."""
+        """Read a file and return what ``use`` makes of it; a damaged file is moved away."""
         path = self.path(key, kind)
         try:
             parts = read_parts(path, key, kind, names)
-            with believing():
+            with damaged_if_it_fails():
                 return use(parts)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -390,7 +363,7 @@ class Store:
 
 
 def read_result(path: str | Path) -> ProbeResult:
-    """Read one file of a store, wherever it lies.
+    """Read the file of a result, in a store or copied from one.
 
     Parameters
     ----------
@@ -403,9 +376,9 @@ def read_result(path: str | Path) -> ProbeResult:
     Raises
     ------
     DamagedFileError
-        If its bytes are not those that were written, or it is no result of a store.
+        If its bytes are not those that were written, or it does not hold a result.
     StoreError
-        If it is missing or cannot be read, or was written by a newer tmi.
+        If it is missing or cannot be read, or a newer tmi wrote it.
     """
     try:
         return whole(read_parts(Path(path), None, Stage.PROBE))

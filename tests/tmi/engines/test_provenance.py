@@ -60,8 +60,7 @@ def test_every_file_says_how_it_was_made(tmp_path):
     store = Store(tmp_path / "store")
     result = entry.record
     _, dataset = store.load_dataset(result["keys"]["dataset"])
-    task = store.load_dataset(result["keys"]["dataset"])[0].task
-    network = store.load_network(result["keys"]["network"], task).record
+    _, network = store.load_network(result["keys"]["network"])
     assert result["network_origin"] == network["network_origin"] == "trained"
     assert "network_origin" not in dataset
     for record in (result, dataset, network):

@@ -27,9 +27,9 @@ def test_a_metric_that_is_not_computed_again(store, registry, factor, likeness):
     store.write(key, replace(result, metrics={**result.metrics, "total": result.metrics["total"] * factor}), record)
     store.flush()
     report = verify(store, registry=registry)
-    (one,) = [one for one in report.recomputed if one.likeness != "equal"]
-    assert (one.file.key, one.likeness) == (key, likeness)
-    assert one.text.startswith("metric total: ")
+    (comparison,) = [c for c in report.recomputed if c.likeness != "equal"]
+    assert (comparison.file.key, comparison.likeness) == (key, likeness)
+    assert comparison.text.startswith("metric total: ")
     assert report.ok == (likeness == "close")
     verify(store, registry=registry, repair=True)
     assert (key in store) == (likeness == "close")
@@ -53,13 +53,13 @@ def test_a_network_and_a_data_set_that_are_not_made_again(store, registry):
 
     key = next(store.keys("network"))
     record = read_file(store_file(store, "network", key)).record
-    data, of = store.load_dataset(record["keys"]["dataset"])
+    data, dataset_record = store.load_dataset(record["keys"]["dataset"])
     network = registry.build(record["network"]["name"], data, seed=record["seed"])
     with torch.no_grad():
         network.module[1].weight[0, 0] += 1.0
     store.write_network(key, network, None, record)
     other = tmi.Dataset(data.task, data.test, data.train, notes=data.notes, name=data.name, seed=data.seed, params=data.params)
-    store.write_dataset(record["keys"]["dataset"], other, of)
+    store.write_dataset(record["keys"]["dataset"], other, dataset_record)
     store.flush()
     report = verify(store, registry=registry)
     lines = report.problems()
@@ -86,11 +86,11 @@ def test_a_probe_that_fails_now(store, registry, monkeypatch):
 def test_a_network_that_fails_now(store, registry, monkeypatch):
     monkeypatch.setattr(registry, "build", lambda *_, **__: 1 / 0)
     report = verify(store, registry=registry, sample=1, repair=True)
-    assert sorted((str(one.file.kind), one.likeness) for one in report.recomputed) == [
+    assert sorted((str(c.file.kind), c.likeness) for c in report.recomputed) == [
         ("dataset", "equal"), ("network", "failed"), ("probe", "failed"),
     ]  # fmt: skip
     assert all("cannot be computed again (ZeroDivisionError: " in line for line in report.problems())
-    assert report.done == []
+    assert report.repairs == []
 
 
 THREADED = '''
@@ -117,7 +117,7 @@ def threaded(data, *, seed: int) -> tmi.Network:
 
 
 def test_each_file_is_computed_with_the_threads_of_its_first_time(tmp_path):
-    """A later run takes the network from the store, with whatever number of threads it was trained."""
+    """A later run takes the network from the store, trained with another number of threads."""
     files = [toys.plugin(tmp_path), toys.plugin(tmp_path, "threaded", THREADED)]
     suite = toys.suite(tmp_path, toys.BASE.replace("toy-net", "threaded"), head='plugins = ["toys.py", "threaded.py"]')
     more = toys.suite(
@@ -132,7 +132,7 @@ def test_each_file_is_computed_with_the_threads_of_its_first_time(tmp_path):
     store.path(first.key).unlink()
     assert (first.record["threads"], second.record["threads"]) == (1, 2)
     report = verify(store, registry=with_files(files))
-    assert [one.likeness for one in report.recomputed] == ["equal"] * 3, report.problems()
+    assert [comparison.likeness for comparison in report.recomputed] == ["equal"] * 3, report.problems()
 
 
 def test_nothing_is_left_of_the_temporary_store(store, registry, tmp_path, monkeypatch):
@@ -152,8 +152,8 @@ def test_time(store, registry):
 
 def test_the_sample_is_drawn_by_its_seed():
     candidates = [candidate(index, 1.0) for index in range(20)]
-    one = choose(candidates, 3, 7, 60.0)
-    assert choose(candidates[::-1], 3, 7, 60.0) == one
+    chosen = choose(candidates, 3, 7, 60.0)
+    assert choose(candidates[::-1], 3, 7, 60.0) == chosen
     assert len({choose(candidates, 3, seed, 60.0)[0][0].file.key for seed in range(20)}) > 5
 
 
@@ -161,9 +161,9 @@ def test_the_sample_is_drawn_by_its_seed():
 def test_the_sample_keeps_to_its_time(took, count, seconds):
     candidates = [candidate(index, value) for index, value in enumerate(took)]
     chosen, passed_over = choose(candidates, count, 0, seconds)
-    assert sum(one.seconds for one in chosen) <= seconds * (1 + 1e-9)
+    assert sum(candidate.seconds for candidate in chosen) <= seconds * (1 + 1e-9)
     assert len(chosen) <= count
-    if len(chosen) < count:  # whatever is not in it did not fit
+    if len(chosen) < count:  # the others took too long
         assert len(chosen) + passed_over == len(took)
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import tmi
 from tests.strategies import tasks
-from tmi.errors import DamagedFileError
+from tmi.errors import DamagedFileError, InputError
 from tmi.params import parameters
 from tmi.plugins.registry import installed
 from tmi.probing.result import LabelledArray
@@ -174,30 +174,31 @@ def written_into(data, what):
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "reason"),
     [
-        lambda d: MyDataset(d.task, d.train, d.test),
-        lambda d: of_class(d, scenes=MyScenes),
-        lambda d: of_class(d, task=MyTask),
-        lambda d: of_class(d, tile=MyTile),
-        lambda d: with_attribute(d, lambda d: d),
-        lambda d: with_attribute(d, lambda d: d.test),
-        lambda d: with_attribute(d, lambda d: d.task),
-        lambda d: with_attribute(d, lambda d: d.task.classes[1]),
-        lambda d: with_attribute(d, lambda d: d.task.tiles[0]),
-        lambda d: written_into(d, "images"),
-        lambda d: written_into(d, "masks"),
-        lambda d: replace(d, notes={1: "a"}),
-        lambda d: replace(d, seed=np.int64(3)),
-        lambda d: replace(d, params={"a": {1, 2}}),
-        lambda d: replace(d, params={"a": float("nan")}),
-        lambda d: replace(d, name="\udc80"),
-        lambda d: of_names(d, "a\0b", "c"),
-        lambda d: of_names(d, "\udc80", "c"),
+        (lambda d: MyDataset(d.task, d.train, d.test), "class MyDataset, which is not one of tmi's"),
+        (lambda d: of_class(d, scenes=MyScenes), "class MyScenes"),
+        (lambda d: of_class(d, task=MyTask), "class MyTask"),
+        (lambda d: of_class(d, tile=MyTile), "class MyTile"),
+        (lambda d: with_attribute(d, lambda d: d), "a Dataset has an attribute 'colour' that its class does not set"),
+        (lambda d: with_attribute(d, lambda d: d.test), "a Scenes has an attribute 'colour'"),
+        (lambda d: with_attribute(d, lambda d: d.task), "a TemplateTask has an attribute 'colour'"),
+        (lambda d: with_attribute(d, lambda d: d.task.classes[1]), "a TileClass has an attribute 'colour'"),
+        (lambda d: with_attribute(d, lambda d: d.task.tiles[0]), "a FeatureTile has an attribute 'colour'"),
+        (lambda d: written_into(d, "images"), "the images of train were written into"),
+        (lambda d: written_into(d, "masks"), "the masks of train were written into"),
+        (lambda d: replace(d, notes={1: "a"}), "notes: key 1 is not text"),
+        (lambda d: replace(d, seed=np.int64(3)), "seed: JSON has no int64"),
+        (lambda d: replace(d, params={"a": {1, 2}}), r"params\['a'\]: JSON has no set"),
+        (lambda d: replace(d, params={"a": float("nan")}), r"params\['a'\]: JSON has no nan"),
+        (lambda d: replace(d, name="\udc80"), "name: .* is not Unicode text"),
+        (lambda d: of_names(d, "a\0b", "c"), "the name of class .* is not text that HDF5 stores"),
+        (lambda d: of_names(d, "\udc80", "c"), "the name of class"),
     ],
 )
-def test_what_would_not_come_back_is_not_packed(data, change):
-    assert pack(change(data)) is None
+def test_what_would_not_come_back_is_refused_with_the_reason(data, change, reason):
+    with pytest.raises(InputError, match=reason):
+        pack(change(data))
 
 
 def of_names(data, *names):
@@ -207,7 +208,8 @@ def of_names(data, *names):
 
 def test_backgrounds_written_into_after_the_check(data):
     data.train.backgrounds[0] = 2
-    assert pack(data) is None
+    with pytest.raises(InputError, match="the backgrounds or places of train were written into"):
+        pack(data)
 
 
 def test_notes_may_be_any_mapping(data):
