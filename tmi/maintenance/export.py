@@ -26,7 +26,7 @@ from tmi.store.results import Stored
 from tmi.store.store import FOLDERS, Store
 from tmi.suites.suite import COLUMNS
 
-from .inventory import TABLE, Inventory, StoreFile, format_files, take
+from .inventory import TABLE, Inventory, StoreFile, format_files, take_inventory
 from .read import read_file
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def export(store: Store, dest: str | Path, results: Results | None = None, *, wi
         If it cannot be written; nothing of it stays.
     """
     dest = Path(dest)
-    inventory = take(store)
+    inventory = take_inventory(store)
     _check_folder(store, dest)
     exported = Exported(dest)
     stored = _stored(store, inventory, results)
@@ -146,7 +146,7 @@ def write_table(store: Store, path: str | Path, results: Results | None = None) 
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"export {printable(path)}: tables are written as {' or '.join(FORMATS)}")
-    columns, rows = _table(_stored(store, take(store), results), results)
+    columns, rows = _table(_stored(store, take_inventory(store), results), results)
     with _written(path) as temporary:
         temporary.write_bytes(_encoded(columns, rows, path.suffix.lower()))
     return Exported(path, rows=len(rows))

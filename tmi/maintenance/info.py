@@ -12,7 +12,7 @@ from tmi.stages import Stage
 from tmi.store.format import VERSION
 from tmi.store.store import FOLDERS, Store
 
-from .inventory import Inventory, take
+from .inventory import Inventory, take_inventory
 
 _MOST_STRANGE = 10  # the others are only counted
 
@@ -39,7 +39,7 @@ def info(store: Store) -> dict[str, Any]:
     StoreError
         If there is no store.
     """
-    inventory = take(store)
+    inventory = take_inventory(store)
     kinds = {}
     versions: dict[str, Counter[str]] = {}
     known = 0
@@ -62,14 +62,15 @@ def info(store: Store) -> dict[str, Any]:
                 for name, version in _versions(row.content).items():
                     versions.setdefault(name, Counter())[version] += 1
     total = store.index.count()
-    damaged = sum(file.size for file in inventory.damaged)
     return {
         "folder": str(store.folder),
         "layout": VERSION,
-        "size": sum(file.size for file in (*inventory.files, *inventory.failures)) + damaged + inventory.index_size,
+        "size": sum(file.size for file in (*inventory.files, *inventory.failures, *inventory.damaged))
+        + inventory.index_size
+        + inventory.other_size,
         "kinds": kinds,
         "failures": len(inventory.failures),
-        "damaged": {"count": len(inventory.damaged), "size": damaged},
+        "damaged": {"count": len(inventory.damaged), "size": sum(file.size for file in inventory.damaged)},
         "temporary": len(inventory.temporary),
         "stale": len(inventory.stale),
         "running": _running(inventory),

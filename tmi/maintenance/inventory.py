@@ -123,8 +123,8 @@ class Inventory:
         Links, and files and folders that are not the store's: harmless, and never touched.
     unreadable : list of Strange
         Folders that cannot be listed.
-    index_size : int
-        In bytes.
+    index_size, other_size : int
+        Of the index, and of a table and a ``.gitignore`` that belong to the store, in bytes.
     """
 
     files: list[StoreFile] = field(default_factory=list)
@@ -136,13 +136,14 @@ class Inventory:
     strange: list[Strange] = field(default_factory=list)
     unreadable: list[Strange] = field(default_factory=list)
     index_size: int = 0
+    other_size: int = 0
 
     def of_kind(self, kind: Stage) -> dict[str, StoreFile]:
         """The data sets, networks or results, by their keys."""
         return {file.key: file for file in self.files if file.kind == kind}
 
 
-def take(store: Store) -> Inventory:
+def take_inventory(store: Store) -> Inventory:
     """List the contents of a store's folder.
 
     Raises
@@ -195,7 +196,9 @@ def _add_file(entry: os.DirEntry[str], name: str, inventory: Inventory) -> None:
     elif files._TEMPORARY.fullmatch(entry.name):
         if files._left_behind(path):
             inventory.temporary.append(path)
-    elif name not in _ACCEPTED:
+    elif name in _ACCEPTED:
+        inventory.other_size += entry.stat(follow_symlinks=False).st_size
+    else:
         inventory.strange.append(_strange(entry))
 
 

@@ -13,7 +13,7 @@ from tmi.stages import Stage
 from tmi.store.store import FOLDERS, Store
 
 from .delete import delete
-from .inventory import Inventory, Kind, StoreFile, format_files, take
+from .inventory import Inventory, Kind, StoreFile, format_files, take_inventory
 from .read import read_records
 from .staleness import Staleness, Status, reasons
 
@@ -108,7 +108,7 @@ def prune(
     if older is None and not unreachable and max_size is None:
         raise InputError("prune: give at least one of older, unreachable and max_size")
     chosen = [Stage(kind) for kind in kinds] or list(FOLDERS)
-    inventory = take(store)
+    inventory = take_inventory(store)
     pruned = Pruned(dry_run=dry_run)
     pruned.notes += [f"{printable(path.path)}: {path.why}" for path in inventory.unreadable]
     running = {lease.key for lease in inventory.running}

@@ -16,7 +16,7 @@ from tmi.store.store import FOLDERS, Store
 
 from .compare import CLOSE
 from .delete import delete
-from .inventory import Inventory, StoreFile, Strange, format_files, take
+from .inventory import Inventory, StoreFile, Strange, format_files, take_inventory
 from .read import read_file
 from .recompute import Candidate, Comparison, choose, recompute
 from .staleness import Staleness, Status, reasons
@@ -57,7 +57,7 @@ class Verification:
         Results whose key is another one now, counted by the reason.
     passed_over : int
         Results that would have taken too long to compute again.
-    done : list of str
+    repairs : list of str
         What was repaired.
     """
 
@@ -75,7 +75,7 @@ class Verification:
     recomputed: list[Comparison] = field(default_factory=list)
     not_comparable: list[str] = field(default_factory=list)
     passed_over: int = 0
-    done: list[str] = field(default_factory=list)
+    repairs: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -118,7 +118,7 @@ class Verification:
         if self.left_behind:
             lines.append(f"left behind by processes that are gone: {self.left_behind}")
         lines += [f"{printable(path.path)}: {path.why}" for path in self.newer]
-        return lines + self.done
+        return lines + self.repairs
 
 
 def verify(
@@ -160,7 +160,7 @@ def verify(
         from tmi.plugins.registry import installed
 
         registry = installed()
-    inventory = take(store)
+    inventory = take_inventory(store)
     report = Verification(strange=inventory.strange, unreadable=list(inventory.unreadable))
     report.left_behind = len(inventory.temporary) + len(inventory.stale)
     rows, results = _check_files(inventory, report)
@@ -244,27 +244,29 @@ def _repair(store: Store, report: Verification, rows: Rows) -> None:
     aside = [file for file, _ in report.damaged] + different
     damaged = store.folder / "damaged"
     if aside and damaged.is_symlink():
-        report.done.append(f"{printable(damaged)}: is a symbolic link, so nothing is set aside")
+        report.repairs.append(f"{printable(damaged)}: is a symbolic link, so nothing is set aside")
         aside = []
     for file in aside:
         if files.stamp(file.path) != file.stamp:
             continue  # a run has put another in its place
-        report.done.append(f"{printable(file.path.name)}: {printable(files.set_aside(file.path, damaged))}")
+        report.repairs.append(f"{printable(file.path.name)}: {printable(files.set_aside(file.path, damaged))}")
         store.index.remove(Stage(file.kind), [file.key])
         rows[Stage(file.kind)].pop(file.key, None)
-    inventory = take(store)  # again, for a run may have taken over a stale lease since
+    inventory = take_inventory(store)  # again, for a run may have taken over a stale lease since
     removed = 0
     for path in (*inventory.temporary, *inventory.stale):
         try:
             removed += delete(store.folder, path)
         except OSError as error:
-            report.done.append(f"{printable(path)}: cannot be removed ({error.strerror or error})")
+            report.repairs.append(f"{printable(path)}: cannot be removed ({error.strerror or error})")
     if removed:
-        report.done.append(f"removed {format_count(removed, 'file')} left behind")
+        report.repairs.append(f"removed {format_count(removed, 'file')} left behind")
     wrong = report.gone or report.wrong_rows or report.index_trouble
     if wrong or report.unknown:
         if wrong:
             store.index.clear()
         store.index.add(row for by_key in rows.values() for row in by_key.values())
         trouble = store.index.trouble
-        report.done.append(f"index: could not be rebuilt: {printable(trouble)}" if trouble else "index: rebuilt from the files")
+        report.repairs.append(
+            f"index: could not be rebuilt: {printable(trouble)}" if trouble else "index: rebuilt from the files"
+        )

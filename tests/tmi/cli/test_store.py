@@ -17,8 +17,8 @@ MAIN = Group("tmi", commands={"store": cli_store.store})
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("made")
+def run_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
     toys.plugin(folder)
     toys.suite(folder, head='plugins = ["toys.py"]\nseeds = [0, 1]')
     tmi.run(folder / "suite.toml", folder / "tmi-store")
@@ -26,25 +26,25 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(made, tmp_path, monkeypatch):
+def folder(run_folder, tmp_path, monkeypatch):
     """A working folder with a copy of the store where commands look for it."""
     import shutil
 
-    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(run_folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TMI_STORE", raising=False)
     return tmp_path
 
 
 def call(*arguments, code=0):
-    """Call the command; whatever is wrong is said in one line, never as a traceback."""
-    done = CliRunner().invoke(MAIN, ["store", *map(str, arguments)])
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
-    assert done.exit_code == code, done.output
+    """Call the command; every error is one line, never a traceback."""
+    called = CliRunner().invoke(MAIN, ["store", *map(str, arguments)])
+    assert called.exception is None or isinstance(called.exception, SystemExit), called.exc_info
+    assert called.exit_code == code, called.output
     if code == 2:
-        assert done.stdout == ""
-        assert "rror: " in done.stderr
-    return done
+        assert called.stdout == ""
+        assert "rror: " in called.stderr
+    return called
 
 
 def result(folder):
@@ -71,8 +71,8 @@ def test_info(folder):
 
 @pytest.mark.parametrize("command", ["info", "verify", "prune --max-size 1GB", "export out"])
 def test_no_store(folder, command):
-    done = call(*command.split(), "--store", "nowhere", code=2)
-    assert done.stderr == "error: store nowhere: there is no such folder\n"
+    called = call(*command.split(), "--store", "nowhere", code=2)
+    assert called.stderr == "error: store nowhere: there is no such folder\n"
     assert not (folder / "nowhere").exists()
     assert not (folder / "out").exists()
 
@@ -83,10 +83,10 @@ def test_the_store_of_the_environment(folder, monkeypatch):
 
 
 def test_verify(folder):
-    done = call("verify", "--plugin", "toys.py", "--sample", "5", "--seed", "1")
-    assert "checked 2 results, 2 data sets, 2 networks" in done.stdout
-    assert "computed again 6: 6 equal bit for bit" in done.stdout
-    assert done.stderr == ""
+    called = call("verify", "--plugin", "toys.py", "--sample", "5", "--seed", "1")
+    assert "checked 2 results, 2 data sets, 2 networks" in called.stdout
+    assert "computed again 6: 6 equal bit for bit" in called.stdout
+    assert called.stderr == ""
     assert "give --plugin" in call("verify").stdout
     assert "2 results would take too long" in call("verify", "--plugin", "toys.py", "--seconds", "0").stdout
 
@@ -94,8 +94,8 @@ def test_verify(folder):
 def test_verify_and_repair(folder):
     path = result(folder)
     flip(path)
-    done = call("verify", "--sample", "0", code=1)
-    assert done.stderr == f"problem: {path.relative_to(folder)}: is damaged (its bytes are not those that were written)\n"
+    called = call("verify", "--sample", "0", code=1)
+    assert called.stderr == f"problem: {path.relative_to(folder)}: is damaged (its bytes are not those that were written)\n"
     assert "set aside as" in call("verify", "--sample", "0", "--repair", code=1).stdout
     assert "0 damaged" in call("verify", "--sample", "0").stdout
     assert call("verify", "--sample", "0").stderr == ""
@@ -118,17 +118,17 @@ def test_prune(folder):
     assert dry[1].startswith("would remove 1 result (")
     assert call("prune", "--older", "30d").stdout.startswith("removed 1 result (")
     assert call("prune", "--older", "30d").stdout.startswith("removed nothing; ")
-    done = call("prune", "--unreachable")
-    assert done.stdout.startswith("removed nothing; ")
-    assert f"give --plugin {folder / 'toys.py'}" not in done.stderr  # they were made elsewhere
-    assert "left alone: 1 result: made with a plug-in file that is not loaded; give --plugin /" in done.stderr
-    done = call("prune", "--max-size", "0", "--kind", "dataset", "--kind", "network")
-    assert done.stdout.startswith("removed 2 data sets (")
-    assert "stay, more than 0 B" in done.stderr
+    called = call("prune", "--unreachable")
+    assert called.stdout.startswith("removed nothing; ")
+    assert f"give --plugin {folder / 'toys.py'}" not in called.stderr  # the run was in another folder
+    assert "left alone: 1 result: made with a plug-in file that is not loaded; give --plugin /" in called.stderr
+    called = call("prune", "--max-size", "0", "--kind", "dataset", "--kind", "network")
+    assert called.stdout.startswith("removed 2 data sets (")
+    assert "stay, more than 0 B" in called.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["prune"], "Error: say what may go: give at least one of --older, --unreachable and --max-size"),
         (["prune", "--kind", "result"], "Error: say what may go"),
@@ -146,17 +146,17 @@ def test_prune(folder):
         (["verfy"], "Error: no such command 'verfy'; did you mean \"verify\"?"),
     ],
 )
-def test_mistakes(folder, arguments, said):
-    assert said in call(*arguments, code=2).stderr
+def test_mistakes(folder, arguments, message):
+    assert message in call(*arguments, code=2).stderr
 
 
 def test_export(folder):
-    done = call("export", "out", "--with-data")
-    assert done.stdout.startswith("out: 2 results, 2 data sets, 2 networks (")
-    assert done.stdout.endswith(", 4 rows\n")
+    called = call("export", "out", "--with-data")
+    assert called.stdout.startswith("out: 2 results, 2 data sets, 2 networks (")
+    assert called.stdout.endswith(", 4 rows\n")
     assert "checked 2 results" in call("verify", "--store", "out", "--plugin", "toys.py").stdout
-    done = call("export", "one", "--suite", "suite.toml", "--only", "d/n/p seed 1")
-    assert done.stdout.startswith("one: 1 result (")
+    called = call("export", "one", "--suite", "suite.toml", "--only", "d/n/p seed 1")
+    assert called.stdout.startswith("one: 1 result (")
     assert (folder / "one" / "results.csv").read_text().splitlines()[0].startswith("dataset,network,probe,seed,metric,value,")
     assert call("export", "t.json", "--suite", "suite.toml").stdout == "t.json: 4 rows\n"
     assert len(json.loads((folder / "t.json").read_text())) == 4
@@ -167,9 +167,9 @@ def test_export_of_what_is_damaged(folder):
     before = path.stat()
     flip(path)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    done = call("export", "out", code=1)
-    assert done.stderr == f"{path.relative_to(folder)}: is left out (its bytes are not those that were written)\n"
-    assert done.stdout.startswith("out: 1 result (")
+    called = call("export", "out", code=1)
+    assert called.stderr == f"{path.relative_to(folder)}: is left out (its bytes are not those that were written)\n"
+    assert called.stdout.startswith("out: 1 result (")
 
 
 def test_help_imports_nothing_heavy(tmp_path):

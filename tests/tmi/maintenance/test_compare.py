@@ -30,7 +30,7 @@ def test_each_metric_by_itself(a, b):
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("stored", "computed"),
     [
         (np.array([1, 2]), np.array([1, 3])),
         (np.array([1, 2]), np.array([1.0, 2.0])),
@@ -42,8 +42,8 @@ def test_each_metric_by_itself(a, b):
         (np.array([np.nan]), np.array([np.inf])),
     ],
 )
-def test_different(one, other):
-    likeness, text = compare(labelled(one), labelled(other))
+def test_different(stored, computed):
+    likeness, text = compare(labelled(stored), labelled(computed))
     assert likeness == "different"
     assert text
 

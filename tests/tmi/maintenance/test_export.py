@@ -49,7 +49,7 @@ def test_it_answers_a_run(run_folder, store, registry, tmp_path):
     assert dict(exported.counts) == {"probe": 3, "dataset": 3, "network": 3}
     assert all(entry.cached for entry in tmi.run(run_folder / "suite.toml", tmp_path / "out", only="p"))
     checked = verify(Store(tmp_path / "out"), registry=registry)
-    assert [one.likeness for one in checked.recomputed] == ["equal"] * 9
+    assert [comparison.likeness for comparison in checked.recomputed] == ["equal"] * 9
 
 
 def test_a_suite(run_folder, store, tmp_path):

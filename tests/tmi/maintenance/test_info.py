@@ -13,11 +13,11 @@ from tmi.maintenance.info import info, lines
 
 def test_counts(store):
     summary = info(store)
-    assert {kind: one["count"] for kind, one in summary["kinds"].items()} == {"result": 3, "dataset": 3, "network": 3}
-    for kind, one in summary["kinds"].items():
-        assert one["size"] == sum(path.stat().st_size for path in paths(store, kind))
-        assert one["seconds"] > 0
-        assert one["oldest"] <= one["newest"]
+    assert {name: kind["count"] for name, kind in summary["kinds"].items()} == {"result": 3, "dataset": 3, "network": 3}
+    for name, kind in summary["kinds"].items():
+        assert kind["size"] == sum(path.stat().st_size for path in paths(store, name))
+        assert kind["seconds"] > 0
+        assert kind["oldest"] <= kind["newest"]
     assert summary["size"] == sum(len(data) for data in contents(store.folder).values())
     assert (summary["failures"], summary["damaged"], summary["temporary"], summary["running"]) == (
         3,
@@ -42,7 +42,8 @@ def test_lines(store):
 def test_what_is_being_computed(store):
     with lease(store, "a" * 64):
         summary = info(store)
-        assert [(one["key"], one["pid"], one["run"]) for one in summary["running"]] == [("a" * 64, os.getpid(), "a run")]
+        (running,) = summary["running"]
+        assert (running["key"], running["pid"], running["run"]) == ("a" * 64, os.getpid(), "a run")
         assert any(line.startswith("  aaaaaaaaaaaa… on ") for line in info_lines(store))
     assert info(store)["running"] == []
 

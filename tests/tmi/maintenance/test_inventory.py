@@ -57,10 +57,10 @@ def test_named_and_left_alone(store, registry, outside):
     flip(paths(store, "dataset")[0])
     report = verify(store, registry=registry, repair=True)
     assert len(report.damaged) == 1
-    assert f"{store.folder / 'damaged'}: is a symbolic link, so nothing is set aside" in report.done
+    assert f"{store.folder / 'damaged'}: is a symbolic link, so nothing is set aside" in report.repairs
     assert len(report.strange) == 11
-    done = prune(store, max_size=0)
-    assert sorted(one.kind for one in done.removed) == ["dataset"] * 3 + ["probe"] * 3
+    pruned = prune(store, max_size=0)
+    assert sorted(file.kind for file in pruned.removed) == ["dataset"] * 3 + ["probe"] * 3
     assert contents(outside) == before
     assert (store.folder / "thesis").is_dir()
     assert (store.folder / "results" / "notes\x1b[2J\n.txt").exists()
@@ -76,7 +76,7 @@ def test_what_a_store_holds_besides_its_files(store):
     (store.folder / ".gitignore").write_text("*")
     (store.folder / "results.csv").write_text("")
     with store.leases("a run").hold(f"run-{'0' * 32}"):  # as a run on a Dask scheduler does
-        contents = inventory.take(store)
+        contents = inventory.take_inventory(store)
     assert (contents.strange, contents.running, contents.stale) == ([], [], [])
 
 
@@ -85,7 +85,7 @@ def test_what_lies_in_the_wrong_place(store, name):
     path = store.folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("x")
-    strange = inventory.take(store).strange
+    strange = inventory.take_inventory(store).strange
     assert [entry.path for entry in strange] == [path if path.parent.name != "ab" or "failures" in name else path.parent]
 
 
@@ -93,7 +93,7 @@ def test_a_file_that_is_not_utf8_and_one_with_a_line_break(store):
     for name in (b"damaged\xff", b"a\nb"):
         (store.folder / "damaged").mkdir(exist_ok=True)
         Path(os.fsdecode(os.fsencode(store.folder / "damaged") + b"/" + name)).write_text("x")
-    contents = inventory.take(store)
+    contents = inventory.take_inventory(store)
     assert (len(contents.damaged), contents.strange) == (2, [])
 
 

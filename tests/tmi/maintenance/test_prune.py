@@ -39,7 +39,7 @@ def test_older(store):
     assert dry.summary().startswith("would remove 1 result (")
     assert not any(path.exists() for path in (*old, failure))
     left = info(store)
-    assert [one["count"] for one in left["kinds"].values()] == [2, 2, 2]
+    assert [kind["count"] for kind in left["kinds"].values()] == [2, 2, 2]
     assert left["failures"] == 2
     assert (left["index"]["gone"], left["index"]["rows"] + left["index"]["unknown"]) == (0, 6)
 

@@ -23,8 +23,8 @@ def test_all_well(store, registry):
     assert report.problems() == []
     assert dict(report.checked) == {"dataset": 3, "network": 3, "probe": 3}
     assert report.size == sum(path.stat().st_size for kind in FOLDERS for path in paths(store, kind))
-    assert [one.likeness for one in report.recomputed] == ["equal"] * 9
-    assert sorted(one.file.kind for one in report.recomputed) == sorted(["dataset", "network", "probe"] * 3)
+    assert [comparison.likeness for comparison in report.recomputed] == ["equal"] * 9
+    assert sorted(comparison.file.kind for comparison in report.recomputed) == sorted(["dataset", "network", "probe"] * 3)
     assert (report.unknown, report.gone, report.wrong_rows, report.not_comparable) == (0, 0, [], [])
     assert any("9 equal bit for bit, 0 agree to 1e-05 (relative), 0 differ" in line for line in report.lines())
     assert contents(store.folder) == before
@@ -50,18 +50,18 @@ def test_damage_and_repair(store, registry, kind, how):
         edit(path, lambda header: header.update(key=path.stem))
     report = verify(store, registry=registry, sample=0)
     assert not report.ok
-    assert [one.path for one, _ in report.damaged] == [path]
+    assert [file.path for file, _ in report.damaged] == [path]
     assert [line.startswith(f"{path}: is damaged (") for line in report.problems()] == [True]
     assert path.exists()
     repaired = verify(store, registry=registry, sample=0, repair=True)
     assert not repaired.ok
     assert not path.exists()
-    assert any("set aside as" in line for line in repaired.done)
+    assert any("set aside as" in line for line in repaired.repairs)
     assert [aside.name.startswith(path.name) for aside in (store.folder / "damaged").iterdir()] == [True]
     after = verify(store, registry=registry)
     assert after.ok, after.problems()
     assert (after.unknown, after.gone) == (0, 0)
-    assert after.problems() == after.done == []
+    assert after.problems() == after.repairs == []
 
 
 def test_what_was_set_aside_is_computed_again_as_it_was(run_folder, store, registry):
@@ -90,7 +90,7 @@ def test_a_newer_layout_is_no_damage(store, registry):
     edit(path, lambda header: header.update(version=99))
     report = verify(store, registry=registry, sample=0, repair=True)
     assert report.ok, report.problems()
-    assert [one.why for one in report.newer] == ["was written by a newer tmi (layout 99, this one reads 1)"]
+    assert [file.why for file in report.newer] == ["was written by a newer tmi (layout 99, this one reads 1)"]
     assert path.exists()
 
 
@@ -125,9 +125,9 @@ def test_a_file_that_may_not_be_read(store, registry, monkeypatch):
 def test_what_is_left_behind(store, registry):
     leave_behind(store)
     assert verify(store, registry=registry, sample=0).left_behind == 2
-    assert "removed 2 files left behind" in verify(store, registry=registry, sample=0, repair=True).done
+    assert "removed 2 files left behind" in verify(store, registry=registry, sample=0, repair=True).repairs
     after = verify(store, registry=registry, sample=0, repair=True)
-    assert (after.left_behind, after.done) == (0, [])
+    assert (after.left_behind, after.repairs) == (0, [])
 
 
 def test_a_running_run_is_left_alone(store, registry):
@@ -135,7 +135,7 @@ def test_a_running_run_is_left_alone(store, registry):
     mine.write_bytes(b"half")
     with lease(store, "d" * 64):
         report = verify(store, registry=registry, sample=0, repair=True)
-        assert (report.left_behind, report.done) == (0, [])
+        assert (report.left_behind, report.repairs) == (0, [])
         assert (store.folder / leases.FOLDER / ("d" * 64)).exists()
     assert mine.exists()
 
@@ -145,11 +145,11 @@ def test_index(store, registry):
     (row,) = store.index.read("probe", {key: files.stamp(store.path(key))}).values()
     content = json.loads(row.content)
     content["metrics"][0][1] += 1.0
-    store.index.add([replace(row, content=tmi.hashing.canonical(content))])  # whoever wrote this knew the seal
+    store.index.add([replace(row, content=tmi.hashing.canonical(content))])  # with a valid seal
     assert store.read_all([key])[key].metrics != store.read(key).metrics
     report = verify(store, registry=registry, sample=0)
     assert report.problems() == [f"index: says something else than {store.path(key)}"]
-    assert "index: rebuilt from the files" in verify(store, registry=registry, sample=0, repair=True).done
+    assert "index: rebuilt from the files" in verify(store, registry=registry, sample=0, repair=True).repairs
     assert store.read_all([key])[key].metrics == store.read(key).metrics
     assert verify(store, registry=registry, sample=0).ok
 
