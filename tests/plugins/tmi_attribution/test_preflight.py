@@ -162,8 +162,8 @@ REFUSED = {
     "called past its hooks": (lambda m, x: m.relu.forward(x), "Relu operation is functional"),
     "functional tanh": (lambda m, x: torch.tanh(x), "Tanh operation is functional; use an nn.Tanh"),
     "a use beside the module": (lambda m, x: m.relu(x) + x, r"input of module 'relu' is used elsewhere.*clone\(\)"),
-    "next to each other": (lambda m, x: m.sigmoid(m.tanh(x)), r"'sigmoid' takes the very output of 'tanh'.*clone\(\)"),
-    "next to each other in a row": (lambda m, x: nn.Sequential(m.tanh, m.same, m.sigmoid)(x), "the very output of 'tanh'"),
+    "next to each other": (lambda m, x: m.sigmoid(m.tanh(x)), r"'sigmoid' takes the output of 'tanh'.*clone\(\)"),
+    "next to each other in a row": (lambda m, x: nn.Sequential(m.tanh, m.same, m.sigmoid)(x), "takes the output of 'tanh'"),
     "reused": (lambda m, x: m.relu(m.relu(x) - 0.5), "'relu' is used 2 times"),
     "in place": (lambda m, x: m.inplace(x), "'inplace' works in place"),
     "changed in place": (lambda m, x: m.relu(x).add_(1), "output of module 'relu' is changed in place"),
@@ -184,9 +184,9 @@ REFUSED = {
     "a detached factor": (lambda m, x: m.relu(x) * x.detach(), "Mul hides"),
     "a detached weight": (lambda m, x: m.relu(x) @ x.detach(), "Bmm hides"),
     "instance normalisation": (lambda m, x: F.instance_norm(m.relu(x)), "NativeBatchNorm hides"),
-    "a branch": (lambda m, x: m.relu(x) if x[0].std() > 1.4 else m.relu(2 * x), "other operations are done on other images"),
-    "rounded": (lambda m, x: x + (x.round() - x).detach(), "changes otherwise than its gradient says"),
-    "a gradient handed through": (lambda m, x: HandedThrough.apply(x), "changes otherwise than its gradient says"),
+    "a branch": (lambda m, x: m.relu(x) if x[0].std() > 1.4 else m.relu(2 * x), "other images pass other operations"),
+    "rounded": (lambda m, x: x + (x.round() - x).detach(), "does not change as its gradient says"),
+    "a gradient handed through": (lambda m, x: HandedThrough.apply(x), "does not change as its gradient says"),
 }
 RAISES = {"reused", "changed in place"}
 HAPPENS_TO_BE_RIGHT = {"in place"}  # in DeepLift; not in layer methods
@@ -264,17 +264,17 @@ GUIDED = {
     "instance normalisation": (lambda m, x: F.instance_norm(m.relu(x)), lambda m, x: F.instance_norm(guided(x))),
 }
 NOT_GUIDED = {
-    "functional": (lambda m, x: F.relu(x), lambda m, x: guided(x), "Relu cuts off"),
+    "functional": (lambda m, x: F.relu(x), lambda m, x: guided(x), "Relu acts as a ReLU"),
     "functional beside a module": (
         lambda m, x: F.relu(m.conv2(m.relu(x))),
         lambda m, x: guided(m.conv2(guided(x))),
-        "Relu cuts off",
+        "Relu acts as a ReLU",
     ),
-    "called past its hooks": (lambda m, x: m.relu.forward(x), lambda m, x: guided(x), "Relu cuts off"),
-    "functional in place": (lambda m, x: x.relu_(), lambda m, x: guided(x), "Relu cuts off"),
-    "clamp": (lambda m, x: x.clamp(min=0), lambda m, x: guided(x), "Clamp cuts off"),
-    "threshold": (lambda m, x: F.threshold(x, 0, 0), lambda m, x: guided(x), "Threshold cuts off"),
-    "maximum": (lambda m, x: torch.maximum(x, torch.zeros(())), lambda m, x: guided(x), "Maximum cuts off"),
+    "called past its hooks": (lambda m, x: m.relu.forward(x), lambda m, x: guided(x), "Relu acts as a ReLU"),
+    "functional in place": (lambda m, x: x.relu_(), lambda m, x: guided(x), "Relu acts as a ReLU"),
+    "clamp": (lambda m, x: x.clamp(min=0), lambda m, x: guided(x), "Clamp acts as a ReLU"),
+    "threshold": (lambda m, x: F.threshold(x, 0, 0), lambda m, x: guided(x), "Threshold acts as a ReLU"),
+    "maximum": (lambda m, x: torch.maximum(x, torch.zeros(())), lambda m, x: guided(x), "Maximum acts as a ReLU"),
     "custom": (lambda m, x: Clipped.apply(x), lambda m, x: guided(x), "Clipped hides"),
     "a use beside the module": (lambda m, x: m.relu(x) + x, lambda m, x: guided(x) + x, "'relu' is used elsewhere"),
     "a mask": (lambda m, x: masked(x), lambda m, x: guided(x), "Mul hides a non-linearity.*nn.ReLU for each"),
@@ -287,7 +287,7 @@ NOT_GUIDED = {
     "amax": (lambda m, x: torch.stack([x, 0 * x]).amax(0), lambda m, x: guided(x), "Amax hides"),
     "max": (lambda m, x: torch.stack([x, 0 * x]).max(0).values, lambda m, x: guided(x), "Max hides"),
     "half the sum with its size": (lambda m, x: (x + x.abs()) / 2, lambda m, x: guided(x), "Abs hides"),
-    "half with its sign": (lambda m, x: x * (1 + x.sign()) / 2, lambda m, x: guided(x), "Sign cuts off"),
+    "half with its sign": (lambda m, x: x * (1 + x.sign()) / 2, lambda m, x: guided(x), "Sign acts as a ReLU"),
 }
 
 
@@ -320,7 +320,7 @@ def test_what_is_refused_is_not_guided(name):
 
 
 def test_captums_deconvolution_of_two_relus_in_a_row():
-    """A second ReLU changes nothing, and neither should what Captum attributes; its hooks get in each other's way."""
+    """A second ReLU changes nothing, and neither should what Captum attributes; its hooks interfere."""
     from captum.attr import Deconvolution
 
     between = {
@@ -334,7 +334,7 @@ def test_captums_deconvolution_of_two_relus_in_a_row():
     assert all((one - other).abs().max() > 1e-3 for other in wrong)
     assert reasons("relu-modules", between["one"]) == reasons("relu-modules", between["apart"]) == []
     for name in ("in a row", "past an identity"):
-        assert said(reasons("relu-modules", between[name]), r"'again' takes the very output of 'relu'.*clone\(\)")
+        assert said(reasons("relu-modules", between[name]), r"'again' takes the output of 'relu'.*clone\(\)")
 
 
 @pytest.mark.parametrize("name", ["reused", "in place"])
@@ -363,7 +363,7 @@ CONSERVED = {
 LOST = {
     "scaled": (lambda m, x: 2 * m.relu(x), "Mul is done by no module"),
     "functional tanh": (lambda m, x: torch.tanh(x), "Tanh is done by no module"),
-    "tanh after relu": (lambda m, x: m.tanh(m.relu(x)), "'tanh' takes the very output of 'relu'"),
+    "tanh after relu": (lambda m, x: m.tanh(m.relu(x)), "'tanh' takes the output of 'relu'"),
     "clamp": (lambda m, x: m.relu(x.clamp(max=0.2)), "Clamp is done by no module"),
     "residual": (lambda m, x: (lambda z: m.conv2(z.clone()) + z)(m.relu(x)), "Add is done by no module"),
     "branches": (lambda m, x: (lambda z: torch.cat([m.conv2(z), z], 1))(m.relu(x)), "input of module 'conv2' is used elsewhere"),
@@ -435,7 +435,7 @@ def test_images_that_influence_each_other_are_refused_whatever_is_needed(name):
     module = Ask(NEIGHBOURLY[name])
     for needs in [[], *([need] for need in NEEDS)]:
         (reason,) = problems(needs, module, IMAGES)
-        assert "differ between alone and beside another image" in reason
+        assert "depend on the other images of its batch" in reason
     saliency = Saliency(module)
     alone = saliency.attribute(IMAGES[:1], target=0, abs=False)
     among = saliency.attribute(IMAGES, target=0, abs=False)[:1]
