@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import tmi
-from tmi.runtime.plotting import house_style
+from tmi.runtime.plotting import figure_style
 
 FIGURES = Path(__file__).parent / "figures"
 
@@ -38,7 +38,7 @@ def theorems() -> None:
     change = torch.from_numpy(rng.uniform(-1, 1, images.shape) * 0.5 * tile.epsilon / tile.support.sum())
     jittered = (images + change * data.test.masks[scene]).clamp(0, 1).float()
     networks = {"Theorem 1": tmi.build("theorem1", data), "Theorem 2": tmi.build("theorem2", data)}
-    with house_style():
+    with figure_style():
         figure, axes = plt.subplots(2, 3, figsize=(7.2, 5.2))
         for row, (name, x) in zip(axes, (("pasted exactly", images), ("with a jitter within ε", jittered)), strict=True):
             row[0].imshow(x[0, 0], vmin=0, vmax=1)
@@ -65,7 +65,7 @@ def monosemanticity() -> None:
     from tmi_paper.monosemanticity import headline
 
     rows = compare(tmi.run("monosemanticity", only="fashion[tiles_per_class=1]/*"), "fashion", 1)
-    with house_style():
+    with figure_style():
         figure = headline(rows)
         FIGURES.mkdir(exist_ok=True)
         figure.savefig(FIGURES / "monosemanticity.png", dpi=110, metadata={"Software": None})
@@ -82,7 +82,7 @@ def attribution() -> None:
 
     results = tmi.run("attribution", only=[f"*/{probe}*" for probe in METHODS])
     rows = standings(results, METHODS, NETWORKS)
-    with house_style():
+    with figure_style():
         FIGURES.mkdir(exist_ok=True)
         for name, figure in (
             ("attribution-leaderboard", leaderboard(rows)),

@@ -1,4 +1,4 @@
-"""The claims of section 6, each beside what was measured, and the whole in plain words. Every number comes from the results."""
+"""The claims of section 6, each with what was measured, and a summary in plain words. Every number comes from the results."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Lease:
-    """One claim.
+class Claim:
+    """A claim of the paper and what was measured.
 
     Attributes
     ----------
     where : str
         Section of the paper.
     paper : str
-        What it says.
+        The claim.
     here : str
         What was measured.
     verdict : str
-        Whether it holds, and for what.
+        Whether it holds, and for how many runs.
     """
 
     where: str
@@ -35,26 +35,26 @@ class Lease:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Write mean ± standard deviation [least, greatest]; equal values as one number."""
+    """Write mean ± standard deviation (an estimate, n − 1) [least, greatest]; equal values as one number."""
     if not values:
         return "–"
     if min(values) == max(values):
         return f"{values[0]:.4g}" + (f" in all {len(values)}" if len(values) > 1 else "")
-    return f"{np.mean(values):.4g} ± {np.std(values):.2g} [{min(values):.4g}, {max(values):.4g}]"
+    return f"{np.mean(values):.4g} ± {np.std(values, ddof=1):.2g} [{min(values):.4g}, {max(values):.4g}]"
 
 
-def claims(results: tmi.Results) -> list[Lease]:
-    """Return the claims that the results can speak to."""
+def claims(results: tmi.Results) -> list[Claim]:
+    """Return the claims about which there are results."""
     return [*_zero_error(results), *_squares(results), *_heuristics(results), *_fashion(results), *_inside(results)]
 
 
-def _zero_error(results: tmi.Results) -> Iterator[Lease]:
+def _zero_error(results: tmi.Results) -> Iterator[Claim]:
     for dataset, where in (("squares", "5, 6.1"), ("fashion", "5, 6.2")):
         chosen = results.select(dataset=dataset, network="constructed", probe="accuracy")
         accuracy, off = chosen.values("accuracy"), chosen.values("offlabel_logit_max")
         if accuracy:
             exact = min(accuracy) == 1 and max(off) == 0
-            yield Lease(
+            yield Claim(
                 where,
                 f"The constructed network classifies without error ({dataset})",
                 f"accuracy {spread(accuracy)}; greatest logit of a wrong class {spread(off)}",
@@ -62,14 +62,14 @@ def _zero_error(results: tmi.Results) -> Iterator[Lease]:
             )
 
 
-def _squares(results: tmi.Results) -> Iterator[Lease]:
+def _squares(results: tmi.Results) -> Iterator[Claim]:
     for filters in swept_values(results, "filters"):
         values = results.select(dataset="squares", network="trained-squares", probe="accuracy", filters=filters).values(
             "accuracy"
         )
         if values:
             good = sum(value >= 0.9 for value in values)
-            yield Lease(
+            yield Claim(
                 "6.1",
                 f"A network with {filters} trained filter{'s' if filters > 1 else ''} solves the squares",
                 f"accuracy {spread(values)}; {good} of {len(values)} runs reach 0.9",
@@ -77,8 +77,8 @@ def _squares(results: tmi.Results) -> Iterator[Lease]:
             )
 
 
-def _heuristics(results: tmi.Results) -> Iterator[Lease]:
-    told = (
+def _heuristics(results: tmi.Results) -> Iterator[Claim]:
+    statements = (
         ("bright_above_1", "A neuron over a patch of mean ≥ 0.7 exceeds 1"),
         ("dark_is_0", "A neuron over a patch of mean ≤ 0.4 is 0"),
         ("active_means_first", "A layer mean above 0.5 gives a positive first logit"),
@@ -87,11 +87,11 @@ def _heuristics(results: tmi.Results) -> Iterator[Lease]:
     if 1 not in swept_values(results, "filters"):
         return
     chosen = results.select(dataset="squares", probe="squares-heuristics", filters=1)
-    for metric, text in told:
+    for metric, text in statements:
         values = chosen.values(metric)
         if values:
             always = sum(value == 1 for value in values)
-            yield Lease(
+            yield Claim(
                 "6.1",
                 f"{text} (one filter)",
                 f"in {np.mean(values):.1%} of the cases, median over seeds {np.median(values):.1%}, range "
@@ -100,12 +100,12 @@ def _heuristics(results: tmi.Results) -> Iterator[Lease]:
             )
 
 
-def _fashion(results: tmi.Results) -> Iterator[Lease]:
+def _fashion(results: tmi.Results) -> Iterator[Claim]:
     for k in swept_values(results, "tiles_per_class"):
         chosen = results.select(dataset="fashion", network="trained-fashion", probe="accuracy", tiles_per_class=k)
         values = chosen.values("accuracy")
         if values:
-            yield Lease(
+            yield Claim(
                 "6.2",
                 f"A trained network reaches more than 99 % (k not given; here k = {k})",
                 f"accuracy {spread(values)}",
@@ -113,11 +113,11 @@ def _fashion(results: tmi.Results) -> Iterator[Lease]:
             )
 
 
-def _inside(results: tmi.Results) -> Iterator[Lease]:
+def _inside(results: tmi.Results) -> Iterator[Claim]:
     sparsity = results.select(dataset="fashion", network="constructed", probe="activation-sparsity")
     active = sparsity.values("active_per_image.hidden")
     if active:
-        yield Lease(
+        yield Claim(
             "6.2",
             "Neurons of the constructed network are monosemantic: one tile, one place",
             f"active hidden neurons an image: {spread(active)}",
@@ -128,7 +128,7 @@ def _inside(results: tmi.Results) -> Iterator[Lease]:
     chosen = results.select(dataset="fashion", network="trained-fashion", probe="selectivity", tiles_per_class=1)
     mono, many = chosen.values("monosemantic.hidden"), chosen.values("classes_per_neuron.hidden")
     if many:
-        yield Lease(
+        yield Claim(
             "6.2",
             "Neurons of the trained network are polysemantic",
             f"classes a hidden neuron fires for: {spread(many)}; share of neurons that fire for one: {spread(mono)}",
@@ -145,7 +145,7 @@ def _inside(results: tmi.Results) -> Iterator[Lease]:
         if all(stds):
             still = max(map(max, stds)) == 0
             moved = min(map(min, stds)) > 0
-            yield Lease(
+            yield Claim(
                 "6.2, Fig. 4",
                 text,
                 f"standard deviation of a logit: backgrounds {spread(stds[0])}, places {spread(stds[1])}",
@@ -154,7 +154,7 @@ def _inside(results: tmi.Results) -> Iterator[Lease]:
 
 
 def plain_summary(results: tmi.Results) -> list[str]:
-    """Say in plain words what was found, for someone who has not read the paper."""
+    """Summarise the results in plain words, for readers who do not know the paper."""
     texts = [
         "Two small worlds in which the right answer is known exactly: little images with a white or a black square, and larger "
         "ones with a piece of clothing, on noise. The same questions were put to two kinds of networks: one built by hand from "
@@ -169,14 +169,14 @@ def plain_summary(results: tmi.Results) -> list[str]:
             f"The network built by hand made {f'mistakes in {wrong} of {runs} runs' if wrong else f'no mistake in {runs} runs'}, "
             f"and gave wrong answers a score of {'exactly 0' if zero else 'more than 0'}."
         )
-    texts += [text for text in (_learnt(results), _insight(results)) if text]
+    texts += [text for text in (_trained_accuracy(results), _active_neurons(results)) if text]
     lost = len(results.failed) + len(results.missing)
     if lost:
         texts.append(f"{lost} of {len(results)} measurements are missing; they are listed below.")
     return texts
 
 
-def _learnt(results: tmi.Results) -> str:
+def _trained_accuracy(results: tmi.Results) -> str:
     parts = []
     for k in swept_values(results, "tiles_per_class"):
         chosen = results.select(dataset="fashion", network="trained-fashion", probe="accuracy", tiles_per_class=k)
@@ -193,15 +193,15 @@ def _learnt(results: tmi.Results) -> str:
     return text
 
 
-def _insight(results: tmi.Results) -> str:
+def _active_neurons(results: tmi.Results) -> str:
     if 1 not in swept_values(results, "tiles_per_class"):
         return ""
-    found = {
+    sparsity = {
         network: results.select(dataset="fashion", network=network, probe="activation-sparsity", tiles_per_class=1)
         for network in ("constructed", "trained-fashion")
     }
-    active = {network: of.values("active_per_image.hidden") for network, of in found.items()}
-    size = {network: of.values("neurons.hidden") for network, of in found.items()}
+    active = {network: part.values("active_per_image.hidden") for network, part in sparsity.items()}
+    size = {network: part.values("neurons.hidden") for network, part in sparsity.items()}
     moved = results.select(dataset="fashion", network="trained-fashion", probe="translation-robustness", tiles_per_class=1)
     still = results.select(dataset="fashion", network="constructed", probe="translation-robustness", tiles_per_class=1)
     if not all(active.values()) or not moved.values("logit_std") or not still.values("logit_std"):

@@ -1,4 +1,4 @@
-"""One row a measure: constructed networks beside trained ones, the spread over the seeds, and the direction that is better."""
+"""A row for each measure: its values on constructed and trained networks over the seeds, and which direction is better."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from tmi.runs.results import Entry
 
 LAYERS = ("hidden", "conv")
-"""The layer that is compared: the one whose neurons stand for windows, or in a network without it the convolution."""
+"""The layer that is compared: the one whose neurons stand for windows; in a network without it the convolution."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A metric worth a row.
+    """A metric that gets a row.
 
     Attributes
     ----------
     topic : str
     text : str
-        What it says, in a few words.
+        Its meaning, in a few words.
     probe : str
         Label of the suite's probe.
     metric : str
@@ -53,13 +53,16 @@ class Row:
     values : dict of str to tuple of float
         By network; one value a seed. A network without a value is missing.
     chance : dict of str to float
-        What chance scores on each network, mean over the seeds, where the probe says.
+        What chance scores on each network, mean over the seeds, where the probe reports it.
+    origins : dict of str to str
+        `tmi.Network.origin` of each network.
     """
 
     measure: Measure
     better: str
     values: dict[str, tuple[float, ...]]
     chance: dict[str, float]
+    origins: dict[str, str]
 
     @property
     def best(self) -> list[str]:
@@ -155,6 +158,7 @@ def compare(results: tmi.Results, dataset: str, tiles_per_class: int | None = No
     for measure in MEASURES:
         values: dict[str, tuple[float, ...]] = {}
         chances: dict[str, list[float]] = {}
+        origins: dict[str, str] = {}
         better = ""
         for entry in chosen:
             metric = _metric(measure, entry.metrics) if entry.probe == measure.probe else None
@@ -165,15 +169,16 @@ def compare(results: tmi.Results, dataset: str, tiles_per_class: int | None = No
                 info = results.load(entry).describe(metric)
                 better = (info.better if info else None) or ""
             values[name] = (*values.get(name, ()), entry.metrics[metric])
+            origins[name] = network_origin(entry)
             if f"{metric}.chance" in entry.metrics:
                 chances.setdefault(name, []).append(entry.metrics[f"{metric}.chance"])
         if values:
-            rows.append(Row(measure, better, values, {name: float(np.mean(of)) for name, of in chances.items()}))
+            rows.append(Row(measure, better, values, {name: float(np.mean(shares)) for name, shares in chances.items()}, origins))
     return rows
 
 
 def network_name(entry: Entry) -> str:
-    """How a network is called in the report: what it is first, then which."""
+    """Return a network's name in the report: how it came about, then which one it is."""
     if entry.network.startswith("theorem"):
         return f"constructed: Theorem {entry.network[-1]}"
     if entry.network == "literal":
@@ -183,17 +188,17 @@ def network_name(entry: Entry) -> str:
 
 
 def network_origin(entry: Entry) -> str:
-    """Return the origin of an entry's network: "constructed" or "trained"."""
-    return "constructed" if entry.network.startswith("theorem") or entry.network == "literal" else "trained"
+    """Return the origin of an entry's network as its record has it, such as "constructed"; empty where it is not known."""
+    return str(entry.record.get("network_origin", ""))
 
 
 def spread(values: Sequence[float]) -> str:
-    """Write mean ± standard deviation; equal values as one number."""
+    """Write mean ± standard deviation (an estimate, n − 1); equal values as one number."""
     mean = float(np.mean(values))
     shown = f"{mean:,.0f}" if abs(mean) >= 1000 else f"{mean:.3g}"
     if min(values) == max(values):
         return shown
-    std = float(np.std(values))
+    std = float(np.std(values, ddof=1))
     return f"{shown} ± {std:,.0f}" if std >= 10 else f"{shown} ± {std:.1g}"
 
 

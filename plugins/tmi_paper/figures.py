@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tmi.runtime.plotting import CONSTRUCTED, PALETTE, TRAINED
+from tmi.runtime.plotting import PALETTE
+from tmi_probes.figures.common import color_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +59,9 @@ def outline(axis: Axes, mask: NDArray[np.bool_], color: str) -> None:
     axis.add_collection(LineCollection(lines, colors=color, linewidths=1.0))
 
 
-def runs(accuracies: Mapping[str, Sequence[float]], dead: Mapping[str, Sequence[bool]], chance: float) -> Figure:
+def runs(
+    accuracies: Mapping[str, Sequence[float]], dead: Mapping[str, Sequence[bool]], chance: float, origins: Mapping[str, str]
+) -> Figure:
     """Draw the test accuracy of every run, the dead ones marked.
 
     Parameters
@@ -67,6 +70,8 @@ def runs(accuracies: Mapping[str, Sequence[float]], dead: Mapping[str, Sequence[
         One a seed, by network.
     dead : mapping of str to sequence of bool
     chance : float
+    origins : mapping of str to str
+        `network.origin`, by network.
     """
     import matplotlib.pyplot as plt
 
@@ -76,7 +81,7 @@ def runs(accuracies: Mapping[str, Sequence[float]], dead: Mapping[str, Sequence[
         gone = np.asarray(dead[name], bool)
         # Side by side in order of seed: nothing random in a figure.
         across = place + np.linspace(-0.3, 0.3, len(heights)) if len(heights) > 1 else np.array([place])
-        color = CONSTRUCTED if name.startswith("constructed") else TRAINED
+        color = color_of(origins[name])
         axis.scatter(across[~gone], heights[~gone], s=18, color=color, label=None)
         axis.scatter(across[gone], heights[gone], s=26, color="black", marker="x", linewidths=1.2)
     axis.axhline(chance, color="0.5", linewidth=0.8, linestyle="--", zorder=0)
@@ -140,13 +145,15 @@ def numbers(axis: Axes, values: NDArray[Any]) -> None:
         axis.text(col, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=color)
 
 
-def logit_spread(columns: Mapping[str, tmi.ProbeResult]) -> Figure:
+def logit_spread(columns: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str]) -> Figure:
     """Draw how the logits of three tiles are distributed over backgrounds and over places: the paper's Figure 4.
 
     Parameters
     ----------
     columns : mapping of str to ProbeResult
         Results of the robustness probes on the same tiles, by the heading of their column.
+    origins : mapping of str to str
+        `network.origin`, by heading.
     """
     import matplotlib.pyplot as plt
 
@@ -157,7 +164,7 @@ def logit_spread(columns: Mapping[str, tmi.ProbeResult]) -> Figure:
         tiles, len(columns), figsize=(2.55 * len(columns), 1.45 * tiles + 0.9), squeeze=False, sharex=True, sharey="col"
     )
     for col, (heading, result) in enumerate(columns.items()):
-        color = CONSTRUCTED if heading.startswith("constructed") else TRAINED
+        color = color_of(origins[heading])
         logits, kept = result.arrays["logits"].values, result.arrays["kept_variant"].values
         labels = result.arrays["label"].values
         for row in range(tiles):
@@ -183,7 +190,9 @@ def logit_spread(columns: Mapping[str, tmi.ProbeResult]) -> Figure:
     return figure
 
 
-def active_neurons(shares: Mapping[str, Mapping[str, Sequence[float]]], totals: Mapping[str, Mapping[str, int]]) -> Figure:
+def active_neurons(
+    shares: Mapping[str, Mapping[str, Sequence[float]]], totals: Mapping[str, Mapping[str, int]], origins: Mapping[str, str]
+) -> Figure:
     """Draw the share of neurons that an image activates, by layer, on a logarithmic axis.
 
     Parameters
@@ -192,6 +201,8 @@ def active_neurons(shares: Mapping[str, Mapping[str, Sequence[float]]], totals: 
         One a seed.
     totals : mapping of network to mapping of layer to int
         How many neurons the layer has.
+    origins : mapping of str to str
+        `network.origin`, by network.
     """
     import matplotlib.pyplot as plt
 
@@ -199,7 +210,7 @@ def active_neurons(shares: Mapping[str, Mapping[str, Sequence[float]]], totals: 
     figure, axis = plt.subplots(figsize=(7, 0.42 * len(bars) + 0.8))
     for place, (network, layer) in enumerate(bars):
         values = np.asarray(shares[network][layer])
-        color = CONSTRUCTED if network.startswith("constructed") else TRAINED
+        color = color_of(origins[network])
         axis.barh(place, values.mean(), color=color, height=0.6, left=0)
         active, total = values.mean() * totals[network][layer], totals[network][layer]
         axis.text(values.mean() * 1.15, place, f"{active:,.4g} of {total:,}", va="center", fontsize=8)
@@ -212,7 +223,7 @@ def active_neurons(shares: Mapping[str, Mapping[str, Sequence[float]]], totals: 
     return figure
 
 
-def classes_per_neuron(counts: Mapping[str, NDArray[Any]], classes: int) -> Figure:
+def classes_per_neuron(counts: Mapping[str, NDArray[Any]], classes: int, origins: Mapping[str, str]) -> Figure:
     """Draw for how many classes neurons fire.
 
     Parameters
@@ -221,13 +232,15 @@ def classes_per_neuron(counts: Mapping[str, NDArray[Any]], classes: int) -> Figu
         Classes of each live neuron, by network and layer.
     classes : int
         How many classes there are.
+    origins : mapping of str to str
+        `network.origin`, by the same names.
     """
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, len(counts), figsize=(2.6 * len(counts), 2.3), squeeze=False, sharey=True)
     for axis, (name, values) in zip(axes[0], counts.items(), strict=True):
         height = np.bincount(values.astype(int), minlength=classes + 1) / max(len(values), 1)
-        axis.bar(range(len(height)), height, color=CONSTRUCTED if name.startswith("constructed") else TRAINED, width=0.8)
+        axis.bar(range(len(height)), height, color=color_of(origins[name]), width=0.8)
         axis.set_title(f"{name}\n{len(values):,} live neurons")
         axis.set_xlabel("classes a neuron fires for")
         axis.set_xticks(range(0, classes + 1, 2 if classes > 5 else 1))
@@ -275,7 +288,7 @@ def attribution_maps(
     return figure
 
 
-def attribution_scores(scores: Mapping[str, Mapping[str, float]], chance: float) -> Figure:
+def attribution_scores(scores: Mapping[str, Mapping[str, float]], chance: float, origins: Mapping[str, str]) -> Figure:
     """Draw the share of the strongest pixels that lie in the tile's support, by method and network.
 
     Parameters
@@ -284,17 +297,18 @@ def attribution_scores(scores: Mapping[str, Mapping[str, float]], chance: float)
         Mean over images and seeds.
     chance : float
         What a constant map is expected to score.
+    origins : mapping of str to str
+        `network.origin`, by network.
     """
     import matplotlib.pyplot as plt
 
-    methods = list(dict.fromkeys(method for of in scores.values() for method in of))
+    methods = list(dict.fromkeys(method for by_method in scores.values() for method in by_method))
     figure, axis = plt.subplots(figsize=(7, 0.5 * len(methods) + 1.1))
     height = 0.8 / len(scores)
-    colors = (CONSTRUCTED, TRAINED, *PALETTE[2:])
-    for k, (network, of) in enumerate(scores.items()):
-        places = [i + (k - (len(scores) - 1) / 2) * height for i, method in enumerate(methods) if method in of]
-        values = [of[method] for method in methods if method in of]
-        axis.barh(places, values, height=height * 0.9, color=colors[k % len(colors)], label=network)
+    for k, (network, by_method) in enumerate(scores.items()):
+        places = [i + (k - (len(scores) - 1) / 2) * height for i, method in enumerate(methods) if method in by_method]
+        values = [by_method[method] for method in methods if method in by_method]
+        axis.barh(places, values, height=height * 0.9, color=color_of(origins[network]), label=network)
         for place, value in zip(places, values, strict=True):
             axis.text(value + 0.008, place, f"{value:.2f}", va="center", fontsize=7)
     axis.axvline(chance, color="0.35", linewidth=0.9, linestyle="--", label=f"chance {chance:.2f}")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import tmi
-from tmi.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,16 +42,17 @@ def squares_heuristics(network: tmi.Network, data: tmi.Dataset) -> tmi.ProbeResu
         left out, with a note. Beside each, ``.chance``: how often what it says holds on all patches or images, whatever their
         mean; and ``cases.<statement>``. Arrays ``filter_bright_above_1`` and ``filter_dark_is_0`` for each filter alone, NaN
         where there is no case, and ``dark``; as the paper prints them ``weights`` (filter, row, col) and ``bias`` (filter), and
-        where the logits are linear in the layer ``logit_weights`` (class, filter, place_row, place_col) and ``logit_bias``.
-
-    Raises
-    ------
-    InputError
-        If the network has no layer ``conv`` of one-channel filters.
+        where the logits are linear in the layer ``logit_weights`` (class, filter, place_row, place_col) and ``logit_bias``. Not
+        applicable to a network without a layer ``conv`` of one-channel filters.
     """
     from numpy.lib.stride_tricks import sliding_window_view
 
-    weights, bias = _filters(network)
+    filters = _filters(network)
+    if filters is None:
+        return tmi.ProbeResult.not_applicable(
+            "the network has no layer conv of filters over one channel, as that of section 6.1 has"
+        )
+    weights, bias = filters
     images = data.test.images
     layers = network.activations(images, ["conv", network.layers[-1]])
     answers = layers["conv"].numpy()
@@ -101,14 +101,15 @@ def squares_heuristics(network: tmi.Network, data: tmi.Dataset) -> tmi.ProbeResu
     return tmi.ProbeResult(metrics, arrays, coords, {name: INFO[name] for name in INFO if name in bases}, tuple(notes))
 
 
-def _filters(network: tmi.Network) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _filters(network: tmi.Network) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """Return weights (filter, row, col) and biases (filter,) of layer ``conv``, or None where it has no one-channel filters."""
     from torch import nn
 
     if "conv" in network.layers:
         for module in network.module.get_submodule("conv").modules():
             if isinstance(module, nn.Conv2d) and module.in_channels == 1 and module.bias is not None:
                 return module.weight.detach().cpu().numpy()[:, 0], module.bias.detach().cpu().numpy()
-    raise InputError("squares-heuristics: needs a layer conv of filters over one channel, as the network of section 6.1 has")
+    return None
 
 
 def _share(holds: NDArray[np.bool_], where: NDArray[np.bool_]) -> float | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tmi.report.html import Section, figure, folded, paragraph, table
-from tmi.runtime.plotting import CONSTRUCTED, TRAINED, house_style
+from tmi.runtime.plotting import figure_style
+from tmi_probes.figures.common import color_of
 
 from .comparison import Row, compare, network_name, network_origin, spread
 
@@ -35,7 +36,7 @@ def sections(results: tmi.Results) -> list[Section]:
     list of Section
         The comparison as a picture and a table, then the probes' figures for seed 0 on ``fashion``, one tile a class.
     """
-    with house_style():
+    with figure_style():
         parts = [_comparison(results), *(part(results) for part in (_neurons, _recovered, _circuits, _forms, _robustness))]
     return [section for section in parts if section is not None]
 
@@ -46,13 +47,14 @@ def headline(rows: list[Row]) -> Figure:
     Parameters
     ----------
     rows : list of Row
-        Those that are no headline are left out.
+        Rows that are not marked as headline are left out.
     """
     import matplotlib.pyplot as plt
 
     shown = [row for row in rows if row.measure.headline]
     names = list(dict.fromkeys(name for row in shown for name in row.values))
-    trained = [name for name in names if not name.startswith("constructed")]
+    origins = {name: origin for row in shown for name, origin in row.origins.items()}
+    trained = [name for name in names if origins[name] != "constructed"]
     figure, axis = plt.subplots(figsize=(7.4, 0.34 * len(shown) + 1.1))
     offsets = np.linspace(-0.27, 0.27, len(names)) if len(names) > 1 else [0.0]
     for place, row in enumerate(shown):
@@ -62,7 +64,7 @@ def headline(rows: list[Row]) -> Figure:
             if name not in row.values:
                 continue
             values = np.array(row.values[name])
-            color = CONSTRUCTED if name.startswith("constructed") else TRAINED
+            color = color_of(origins[name])
             mark = MARKS.get(name) or WIDTHS[trained.index(name) % len(WIDTHS) if name in trained else 0]
             axis.plot([values.min(), values.max()], [place + offset] * 2, color=color, linewidth=1.2, alpha=0.6, clip_on=False)
             axis.plot(
@@ -262,10 +264,12 @@ def _drawn(results: tmi.Results, probe: str, draw: Callable[..., Figure], alt: s
     if not chosen:
         return ""
     seed = min(entry.seed for entry in chosen)
-    found = {network_name(entry): results.load(entry) for entry in chosen if entry.seed == seed}
+    origins = {network_name(entry): network_origin(entry) for entry in chosen if entry.seed == seed}
+    loaded = {network_name(entry): results.load(entry) for entry in chosen if entry.seed == seed}
     if few:
-        trained = [name for name in found if name.startswith("trained")]
+        trained = [name for name in loaded if origins[name] != "constructed"]
         kept = {"constructed: Theorem 1", *trained[(len(trained) - 1) // 2 :][:1]}
-        found = {name: result for name, result in found.items() if name in kept}
-    origins = {network_name(entry): network_origin(entry) for entry in chosen if network_name(entry) in found}
-    return figure(draw(found, origins), alt, f"{caption} Fashion-MNIST tiles, one a class, seed {seed}.")
+        loaded = {name: result for name, result in loaded.items() if name in kept}
+    return figure(
+        draw(loaded, {name: origins[name] for name in loaded}), alt, f"{caption} Fashion-MNIST tiles, one a class, seed {seed}."
+    )

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tmi.report.html import Section, bullets, figure, paragraph, table
-from tmi.runtime.plotting import house_style
+from tmi.runtime.plotting import figure_style
 
 from . import figures
 from .claims import claims, plain_summary, spread, swept_values
+from .comparison import network_origin
 from .remarks import REMARKS
 
 if TYPE_CHECKING:
@@ -50,9 +51,9 @@ def sections(results: tmi.Results) -> list[Section]:
         _attributions,
         _remarks,
     )
-    with house_style():
-        found = [part(results) for part in parts]
-    return [section for section in found if section is not None]
+    with figure_style():
+        drawn = [part(results) for part in parts]
+    return [section for section in drawn if section is not None]
 
 
 def _summary(results: tmi.Results) -> Section:
@@ -88,6 +89,7 @@ def _squares(results: tmi.Results) -> Section | None:
     runs = results.select(dataset="squares", probe="accuracy")
     accuracies: dict[str, list[float]] = {}
     dead: dict[str, list[bool]] = {}
+    origins: dict[str, str] = {}
     names: list[str] = []
     for entry in runs:
         if "accuracy" not in entry.metrics:
@@ -95,14 +97,15 @@ def _squares(results: tmi.Results) -> Section | None:
         name = _name(entry)
         gone = _is_dead(results, entry)
         accuracies.setdefault(name, []).append(entry.metrics["accuracy"])
+        origins[name] = network_origin(entry)
         dead.setdefault(name, []).append(gone)
         if gone:
             names.append(f"{name}, seed {entry.seed}: test accuracy {entry.metrics['accuracy']:.3f}")
     if not accuracies:
         return None
-    ordered = {name: accuracies[name] for name in sorted(accuracies, key=lambda n: (n != "constructed", _number(n)))}
+    ordered = {name: accuracies[name] for name in sorted(accuracies, key=lambda n: (origins[n] != "constructed", _number(n)))}
     chance = float(np.mean(runs.values("chance")))
-    drawn = figures.runs(ordered, dead, chance)
+    drawn = figures.runs(ordered, dead, chance, origins)
     rows = [
         (name, len(v), *(round(float(x), 3) for x in (np.mean(v), np.median(v), min(v), max(v))), sum(dead[name]))
         for name, v in ordered.items()
@@ -134,10 +137,10 @@ def _learned(results: tmi.Results) -> str:
     entries = [entry for entry in entries if entry.metrics]
     if not entries:
         return ""
-    told = ("bright_above_1", "dark_is_0", "active_means_first", "quiet_means_second")
+    statements = ("bright_above_1", "dark_is_0", "active_means_first", "quiet_means_second")
     rows = []
     for entry in entries:
-        shares = [entry.metrics.get(name) for name in told]
+        shares = [entry.metrics.get(name) for name in statements]
         accuracy = results.select(
             dataset="squares", network=entry.network, probe="accuracy", seed=entry.seed, filters=entry.swept.get("filters")
         ).values("accuracy")
@@ -149,8 +152,8 @@ def _learned(results: tmi.Results) -> str:
                 *("no case" if share is None else f"{share:.1%}" for share in shares),
             )
         )
-    # The statements of no case count as not holding: those runs have little to show.
-    agree = [sum(entry.metrics.get(name, 0.0) for name in told) for entry in entries]
+    # A statement without a case counts as not holding.
+    agree = [sum(entry.metrics.get(name, 0.0) for name in statements) for entry in entries]
     shown = list(dict.fromkeys((int(np.argmax(agree)), int(np.argmin(agree)))))
     drawn = figures.learned_weights({f"seed {entries[i].seed}": results.load(entries[i]) for i in shown})
     head = (
@@ -196,25 +199,26 @@ def _tiles_per_class(results: tmi.Results) -> Section | None:
 
 
 def _figure_4(results: tmi.Results) -> Section | None:
-    columns = {}
+    columns, origins = {}, {}
     for network in ("constructed", "trained-fashion"):
         for probe, what in (("background-robustness", "100 backgrounds"), ("translation-robustness", "100 places")):
             entry = _first(results, dataset="fashion", network=network, probe=probe, tiles_per_class=1)
             if entry is not None:
-                columns[f"{NETWORKS[network]},\n{what}"] = results.load(entry)
+                heading = f"{NETWORKS[network]},\n{what}"
+                columns[heading], origins[heading] = results.load(entry), network_origin(entry)
     if not columns:
         return None
     rows = []
     for network in ("constructed", "trained-fashion"):
         for k in swept_values(results, "tiles_per_class"):
-            at = {
+            by_probe = {
                 probe: results.select(dataset="fashion", network=network, probe=probe, tiles_per_class=k)
                 for probe in ("background-robustness", "translation-robustness")
             }
-            stds = [spread(of.values("logit_std")) for of in at.values()]
-            right = [spread(of.values("unchanged")) for of in at.values()]
-            if all(of.values("logit_std") for of in at.values()):
-                rows.append((NETWORKS[network], k, *stds, _ratio(*at.values()), *right))
+            stds = [spread(part.values("logit_std")) for part in by_probe.values()]
+            right = [spread(part.values("unchanged")) for part in by_probe.values()]
+            if all(part.values("logit_std") for part in by_probe.values()):
+                rows.append((NETWORKS[network], k, *stds, _ratio(*by_probe.values()), *right))
     caption = (
         "Figure 4 of the paper, seed 0, k = 1. Each row is one tile, at one place under up to 100 backgrounds, or on one "
         "background at up to 100 places. Boxes span the quartiles, whiskers the whole range; the coloured box is the label's "
@@ -231,7 +235,7 @@ def _figure_4(results: tmi.Results) -> Section | None:
     )
     return Section(
         "Figure 4: another background, another place",
-        figure(figures.logit_spread(columns), "Distributions of logits over backgrounds and places", caption)
+        figure(figures.logit_spread(columns, origins), "Distributions of logits over backgrounds and places", caption)
         + table(head, rows, "Mean over tiles, logits and seeds."),
     )
 
@@ -239,31 +243,36 @@ def _figure_4(results: tmi.Results) -> Section | None:
 def _neurons(results: tmi.Results) -> Section | None:
     shares: dict[str, dict[str, list[float]]] = {}
     totals: dict[str, dict[str, int]] = {}
-    counts = {}
+    counts: dict[str, NDArray[np.float64]] = {}
+    origins: dict[str, str] = {}
     for network in ("constructed", "trained-fashion"):
         chosen = results.select(dataset="fashion", network=network, probe="activation-sparsity", tiles_per_class=1)
         for entry in chosen:
+            origins[NETWORKS[network]] = network_origin(entry)
             for metric, value in entry.metrics.items():
                 measure, _, layer = metric.partition(".")
                 if measure == "active_share" and layer != "logits":
                     shares.setdefault(NETWORKS[network], {}).setdefault(layer, []).append(value)
                     totals.setdefault(NETWORKS[network], {})[layer] = int(entry.metrics[f"neurons.{layer}"])
         panel = _first(results, dataset="fashion", network=network, probe="selectivity", tiles_per_class=1)
-        for name, array in results.load(panel).arrays.items() if panel else ():
+        if panel is None:
+            continue
+        for name, array in results.load(panel).arrays.items():
             measure, _, layer = name.partition(".")
             if measure == "classes_per_neuron":
+                origins[f"{NETWORKS[network]}: {layer}"] = network_origin(panel)
                 counts[f"{NETWORKS[network]}: {layer}"] = array.values[np.isfinite(array.values)]
     if not shares:
         return None
     body = figure(
-        figures.active_neurons(shares, totals),
+        figures.active_neurons(shares, totals, origins),
         "Share of active neurons an image, by layer, constructed and trained",
         "Section 6.2, k = 1. How many neurons of a layer an image activates, mean over images and seeds. "
         "Theorem 1 promises one for the constructed network, where no other window matches: that of this tile at this place.",
     )
     if counts:
         body += figure(
-            figures.classes_per_neuron(counts, _classes(results)),
+            figures.classes_per_neuron(counts, _classes(results), origins),
             "For how many classes neurons fire, by layer",
             "For how many classes a neuron fires, on more than 1 % of a class's images; seed 0, k = 1. "
             "A monosemantic neuron fires for one.",
@@ -290,13 +299,13 @@ def _attributions(results: tmi.Results) -> Section | None:
     kept = next(iter(first.values()))
     remark = ""
     if layers and "constructed" in maps:
-        # The same function as layers, with the same gradient: it lends the map that the fused one refuses.
+        # DeepLift refuses the fused network; the same function as layers, with the same gradient, supplies its map.
         same = results.load(layers[0])
         if np.array_equal(same.arrays["images"].values[:2], kept.arrays["images"].values[:2]):
             maps["constructed"]["deeplift"] = _maps(same)["deeplift"]
             scores["constructed"]["deeplift"] = _precision(layers)["deeplift"]
             remark = (
-                " DeepLift is refused on the fused constructed network, whose matching it cannot see through; shown is its map "
+                " DeepLift is refused on the fused constructed network, for its matching is a single operation; shown is its map "
                 "on "
                 "the same network as layers, scored on fewer images."
             )
@@ -308,6 +317,7 @@ def _attributions(results: tmi.Results) -> Section | None:
         if f"completeness_relative.{method}" in result.metrics
     ]
     refused = [f"{name}: {note}" for name, result in first.items() for note in result.notes if "refused" in note]
+    origins = {NETWORKS[network]: network_origin(entries[0]) for network, entries in chosen.items()}
     chances = [entry.metrics["precision.chance"] for entries in chosen.values() for entry in entries]
     return Section(
         "Where attribution methods look, and where they should",
@@ -323,15 +333,15 @@ def _attributions(results: tmi.Results) -> Section | None:
             f"the tile's support.{remark}",
         )
         + figure(
-            figures.attribution_scores(scores, float(np.mean(chances))),
+            figures.attribution_scores(scores, float(np.mean(chances)), origins),
             "Precision of attribution methods, by network",
             "Mean over images and seeds.",
         )
         + table(
             ("network", "method", "error of completeness, relative", "share of maps that are 0 everywhere"),
             delta,
-            "Attributions should add up to the logit's change from the baseline; seed 0. A constructed network is awake within "
-            "ε of a tile alone, on the last stretch of the path from black: steps sample it coarsely, random points may miss it.",
+            "Attributions should add up to the logit's change from the baseline; seed 0. The logit of a constructed network is "
+            "above 0 only within ε of a tile, at the end of the path from black: few steps, or random points, fall there.",
         )
         + (bullets(refused) if refused else ""),
     )

@@ -1,10 +1,14 @@
 """Verdicts follow the numbers: results made by hand, of which each claim holds, and of which it does not."""
 
+import statistics
+
+import numpy as np
 import pytest
 
 from tmi.runs.results import Entry, Results
 from tmi_paper.claims import claims, plain_summary
-from tmi_paper.report import _is_dead
+from tmi_paper.claims import spread as claims_spread
+from tmi_paper.comparison import spread as comparison_spread
 
 
 def entry(dataset, network, probe, seed=0, filters=None, k=None, **metrics):
@@ -80,9 +84,17 @@ def test_the_summary_follows_the_numbers():
     assert "uses 1 of its 1,690 hidden neurons, the learnt one 30 of 64" in good
 
 
-@pytest.mark.parametrize(("active", "dead"), [(0.0, True), (0.009, True), (0.01, False), (1.0, False)])
-def test_a_dead_run(active, dead):
-    run = entry("squares", "trained-squares", "accuracy", 3, 1, accuracy=0.5)
-    other = entry("squares", "trained-squares", "activation-sparsity", 3, 4, active_per_image__conv=1.0)
-    own = entry("squares", "trained-squares", "activation-sparsity", 3, 1, active_per_image__conv=active)
-    assert _is_dead(Results([run, other, own], columns={"filters": "network"}), run) is dead
+def test_a_spread_is_an_estimate():
+    """Over n seeds the deviation divides by n − 1; a single value has none."""
+    values = [0.1, 0.4, 0.4, 0.9]
+    assert f"± {statistics.stdev(values):.2g} " in claims_spread(values)
+    assert comparison_spread(values) == f"0.45 ± {statistics.stdev(values):.1g}"
+    assert "±" not in claims_spread([0.3]) + comparison_spread([0.3])
+
+
+def test_spread_says_equal_values_once():
+    assert claims_spread([1.0, 1.0, 1.0]) == "1 in all 3"
+    assert claims_spread([0.5]) == "0.5"
+    assert claims_spread([]) == "–"
+    values = [0.25, 0.75]
+    assert claims_spread(values) == f"0.5 ± {np.std(values, ddof=1):.2g} [0.25, 0.75]"

@@ -7,14 +7,15 @@ import tomllib
 from html.parser import HTMLParser
 from importlib.resources import files
 
-import numpy as np
 import pytest
 
 import tmi
+from tests.plugins.tmi_paper.test_claims import entry
 from tmi.report.page import write
+from tmi.runs.results import Results
 from tmi.runs.runner import collect
-from tmi_paper.claims import claims, spread
-from tmi_paper.report import sections
+from tmi_paper.claims import claims
+from tmi_paper.report import _is_dead, sections
 
 
 def content():
@@ -89,8 +90,8 @@ def test_claims_are_what_the_rows_say(results):
         & (frame.probe == "accuracy")
         & (frame.tiles_per_class == 1)
     ]
-    said = next(c for c in claims(results) if "k = 1)" in c.paper)
-    assert said.verdict == ("yes" if trained.value.mean() > 0.99 else "no")
+    claim = next(c for c in claims(results) if "k = 1)" in c.paper)
+    assert claim.verdict == ("yes" if trained.value.mean() > 0.99 else "no")
 
 
 @pytest.mark.slow
@@ -103,7 +104,7 @@ def test_a_part_of_the_suite_has_a_report_too(results, tmp_path):
 
 
 @pytest.mark.slow
-def test_missing_cells_are_said(results, tmp_path):
+def test_missing_cells_are_listed(results, tmp_path):
     missing = collect(small(), tmp_path / "nothing")
     page = write(missing, tmp_path).read_text()
     assert "Cells without a result" in page
@@ -158,9 +159,9 @@ def test_the_page_in_a_browser(results, tmp_path):
     assert title == '{"broken":0,"images":9,"wide":false,"fetched":0}'
 
 
-def test_spread_says_equal_values_once():
-    assert spread([1.0, 1.0, 1.0]) == "1 in all 3"
-    assert spread([0.5]) == "0.5"
-    assert spread([]) == "–"
-    values = [0.25, 0.75]
-    assert spread(values) == f"0.5 ± {np.std(values):.2g} [0.25, 0.75]"
+@pytest.mark.parametrize(("active", "dead"), [(0.0, True), (0.009, True), (0.01, False), (1.0, False)])
+def test_a_dead_run(active, dead):
+    run = entry("squares", "trained-squares", "accuracy", 3, 1, accuracy=0.5)
+    other = entry("squares", "trained-squares", "activation-sparsity", 3, 4, active_per_image__conv=1.0)
+    own = entry("squares", "trained-squares", "activation-sparsity", 3, 1, active_per_image__conv=active)
+    assert _is_dead(Results([run, other, own], columns={"filters": "network"}), run) is dead
