@@ -361,11 +361,11 @@ CONSERVED = {
     "nested": lambda m, x: nn.Sequential(m.relu, m.conv2)(x),
 }
 LOST = {
-    "scaled": (lambda m, x: 2 * m.relu(x), "Mul is done by no module"),
-    "functional tanh": (lambda m, x: torch.tanh(x), "Tanh is done by no module"),
+    "scaled": (lambda m, x: 2 * m.relu(x), "Mul is not done by a module"),
+    "functional tanh": (lambda m, x: torch.tanh(x), "Tanh is not done by a module"),
     "tanh after relu": (lambda m, x: m.tanh(m.relu(x)), "'tanh' takes the output of 'relu'"),
-    "clamp": (lambda m, x: m.relu(x.clamp(max=0.2)), "Clamp is done by no module"),
-    "residual": (lambda m, x: (lambda z: m.conv2(z.clone()) + z)(m.relu(x)), "Add is done by no module"),
+    "clamp": (lambda m, x: m.relu(x.clamp(max=0.2)), "Clamp is not done by a module"),
+    "residual": (lambda m, x: (lambda z: m.conv2(z.clone()) + z)(m.relu(x)), "Add is not done by a module"),
     "branches": (lambda m, x: (lambda z: torch.cat([m.conv2(z), z], 1))(m.relu(x)), "input of module 'conv2' is used elsewhere"),
     "two relus on one value": (lambda m, x: torch.cat([m.relu(x), m.again(x)], 1), "input of module 'relu' is used elsewhere"),
     "a relu and a convolution": (lambda m, x: torch.cat([m.relu(x), m.conv2(x)], 1), "'relu' is used elsewhere"),
@@ -413,7 +413,7 @@ def test_captums_lrp_does_not_see_a_module_without_parts():
             return super().forward(x.flatten(1))
 
     bare = Pixels(64, 2, bias=False).requires_grad_(False)
-    assert said(problems(["lrp-modules"], bare, IMAGES), "is done by no module")
+    assert said(problems(["lrp-modules"], bare, IMAGES), "is not done by a module")
     assert relevance(bare) > 1e-3
     assert problems(["lrp-modules"], nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), IMAGES) == []
 
