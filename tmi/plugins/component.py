@@ -1,4 +1,4 @@
-"""A registered name: the function that it stands for, the plug-in that owns it, and the file of its code."""
+"""A registered name: its kind, the function behind it, the plug-in that registered it, and the file of its code."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ KINDS = {
     "suite": "tmi_suites",
     "report": "tmi_reports",
 }
-"""What can be registered, and the hook that registers it."""
+"""The kinds of component that can be registered, with the hook that registers each."""
 
 OWN = "tmi-interp"
+"""The distribution of tmi itself; its plug-ins are registered first."""
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A module that implements hooks, and where it came from.
+    """A module that implements hooks, and its origin.
 
     Attributes
     ----------
@@ -41,7 +42,7 @@ class Plugin:
         Distribution and version, or the path of the file.
     module : module
     file : Path or None
-        The file that it was loaded from; None for an installed one.
+        The file from which it was loaded; None for an installed plug-in.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Fault:
-    """A plug-in, or a part of one, that was refused, and why."""
+    """A plug-in that was not registered, or not completely, and the reason."""
 
     plugin: str
     message: str
@@ -71,7 +72,7 @@ class Component:
     target : str or callable
         ``"module:function"`` (``"package:file.toml"`` for a suite), or the function.
     plugin : Plugin
-        Its owner.
+        The plug-in that registered it.
     """
 
     kind: str
@@ -83,27 +84,27 @@ class Component:
     def _parts(self) -> tuple[str, str]:
         if isinstance(self.target, str):
             module, _, attribute = self.target.partition(":")
-            # A plug-in file may name itself by its stem.
+            # A plug-in file may refer to itself by its stem.
             if self.plugin.file is not None and module == self.plugin.file.stem:
                 module = self.plugin.module.__name__
             return module, attribute
-        return self.target.__module__, getattr(self.target, "__qualname__", "<object>")  # an object without a source file
+        return self.target.__module__, getattr(self.target, "__qualname__", "<object>")  # a callable object has no source file
 
     @cached_property
     def function(self) -> Callable[..., Any]:
-        """The function, imported when first asked for.
+        """The function. Its module is imported at the first access.
 
         Raises
         ------
         PluginError
-            If its module cannot be imported, or has no such function; the message names the plug-in.
+            If the module cannot be imported or has no such function; the message names the plug-in.
         """
         if callable(self.target):
             return self.target
         module, attribute = self._parts
         where = f"{self.kind} {self.name!r} of plug-in {self.plugin.name}"
         with suppress(PluginError):
-            self.fingerprint()  # now, of the code that is imported; the file may change later
+            self.fingerprint()  # taken now, so that it is of the imported code: the file may change later
         try:
             imported = importlib.import_module(module)
         except (Exception, SystemExit) as error:
@@ -118,7 +119,7 @@ class Component:
 
     @cached_property
     def source_file(self) -> Path | None:
-        """The Python file that holds the function, found without importing it; None where there is none."""
+        """The Python file that defines the function, found without importing it; None if there is none."""
         module, _ = self._parts
         if self.plugin.file is not None and module == self.plugin.module.__name__:
             return self.plugin.file
@@ -128,28 +129,28 @@ class Component:
             return None
 
     def fingerprint(self) -> str | None:
-        """Fingerprint of the code (see `tmi.plugins.fingerprint`), or None where there is no source, as at a prompt."""
+        """Return the fingerprint of the code (see `tmi.plugins.fingerprint`); None if there is no source file, as at a prompt."""
         source = self._source
         return None if source is None else fingerprint.fingerprint(*source)
 
     def is_current(self) -> bool:
-        """Whether the code is still the one that was fingerprinted."""
+        """Return whether the source files still hold the code that was fingerprinted."""
         source = self._source
         return source is None or fingerprint.is_current(*source)
 
     @property
     def _source(self) -> tuple[str, Path] | None:
-        """What is fingerprinted: the module and its file."""
+        """The module to fingerprint and its file; None if the code cannot be fingerprinted."""
         module, name = self._parts
         if self.source_file is None or module == "__main__" or "<" in name:
             return None
         if getattr(self.target, "__closure__", None):
-            return None  # the values that it closes over are in no file
-        # The path of a plug-in file does not count, only its name.
+            return None  # the values in a closure are in no file
+        # Only the name of a plug-in file is part of the fingerprint, not its path.
         return self.source_file.stem if self.source_file == self.plugin.file else module, self.source_file
 
     def summary(self) -> str:
-        """Return the first line of the function's docstring, read without importing it; of a suite its description."""
+        """Return the first line of the function's docstring, read without importing it; for a suite its description."""
         if self.kind == "suite":
             return _description(self)
         import ast
@@ -167,12 +168,12 @@ class Component:
 
 
 def suite_file(component: Component) -> Path:
-    """Find the TOML file of a registered suite.
+    """Return the TOML file of a registered suite.
 
     Raises
     ------
     PluginError
-        If its package or the file is missing.
+        If the package or the file is missing.
     """
     from importlib.resources import files
 
@@ -191,7 +192,7 @@ def suite_file(component: Component) -> Path:
 
 
 def shown_module(module: str) -> str:
-    """Name a module in a message: a plug-in file by its file name."""
+    """Return how messages name a module: a plug-in file by its file name, any other by its dotted name."""
     file = re.fullmatch(r"tmi_plugin_(.*)_[0-9a-f]{8}", module)
     return f"file {file[1]}.py" if file else f"module {module!r}"
 
@@ -201,5 +202,5 @@ def _description(component: Component) -> str:
 
     try:
         return str(tomllib.loads(suite_file(component).read_text(encoding="utf-8")).get("description", ""))
-    except (PluginError, OSError, ValueError):  # `tmi check` names the problem
+    except (PluginError, OSError, ValueError):  # `tmi check` reports the problem
         return ""

@@ -1,8 +1,9 @@
-"""The fingerprint of the code that makes a number, taken without running it.
+"""Fingerprints of the code that computes a number, taken without running it.
 
-What counts is the plug-in's source file and every file of its own that it imports, as syntax trees without comments, docstrings
-and the texts of errors and warnings: a changed helper changes the fingerprint, a reworded message does not. Of the core, the
-packages that make numbers count; see `core_fingerprint`. Libraries count by their versions.
+The fingerprint of a plug-in covers its source file and every file of its own that it imports, as syntax trees without comments,
+docstrings and the texts of errors and warnings: a changed helper changes the fingerprint, a reworded message does not. The
+packages of the core that compute numbers have a fingerprint of their own, see `core_fingerprint`. Libraries are covered by their
+versions.
 """
 
 from __future__ import annotations
@@ -23,22 +24,23 @@ from tmi.errors import PluginError
 from tmi.hashing import digest
 
 LIBRARIES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "captum")
-"""The libraries whose version may change a number; part of every key."""
+"""The libraries whose version may change a number; their versions are part of every key."""
 
 CORE = ("tasks", "networks", "probing", "params.py", "runtime/seeds.py")
-"""The parts of the core that make numbers: their code is in every key. That of the store, engines, reports and command is not."""
+"""The parts of the core that compute numbers; their code is part of every key. All other code of the core is part of none."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def external(identify: Callable[..., Any]) -> Callable[[F], F]:
-    """Declare what a data set, network, probe, method or measure depends on besides its code and settings, such as files.
+    """Declare the external inputs of a data set, network, probe, method or measure, such as the files that it reads.
 
     Parameters
     ----------
     identify : callable
-        Called with the settings (``**params``) before anything runs; returns JSON that identifies what will be read, such as the
-        names and checksums of data files. It becomes part of the key, so it must be quick and import nothing heavy.
+        Called with the settings (``**params``) while a run is planned. It returns JSON-compatible values that identify the
+        content of the inputs, such as the names and checksums of data files; they become part of the key. It must be fast and
+        must not import large libraries.
 
     Examples
     --------
@@ -55,7 +57,7 @@ def external(identify: Callable[..., Any]) -> Callable[[F], F]:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that may change a number, read from metadata without importing them."""
+    """Return the versions of Python and of `LIBRARIES`, read from their metadata without importing them."""
     result = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     for name in LIBRARIES:
         try:
@@ -67,21 +69,21 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def core_fingerprint() -> str:
-    """Fingerprint the parts of the core that make numbers; see `CORE`."""
+    """Return the fingerprint of the parts of the core that compute numbers; see `CORE`."""
     root = Path(__file__).parents[1]
     files = sorted(file for part in CORE for file in ([root / part] if part.endswith(".py") else (root / part).rglob("*.py")))
     return digest([[file.relative_to(root).as_posix(), tree_digest(file)] for file in files])
 
 
 def fingerprint(module: str, file: Path | None = None) -> str:
-    """Fingerprint the code of a module and of everything of its own that it imports.
+    """Return the fingerprint of a module and of its own modules that it imports, directly or indirectly.
 
     Parameters
     ----------
     module : str
         Dotted name, as in ``"module:function"``.
     file : Path, optional
-        Its source, where it was loaded from a file.
+        Its source file, if it was loaded from a file.
 
     Returns
     -------
@@ -95,23 +97,23 @@ def fingerprint(module: str, file: Path | None = None) -> str:
 
     Notes
     -----
-    "Its own" is every module whose source lies outside the standard library and the installed packages, and those of the
-    module's own top-level package wherever that lies. Other installed packages count by their version. Imports that are
-    computed at run time are not seen.
+    A module's own modules are those outside the standard library and the installed packages, and those of the module's
+    top-level package wherever that is installed. Other installed packages are covered by their version. Imports that are
+    computed at run time are not found.
     """
     return digest(_fingerprint(module, file or source_of(module)).content)
 
 
 def is_current(module: str, file: Path) -> bool:
-    """Whether the files behind a fingerprint that was taken earlier still hold the same code.
+    """Return whether the source files of an earlier fingerprint still hold the same code; True if there is none yet.
 
     Parameters
     ----------
     module, file
-        As for `fingerprint`; True if none was taken yet.
+        As for `fingerprint`.
     """
-    taken = _fingerprint(module, file)
-    return all(_stamp(path) == stamp or _tree_of(path) == tree_digest(path) for path, stamp in taken.stamps.items())
+    earlier = _fingerprint(module, file)
+    return all(_stamp(path) == stamp or _tree_of(path) == tree_digest(path) for path, stamp in earlier.stamps.items())
 
 
 class _Fingerprint(NamedTuple):
@@ -120,7 +122,7 @@ class _Fingerprint(NamedTuple):
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
-    """Return time and size of a file, which change when it does."""
+    """Return a file's time of modification in nanoseconds and its size in bytes; None if it cannot be read."""
     try:
         status = file.stat()
     except OSError:
@@ -131,27 +133,27 @@ def _stamp(file: Path) -> tuple[int, int] | None:
 @functools.cache
 def _fingerprint(module: str, file: Path) -> _Fingerprint:
     top = module.partition(".")[0]
-    seen: dict[str, str] = {}
+    modules: dict[str, str] = {}
     packages: dict[str, str] = {}
     stamps: dict[Path, tuple[int, int] | None] = {}
-    waiting = [(module, file)]
-    while waiting:
-        name, path = waiting.pop()
-        if name in seen:
+    pending = [(module, file)]
+    while pending:
+        name, path = pending.pop()
+        if name in modules:
             continue
         stamps[path] = _stamp(path)
-        seen[name] = tree_digest(path)
+        modules[name] = tree_digest(path)
         for imported in imports_of(path, name):
-            located = _locate(imported, top, path.parent)
-            if isinstance(located, Path):
-                waiting.append((imported, located))
-            elif located:
-                packages[imported.partition(".")[0]] = located
-    return _Fingerprint({"modules": seen, "packages": packages}, stamps)
+            source_or_version = _locate(imported, top, path.parent)
+            if isinstance(source_or_version, Path):
+                pending.append((imported, source_or_version))
+            elif source_or_version:
+                packages[imported.partition(".")[0]] = source_or_version
+    return _Fingerprint({"modules": modules, "packages": packages}, stamps)
 
 
 def source_of(module: str) -> Path:
-    """Find the source file of a module without importing it.
+    """Return the source file of a module, found without importing it.
 
     Raises
     ------
@@ -159,35 +161,40 @@ def source_of(module: str) -> Path:
         If there is none.
     """
     top, _, rest = module.partition(".")
-    if rest:  # `find_spec` would import the packages around a submodule
+    if rest:  # `find_spec` would import the parent packages of a submodule
         with suppress(ImportError, ValueError):
             spec = find_spec(top)
-            for place in (spec.submodule_search_locations or []) if spec else []:
-                inside = Path(place).joinpath(*rest.split("."))
-                for candidate in (inside.with_name(f"{inside.name}.py"), inside / "__init__.py"):
-                    if candidate.exists():
-                        return candidate
+            for folder in (spec.submodule_search_locations or []) if spec else []:
+                source = _submodule(Path(folder), rest)
+                if source is not None:
+                    return source
     try:
         spec = find_spec(module)
-    except Exception as error:  # `find_spec` imports the packages around a submodule, which may raise anything
+    except Exception as error:  # `find_spec` imports the parent packages of a submodule, which may raise anything
         raise PluginError(f"module {module!r} cannot be found ({error})") from error
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
         raise PluginError(f"module {module!r} has no Python source to fingerprint")
     return Path(spec.origin)
 
 
+def _submodule(folder: Path, name: str) -> Path | None:
+    """Return the source file of the submodule ``name`` (dotted) of the package in a folder; None if there is none."""
+    path = folder.joinpath(*name.split("."))
+    return next((file for file in (path.with_name(f"{path.name}.py"), path / "__init__.py") if file.exists()), None)
+
+
 @functools.cache
 def tree_digest(file: Path) -> str:
-    """Return `_tree_of` a file as it was when first asked for, which is when it was imported."""
+    """Return the digest of a source file's syntax tree at the first call, which is when the file is imported."""
     return _tree_of(file)
 
 
 def _tree_of(file: Path) -> str:
-    """Hash a source file's syntax tree; comments, layout, docstrings and the texts of errors and warnings do not count."""
+    """Hash a source file's syntax tree without comments, layout, docstrings and the texts of errors and warnings."""
     tree = _parse(file)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and any(map(_is_text, body)):  # also the text below a constant, which documents it
+        if isinstance(body, list) and any(map(_is_text, body)):  # docstrings, and strings below a constant that document it
             node.body = [part for part in body if not _is_text(part)] or [ast.Pass()]  # type: ignore[attr-defined]
         if isinstance(node, ast.Raise) or (isinstance(node, ast.Call) and _called(node) == "warn"):
             _WithoutMessages().visit(node)
@@ -203,7 +210,7 @@ def _called(call: ast.Call) -> str:
 
 
 class _WithoutMessages(ast.NodeTransformer):
-    """Empties the sentences in an expression: f-strings, and strings of several words. A single word may be a value."""
+    """Empties the messages in an expression: f-strings, and strings of several words. A single word may be a value."""
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         return ast.Constant("")
@@ -226,9 +233,9 @@ def _is_empty(node: ast.AST) -> bool:
 
 
 def syntax_tree(source: str | bytes, name: str = "<unknown>", mode: str = "exec") -> Any:
-    """Parse Python; a second time if another thread disturbed the parser, which counts its depth for all threads together.
+    """Parse Python source, and once more if parsing in another thread at the same time made it fail.
 
-    See python/cpython#106905; Dask parses its settings in a thread of its own.
+    The parser counts its recursion depth for all threads together (python/cpython#106905); Dask parses its settings in a thread.
     """
     try:
         return ast.parse(source, filename=name, mode=mode)
@@ -245,10 +252,10 @@ def _parse(file: Path) -> ast.Module:
 
 
 def imports_of(file: Path, module: str) -> Iterator[str]:
-    """Yield the dotted names that a source file imports, at its top and inside functions."""
+    """Yield the dotted names that a source file imports, at module level and inside functions."""
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(_parse(file)):
-        if isinstance(node, ast.Import):  # `import a.b` runs a too
+        if isinstance(node, ast.Import):  # `import a.b` imports a too
             yield from (
                 ".".join(parts[: i + 1]) for alias in node.names for parts in [alias.name.split(".")] for i in range(len(parts))
             )
@@ -268,47 +275,43 @@ def _installed_folders() -> tuple[Path, ...]:
 
 
 def _locate(imported: str, own: str, folder: Path) -> Path | str | None:
-    """Return the source of a module that counts by content, the version of one that counts by version, or None."""
+    """Return the source file of an own module, the version of an installed package, or None for what is not covered."""
     top, _, rest = imported.partition(".")
     if top in sys.builtin_module_names or top in sys.stdlib_module_names or top == "tmi":
-        return None  # the core has a fingerprint of its own, in every key
+        return None  # the core has a fingerprint of its own, which is part of every key
     try:
         spec = find_spec(top)
     except (ImportError, ValueError):
         spec = None
+    root: Path | None = None
     if spec is None:
-        beside = (folder / f"{top}.py", folder / top / "__init__.py")
-        root = next((file for file in beside if file.exists()), None)
-    else:
-        root = Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
-    # A package without __init__.py has folders and no source of its own.
-    places = [root.parent / top if root.name != "__init__.py" else root.parent] if root else []
-    places = places or [Path(place) for place in (spec.submodule_search_locations or [] if spec else [])]
-    if not places or (top != own and any(map(_is_installed, places))):
+        root = _submodule(folder, top)
+    elif spec.origin and spec.origin.endswith(".py"):
+        root = Path(spec.origin)
+    # A namespace package, without __init__.py, has folders and no source file of its own.
+    folders = [root.parent / top if root.name != "__init__.py" else root.parent] if root else []
+    folders = folders or [Path(place) for place in (spec.submodule_search_locations or [] if spec else [])]
+    if not folders or (top != own and any(map(_is_installed, folders))):
         return _version(top)
     if not rest:
         return root
-    for place in places:
-        inside = place.joinpath(*rest.split("."))
-        for candidate in (inside.with_name(f"{inside.name}.py"), inside / "__init__.py"):
-            if candidate.exists():
-                return candidate
-    return None  # a name inside a module, not a module
+    # None if `rest` is a name inside a module and not a module.
+    return next(filter(None, (_submodule(place, rest) for place in folders)), None)
 
 
-def _is_installed(place: Path) -> bool:
-    # Debian's dist-packages and a user's own site-packages are not among the interpreter's folders.
-    if {"site-packages", "dist-packages"} & set(place.parts):
+def _is_installed(folder: Path) -> bool:
+    # Debian's dist-packages and a user's site-packages are not among the interpreter's folders.
+    if {"site-packages", "dist-packages"} & set(folder.parts):
         return True
-    return any(place.resolve().is_relative_to(installed) for installed in _installed_folders())
+    return any(folder.resolve().is_relative_to(installed) for installed in _installed_folders())
 
 
 @functools.cache
 def _version(top: str) -> str | None:
     try:
         return metadata.version(top)
-    except metadata.PackageNotFoundError:  # imported by another name than the distribution's, as sklearn is
+    except metadata.PackageNotFoundError:  # the import name differs from the distribution's name, as for sklearn
         if top == "sklearn":
             return versions()["scikit-learn"]
-        owners = metadata.packages_distributions().get(top, [])  # reads all metadata: slow, so not asked first
+        owners = metadata.packages_distributions().get(top, [])  # reads all metadata, which is slow, so it is the last resort
         return ", ".join(sorted(f"{owner} {metadata.version(owner)}" for owner in set(owners))) or None

@@ -1,6 +1,7 @@
-"""The seven hooks through which everything enters tmi: its own plug-ins and everybody's.
+"""The seven hooks that register components, of the built-in plug-ins and of all others.
 
-Each returns names and where to find what they stand for, ``"module:function"`` (imported when first used) or the function itself.
+Each hook returns a mapping from names to targets. A target is ``"module:function"``, imported when first used, or the function
+itself.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ GROUP = "tmi"
 
 hookspec = pluggy.HookspecMarker("tmi")
 hookimpl = pluggy.HookimplMarker("tmi")
-"""Decorator that marks a function of a plug-in as the implementation of the hook of its name."""
+"""Decorator that marks a function of a plug-in as the implementation of the hook of the same name."""
 
 Targets = Mapping[str, str | Callable[..., Any]]
+"""What a hook returns: names, and for each ``"module:function"`` or a function."""
 
 
 @hookspec
@@ -52,4 +54,4 @@ def tmi_suites() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 @hookspec
 def tmi_reports() -> Targets:  # type: ignore[empty-body]
-    """Name report writers: ``def f(results: tmi.Results) -> list[tmi.report.html.Section]``."""
+    """Name report writers: ``def f(results: tmi.Results) -> list[tmi.report.Section]``."""

@@ -1,4 +1,4 @@
-"""Finds plug-ins and registers each by itself, so that a broken one is reported and the others work."""
+"""Finds plug-ins and registers each one separately, so that a broken plug-in is reported and the others work."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from tmi.errors import PluginError, did_you_mean
 from . import fingerprint, hooks
 from .component import KINDS, OWN, Component, Fault, Plugin
 
-_folders: set[Path] = set()  # of plug-in files; as sys.path, one for the process
+_folders: set[Path] = set()  # the folders of plug-in files; like sys.path, shared by all hosts of the process
 
 
 class PluginHost:
-    """The plug-ins that were loaded, and what they registered. Nothing is global, so a test can build an empty host.
+    """The loaded plug-ins and the components that they registered. Hosts are independent; a test can create an empty one.
 
     Attributes
     ----------
     components : dict of (kind, name) to Component
     faults : list of Fault
-        What was refused, and why.
+        Plug-ins and names that were refused, with the reasons.
 
     Notes
     -----
-    A name belongs to the plug-in that registers it first; a later one is refused it, and both are named. tmi's own plug-ins
-    come first, then distributions by name, then files in the order given.
+    A name belongs to the first plug-in that registers it. It is refused to later ones, and the fault names both plug-ins. The
+    plug-ins of tmi come first, then other distributions by name, then files in the order given.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class PluginHost:
         self._manager.add_hookspecs(hooks)
 
     def copy(self) -> PluginHost:
-        """Return a host with the same plug-ins, to which others can be added."""
+        """Return a new host with the same plug-ins; plug-ins added to it are not added to this one."""
         host = PluginHost()
         for plugin in self._plugins.values():
             host._manager.register(plugin.module, plugin.name)
@@ -56,15 +56,15 @@ class PluginHost:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that plug-ins were loaded from, in order."""
+        """The files from which plug-ins were loaded, in order."""
         return tuple(plugin.file for plugin in self._plugins.values() if plugin.file is not None)
 
     def load_installed(self) -> None:
-        """Register every module that an installed distribution names in the entry-point group ``tmi``."""
+        """Register every module that an installed distribution lists in the entry-point group ``tmi``."""
         for entry, origin in _entry_points(self.faults):
             try:
                 module = entry.load()
-            except (Exception, SystemExit) as error:  # a script without a main guard may exit
+            except (Exception, SystemExit) as error:  # a script without a guard for __main__ may exit
                 self.faults.append(
                     Fault(entry.name, f"cannot import {entry.value!r} ({type(error).__name__}: {error}) [{origin}]")
                 )
@@ -72,26 +72,26 @@ class PluginHost:
             self.add(Plugin(entry.name, origin, module))
 
     def load_file(self, file: str | Path) -> None:
-        """Register a plug-in from a Python file; one that is registered already changes nothing.
+        """Register a plug-in from a Python file. A file that is already registered is skipped.
 
         Raises
         ------
         PluginError
-            If the file is missing, cannot be imported, or would import a helper of another plug-in file instead of its own. It is
-            an error and no fault, for the file was asked for by name.
+            If the file is missing, cannot be imported, has changed since this process imported it, or would import the helper of
+            another plug-in file instead of its own. It is an error and not a fault because the user named the file.
         """
         path = Path(file).resolve()
         if any(plugin.file == path for plugin in self._plugins.values()):
             return
         if not path.is_file():
             raise PluginError(f"plug-in file {file}: there is no such file")
-        # A unique name in sys.modules, so that it shadows nothing; its folder comes last on the path, for its helpers.
+        # The name in sys.modules is unique, so that it shadows no module. The folder is last on the path, for the file's helpers.
         name = f"tmi_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
         _folders.add(path.parent)
         if name in sys.modules and not fingerprint.is_current(path.stem, path):
-            raise PluginError(f"plug-in file {file}: it changed since this process loaded it; start a new one")
-        with suppress(PluginError):  # a file that is no Python fails below, with a better message
-            fingerprint.fingerprint(path.stem, path)  # now, of the code that is imported
+            raise PluginError(f"plug-in file {file}: it changed since this process loaded it; start a new process")
+        with suppress(PluginError):  # a file with a syntax error fails below, with a better message
+            fingerprint.fingerprint(path.stem, path)  # taken now, so that it is of the imported code
         if str(path.parent) not in sys.path:
             sys.path.append(str(path.parent))
         try:
@@ -102,7 +102,7 @@ class PluginHost:
         self.add(Plugin(path.stem, str(path), module, path))
 
     def add(self, plugin: Plugin) -> None:
-        """Register one plug-in; what is wrong with it goes to ``faults``."""
+        """Register one plug-in; its problems are appended to ``faults``."""
         if plugin.name in self._plugins:
             other = self._plugins[plugin.name].origin
             self.faults.append(Fault(plugin.name, f"another plug-in has this name already [{plugin.origin}; {other}]"))
@@ -110,7 +110,7 @@ class PluginHost:
         try:
             self._manager.register(plugin.module, plugin.name)
             self._manager.check_pending()
-        except Exception as error:  # a misspelt hook, or arguments that the hook does not have
+        except Exception as error:  # a misspelt hook, or parameters that the hook does not have
             self._manager.unregister(name=plugin.name)
             text = _misspelt(plugin.module) or " ".join(str(error).split())
             self.faults.append(Fault(plugin.name, f"{text} [{plugin.origin}]"))
@@ -123,21 +123,21 @@ class PluginHost:
                     implemented += 1
                     self._register(kind, plugin, implementation.function)
         if not implemented:
-            self.faults.append(Fault(plugin.name, f"implements no hook; mark one with @tmi.hookimpl [{plugin.origin}]"))
+            self.faults.append(Fault(plugin.name, f"implements no hook; mark its hooks with @tmi.hookimpl [{plugin.origin}]"))
 
     def _register(self, kind: str, plugin: Plugin, implementation: Callable[[], Any]) -> None:
         try:
             targets = implementation()
             if not isinstance(targets, Mapping):
-                raise TypeError(f"expected names and targets, as a dict; got {type(targets).__name__}")
+                raise TypeError(f"expected a dict of names and targets, got {type(targets).__name__}")
         except Exception as error:
             self.faults.append(Fault(plugin.name, f"{KINDS[kind]} failed ({type(error).__name__}: {error}) [{plugin.origin}]"))
             return
         for name, target in targets.items():
             problem = _problem(kind, name, target)
-            taken = self.components.get((kind, name)) if isinstance(name, str) else None
-            if taken is not None:
-                problem = f"the name is taken by plug-in {taken.plugin.name} [{taken.plugin.origin}]"
+            existing = self.components.get((kind, name)) if isinstance(name, str) else None
+            if existing is not None:
+                problem = f"the name is taken by plug-in {existing.plugin.name} [{existing.plugin.origin}]"
             if problem:
                 self.faults.append(Fault(plugin.name, f"{kind} {name!r} refused: {problem} [{plugin.origin}]"))
             else:
@@ -145,7 +145,7 @@ class PluginHost:
 
 
 def _misspelt(module: Any) -> str:
-    """Name the marked functions that are no hook, and the nearest hooks."""
+    """Return a message that names the marked functions that are no hooks, with the nearest hooks; empty if there are none."""
     marked = [name for name, value in vars(module).items() if hasattr(value, "tmi_impl")]
     return "; ".join(
         f"there is no hook {name!r}{did_you_mean(name, KINDS.values())}" for name in marked if name not in KINDS.values()
@@ -154,18 +154,18 @@ def _misspelt(module: Any) -> str:
 
 def _problem(kind: str, name: Any, target: Any) -> str:
     if not isinstance(name, str) or not name or any(c in name for c in "/\\[]*? \t\n"):
-        return "a name is a word without spaces, slashes, brackets and wildcards"
+        return "expected a word without spaces, slashes, brackets and wildcards"
     if callable(target) and kind != "suite":
         return ""
     if not isinstance(target, str) or target.count(":") != 1 or not all(target.split(":")):
-        wanted = '"package:file.toml"' if kind == "suite" else '"module:function" or a function'
-        return f"expected {wanted}, got {target!r}"
+        expected = '"package:file.toml"' if kind == "suite" else '"module:function" or a function'
+        return f"expected {expected}, got {target!r}"
     return ""
 
 
 def _entry_points(faults: list[Fault]) -> Iterator[tuple[metadata.EntryPoint, str]]:
-    """Yield entry points in a fixed order; where two distributions use one name, the second is a fault."""
-    chosen: dict[str, tuple[metadata.EntryPoint, str]] = {}
+    """Yield entry points in a fixed order; a name that two distributions use is a fault of the second."""
+    accepted: dict[str, tuple[metadata.EntryPoint, str]] = {}
 
     def order(entry: metadata.EntryPoint) -> tuple[bool, str, str]:
         owner = entry.dist.name if entry.dist else ""
@@ -173,11 +173,11 @@ def _entry_points(faults: list[Fault]) -> Iterator[tuple[metadata.EntryPoint, st
 
     for entry in sorted(metadata.entry_points(group=hooks.GROUP), key=order):
         origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown distribution"
-        if entry.name not in chosen:
-            chosen[entry.name] = entry, origin
-        elif chosen[entry.name][0].value != entry.value or chosen[entry.name][1] != origin:
-            faults.append(Fault(entry.name, f"another plug-in has this name already [{origin}; {chosen[entry.name][1]}]"))
-    yield from chosen.values()
+        if entry.name not in accepted:
+            accepted[entry.name] = entry, origin
+        elif accepted[entry.name][0].value != entry.value or accepted[entry.name][1] != origin:
+            faults.append(Fault(entry.name, f"another plug-in has this name already [{origin}; {accepted[entry.name][1]}]"))
+    yield from accepted.values()
 
 
 def _import_file(name: str, path: Path) -> ModuleType:
@@ -195,14 +195,14 @@ def _import_file(name: str, path: Path) -> ModuleType:
 
 
 def _check_helpers(path: Path, name: str) -> None:
-    """Refuse a file that imports a helper beside it, if Python would import the helper of another plug-in's folder instead."""
+    """Check that a file's helpers are those in its folder, and not modules of the same name in another plug-in's folder."""
     for helper in sorted({imported.partition(".")[0] for imported in fingerprint.imports_of(path, name)}):
         beside = path.parent / f"{helper}.py"
         spec = importlib.util.find_spec(helper) if beside.is_file() else None
         imported = Path(spec.origin).resolve() if spec and spec.has_location and spec.origin else beside
         if imported.parent in _folders and imported.parent != path.parent:
             raise PluginError(
-                f"plug-in file {path}: its import of {helper!r} gives {imported}, not the file beside it; rename one of them"
+                f"plug-in file {path}: it imports {helper!r} from {imported}, not from its own folder; rename one of the two"
             )
 
 

@@ -1,4 +1,4 @@
-"""Settings that name a registered component: ``"integrated-gradients(steps=200)"`` is a method with a setting of its own."""
+"""Settings that name a registered component: ``"integrated-gradients(steps=200)"`` is a method and one of its settings."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .fingerprint import syntax_tree
 
 @dataclass(frozen=True)
 class Reference:
-    """What a setting names: a component with settings of its own.
+    """The component that a setting names, with the component's settings.
 
     Attributes
     ----------
     text : str
-        As it was written; the name where a function itself was given.
+        The text of the setting; the name of the function if a function was given.
     component : Component
     params : dict
-        All its settings, defaults included.
+        All settings of the component, defaults included.
     """
 
     text: str
@@ -33,17 +33,22 @@ class Reference:
 
     @property
     def function(self) -> Callable[..., Any]:
-        """The function that it stands for."""
+        """The component's function."""
         return self.component.function
 
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
-    """Read ``"name"`` or ``"name(setting=value, …)"``; values are numbers, words in quotes, lists, True, False or None.
+    """Parse ``"name"`` or ``"name(setting=value, …)"``; values are numbers, quoted strings, lists, True, False or None.
+
+    Returns
+    -------
+    name : str
+    settings : dict
 
     Raises
     ------
     InputError
-        If it is neither; nothing that is written is ignored.
+        If the text has neither form. No part of the text is ignored.
     """
     name, bracket, rest = text.partition("(")
     if not bracket:
@@ -55,8 +60,8 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
             raise ValueError
         if call.end_lineno != source.count("\n") + 1 or call.end_col_offset != len(source.rpartition("\n")[2].encode()):
             raise ValueError  # a comment
-        settings = {one.arg: ast.literal_eval(one.value) for one in call.keywords if one.arg is not None}
-        if len(settings) != len(call.keywords):  # a setting twice, or ``**``
+        settings = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg is not None}
+        if len(settings) != len(call.keywords):  # a setting given twice, or ``**``
             raise ValueError
         return name.strip(), settings
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
@@ -67,5 +72,5 @@ def named_in(parameter: parameters.Parameter, value: Any) -> Iterator[tuple[str,
     """Yield the kind and the name of each component that a setting names; nothing for a plain setting."""
     kind = parameters.named_kind(parameter.type)
     if kind is not None and value is not None:
-        for one in value if isinstance(value, list) else [value]:
-            yield kind, one
+        for name in value if isinstance(value, list) else [value]:
+            yield kind, name

@@ -1,4 +1,4 @@
-"""Names to functions: `generate`, `build` and `probe`, and what there is to choose from."""
+"""Looks up registered names and calls their functions: `generate`, `build`, `probe`, `names` and `describe`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Registry:
-    """What the plug-ins of a host registered, by kind and name.
+    """The components that the plug-ins of a host registered, by kind and name.
 
     Parameters
     ----------
@@ -39,21 +39,21 @@ class Registry:
 
     @property
     def faults(self) -> list[Fault]:
-        """What was refused, and why."""
+        """Plug-ins and names that were refused, with the reasons."""
         return self._host.faults
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files of those plug-ins that were loaded from files."""
+        """The files from which plug-ins were loaded."""
         return self._host.files
 
     def extended(self, files: Iterable[str | Path]) -> Registry:
-        """Return a registry with these plug-in files as well; itself if it has them all.
+        """Return a registry with these plug-in files added; this registry itself if it already has all of them.
 
         Raises
         ------
         PluginError
-            For a file that cannot be imported.
+            If a file cannot be imported.
         """
         new = [file for file in files if Path(file).resolve() not in self.files]
         if not new:
@@ -76,72 +76,72 @@ class Registry:
         return sorted(name for k, name in self._host.components if k == kind)
 
     def find(self, kind: str, name: str) -> Component:
-        """Look a name up.
+        """Look up a name.
 
         Raises
         ------
         UnknownNameError
-            If nothing is registered under it; the message offers the nearest name.
+            If it is not registered; the message suggests the nearest name.
         """
         known = self.names(kind)
         if name not in known:
             raise UnknownNameError(f"{kind} {name!r} is unknown{did_you_mean(name, known)}")
         return self._host.components[kind, name]
 
-    def reference(self, kind: str, given: str | Callable[..., Any]) -> Reference:
-        """Look up what a setting names.
+    def reference(self, kind: str, target: str | Callable[..., Any]) -> Reference:
+        """Look up the component that a setting names.
 
         Parameters
         ----------
         kind : {"method", "measure"}
-        given : str or callable
-            A name, with settings in brackets or without; a function stands for itself, with its defaults.
+        target : str or callable
+            A name, with or without settings in brackets; or the function itself, with its defaults.
 
         Raises
         ------
         UnknownNameError
-            If nothing is registered under the name.
+            If the name is not registered.
         InputError
-            With every problem of its settings.
+            If the text cannot be parsed, or its settings are invalid; the message lists every problem.
         """
-        if callable(given):
-            return self._resolve(kind, given)
-        if (kind, given) not in self._references:  # plans ask for the same few names thousands of times
-            self._references[kind, given] = self._resolve(kind, given)
-        return self._references[kind, given]
+        if callable(target):
+            return self._resolve(kind, target)
+        if (kind, target) not in self._references:  # a plan looks up the same few names thousands of times
+            self._references[kind, target] = self._resolve(kind, target)
+        return self._references[kind, target]
 
-    def _resolve(self, kind: str, given: str | Callable[..., Any]) -> Reference:
-        if callable(given):
-            name = getattr(given, "__name__", type(given).__name__).replace("_", "-")
-            component = Component(kind, name, given, Plugin("<given>", "given as a function", None))
+    def _resolve(self, kind: str, target: str | Callable[..., Any]) -> Reference:
+        if callable(target):
+            name = getattr(target, "__name__", type(target).__name__).replace("_", "-")
+            component = Component(kind, name, target, Plugin("<given>", "given as a function", None))
             text, settings = name, dict[str, Any]()
         else:
-            name, settings = parse(given)
-            component, text = self.find(kind, name), given
+            name, settings = parse(target)
+            component, text = self.find(kind, name), target
         values, problems = parameters.check(component.function, settings, name, attribution.GIVEN[kind])
         if problems:
             raise InputError(f"{kind} {text!r}: " + "; ".join(problems))
         return Reference(text, component, values)
 
     def references(self, component: Component, params: Mapping[str, Any]) -> list[Reference]:
-        """Return what the settings of a component name, in the order of its parameters, in whatever order they are given."""
+        """Return the components that the settings of a component name, in the order of the function's parameters."""
         schema = parameters.parameters(component.function)
         return [self.reference(*named) for name, parameter in schema.items() for named in named_in(parameter, params.get(name))]
 
     def reference_problems(self, parameter: parameters.Parameter, value: Any) -> list[str]:
-        """Return what is wrong with the names in a setting; empty if nothing is, or if it names nothing."""
+        """Return the problems of the names in a setting; empty if there are none, or if the setting names no component."""
         problems = []
-        for kind, given in named_in(parameter, value):
+        for kind, target in named_in(parameter, value):
             try:
-                if callable(given):
-                    raise InputError(f"expected the name of a {kind}, got a function: a suite is written in names")
-                self.reference(kind, given)
+                if callable(target):
+                    raise InputError(f"expected the name of a {kind}, got a function; a suite can only name registered functions")
+                self.reference(kind, target)
             except TmiError as error:
                 problems.append(str(error))
         return problems
 
     def with_references(self, component: Component, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the settings with every name replaced by its `Reference`: what the component's function is called with."""
+        """Return the arguments of the component's function: the settings, with every name replaced by its `Reference`."""
         schema = parameters.parameters(component.function)
         result = dict(params)
         for name, parameter in schema.items():
@@ -150,16 +150,16 @@ class Registry:
                 result[name] = references if isinstance(result[name], list) else references[0]
         return result
 
-    def check(self, kind: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
+    def check(self, kind: str, name: str, settings: dict[str, Any]) -> dict[str, Any]:
         """Check settings and fill in defaults.
 
         Raises
         ------
         InputError
-            With every problem, joined by semicolons.
+            If settings are invalid; the message lists every problem, joined by semicolons.
         """
         component = self.find(kind, name)
-        values, problems = parameters.check(component.function, given, name)
+        values, problems = parameters.check(component.function, settings, name)
         if problems:
             raise InputError(f"{kind} {name!r}: " + "; ".join(problems))
         return values
@@ -193,7 +193,7 @@ class Registry:
         with fixed_seed(seed):
             network = component.function(data, **_with_seed(component, seed), **values)
         _expect(component, network, Network)
-        network.module.zero_grad()  # the gradients of the last training step are not stored
+        network.module.zero_grad()  # the store does not keep gradients, so those of the last training step are cleared here too
         network.name, network.seed, network.params = name, seed, values
         result: Network = network
         return result
@@ -213,8 +213,8 @@ class Registry:
         if not isinstance(data, Dataset):
             raise InputError(f"probe {name!r}: expected a Dataset, got {type(data).__name__}")
         with fixed_seed(seed):
-            given = self.with_references(component, values)
-            result = component.function(network, data, **_with_seed(component, seed), **given)
+            arguments = self.with_references(component, values)
+            result = component.function(network, data, **_with_seed(component, seed), **arguments)
         _expect(component, result, ProbeResult)
         checked: ProbeResult = result
         return checked
@@ -240,7 +240,7 @@ class Registry:
 
 @functools.cache
 def installed() -> Registry:
-    """Return the registry of all installed plug-ins; a broken one gives a warning, once."""
+    """Return the registry of all installed plug-ins; each broken one causes one warning."""
     registry = Registry(load())
     for fault in registry.faults:
         warnings.warn(str(fault), stacklevel=3)
@@ -253,7 +253,7 @@ def with_files(files: str | Path | Iterable[str | Path] = ()) -> Registry:
 
 
 def names(kind: str) -> list[str]:
-    """List what is registered.
+    """Return the registered names of a kind.
 
     Parameters
     ----------
@@ -263,17 +263,27 @@ def names(kind: str) -> list[str]:
     -------
     list of str
         Sorted.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such kind.
     """
     return installed().names(kind)
 
 
 def describe(kind: str, name: str) -> str:
-    """Return what a registered name does, and its parameters with types, defaults and meanings, as text.
+    """Return the description of a registered name and of its parameters, with types and defaults, as text.
 
     Parameters
     ----------
     kind : {"dataset", "network", "probe", "method", "measure", "suite", "report"}
     name : str
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such kind or name.
     """
     return installed().describe(kind, name)
 
@@ -286,7 +296,7 @@ def generate(name: str, /, *, seed: int = 0, **params: Any) -> Dataset:
     name : str
         See ``tmi.names("dataset")``.
     seed : int
-        At least 0; the same seed and settings give the same data.
+        From 0 to 2⁶³ − 1. The same seed and settings give the same data.
     **params
         The generator's settings; see ``tmi.describe("dataset", name)``.
 
@@ -296,8 +306,10 @@ def generate(name: str, /, *, seed: int = 0, **params: Any) -> Dataset:
 
     Raises
     ------
-    UnknownNameError, InputError
-        For an unknown name or setting, or a value that does not fit.
+    UnknownNameError
+        If the name is not registered.
+    InputError
+        If a setting is unknown or has an invalid value.
     """
     return installed().generate(name, seed=seed, **params)
 
@@ -310,9 +322,9 @@ def build(name: str, data: Dataset | TemplateTask, /, *, seed: int = 0, **params
     name : str
         See ``tmi.names("network")``.
     data : Dataset or TemplateTask
-        Constructed networks need the task alone.
+        Constructed networks need only the task.
     seed : int
-        At least 0.
+        From 0 to 2⁶³ − 1.
     **params
         The builder's settings; see ``tmi.describe("network", name)``.
 
@@ -322,8 +334,10 @@ def build(name: str, data: Dataset | TemplateTask, /, *, seed: int = 0, **params
 
     Raises
     ------
-    UnknownNameError, InputError
-        For an unknown name or setting, or a value that does not fit.
+    UnknownNameError
+        If the name is not registered.
+    InputError
+        If a setting is unknown or has an invalid value.
     """
     return installed().build(name, data, seed=seed, **params)
 
@@ -338,7 +352,7 @@ def probe(name: str, network: Network, data: Dataset, /, *, seed: int = 0, **par
     network : Network
     data : Dataset
     seed : int
-        At least 0; for probes that draw random numbers.
+        From 0 to 2⁶³ − 1; for probes that draw random numbers.
     **params
         The probe's settings; see ``tmi.describe("probe", name)``.
 
@@ -348,8 +362,10 @@ def probe(name: str, network: Network, data: Dataset, /, *, seed: int = 0, **par
 
     Raises
     ------
-    UnknownNameError, InputError
-        For an unknown name or setting, or a value that does not fit.
+    UnknownNameError
+        If the name is not registered.
+    InputError
+        If a setting is unknown or has an invalid value.
     """
     return installed().probe(name, network, data, seed=seed, **params)
 

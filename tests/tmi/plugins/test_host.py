@@ -120,15 +120,15 @@ def test_one_name_may_stand_for_two_kinds():
         (module(tmi_probes=lambda: 1 / 0), r"tmi_probes failed \(ZeroDivisionError: division by zero\)"),
         (module(tmi_probes=None), r"tmi_probes failed \(TypeError"),
         (module(tmi_probes=3), r"tmi_probes failed \(TypeError"),
-        (module(tmi_probes="a"), r"tmi_probes failed \(TypeError: expected names and targets, as a dict; got str"),
+        (module(tmi_probes="a"), r"tmi_probes failed \(TypeError: expected a dict of names and targets, got str"),
         (module(tmi_probes={"a": 3}), 'expected "module:function" or a function, got 3'),
         (module(tmi_probes={"a": "no colon"}), 'expected "module:function"'),
         (module(tmi_probes={"a": "m:"}), 'expected "module:function"'),
         (module(tmi_probes={"a": "m:f:g"}), 'expected "module:function"'),
-        (module(tmi_probes={3: "m:f"}), "a name is a word"),
-        (module(tmi_probes={"": "m:f"}), "a name is a word"),
-        (module(tmi_probes={"a b": "m:f"}), "a name is a word"),
-        (module(tmi_probes={"a/b": "m:f"}), "a name is a word"),
+        (module(tmi_probes={3: "m:f"}), "expected a word without"),
+        (module(tmi_probes={"": "m:f"}), "expected a word without"),
+        (module(tmi_probes={"a b": "m:f"}), "expected a word without"),
+        (module(tmi_probes={"a/b": "m:f"}), "expected a word without"),
         (module(tmi_suites={"a": print}), 'expected "package:file.toml"'),
         (module(), "implements no hook"),
         (types.SimpleNamespace(), "implements no hook"),
@@ -274,7 +274,7 @@ class TestFile:
         second.parent.mkdir()
         second.write_text(statement)
         (second.parent / "zz_helper.py").write_text("value = 5")
-        with pytest.raises(PluginError, match=r"import of 'zz_helper' gives .*/zz_helper.py, not the file beside it"):
+        with pytest.raises(PluginError, match=r"it imports 'zz_helper' from .*/zz_helper.py, not from its own folder"):
             host.load_file(second)
 
     def test_a_file_named_like_an_installed_package_does_no_harm(self, tmp_path, monkeypatch):
