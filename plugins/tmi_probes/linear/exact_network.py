@@ -25,6 +25,10 @@ _HELD = 4_000_000  # numbers of all ReLUs held at a time
 _CACHED = 1_000_000  # numbers of the widest ReLU computed at a time
 
 
+class NoGradientError(InputError):
+    """The logits of a network do not depend differentiably on the image."""
+
+
 @contextmanager
 def _gradients() -> Iterator[None]:
     """Record gradients inside the block, even where the caller has switched that off."""
@@ -111,7 +115,7 @@ class ExactNetwork:
 
         Raises
         ------
-        InputError
+        NoGradientError
             If the logits do not depend differentiably on the image.
         """
         import torch
@@ -120,7 +124,9 @@ class ExactNetwork:
             x = self._given(image).requires_grad_(True)
             logits = self._call(x)[0]
             if not logits.requires_grad:
-                raise InputError("network: its logits do not depend differentiably on the image, so that there is no linear form")
+                raise NoGradientError(
+                    "network: its logits do not depend differentiably on the image, so that there is no linear form"
+                )
             biases = list(self._biases.values())
             weight, bias = [], []
             for number, logit in enumerate(logits):

@@ -12,7 +12,7 @@ from tmi.params import Count
 from ..measures.cosine import cosine, mean_cosine
 from ..pipeline.result import ResultBuilder
 from ..pipeline.scenes import in_float64, labelled, originals, spread_over
-from .exact_network import ExactNetwork
+from .exact_network import ExactNetwork, NoGradientError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,12 +83,13 @@ def local_linear_form(
         Metrics ``reconstruction_error``, ``exact``; of the label's W ``similarity_tile``, ``similarity_classes``,
         ``similarity_backgrounds``, ``similarity_places``, ``zero_form``, ``support_share``, ``support_share_chance``. Arrays
         ``error`` (image), ``bias`` and ``logits`` (image, class), ``label``; for the kept images ``weights`` (kept, channel, row,
-        col), ``images`` and ``masks``; ``cosine_backgrounds`` and ``cosine_places`` (tile, …), NaN where there are fewer.
+        col), ``images`` and ``masks``; ``cosine_backgrounds`` and ``cosine_places`` (tile, …), NaN where there are fewer. Not
+        applicable to a network whose logits do not depend differentiably on the image.
 
     Raises
     ------
     InputError
-        If no test scene shows a tile, or the logits do not depend differentiably on the image.
+        If no test scene shows a tile.
 
     Notes
     -----
@@ -96,7 +97,10 @@ def local_linear_form(
     """
     exact, result = ExactNetwork(network), ResultBuilder(INFO)
     scenes = in_float64(labelled(data.test, images))
-    weight, bias, logits, error = _forms(exact, scenes)
+    try:
+        weight, bias, logits, error = _forms(exact, scenes)
+    except NoGradientError as absent:
+        return tmi.ProbeResult.not_applicable(str(absent))
     under = _under(scenes, weight)
     chosen, few = originals(data.test, tiles, np.random.default_rng(seed))
     cosines = _varied(exact, in_float64(data.test), chosen, backgrounds, places, np.random.default_rng([seed, 1]))
