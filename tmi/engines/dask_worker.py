@@ -1,7 +1,7 @@
-"""What a worker process does: it gets orders as JSON, does the work, writes the files itself, and says what became of it.
+"""What a worker process does: it reads a job from JSON, does it, writes the files itself, and returns the result as plain values.
 
-The plug-ins are those that are installed where the worker runs, and the files that the order names. A worker whose code or
-versions differ from the asker's would file its numbers under the wrong key, so it refuses.
+The plug-ins are those that are installed where the worker runs, and the files that the job names. A worker whose code or versions
+differ from those of the process that sent the job would file its numbers under the wrong key, so it refuses the job.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tmi.hashing import canonical
 from tmi.plugins.registry import Registry, with_files
 from tmi.runtime.threads import limited
 from tmi.stages import Stage
+from tmi.store import leases
 from tmi.store.failures import Failure
 from tmi.store.index import IndexRow
 from tmi.store.results import Stored
@@ -32,22 +33,22 @@ from .executor import Executor, too_long
 from .job import Job, JobResult, Options
 from .provenance import now
 
-_one_at_a_time = threading.Lock()  # Captum is not safe in several threads
-_state: _Worker | None = None
+_one_job_at_a_time = threading.Lock()  # Captum is not safe in several threads
+_worker: _Worker | None = None
 
 
-def order_of(job: Job, orders: Options) -> str:
+def encode_job(job: Job, options: Options) -> str:
     """Write a job as JSON."""
     planned, cell = job.planned, job.planned.cell
     return canonical(
         {
-            "run": orders.run,
-            "store": str(orders.store.folder.absolute()),
+            "run": options.run,
+            "store": str(options.store.folder.absolute()),
             "files": [str(file) for file in planned.registry.files],
-            "threads": orders.threads,
-            "timeout": orders.timeout,
-            "attempts": orders.attempts,
-            "keep": orders.keep,
+            "threads": options.threads,
+            "timeout": options.timeout,
+            "attempts": options.attempts,
+            "keep": options.keep,
             "stage": job.stage,
             "seed": cell.seed,
             "choices": [[c.kind, c.label, c.component.name, c.params, c.swept] for c in cell.choices],
@@ -56,20 +57,20 @@ def order_of(job: Job, orders: Options) -> str:
     )
 
 
-def work(order: str) -> dict[str, Any]:
-    """Do a job, and return what became of it as plain values; see `outcome_of`."""
-    asked = json.loads(order)
-    with _one_at_a_time:
-        global _state
-        if _state is None or _state.run != asked["run"]:
-            if _state is not None:
-                _state.close()
-            _state = _Worker(asked)
-        return _state.work(asked)
+def work(text: str) -> dict[str, Any]:
+    """Do the job that `encode_job` wrote, and return what `decode_result` reads."""
+    request = json.loads(text)
+    with _one_job_at_a_time:
+        global _worker
+        if _worker is None or _worker.run != request["run"]:
+            if _worker is not None:
+                _worker.close()
+            _worker = _Worker(request)
+        return _worker.work(request)
 
 
-def outcome_of(answer: Mapping[str, Any], job: Job, store: Store) -> JobResult:
-    """Read an answer.
+def decode_result(answer: Mapping[str, Any], job: Job, store: Store) -> JobResult:
+    """Read what `work` returned for a job, and pass the index rows of the files that it wrote to the store.
 
     Raises
     ------
@@ -93,45 +94,42 @@ def outcome_of(answer: Mapping[str, Any], job: Job, store: Store) -> JobResult:
 class _Worker:
     """What a worker process keeps from one job of a run to the next."""
 
-    def __init__(self, asked: Mapping[str, Any]) -> None:
-        import torch  # noqa: F401  # before the first claim: what ends a worker while it starts is no fault of a cell
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        import torch  # noqa: F401  # before the first lease: a process that ends during this import counts against no cell
 
-        self.run: str = asked["run"]
-        self._store = Store(asked["store"])
-        self._claims = self._store.leases(self.run, asked["attempts"])
-        self._bench = Executor(self._store, self._claims, timeout=asked["timeout"], last_resort=self._give_up, keep=asked["keep"])
-        self._registry: Registry = with_files([Path(file) for file in asked["files"]])
+        self.run: str = request["run"]
+        self._store = Store(request["store"])
+        self._leases = self._store.leases(self.run, request["attempts"])
+        self._timeout: float | None = request["timeout"]
+        self._executor = Executor(
+            self._store, self._leases, timeout=self._timeout, last_resort=self._give_up, keep=request["keep"]
+        )
+        self._registry: Registry = with_files([Path(file) for file in request["files"]])
         self._keys = Keys(self._registry)
         self._choices: dict[str, Choice] = {}
-        self._timeout: float | None = asked["timeout"]
 
     def close(self) -> None:
-        self._claims.close()
+        self._leases.close()
 
-    def work(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        stage: Stage = asked["stage"]
+    def work(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        stage = Stage(request["stage"])
         try:
-            planned = self._planned(asked)
-        except TmiError as error:  # a plug-in that is not there
-            return {"problem": f"worker on {_here()}: {error}"}
-        problem = self._problem(planned, asked)
+            planned = self._planned(request)
+        except TmiError as error:  # a plug-in that is not installed here
+            return {"problem": f"worker on {socket.gethostname()}: {error}"}
+        problem = self._problem(planned, request)
         if problem:
-            return {"problem": problem}
-        key = planned.keys[stage]
-        before = self._store.failures.read(key) if key is not None else None
-        if (
-            key is not None and before is not None and before.run == self.run
-        ):  # an earlier attempt could not be interrupted, see _give_up
-            if stage != "probe":  # of a cell it is kept, as the failure of that cell
-                self._store.failures.clear(key)
-            return _answer(JobResult(planned, stage, failed=stage, message=before.message), [])
-        with limited(asked["threads"]):
-            outcome = self._bench.work(planned, stage)
-        return _answer(outcome, self._store.take_rows())
+            return {"problem": f"worker on {socket.gethostname()}: {problem}"}
+        failure = self._recorded_timeout(planned, stage)
+        if failure is not None:
+            return _encode_result(JobResult(planned, stage, failed=stage, message=failure.message), [])
+        with limited(request["threads"]):
+            result = self._executor.work(planned, stage)
+        return _encode_result(result, self._store.take_rows())
 
-    def _planned(self, asked: Mapping[str, Any]) -> Planned:
-        choices = [self._choice(*choice) for choice in asked["choices"]]
-        cell = Cell(choices[0], choices[1], choices[2], asked["seed"])
+    def _planned(self, request: Mapping[str, Any]) -> Planned:
+        choices = [self._choice(*choice) for choice in request["choices"]]
+        cell = Cell(choices[0], choices[1], choices[2], request["seed"])
         return Planned(cell, self._registry, *self._keys.of(cell))
 
     def _choice(self, kind: str, label: str, name: str, params: dict[str, Any], swept: dict[str, Any]) -> Choice:
@@ -140,47 +138,50 @@ class _Worker:
             self._choices[key] = Choice(kind, label, self._registry.find(kind, name), params, swept)
         return self._choices[key]
 
-    def _problem(self, planned: Planned, asked: Mapping[str, Any]) -> str:
-        if not (self._store.folder / "leases" / marker(self.run)).is_file():
-            return (
-                f"worker on {_here()}: does not see the store {self._store.folder}; it must be a folder that all machines share"
-            )
-        if planned.keys != asked["keys"]:
-            return f"worker on {_here()}: has other code, data or versions of libraries than the process that asked it"
+    def _problem(self, planned: Planned, request: Mapping[str, Any]) -> str:
+        if not (self._store.folder / leases.FOLDER / marker(self.run)).is_file():
+            return f"does not see the store {self._store.folder}; it must be a folder that all machines share"
+        if planned.keys != request["keys"]:
+            return "has other code, data or versions of libraries than the process that sent the job"
         return ""
 
     def _give_up(self, planned: Planned, stage: Stage) -> None:
-        """Leave word, and end this process: a library does not come back to Python. The job is then given out again."""
+        """Record the timeout, then exit: native code cannot be interrupted. The job is then given out again."""
         key = planned.keys[stage]
         if key is not None:
             message = too_long(self._timeout, stage)
             self._store.failures.write(key, Failure(str(planned.cell), message, run=self.run, finished=now()))
         os._exit(1)
 
+    def _recorded_timeout(self, planned: Planned, stage: Stage) -> Failure | None:
+        """Return the failure that `_give_up` recorded for this job in this run."""
+        key = planned.keys[stage]
+        failure = None if key is None else self._store.failures.read(key)
+        if key is None or failure is None or failure.run != self.run:
+            return None
+        if stage != Stage.PROBE:  # of a cell it stays, as the failure of that cell
+            self._store.failures.clear(key)
+        return failure
 
-def _answer(outcome: JobResult, rows: list[IndexRow]) -> dict[str, Any]:
+
+def _encode_result(job_result: JobResult, rows: list[IndexRow]) -> dict[str, Any]:
     fields = ("message", "failed", "traceback", "mistake", "fatal", "busy", "seconds", "remarks", "ended")
-    result = None
-    if outcome.result is not None and outcome.stored is not None:
+    data = None
+    if job_result.result is not None and job_result.stored is not None:
         from tmi.store.results import result_bytes
 
         try:
-            result = result_bytes("", outcome.result, outcome.stored.record)
+            data = result_bytes("", job_result.result, job_result.stored.record)
         except (ValueError, TypeError) as error:
-            outcome.failed, outcome.message, outcome.stored = "probe", f"the result cannot be kept: {error}", None
+            job_result.failed, job_result.message, job_result.stored = Stage.PROBE, f"the result cannot be kept: {error}", None
     return {
-        **{name: getattr(outcome, name) for name in fields},
-        "stored": None if outcome.stored is None else asdict(outcome.stored),
-        "result": result,
+        **{name: getattr(job_result, name) for name in fields},
+        "stored": None if job_result.stored is None else asdict(job_result.stored),
+        "result": data,
         "rows": [[getattr(row, name) for name in IndexRow.__slots__] for row in rows],
     }
 
 
-def _here() -> str:
-
-    return socket.gethostname()
-
-
 def marker(run: str) -> str:
-    """Name of the claim that stands while a run goes on: a worker that does not see it has another folder."""
+    """Return the name of the lease that a run holds from start to end: a worker that does not see it has another folder."""
     return f"run-{run}"

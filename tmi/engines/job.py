@@ -1,4 +1,4 @@
-"""What is given to an engine and what comes back: jobs, their results, and the options of a run."""
+"""The types that engines share: a job, its result, and the options of a run."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ if TYPE_CHECKING:
     from tmi.probing.result import ProbeResult
 
 Keep = Literal["all", "networks", "results"]
-"""What is kept in the store: results with their networks and data sets, with their networks, or alone."""
+"""What is written to the store: results with their networks and data sets, with their networks, or alone."""
 
 
 @dataclass
 class JobResult:
-    """What became of a piece of work.
+    """The result of a job.
 
     Attributes
     ----------
     planned : Planned
     stage : {"dataset", "network", "probe"}
-        How far it was to go; "probe" for a cell.
+        The stage of the job; "probe" for a cell.
     stored : Stored or None
-        The result's metrics and provenance; None if the work failed, or was not to go so far.
+        The metrics and provenance of the cell's result; None if the job failed, or made a data set or a network.
     result : ProbeResult or None
-        The whole result, where it could not be kept in the store.
+        The cell's whole result, where it could not be written to the store.
     message : str
-        Why it failed, in one line; empty if it did not.
+        Why the job failed, in one line; empty if it did not.
     failed : {"", "dataset", "network", "probe"}
-        What failed.
+        The stage that failed.
     traceback : str
     mistake : bool
-        Whether the data set or the network could not be made for what was asked for.
+        Whether a data set or network failed because of its settings or its data, and not by a fault of its code.
     fatal : bool
-        Whether the store failed, so that going on is of no use.
+        Whether the store failed, so that no other job can be finished either.
     busy : bool
-        Whether another run is at it, so that it is better left for later.
+        Whether another process holds the job; it is to be given out again later.
     seconds : float
-        What this piece of work took.
+        Wall time of the job.
     remarks : list of str
-        What a person should be told.
+        Sentences for the user, shown as warnings.
     ended : list of int
-        The numbers of the worker processes that this work ended.
+        The process ids of the workers that the job ended.
     """
 
     planned: Planned
@@ -68,7 +68,7 @@ class JobResult:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A piece of work that is given out.
+    """A cell, and the stage of it that is to be done: its data set, its network or its probe.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class Job:
 
 @dataclass
 class Options:
-    """How a run wants its work done.
+    """The options of a run.
 
     Attributes
     ----------
@@ -90,16 +90,16 @@ class Options:
     run : str
         A name that no other run has.
     threads : int or None
-        That torch and the libraries below NumPy may take, in each process; None leaves it to them, or, with several workers,
-        shares out the cores.
+        Of each process, for torch and the libraries below NumPy; None leaves the number to them, or, with several workers,
+        divides the cores among the workers.
     timeout : float or None
         Seconds that a data set, a network or a probe may take.
     attempts : int
-        How often work is begun that ends its worker process.
+        How often a job is begun that ends its worker process.
     keep : {"all", "networks", "results"}
         What is written to the store besides the results: networks and data sets, networks, or neither.
     stop : Stop
-        Looked at between two cells: nothing new is begun once somebody asked to stop.
+        Read between two jobs: once it is set, no job is begun.
     """
 
     store: Store
@@ -112,4 +112,4 @@ class Options:
 
 
 Engine = Callable[[Sequence[Planned], Options], Generator[JobResult, None, None]]
-"""Cells and orders to outcomes."""
+"""From cells and options to the result of each cell, in the order in which they finish."""

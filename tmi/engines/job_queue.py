@@ -1,7 +1,8 @@
-"""What is to be done, in the order in which it is best done, and by whom.
+"""The jobs of a run, in the order in which they cost least, and the worker that each is for.
 
-Cells that share a data set or a network belong together: a worker goes on with what it has at hand, a data set or a network that
-nobody has made is made by one worker while the others do something else, and what cannot be made fails all its cells at once.
+Cells that share a data set or a network belong together: a worker stays with the data set and the network that it holds in
+memory, a data set or network that is in no store is made by one worker while the others do something else, and one that cannot be
+made fails all its cells at once.
 """
 
 from __future__ import annotations
@@ -16,23 +17,44 @@ from tmi.suites.plan import Planned
 
 from .job import Job, JobResult
 
-_PAUSE = 0.25  # seconds for which work that another run is at is left alone
+_PAUSE = 0.25  # seconds for which a job that another run holds is left alone
 
 
 @dataclass
 class _Shared:
-    """A data set or a network: who needs it, and whether it is there."""
+    """A data set or a network, and the cells that need it.
+
+    Attributes
+    ----------
+    id : hashable
+    first : Planned
+        The first cell that needs it.
+    ready : bool
+        Whether it has been made.
+    in_progress : bool
+        Whether a worker makes it now.
+    not_before : float
+        Of the monotonic clock: until then another run is expected to hold it.
+    owner : str or None
+        Of a network: the worker that makes it, or alone has it in memory because it is not in the store. No other worker gets
+        its cells, and this worker gets no others until they are given out, since it holds one network at a time.
+    networks : dict
+        Of a data set.
+    cells : deque
+        Of a network: those that have not been given out.
+    """
 
     id: Hashable
     first: Planned
     ready: bool = False
-    making: bool = False
-    later: float = 0.0
+    in_progress: bool = False
+    not_before: float = 0.0
+    owner: str | None = None
     networks: dict[Hashable, _Shared] = field(default_factory=dict)
     cells: deque[Planned] = field(default_factory=deque)
 
-    def waits(self) -> bool:
-        return self.making or time.monotonic() < self.later
+    def has_to_wait(self) -> bool:
+        return self.in_progress or time.monotonic() < self.not_before
 
 
 class JobQueue:
@@ -41,115 +63,135 @@ class JobQueue:
     Parameters
     ----------
     cells : iterable of Planned
-    is_there : callable
+    in_store : callable
         ``(stage, key) -> bool``: whether the store has a data set or a network.
     """
 
-    def __init__(self, cells: Iterable[Planned], is_there: Callable[[Stage, str | None], bool]) -> None:
+    def __init__(self, cells: Iterable[Planned], in_store: Callable[[Stage, str | None], bool]) -> None:
         self._datasets: dict[Hashable, _Shared] = {}
-        self._is_there = is_there
-        self._at_hand: dict[str, tuple[Hashable, Hashable]] = {}
-        self._later: list[tuple[float, Planned]] = []
-        self.given: set[Job] = set()
+        self._in_store = in_store
+        self._current: dict[str, tuple[Hashable, Hashable]] = {}  # the data set and network of each worker's last job
+        self._postponed: deque[tuple[float, Planned]] = deque()
+        self._given_out: set[Job] = set()
+        self._remarks: list[str] = []
         for planned in cells:
             self._add(planned)
 
     def __bool__(self) -> bool:
-        """Whether anything is left, given out or not."""
-        return bool(self._datasets or self._later or self.given)
+        """Whether any job is left, given out or not."""
+        return bool(self._datasets or self._postponed or self._given_out)
 
     def next(self, worker: str = "") -> Job | None:
-        """Give out a piece of work.
+        """Give out a job.
 
         Parameters
         ----------
         worker : str
-            Who asks: it goes on with the network, or else the data set, of its last cell.
+            The one that is to do it: it continues with the network, or else the data set, of its last job.
 
         Returns
         -------
         Job or None
             None if there is nothing to do, or nothing yet.
         """
-        self._wake()
-        for dataset, network in self._choices(worker):
-            job = self._job(dataset, network)
+        self._add_postponed()
+        for dataset, network in self._in_order_for(worker):
+            job = self._job(dataset, network, worker)
             if job is not None:
-                self._at_hand[worker] = dataset.id, network.id
-                self.given.add(job)
+                self._current[worker] = dataset.id, network.id
+                self._given_out.add(job)
                 return job
         return None
 
-    def done(self, job: Job, outcome: JobResult) -> Iterator[JobResult]:
-        """Note what became of a piece of work.
+    def done(self, job: Job, result: JobResult) -> Iterator[JobResult]:
+        """Note the result of a job.
 
         Parameters
         ----------
         job : Job
-        outcome : JobResult
+        result : JobResult
 
         Yields
         ------
         JobResult
-            Of every cell that is settled by it: the job's own, or all that needed what could not be made; and a fatal one.
+            Of every cell that is settled by it: the job's own, or all that need what could not be made; and a fatal one.
         """
-        self.given.discard(job)
+        self._given_out.discard(job)
         shared = self._shared(job)
-        if outcome.fatal:  # going on would make the same again, and lose it again
+        # The remarks on a data set or a network go out with the next cell.
+        result.remarks, self._remarks = [*self._remarks, *result.remarks], []
+        if result.fatal:  # the store fails: the next job would lose its work as well
             self._datasets.clear()
-            self._later.clear()
-            yield outcome
-        elif outcome.busy:
+            self._postponed.clear()
+            yield result
+        elif result.busy:
+            self._remarks = result.remarks
             if job.stage == Stage.PROBE:
-                self._later.append((time.monotonic() + _PAUSE, job.planned))
+                self._postponed.append((time.monotonic() + _PAUSE, job.planned))
             if shared is not None:
-                shared.making, shared.later = False, time.monotonic() + _PAUSE
-        elif outcome.failed in (Stage.DATASET, Stage.NETWORK):
+                shared.in_progress, shared.not_before = False, time.monotonic() + _PAUSE
+                if not shared.ready:
+                    shared.owner = None
+        elif result.failed in (Stage.DATASET, Stage.NETWORK):
             if job.stage == Stage.PROBE:
-                yield outcome
-            yield from self._fail(outcome)
+                yield result
+            yield from self._fail(result)
         elif job.stage == Stage.PROBE:
-            yield outcome
+            yield result
         elif shared is not None:
-            shared.making, shared.ready = False, True
+            self._remarks = result.remarks
+            shared.in_progress, shared.ready = False, True
+            if job.stage == Stage.NETWORK and self._in_store(Stage.NETWORK, job.planned.network_key):
+                shared.owner = None
+
+    def lost(self, worker: str) -> None:
+        """Note that a worker is gone, and what it had in memory with it."""
+        self._current.pop(worker, None)
+        for dataset in self._datasets.values():
+            for network in dataset.networks.values():
+                if network.owner == worker:
+                    network.owner, network.ready = None, False
 
     def _add(self, planned: Planned) -> None:
         dataset = self._datasets.get(planned.dataset_id)
         if dataset is None:
-            there = self._is_there(Stage.DATASET, planned.dataset_key)
-            dataset = self._datasets[planned.dataset_id] = _Shared(planned.dataset_id, planned, ready=there)
+            stored = self._in_store(Stage.DATASET, planned.dataset_key)
+            dataset = self._datasets[planned.dataset_id] = _Shared(planned.dataset_id, planned, ready=stored)
         network = dataset.networks.get(planned.network_id)
         if network is None:
-            there = dataset.ready and self._is_there(Stage.NETWORK, planned.network_key)
-            network = dataset.networks[planned.network_id] = _Shared(planned.network_id, planned, ready=there)
+            stored = self._in_store(Stage.NETWORK, planned.network_key)
+            network = dataset.networks[planned.network_id] = _Shared(planned.network_id, planned, ready=stored)
         network.cells.append(planned)
 
-    def _wake(self) -> None:
-        if self._later and self._later[0][0] <= time.monotonic():
-            self._add(self._later.pop(0)[1])
+    def _add_postponed(self) -> None:
+        while self._postponed and self._postponed[0][0] <= time.monotonic():
+            self._add(self._postponed.popleft()[1])
 
-    def _choices(self, worker: str) -> Iterator[tuple[_Shared, _Shared]]:
-        """Yield data sets and networks with work, those at hand first, then those that nobody has at hand, then the others."""
-        dataset_id, network_id = self._at_hand.get(worker, (None, None))
+    def _in_order_for(self, worker: str) -> Iterator[tuple[_Shared, _Shared]]:
+        """Yield data sets and networks with jobs: the worker's own first, then those of no worker, then the other workers'."""
+        dataset_id, network_id = self._current.get(worker, (None, None))
         own = self._datasets.get(dataset_id)
         if own is not None:
-            if network_id in own.networks:
-                yield own, own.networks[network_id]
+            current = own.networks.get(network_id)
+            if current is not None:
+                yield own, current
+                if current.owner == worker:
+                    return
             yield from ((own, network) for network in own.networks.values())
-        taken = {dataset for other, (dataset, _) in self._at_hand.items() if other != worker}
-        for others in (False, True):
+        others = {dataset for other, (dataset, _) in self._current.items() if other != worker}
+        for of_others in (False, True):
             for dataset in self._datasets.values():
-                if dataset is not own and (dataset.id in taken) == others:
+                if dataset is not own and (dataset.id in others) == of_others:
                     yield from ((dataset, network) for network in dataset.networks.values())
 
-    def _job(self, dataset: _Shared, network: _Shared) -> Job | None:
-        if dataset.waits() or network.waits():
+    def _job(self, dataset: _Shared, network: _Shared, worker: str) -> Job | None:
+        if dataset.has_to_wait() or network.has_to_wait() or network.owner not in (None, worker):
             return None
         if not dataset.ready:
-            dataset.making = True
+            dataset.in_progress = True
             return Job(network.first, Stage.DATASET)
         if not network.ready:
-            network.making = True
+            network.in_progress, network.owner = True, worker
             return Job(network.first, Stage.NETWORK)
         planned = network.cells.popleft()
         if not network.cells:
@@ -164,20 +206,16 @@ class JobQueue:
             return dataset
         return dataset.networks.get(job.planned.network_id)
 
-    def _fail(self, outcome: JobResult) -> Iterator[JobResult]:
-        dataset = self._datasets.get(outcome.planned.dataset_id)
+    def _fail(self, result: JobResult) -> Iterator[JobResult]:
+        dataset = self._datasets.get(result.planned.dataset_id)
         if dataset is None:
             return
-        wanted = list(dataset.networks) if outcome.failed == Stage.DATASET else [outcome.planned.network_id]
-        for id in wanted:
+        ids = list(dataset.networks) if result.failed == Stage.DATASET else [result.planned.network_id]
+        for id in ids:
             network = dataset.networks.pop(id, None)
             for planned in network.cells if network is not None else ():
                 yield JobResult(
-                    planned,
-                    message=outcome.message,
-                    failed=outcome.failed,
-                    traceback=outcome.traceback,
-                    mistake=outcome.mistake,
+                    planned, message=result.message, failed=result.failed, traceback=result.traceback, mistake=result.mistake
                 )
         if not dataset.networks:
             del self._datasets[dataset.id]

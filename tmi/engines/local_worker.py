@@ -1,7 +1,7 @@
 """A worker process behind ``--workers``: ``python -m tmi.engines.local_worker`` with the arguments of ``dask worker``.
 
-It runs in a session of its own, so that a Ctrl-C in the terminal reaches the run alone, and it ends when standard input does:
-with the process that started it, however that ended.
+It runs in a session of its own, so that a Ctrl-C in the terminal reaches the run alone. Its standard input is a pipe from the
+process that started it: when that process ends, in any way, the pipe closes and the worker kills itself.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import signal
 import threading
 
 
-def _end_with_the_starter() -> None:
-    while os.read(0, 1):  # not sys.stdin, whose lock would be held when this process ends of itself
+def _kill_when_the_parent_ends() -> None:
+    while os.read(0, 1):  # not sys.stdin: the interpreter waits for its lock when it shuts down
         pass
     os.killpg(0, signal.SIGKILL)
 
 
 def main() -> None:
     """Start the worker."""
-    threading.Thread(target=_end_with_the_starter, daemon=True).start()
+    threading.Thread(target=_kill_when_the_parent_ends, daemon=True).start()
     from distributed.cli.dask_worker import main as dask_worker
 
     dask_worker()

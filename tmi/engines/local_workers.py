@@ -1,4 +1,7 @@
-"""Worker processes on this machine: started, started again when they die, and ended when they take too much memory."""
+"""Worker processes on this machine: started, replaced when they end, and killed when they take too much memory.
+
+They are children of this process, without Dask's nanny between: one whose worker is killed while it starts stops them all.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from typing import Any
 
 from tmi.errors import EngineError
 
-_IN_VAIN = 5  # times that every worker may end without any work being done, beside the attempts that cells have
+_STARTS = 5  # times that every worker may end while no job is finished, beside the attempts that a cell has
 
 
 class LocalWorkers:
@@ -24,25 +27,25 @@ class LocalWorkers:
     address : str
         Of the scheduler.
     count : int
+        Number of processes.
     memory : int
         Bytes that each may take.
     threads : int
-        Of each, for torch and the libraries below NumPy.
+        Threads of each, for torch and the libraries below NumPy.
     attempts : int
         How often a cell may end its worker.
 
     Attributes
     ----------
-    ends : dict of int to str
-        How processes ended, by their numbers.
+    exits : dict of int to str
+        How processes ended, by process id.
     """
 
     def __init__(self, address: str, count: int, memory: int, threads: int, attempts: int = 2) -> None:
         self._address, self._memory, self._threads = address, memory, threads
-        self._patience = count * (attempts + _IN_VAIN)  # each worker may have a cell that ends it as often as it may
-        self._in_vain = 0
-        self.ends: dict[int, str] = {}
-
+        self._most_exits = count * (attempts + _STARTS)  # each worker may have a cell that ends it in every attempt
+        self._exits_without_progress = 0
+        self.exits: dict[int, str] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="tmi-workers-", ignore_cleanup_errors=True)
         self._processes = [self._start(number) for number in range(count)]
 
@@ -51,16 +54,16 @@ class LocalWorkers:
 
     def __exit__(self, *_: object) -> None:
         for process in self._processes:
-            _kill(process)  # it holds nothing: what is finished is in the store
+            _kill(process)  # what is finished is in the store
         self._folder.cleanup()
 
-    def tend(self) -> None:
-        """End workers that take too much memory, and start those again that have ended.
+    def supervise(self) -> None:
+        """Kill workers that take too much memory, and replace those that have ended.
 
         Raises
         ------
         EngineError
-            If one after another ends and no work is done; with the last that it said.
+            If one after another ends and no job is finished; with the last line of its log.
         """
         import psutil
 
@@ -68,22 +71,22 @@ class LocalWorkers:
             with suppress(psutil.Error):
                 if process.poll() is None and psutil.Process(process.pid).memory_info().rss > self._memory:
                     _kill(process)
-                    self.ends[process.pid] = f"it took more memory than {self._memory / 1e6:.0f} MB"
+                    self.exits[process.pid] = f"it took more memory than {self._memory / 1e6:.0f} MB"
             code = process.poll()
             if code is None:
                 continue
-            self.ends.setdefault(process.pid, _ended(code))
-            self._in_vain += 1
-            if self._in_vain > self._patience:
-                raise EngineError(f"the workers end as soon as they start ({self._last_words(number) or _ended(code)})")
+            self.exits.setdefault(process.pid, _description(code))
+            self._exits_without_progress += 1
+            if self._exits_without_progress > self._most_exits:
+                raise EngineError(f"the workers end as soon as they start ({self._last_line(number) or _description(code)})")
             self._processes[number] = self._start(number)
 
-    def worked(self) -> None:
-        """Note that some work was done."""
-        self._in_vain = 0
+    def note_progress(self) -> None:
+        """Note that a job was finished."""
+        self._exits_without_progress = 0
 
     def _start(self, number: int) -> subprocess.Popen[bytes]:
-        # -P: no file of the working folder takes the place of a module that the caller found elsewhere.
+        # -P: no file of the working folder hides a module that the caller found elsewhere.
         command = [sys.executable, "-P", "-m", "tmi.engines.local_worker", self._address, "--no-nanny", "--nworkers", "1"]
         command += ["--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--death-timeout", "60"]
         with self._log(number).open("wb") as log:
@@ -97,17 +100,17 @@ class LocalWorkers:
             )
 
     def _environment(self) -> dict[str, str]:
-        made = dict(os.environ)
+        environment = dict(os.environ)
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            made[name] = str(self._threads)
-        # Plug-in packages that lie in the caller's folder, or on its path, are found there too.
-        made["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109
-        return made
+            environment[name] = str(self._threads)
+        # Plug-in packages in the caller's folder, or on its path, are to be found by the worker too.
+        environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109
+        return environment
 
     def _log(self, number: int) -> Path:
         return Path(self._folder.name) / f"worker-{number}.log"
 
-    def _last_words(self, number: int) -> str:
+    def _last_line(self, number: int) -> str:
         lines = self._log(number).read_text(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
@@ -121,7 +124,7 @@ def _kill(process: subprocess.Popen[Any]) -> None:
             process.stdin.close()
 
 
-def _ended(code: int) -> str:
+def _description(code: int) -> str:
     if code >= 0:
         return f"it left with status {code}"
     try:

@@ -13,32 +13,32 @@ from .job import JobResult, Options
 from .job_queue import JobQueue
 
 
-def serial(cells: Sequence[Planned], orders: Options) -> Generator[JobResult, None, None]:
+def serial(cells: Sequence[Planned], options: Options) -> Generator[JobResult, None, None]:
     """Compute cells one after another in this process.
 
-    One data set and one network are held at a time; a suite's cells come in the order that makes this enough. A data set or
-    network that cannot be made fails every cell that needs it, without being tried again.
+    One data set and one network are held in memory at a time; the order of the jobs makes this enough. A data set or network
+    that cannot be made fails every cell that needs it, without another attempt.
 
     Parameters
     ----------
     cells : sequence of Planned
-    orders : Options
+    options : Options
 
     Yields
     ------
     JobResult
-        One for each cell that was begun, in order, but for those that another run is at: they come later.
+        One for each cell that was begun. Those come last that another run is computing.
     """
-    claims = orders.store.leases(orders.run, orders.attempts)
-    bench = Executor(orders.store, claims, timeout=orders.timeout, keep=orders.keep)
-    agenda = JobQueue(cells, orders.store.has)
+    leases = options.store.leases(options.run, options.attempts)
+    executor = Executor(options.store, leases, timeout=options.timeout, keep=options.keep)
+    queue = JobQueue(cells, options.store.has)
     try:
-        with limited(orders.threads):
-            while agenda and not orders.stop.asked:
-                job = agenda.next()
+        with limited(options.threads):
+            while queue and not options.stop.asked:
+                job = queue.next()
                 if job is None:
-                    time.sleep(0.05)  # another run is at all that is left
+                    time.sleep(0.05)  # another run holds all that is left
                     continue
-                yield from agenda.done(job, bench.work(job.planned, job.stage))
+                yield from queue.done(job, executor.work(job.planned, job.stage))
     finally:
-        claims.close()
+        leases.close()

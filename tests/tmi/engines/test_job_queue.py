@@ -14,7 +14,7 @@ from tmi.engines.job_queue import JobQueue
 
 @dataclass(frozen=True)
 class Cell:
-    """As much of a planned cell as an agenda looks at."""
+    """As much of a planned cell as a queue reads."""
 
     dataset: str
     network: str
@@ -44,6 +44,17 @@ def cells(datasets: str = "ab", networks: str = "mn", probes: str = "pq") -> lis
 
 def nothing_there(stage, key):
     return False
+
+
+class Store(set):
+    """The keys of the data sets and networks that are stored."""
+
+    def has(self, stage, key) -> bool:
+        return key in self
+
+    def keep(self, job) -> None:
+        if job.stage != "probe":
+            self.add({"dataset": job.planned.dataset_key, "network": job.planned.network_key}[job.stage])
 
 
 def ok(job) -> JobResult:
@@ -88,12 +99,76 @@ def test_two_workers_do_not_make_the_same_thing():
     assert plan.next("one") is None, "its own network is done, the other is being made, and so is the other data set"
 
 
-def test_a_worker_helps_with_what_others_have():
-    plan = JobQueue(cells("a", "m", "pqr"), nothing_there)
+def test_workers_share_the_cells_of_a_network_that_is_stored():
+    store = Store()
+    plan = JobQueue(cells("a", "m", "pqr"), store.has)
     for _ in range(2):
         job = plan.next("one")
+        store.keep(job)
         list(plan.done(job, ok(job)))
     assert {said(plan.next("one")), said(plan.next("two"))} == {"amp", "amq"}
+
+
+def test_the_cells_of_a_network_that_is_not_stored_are_its_workers():
+    plan = JobQueue(cells("a", "mn", "pqr"), nothing_there)
+    job = plan.next("one")
+    list(plan.done(job, ok(job)))
+    for worker in ("one", "two"):
+        job = plan.next(worker)
+        assert said(job) == {"one": "am", "two": "an"}[worker]
+        list(plan.done(job, ok(job)))
+    assert plan.next("three") is None, "both networks are in another worker's memory"
+    assert [said(plan.next("two")) for _ in range(3)] == ["anp", "anq", "anr"]
+    assert plan.next("two") is None
+    first, second = plan.next("one"), plan.next("one")
+    plan.lost("one")
+    for job in (first, second):
+        assert list(plan.done(job, JobResult(job.planned, job.stage, busy=True))) == []
+    time.sleep(2 * module._PAUSE)
+    job = plan.next("two")
+    assert said(job) == "am", "made again, since its worker is gone"
+    list(plan.done(job, ok(job)))
+    assert plan.next("three") is None
+    assert {said(plan.next("two")) for _ in range(3)} == {"amp", "amq", "amr"}
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_a_network_that_is_not_stored_is_made_once_a_life_of_its_worker(data):
+    """Any workers, any order of results, workers that die: a cell is given to the worker that has its network in memory."""
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr(module, "_PAUSE", 0.0)
+    plan_cells = data.draw(st.permutations(cells("ab", "mn", "pqr")))
+    stored = Store(data.draw(st.sets(st.sampled_from(["a", "b", "a/m"]))))
+    plan = JobQueue(plan_cells, stored.has)
+    memory: dict[str, str | None] = {}
+    in_flight, settled, deaths, made = [], [], 0, []
+    while plan:
+        worker = data.draw(st.sampled_from("xyz"))
+        if deaths < 3 and data.draw(st.integers(0, 9)) == 0:
+            deaths += 1
+            plan.lost(worker)
+            memory.pop(worker, None)
+            for job in [job for other, job in in_flight if other == worker]:
+                assert list(plan.done(job, JobResult(job.planned, job.stage, busy=True))) == []
+            in_flight = [(other, job) for other, job in in_flight if other != worker]
+            continue
+        job = plan.next(worker)
+        if job is not None:
+            in_flight.append((worker, job))
+        if in_flight and (job is None or data.draw(st.booleans())):
+            # The jobs of one worker finish in the order in which it got them.
+            worker, job = in_flight.pop(0)
+            key = job.planned.network_key
+            if job.stage == "network":
+                made.append(key)
+                memory[worker] = key
+            elif job.stage == "probe" and key not in stored:
+                assert memory.get(worker) == key
+            settled += list(plan.done(job, ok(job)))
+    monkey.undo()
+    assert sorted(str(result.planned) for result in settled) == sorted(map(str, plan_cells))
+    assert len(made) <= len(set(made)) + 2 * deaths
 
 
 def test_what_cannot_be_made_fails_all_that_need_it():

@@ -23,21 +23,21 @@ class Ended:
     wait = poll
 
 
-def ends(workers: LocalWorkers) -> int:
+def exits(workers: LocalWorkers) -> int:
     """How many processes may end before the run gives up."""
 
-    def tend_on() -> None:
+    def supervise_on() -> None:
         while True:
-            workers.tend()
+            workers.supervise()
 
     with pytest.raises(EngineError, match=r"end as soon as they start \(signal SIGKILL ended it\)"):
-        tend_on()
-    return len(workers.ends)
+        supervise_on()
+    return len(workers.exits)
 
 
 @pytest.mark.parametrize(("count", "attempts"), [(1, 2), (8, 2), (2, 20)])
 def test_every_worker_may_have_a_cell_that_ends_it(monkeypatch, count, attempts):
     monkeypatch.setattr(LocalWorkers, "_start", lambda self, number: Ended())
-    monkeypatch.setattr(LocalWorkers, "_last_words", lambda self, number: "")
+    monkeypatch.setattr(LocalWorkers, "_last_line", lambda self, number: "")
     with LocalWorkers("tcp://nowhere:1", count, 2**30, 1, attempts) as workers:
-        assert ends(workers) > count * attempts
+        assert exits(workers) > count * attempts
