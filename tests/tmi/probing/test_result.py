@@ -129,3 +129,15 @@ def test_to_xarray():
     assert data["map"].sel(image="y").values.tolist() == [3.0, 4.0, 5.0]
     assert data["one"].item() == 5
     assert data.attrs == {"m": 1.0}
+
+
+def test_not_applicable():
+    result = ProbeResult.not_applicable("a trained network has no certificate")
+    assert (result.metrics, result.arrays, result.notes) == ({}, {}, ("a trained network has no certificate",))
+    assert not result.applicable
+    assert "not applicable: a trained network has no certificate" in repr(result)
+    assert ProbeResult({"a": 1.0}).applicable
+    assert ProbeResult({}, {"a": (("x",), [1.0])}).applicable
+    for reason in ("", "  ", None, 3):
+        with pytest.raises(InputError, match="give the reason"):
+            ProbeResult.not_applicable(reason)

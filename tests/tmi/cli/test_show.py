@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import tmi
+from tests.tmi.cli.calls import call
+from tmi.cli.common import KINDS
+
+
+def test_list_and_describe(folder):
+    everything = call("list", "--plugin", "toys.py")
+    assert [line for line in everything.stdout.splitlines() if not line.startswith(" ")] == [
+        "datasets", "networks", "probes", "methods", "measures", "suites", "reports",
+    ]  # fmt: skip
+    assert f"  toy-probe               Sum up the logits. [{folder / 'toys.py'}]" in everything.stdout
+    probes = call("list", "probe", "--plugin", "toys.py").stdout
+    assert "toy-probe" in probes
+    assert "toy-data" not in probes
+    assert "toy-probe" not in call("list").stdout
+    shown = call("describe", "probe", "toy-probe", "--plugin", "toys.py").stdout
+    assert "Sum up the logits." in shown
+    assert "scale: float, default 1.0" in shown
+    for kind in KINDS:
+        for name in tmi.names(kind):
+            assert name in call("describe", kind, name).stdout
+
+
+def test_check(folder):
+    assert call("check", "suite.toml").stdout == "suite.toml: ok, 1 cells\n"
+    assert call("check", "paper").stdout.startswith("paper: ok, ")
+    assert call("check", "toys.py").stdout.startswith("toys.py: ok, registers dataset toy-data, ")
+    (folder / "bad.py").write_text("import tmi\n\n@tmi.hookimpl\ndef tmi_probes():\n    return {'a': 'bad:a', 'b': 'bad:b'}\n")
+    assert len(call("check", "bad.py", code=2).stderr.splitlines()) == 2
+    (folder / "broken.py").write_text("raise ValueError('two\\nlines')")
+    assert len(call("check", "broken.py", code=2).stderr.splitlines()) == 1
+    assert "there is no such file" in call("check", "nosuch.py", code=2).stderr
