@@ -168,6 +168,7 @@ def _compute(
     store = options.store
     time_left = TimeLeft(Costs(store.index.costs()), todo, workers, _stored_keys(todo, store))
     fatal: JobResult | None = None
+    shown: set[str] = set()
     with watching(watcher) as display, stoppable(display.say) as stop:
         options.stop = stop
         display.start(len(todo), cached, time_left.seconds)
@@ -177,7 +178,9 @@ def _compute(
             ) as stream:  # closed at once: an exception's traceback would keep the workers alive
                 for result in stream:
                     for remark in result.remarks:
-                        warnings.warn(remark, stacklevel=3)
+                        if remark not in shown:  # Python's own filter forgets what it has shown
+                            shown.add(remark)
+                            warnings.warn(remark, stacklevel=3)
                     if result.fatal:
                         stop.asked, fatal = True, result
                         continue

@@ -289,3 +289,176 @@ def vandal(network, data):
     first, second = compute(text, 'plugins = ["toys.py", "vandal.py"]')[0]
     assert first.failed == "probe"
     assert second.stored is not None, second.message
+
+
+# What cannot be kept is said, with the reason.
+
+UNKEPT = '''
+@tmi.hookimpl
+def tmi_dataset_generators():
+    return {"toy-data": "toys:data", "numbered": "toys:numbered", "coloured": "toys:coloured"}
+
+
+@tmi.hookimpl
+def tmi_network_builders():
+    names = ("plain", "complex_buffer", "by_clock", "half", "kept", "described")
+    return {"toy-net": "toys:linear"} | {name: f"toys:{name}" for name in names}
+
+
+def numbered(*, seed: int) -> tmi.Dataset:
+    made = data(seed=seed)
+    return tmi.Dataset(made.task, made.train, made.test, notes={"by size": {4: "four"}})
+
+
+def coloured(*, seed: int) -> tmi.Dataset:
+    made = data(seed=seed)
+    made.train.colour = "red"
+    return made
+
+
+def network(data, change=None, train=tmi.train_once):
+    import torch
+
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2, bias=False))
+    if change is not None:
+        change(module)
+
+    def fit():
+        called("fit")
+        with torch.no_grad():
+            module[1].weight.add_(1)
+        return {"loss": [2.0, 1.0]}
+
+    history = train(module, fit)
+    return tmi.Network(module, ["1"], "trained", task=data.task, history=history)
+
+
+def plain(data, *, seed: int) -> tmi.Network:
+    return network(data, train=lambda module, fit: fit())
+
+
+def complex_buffer(data, *, seed: int) -> tmi.Network:
+    import torch
+
+    return network(data, lambda module: module.register_buffer("wave", torch.zeros(3, dtype=torch.complex128)))
+
+
+def by_clock(data, *, seed: int) -> tmi.Network:
+    import time
+
+    made = network(data)
+    made.history["when"] = np.array([time.perf_counter()])
+    return made
+
+
+def half(data, *, seed: int) -> tmi.Network:
+    import torch
+
+    return network(data, lambda module: module.register_buffer("short", torch.zeros(3, dtype=torch.bfloat16)))
+
+
+def kept(data, *, seed: int) -> tmi.Network:
+    return network(data)
+
+
+def described(data, *, seed: int) -> tmi.Network:
+    """Nothing is trained."""
+    import torch
+
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2, bias=False))
+    module.register_buffer("wave", torch.zeros(3, dtype=torch.complex128))
+    return tmi.Network(module, ["1"], "constructed", task=data.task)
+'''
+MADE_AGAIN = "every process that needs it makes it again"
+TRAINED_AGAIN = "every process that needs it trains it again"
+
+
+@pytest.fixture
+def unkept(compute, tmp_path):
+    """Compute with a data set or a network of `UNKEPT`, twice, with another probe each time; return remarks and calls."""
+    toys.plugin(tmp_path, text=toys.TOYS + UNKEPT)
+
+    def computed(content):
+        remarks = []
+        for scale in (1, 2):
+            outcomes, calls = compute(content + f"scale = {scale}\n")
+            assert [o.message for o in outcomes] == [""]
+            remarks.append([remark for o in outcomes for remark in o.remarks])
+        return remarks, calls
+
+    return computed
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("numbered", "notes['by size']: key 4 is not text"),
+        ("coloured", "a Scenes has an attribute 'colour' that its class does not set"),
+    ],
+)
+def test_a_data_set_that_cannot_be_kept(unkept, name, reason):
+    remarks, calls = unkept(toys.BASE.replace("toy-data", name))
+    assert remarks == [[f"data set {name}: is not kept ({reason}); {MADE_AGAIN}"]] * 2
+    assert [call for call in calls if call.startswith("data")] == ["data 0", "data 0"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("plain", "its builder calls fit itself: history = tmi.train_once(module, fit) keeps it"),
+        ("complex_buffer", "weight 'wave': complex128 is not stored"),
+        ("half", "weight 'short': NumPy has no bfloat16"),
+        ("by_clock", "its builder makes another network with the weights: history is different"),
+    ],
+)
+def test_training_that_cannot_be_kept(unkept, name, reason):
+    remarks, calls = unkept(toys.BASE.replace("toy-net", name))
+    assert remarks == [[f"network {name}: its training is not kept ({reason}); {TRAINED_AGAIN}"], []]
+    assert calls.count("fit") == 2
+
+
+@pytest.mark.parametrize(("name", "fits"), [("kept", 1), ("described", 0)])
+def test_nothing_is_said_of_what_is_kept(unkept, name, fits):
+    remarks, calls = unkept(toys.BASE.replace("toy-net", name))
+    assert remarks == [[], []]
+    assert calls.count("fit") == fits
+
+
+def test_a_reason_reaches_the_user_once(tmp_path, monkeypatch):
+    toys.plugin(tmp_path, text=toys.TOYS + UNKEPT)
+    suite = toys.suite(tmp_path, TWO_PROBES.replace("toy-net", "plain"), head='plugins = ["toys.py"]\nseeds = [0, 1]')
+    for workers in (1, 2):
+        process = toys.command("run", str(suite), "--store", f"store{workers}", "--workers", str(workers), folder=tmp_path)
+        assert process.returncode == 0, process.stderr
+        assert process.stderr.count("its training is not kept") == 1
+    warned = process.stderr.split("warning: ")[1]
+    assert warned.startswith("network plain: its training is not kept (its builder calls fit itself: history = tmi.train_once")
+
+
+def test_stored_weights_of_another_training_are_set_aside(compute, tmp_path):
+    """One call fewer than there are weights for, and another shape: trained again, and kept."""
+    from tmi.networks.train_once import Trained
+
+    toys.plugin(tmp_path, text=toys.TOYS + UNKEPT)
+    content = toys.BASE.replace("toy-net", "kept")
+    (outcome,), _ = compute(content)
+    store, planned = Store(tmp_path / "store"), outcome.planned
+    training, record = store.load_network(planned.network_key)
+    data, _ = store.load_dataset(planned.dataset_key)
+    network = planned.registry.build("kept", data, seed=0)
+    import numpy as np
+
+    more = {**training.weights, "1.weight": np.zeros(3, np.float32)}
+    other = {name: values[:, :1] for name, values in training.weights.items()}
+    for scale, weights in enumerate((more, other), 2):
+        store.write_network(planned.network_key, network, Trained(weights, training.history), record)
+        (outcome,), calls = compute(content + f"scale = {scale}\n")
+        assert outcome.message == ""
+        (remark,) = outcome.remarks
+        assert "is damaged" in remark
+        assert "computed again" in remark
+    assert calls.count("fit") == 4  # three runs, and once above
+    restored, _ = store.load_network(planned.network_key)
+    assert {name: values.tolist() for name, values in restored.weights.items()} == {
+        name: values.tolist() for name, values in training.weights.items()
+    }
