@@ -77,7 +77,8 @@ def prune(
         Only what certainly no run can ask for any more. This is certain if every plug-in that a file came from, those of its
         methods and measures included, is loaded here without a fault, and gives another key with its code and the versions of
         now, or no longer registers a name. Files that came from a plug-in file that is not given, from a distribution that is
-        not installed or from a broken plug-in are left alone, and `notes` says so. A data set or network that a run can ask for
+        not installed or from a broken plug-in are left alone, and so are those whose record, written by an older tmi, does not
+        say where its methods and measures come from; `notes` names the reasons. A data set or network that a run can ask for
         stays, whether or not a result came from it.
     max_size : int, optional
         Bytes: after the other criteria, data sets, then networks, then results are removed, the oldest first, until all of

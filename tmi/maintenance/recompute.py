@@ -163,13 +163,13 @@ def _recompute(
 
 def _compare(stored: StoreFile, computed: StoreFile) -> Comparison:
     try:
-        one, other = read_file(stored), read_file(computed)
+        before, now = read_file(stored), read_file(computed)
     except (StoreError, OSError) as error:
         return Comparison(stored, "failed", str(error))
     for name in _COMPARED_HEADERS[Stage(stored.kind)]:
-        if one.header.get(name) != other.header.get(name):
+        if before.header.get(name) != now.header.get(name):
             return Comparison(stored, "different", f"{name}: another one than is stored")
-    return Comparison(stored, *compare(one.arrays, other.arrays))
+    return Comparison(stored, *compare(before.arrays, now.arrays))
 
 
 def _file(store: Store, stage: Stage, key: str) -> StoreFile | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tmi.errors import DamagedFileError, StoreError
@@ -19,7 +19,7 @@ from .delete import delete
 from .inventory import Inventory, StoreFile, Strange, format_files, take_inventory
 from .read import read_file
 from .recompute import Candidate, Comparison, choose, recompute
-from .staleness import Staleness, Status, reasons
+from .staleness import Staleness, reasons
 
 if TYPE_CHECKING:
     from tmi.plugins.registry import Registry
@@ -165,8 +165,10 @@ def verify(
     report.left_behind = len(inventory.temporary) + len(inventory.stale)
     rows, results = _check_files(inventory, report)
     _check_index(store, inventory, report, rows)
-    candidates, others = _candidates(results, Staleness(registry))
-    report.not_comparable = reasons(others)
+    staleness = Staleness(registry)
+    statuses = [(file, record, staleness.status(Stage.PROBE, file.key, record)) for file, record in results]
+    report.not_comparable = reasons((file, status) for file, _, status in statuses if status.state != "current")
+    candidates = [Candidate(file, record, status.choices) for file, record, status in statuses if status.state == "current"]
     chosen, report.passed_over = choose(candidates, sample, seed, seconds)
     report.recomputed = recompute(store, registry, chosen)
     if repair:
@@ -207,36 +209,20 @@ def _check_files(inventory: Inventory, report: Verification) -> tuple[Rows, list
     return rows, results
 
 
-def _candidates(
-    results: list[tuple[StoreFile, dict[str, Any]]], staleness: Staleness
-) -> tuple[list[Candidate], list[tuple[StoreFile, Status]]]:
-    """Split results into those that give the same key now, and the others."""
-    candidates, others = [], []
-    for file, record in results:
-        status = staleness.status(Stage.PROBE, file.key, record)
-        if status.state == "current":
-            candidates.append(Candidate(file, record, status.choices))
-        else:
-            others.append((file, status))
-    return candidates, others
-
-
 def _check_index(store: Store, inventory: Inventory, report: Verification, rows: Rows) -> None:
     known = 0
     for kind, expected in rows.items():
-        by_key = inventory.of_kind(kind)
-        indexed = store.index.read(kind, {key: file.stamp for key, file in by_key.items()}) if by_key else {}
+        listed = inventory.of_kind(kind)
+        indexed = store.index.read(kind, {key: file.stamp for key, file in listed.items()}) if listed else {}
         report.index_trouble = report.index_trouble or store.index.trouble
         known += len(indexed)
         report.unknown += len(expected.keys() - indexed.keys())
-        wrong = [key for key, row in indexed.items() if key in expected and _plain(row) != _plain(expected[key])]
-        report.wrong_rows += [by_key[key] for key in wrong]
+        for key, row in indexed.items():
+            # A record without a time of its own gets the time of reading.
+            if key in expected and replace(row, finished="") != replace(expected[key], finished=""):
+                report.wrong_rows.append(listed[key])
     report.gone = max(0, store.index.count() - known)
     report.index_trouble = report.index_trouble or store.index.trouble
-
-
-def _plain(row: IndexRow) -> tuple[Any, ...]:
-    return row.kind, row.key, row.name, row.params, row.seconds, row.content
 
 
 def _repair(store: Store, report: Verification, rows: Rows) -> None:
