@@ -1,4 +1,4 @@
-"""Sphinx: Markdown pages by MyST, the Python interface from the docstrings."""
+"""Configuration of Sphinx: the pages are Markdown, read by MyST; the reference of the Python interface comes from docstrings."""
 
 import tmi
 
@@ -10,15 +10,15 @@ version = release = tmi.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
 
-# Docstrings name things in single backticks; what is documented becomes a link, the rest is left as code.
+# Docstrings put names in single backticks: names that are documented become links, all others are shown as code.
 default_role = "py:obj"
-autodoc_typehints = "none"  # the docstrings say it, with shapes and ranges
+autodoc_typehints = "none"  # the docstrings state types, with shapes and ranges
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
-napoleon_use_param = False  # "shape (N, C)" is no reference to something called shape
+napoleon_use_param = False  # otherwise Sphinx would look up the words of "Tensor, shape (N, C)" as names of types
 
 myst_heading_anchors = 3
 

@@ -1,4 +1,4 @@
-"""Makes the sample: the first 100 images of each class of Fashion-MNIST's training set, in its order."""
+"""Writes the sample: the first 100 images of each class of Fashion-MNIST's training set, in the order of that set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IMAGES_PER_CLASS = 100
 
 
 def main() -> None:
-    """Read the full set from one folder, checked, and write the sample and its SHA256SUMS to another."""
+    """Read the full set from one folder, check it, and write the sample and SHA256SUMS to another folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", help="folder with the IDX files of the full set")
     parser.add_argument("target", type=Path, help="folder to write to")
@@ -28,7 +28,7 @@ def main() -> None:
     sums = []
     for name, array in (("sample-images-idx3-ubyte", images[first]), ("sample-labels-idx1-ubyte", labels[first])):
         content = encode(array)
-        packed = gzip.compress(content, 9, mtime=0)  # no time stamp: the same bytes whenever it is made
+        packed = gzip.compress(content, 9, mtime=0)  # without a time stamp, so that the bytes are the same every time
         (arguments.target / f"{name}.gz").write_bytes(packed)
         sums.append(f"{hashlib.sha256(packed).hexdigest()}  {name}.gz\n")
         print(f"{hashlib.sha256(content).hexdigest()}  {name} (uncompressed)")

@@ -1,6 +1,6 @@
-"""The parts of the documentation that are written by the program: the command's help, and the tables of metrics.
+"""The generated parts of the documentation: the help of the command, and the tables of metrics, methods and measures.
 
-``python -m tests.docs.generated`` writes them; a test says when they are out of date.
+``python -m tests.docs.generated`` writes them into the pages; a test fails when they are out of date.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ COMMAND = ROOT / "docs" / "command.md"
 PROBES = ROOT / "docs" / "probes.md"
 ATTRIBUTION = ROOT / "docs" / "attribution.md"
 
-# Settings with which slow probes are quick. Which metrics there are does not depend on them.
+# Settings that make slow probes fast. The set of metrics does not depend on them.
 _QUICK: dict[str, dict[str, Any]] = {
     "attribution": {"images": 2},
     "attribution-bench": {"images": 2, "method": "integrated-gradients"},
@@ -32,15 +32,22 @@ _QUICK: dict[str, dict[str, Any]] = {
 
 _HEAD = """# The command
 
-<!-- Written by the program: python -m tests.docs.generated -->
+<!-- Written by python -m tests.docs.generated -->
 
-`tmi` lists what there is, checks and runs suites, and shows results. Exit code 0: all well; 1: some cells failed, the others are
-kept; 2: the suite or the call is wrong; 130: stopped with Ctrl-C. `python -m tmi.cli` is the same.
+`tmi` lists the registered names, checks and runs suites, shows results, and maintains the store. `python -m tmi.cli` is the same
+command.
+
+| exit code | meaning |
+|---|---|
+| 0 | all cells have a result, or are not applicable |
+| 1 | some cells failed; the results of the others are kept |
+| 2 | the suite or the call is wrong; nothing ran |
+| 130 | stopped with Ctrl-C; finished results are kept |
 """
 
 
 def command_page() -> str:
-    """The help of the command and of each of its subcommands."""
+    """Return the page with the help of the command and of each subcommand."""
     import click
 
     from tmi.cli import main
@@ -49,9 +56,9 @@ def command_page() -> str:
     for name in main.list_commands(click.Context(main)):
         command = main.commands[name]
         parts += ["", f"## `tmi {name}`", "", "```text", _help(command, f"tmi {name}"), "```"]
-        for below in command.list_commands(click.Context(command)) if isinstance(command, click.Group) else ():
-            path = f"tmi {name} {below}"
-            parts += ["", f"### `{path}`", "", "```text", _help(command.commands[below], path), "```"]
+        for subcommand in command.list_commands(click.Context(command)) if isinstance(command, click.Group) else ():
+            path = f"tmi {name} {subcommand}"
+            parts += ["", f"### `{path}`", "", "```text", _help(command.commands[subcommand], path), "```"]
     return "\n".join(parts) + "\n"
 
 
@@ -66,7 +73,7 @@ def _help(command: object, path: str) -> str:
 
 
 def with_metrics(page: str) -> str:
-    """A page with the table of each probe's metrics between its marks."""
+    """Return a page with the table of each probe's metrics between its marks."""
     tables = metric_tables()
     return re.sub(
         r"(<!-- metrics: (\S+) -->\n).*?(<!-- end -->)", lambda m: f"{m[1]}\n{tables[m[2]]}\n\n{m[3]}", page, flags=re.S
@@ -74,7 +81,7 @@ def with_metrics(page: str) -> str:
 
 
 def with_catalogue(page: str) -> str:
-    """A page with the tables of attribution methods and measures between their marks."""
+    """Return a page with the tables of attribution methods and measures between their marks."""
     tables = {"methods": methods_table(), "measures": measures_table()}
     return re.sub(
         r"(<!-- (methods|measures) -->\n).*?(<!-- end -->)", lambda m: f"{m[1]}\n{tables[m[2]]}\n\n{m[3]}", page, flags=re.S
@@ -82,34 +89,34 @@ def with_catalogue(page: str) -> str:
 
 
 def methods_table() -> str:
-    """Every attribution method: what it is, what it attributes, what it needs, its settings with their defaults."""
+    """Return the table of attribution methods: description, what each needs, its settings with their defaults."""
     from tmi.params import parameters
     from tmi.plugins.registry import installed
     from tmi.probing.attribution import GIVEN, method_info
 
     rows = ["| method | what it is | needs | settings |", "|---|---|---|---|"]
     order = {"input": 0, "layer": 2, "neuron": 3}
-    found = [installed().find("method", name) for name in tmi.names("method")]
-    for one in sorted(found, key=lambda c: order[method_info(c.function).level] + method_info(c.function).control):
-        needs = ", ".join(f"`{need}`" for need in method_info(one.function).needs)
-        settings = ", ".join(f"{p.name} = {p.default}" for p in parameters(one.function, GIVEN["method"]).values())
-        rows.append(f"| `{one.name}` | {_cell(one.summary())} | {needs} | {_cell(settings)} |")
+    methods = [installed().find("method", name) for name in tmi.names("method")]
+    for method in sorted(methods, key=lambda c: order[method_info(c.function).level] + method_info(c.function).control):
+        needs = ", ".join(f"`{need}`" for need in method_info(method.function).needs)
+        settings = ", ".join(f"{p.name} = {p.default}" for p in parameters(method.function, GIVEN["method"]).values())
+        rows.append(f"| `{method.name}` | {_cell(method.summary())} | {needs} | {_cell(settings)} |")
     return "\n".join(rows)
 
 
 def measures_table() -> str:
-    """Every measure of attributions: its definition, topic, what is scored, direction and range."""
+    """Return the table of measures of attributions: definition, topic, scored values, direction and range."""
     from tmi.plugins.registry import installed
     from tmi.probing.attribution import TOPICS, measure_info
 
     rows = ["| measure | definition | about | scored | better | range | needs no truth |", "|---|---|---|---|---|---|---|"]
-    found = [installed().find("measure", name) for name in tmi.names("measure")]
-    for one in sorted(found, key=lambda c: TOPICS.index(measure_info(c.function).topic)):
-        about = measure_info(one.function)
-        scored = {"absolute": "\\|a\\|", "positive": "max(a, 0)", "signed": "a"}[about.scored]
-        free = "yes" if about.truth_free else ""
-        what = f"| `{one.name}` | {_cell(one.summary())} | {about.topic} | {scored} | {about.better} | {_range(about)} | {free} |"
-        rows.append(what)
+    measures = [installed().find("measure", name) for name in tmi.names("measure")]
+    for measure in sorted(measures, key=lambda c: TOPICS.index(measure_info(c.function).topic)):
+        info = measure_info(measure.function)
+        scored = {"absolute": "\\|a\\|", "positive": "max(a, 0)", "signed": "a"}[info.scored]
+        free = "yes" if info.truth_free else ""
+        cells = [f"`{measure.name}`", _cell(measure.summary()), info.topic, scored, info.better, _range(info), free]
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -118,31 +125,32 @@ def _cell(text: str) -> str:
 
 
 def metric_tables() -> dict[str, str]:
-    """For each built-in probe a table of its metrics, as the probe itself describes them."""
+    """Return for each built-in probe the table of its metrics, from the descriptions in its results."""
     from tmi_paper.heuristics import INFO
 
     data = tmi.generate("squares", seed=1, samples=20, test_samples=60)
-    # Some metrics have a value on constructed networks only, some on trained ones.
+    # Some metrics have a value on constructed networks only, some on trained networks only.
     networks = [tmi.build("theorem1", data), tmi.build("cnn", data, filters=1, kernel=2, hidden=0, epochs=1)]
-    found: dict[str, Mapping[str, tmi.MetricInfo]] = {"squares-heuristics": INFO}  # its statements may all be without a case
-    for name in set(tmi.names("probe")) - set(found):
+    # The statements of squares-heuristics may all be without a case on a small data set, so that its result has no metrics.
+    infos: dict[str, Mapping[str, tmi.MetricInfo]] = {"squares-heuristics": INFO}
+    for name in set(tmi.names("probe")) - set(infos):
         constructed, trained = (tmi.probe(name, network, data, **_QUICK.get(name, {})).info for network in networks)
-        found[name] = _merged(constructed, trained)
-    return {name: _table(info) for name, info in found.items()}
+        infos[name] = _merged(constructed, trained)
+    return {name: _table(info) for name, info in infos.items()}
 
 
 def _merged(first: Mapping[str, tmi.MetricInfo], second: Mapping[str, tmi.MetricInfo]) -> dict[str, tmi.MetricInfo]:
-    """All metrics of both; one that only the second has stands below the one that it follows there."""
-    order, above = list(first), None
+    """Return all metrics of both. One that only the second has is placed after the metric that precedes it there."""
+    order, previous = list(first), None
     for name in second:
         if name not in order:
-            order.insert(order.index(above) + 1 if above else 0, name)
-        above = name
+            order.insert(order.index(previous) + 1 if previous else 0, name)
+        previous = name
     return {name: {**first, **second}[name] for name in order}
 
 
-def _table(info: Mapping[str, tmi.MetricInfo]) -> str:
-    rows = [f"| `{name}` | {_text(about)} | {about.better or '–'} | {_range(about)} |" for name, about in info.items()]
+def _table(infos: Mapping[str, tmi.MetricInfo]) -> str:
+    rows = [f"| `{name}` | {_text(info)} | {info.better or '–'} | {_range(info)} |" for name, info in infos.items()]
     return "\n".join(["| metric | meaning | better | range |", "|---|---|---|---|", *rows])
 
 

@@ -1,14 +1,14 @@
-"""The pages of the documentation as programs: their blocks, how they are run, and what they must print.
+"""Runs the fenced blocks of the documentation pages and compares their output with the pages.
 
-A fenced block is read by its language and by the HTML comment above it:
+How a block is used depends on its language and on the HTML comment above it:
 
-- ``python`` is run; all blocks of a page share one namespace. A ``text`` block that comes next holds what it prints.
-- ``console`` holds commands after ``$`` and what they print. Those that begin with ``tmi`` are run.
-- ``<!-- file: NAME -->`` above any block: it is written to the page's folder and not run.
-- ``<!-- about -->`` above what is printed: numbers may differ by 5 %, as those of trained networks do between machines.
-- ``<!-- exit: N -->`` above a console block: the exit code of its last command.
+- ``python``: the block is run; all blocks of a page share one namespace. A ``text`` block that follows holds the expected output.
+- ``console``: commands after ``$``, each followed by its expected output. Commands that begin with ``tmi`` are run.
+- ``<!-- file: NAME -->`` above any block: it is written to a file in the page's folder and not run.
+- ``<!-- about -->`` above the expected output: numbers may differ by 5 % (trained networks depend on the machine).
+- ``<!-- exit: N -->`` above a console block: the expected exit code of its last command.
 
-``…`` in what is printed stands for anything. ``python -m tests.docs.pages FILE…`` writes what is really printed into the pages.
+``…`` in the expected output matches any text. ``python -m tests.docs.pages FILE…`` writes the actual output into the pages.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _NUMBER = re.compile(r"[-−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 @dataclass
 class Block:
-    """A fenced block: its text, where it is, and what stands above it."""
+    """A fenced block: its text, its position in the page, and the comment above it."""
 
     language: str
     body: str
     mark: str
-    indent: str  # of a block in a list
+    indent: str  # the indentation of a block in a list
     line: int
     start: int
     end: int
@@ -55,17 +55,17 @@ class Block:
 
 @dataclass
 class Printed:
-    """What a block printed, beside what its page says."""
+    """The output of a block, and the output that its page expects."""
 
     where: str
     expected: str
     actual: str
     about: bool
-    span: tuple[int, int]  # of the expected text in the page
+    span: tuple[int, int]  # start and end of the expected text in the page
     indent: str = ""
 
     @property
-    def right(self) -> bool:
+    def correct(self) -> bool:
         return _same_numbers(self.expected, self.actual) if self.about else _same(self.expected, self.actual)
 
 
@@ -84,20 +84,21 @@ def blocks(text: str) -> list[Block]:
 
 
 def run(page: Path, folder: Path) -> Iterator[Printed]:
-    """Run a page's blocks in order, inside a folder; yield everything of which the page says what it prints."""
+    """Run a page's blocks in order, inside a folder; yield the output of each block and command with expected output."""
     text = page.read_text(encoding="utf-8")
     namespace: dict[str, object] = {"__name__": page.stem}
-    found = blocks(text)
+    page_blocks = blocks(text)
     with contextlib.chdir(folder):
-        for block, below in zip(found, [*found[1:], None], strict=True):
+        for block, following in zip(page_blocks, [*page_blocks[1:], None], strict=True):
             where = f"{page.name}:{block.line}"
             if block.file:
                 Path(block.file).parent.mkdir(parents=True, exist_ok=True)
                 Path(block.file).write_text(block.body, encoding="utf-8")
             elif block.language == "python":
                 printed = _execute(block.body, where, namespace)
-                if below and below.language == "text":
-                    yield Printed(where, below.body, printed, below.mark == "about", (below.start, below.end), below.indent)
+                if following and following.language == "text":
+                    span = following.start, following.end
+                    yield Printed(where, following.body, printed, following.mark == "about", span, following.indent)
             elif block.language == "console":
                 yield from _commands(block, where)
 
@@ -111,7 +112,7 @@ def _execute(code: str, where: str, namespace: dict[str, object]) -> str:
 
 def _commands(block: Block, where: str) -> Iterator[Printed]:
     position = block.start
-    commands: list[tuple[str, int, int]] = []  # the command, and where what it prints begins and ends
+    commands: list[tuple[str, int, int]] = []  # the command, and start and end of its expected output in the page
     for line in block.body.splitlines(keepends=True):
         position += len(line)
         if line.startswith("$ "):
@@ -123,8 +124,9 @@ def _commands(block: Block, where: str) -> Iterator[Printed]:
         if words[0] != "tmi":
             continue
         code, output = _tmi(words[1:])
-        wanted = int(block.mark.removeprefix("exit: ")) if block.mark.startswith("exit: ") and number == len(commands) - 1 else 0
-        assert code == wanted, f"{where}: {command}: exit code {code}, expected {wanted}\n{output}"
+        is_last = number == len(commands) - 1
+        expected_code = int(block.mark.removeprefix("exit: ")) if block.mark.startswith("exit: ") and is_last else 0
+        assert code == expected_code, f"{where}: {command}: exit code {code}, expected {expected_code}\n{output}"
         if end > start:
             expected = block.body[start - block.start : end - block.start]
             yield Printed(f"{where}: {command}", expected, output, block.mark == "about", (start, end))
@@ -135,24 +137,24 @@ def _tmi(arguments: list[str]) -> tuple[int, str]:
 
     from tmi.cli import main
 
-    with warnings.catch_warnings():  # the command shows them in its own way
+    with warnings.catch_warnings():  # the command replaces the function that shows warnings
         result = CliRunner().invoke(main, arguments)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output
 
 
-def _tidy(text: str) -> str:
+def _stripped(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.strip("\n").splitlines())
 
 
 def _same(expected: str, actual: str) -> bool:
-    pattern = "[\\s\\S]*?".join(map(re.escape, _tidy(expected).split("…")))
-    return re.fullmatch(pattern, _tidy(actual)) is not None
+    pattern = "[\\s\\S]*?".join(map(re.escape, _stripped(expected).split("…")))
+    return re.fullmatch(pattern, _stripped(actual)) is not None
 
 
 def _same_numbers(expected: str, actual: str) -> bool:
-    """Whether the words agree, and the numbers within 5 % (or 0.05)."""
+    """Return whether the words are equal and the numbers differ by at most 5 % (or 0.05 for numbers below 1)."""
     words = [" ".join(_NUMBER.sub(" # ", text).split()) for text in (expected, actual)]
     numbers = [[float(n.replace("−", "-")) for n in _NUMBER.findall(text)] for text in (expected, actual)]
     if "…" in expected or len(numbers[0]) != len(numbers[1]):
@@ -161,13 +163,13 @@ def _same_numbers(expected: str, actual: str) -> bool:
 
 
 def write(page: Path) -> None:
-    """Write what the blocks of a page really print into it."""
+    """Write the actual output of a page's blocks into the page."""
     text = page.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         for printed in reversed(list(run(page, Path(folder)))):
-            if not printed.right:
+            if not printed.correct:
                 start, end = printed.span
-                text = text[:start] + textwrap.indent(_tidy(printed.actual), printed.indent) + "\n" + text[end:]
+                text = text[:start] + textwrap.indent(_stripped(printed.actual), printed.indent) + "\n" + text[end:]
     page.write_text(text, encoding="utf-8")
 
 
@@ -176,6 +178,7 @@ if __name__ == "__main__":
 
     os.environ.pop("TMI_STORE", None)
     os.environ.pop("TMI_FASHION_MNIST", None)
-    tmi_datasets.sources.fashion_mnist.SYSTEM_FOLDERS = ()  # type: ignore[assignment]  # the pages show the numbers of the shipped sample
+    # The pages show the numbers of the sample that ships with tmi.
+    tmi_datasets.sources.fashion_mnist.SYSTEM_FOLDERS = ()  # type: ignore[assignment]
     for name in sys.argv[1:]:
         write(Path(name))

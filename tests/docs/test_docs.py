@@ -1,4 +1,4 @@
-"""The documentation tells the truth: its blocks run, its hooks and metrics are those of the code, its links lead somewhere."""
+"""The documentation is correct: its blocks run, its hooks and metrics are those of the code, and its links have targets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from tmi.errors import SuiteError
-from tmi.plugins import hooks as hookspecs
-from tmi.plugins import host as plugins
+from tmi.plugins import component, hooks, host
 from tmi.suites.reader import load_suite
 
 from . import generated, pages
@@ -23,8 +23,8 @@ PLUGINS = pages.ROOT / "docs" / "plugins.md"
 
 
 @pytest.fixture(autouse=True)
-def _as_documented(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No store and no data but what ships with tmi, and no trace of plug-in files afterwards."""
+def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Use no store and no data except those that ship with tmi; restore the import path and the working directory."""
     import tmi_datasets.sources.fashion_mnist
 
     for name in ("TMI_STORE", "TMI_FASHION_MNIST"):
@@ -39,13 +39,13 @@ def _as_documented(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
 def test_every_block_runs_and_prints_what_the_page_says(page: Path, tmp_path: Path) -> None:
     for printed in pages.run(page, tmp_path):
-        assert printed.right, (
+        assert printed.correct, (
             f"{printed.where} prints\n{printed.actual}\nbut the page says\n{printed.expected}\n"
             f"if the page is wrong: python -m tests.docs.pages {page.relative_to(pages.ROOT)}"
         )
 
 
-def test_blocks_are_told_apart() -> None:
+def test_blocks_are_parsed() -> None:
     text = "<!-- file: a.py -->\n```python\nx\n```\n\n- item\n\n  ```text\n  1\n    2\n  ```\n"
     file, printed = pages.blocks(text)
     assert (file.language, file.file, file.body) == ("python", "a.py", "x\n")
@@ -53,7 +53,7 @@ def test_blocks_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expected", "actual", "about", "right"),
+    ("expected", "actual", "about", "correct"),
     [
         ("a 1\n", "a 1", False, True),
         ("a 1\n", "a 2", False, False),
@@ -65,27 +65,27 @@ def test_blocks_are_told_apart() -> None:
         ("mean 0.97\n", "mean 0.97 0.97\n", True, False),
     ],
 )
-def test_what_is_printed_is_compared(expected: str, actual: str, about: bool, right: bool) -> None:
-    assert pages.Printed("", expected, actual, about, (0, 0)).right is right
+def test_output_is_compared(expected: str, actual: str, about: bool, correct: bool) -> None:
+    assert pages.Printed("", expected, actual, about, (0, 0)).correct is correct
 
 
-def test_wrong_output_is_noticed(tmp_path: Path) -> None:
+def test_wrong_output_is_detected(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("```python\nprint(1 + 1)\n```\n\n```text\n3\n```\n")
     (printed,) = pages.run(page, tmp_path)
-    assert (printed.actual, printed.right) == ("2\n", False)
+    assert (printed.actual, printed.correct) == ("2\n", False)
     pages.write(page)
     assert page.read_text().endswith("```text\n2\n```\n")
 
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
 def test_toml_blocks_are_suites_or_projects(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [block for block in pages.blocks(page.read_text(encoding="utf-8")) if block.file]
+    files = [block for block in pages.blocks(page.read_text(encoding="utf-8")) if block.file]
     monkeypatch.chdir(tmp_path)
-    for block in found:
+    for block in files:
         Path(block.file or "").parent.mkdir(parents=True, exist_ok=True)
         Path(block.file or "").write_text(block.body, encoding="utf-8")
-    for block in found:
+    for block in files:
         if block.language != "toml" or "project" in tomllib.loads(block.body):
             continue
         if block.file == "wrong.toml":
@@ -95,7 +95,7 @@ def test_toml_blocks_are_suites_or_projects(page: Path, tmp_path: Path, monkeypa
             assert load_suite(block.file or "").cells
 
 
-HOOKS = [getattr(hookspecs, name) for name in plugins.KINDS.values()]
+HOOKS = [getattr(hooks, name) for name in component.KINDS.values()]
 
 
 @pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook.__name__)
@@ -112,9 +112,9 @@ def test_every_hook_has_a_heading_with_its_signature(hook: object) -> None:
     assert f"`{signature[1]}`" in section
 
 
-def test_no_heading_names_a_hook_that_is_not_there() -> None:
+def test_every_heading_of_a_hook_names_an_existing_hook() -> None:
     named = re.findall(r"^### `(tmi_\w+)\(", PLUGINS.read_text(encoding="utf-8"), re.M)
-    assert sorted(named) == sorted(plugins.KINDS.values())
+    assert sorted(named) == sorted(component.KINDS.values())
 
 
 def test_the_page_of_the_command_is_up_to_date() -> None:
@@ -147,14 +147,21 @@ def test_the_interface_page_names_everything_public() -> None:
 
 
 def test_every_key_of_a_suite_is_explained() -> None:
-    from tmi.suites import reader as suite
+    from tmi.suites import reader
 
-    page = (pages.ROOT / "docs" / "suites.md").read_text(encoding="utf-8").partition("## Keys")[2].partition("## Mistakes")[0]
-    assert [key for key in suite._KEYS if not re.search(rf"`(\[+)?{key}\b", page)] == []
+    page = (pages.ROOT / "docs" / "suites.md").read_text(encoding="utf-8").partition("## Keys")[2].partition("\n## ")[0]
+    assert [key for key in reader._KEYS if not re.search(rf"`(\[+)?{key}\b", page)] == []
+
+
+def test_every_status_is_explained() -> None:
+    from tmi.runs.results import Status
+
+    page = (pages.ROOT / "docs" / "suites.md").read_text(encoding="utf-8").partition("## Rows")[2].partition("\n## ")[0]
+    assert [status for status in get_args(Status) if f"| `{status}` |" not in page] == []
 
 
 @pytest.mark.parametrize("page", [*pages.PAGES, pages.ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
-def test_relative_links_lead_somewhere(page: Path) -> None:
+def test_relative_links_have_targets(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     assert [link for link in links if link and not (page.parent / link).exists()] == []
@@ -176,17 +183,17 @@ def test_the_package_of_the_plug_ins_page_is_found_by_its_entry_point(tmp_path: 
     (package / "tmi_smooth" / "method.py").write_text((tmp_path / "smooth.py").read_text())
     (package / "tmi_smooth" / "smooth.toml").write_text((tmp_path / "smooth.toml").read_text())
     project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
-    # What an installer would write.
+    # The metadata that an installer would write.
     info = package / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
     entries = "\n".join(f"{name} = {target}" for name, target in project["entry-points"]["tmi"].items())
     (info / "entry_points.txt").write_text(f"[tmi]\n{entries}\n")
     monkeypatch.syspath_prepend(package)
-    host = plugins.load()
-    assert host.faults == []
-    assert host.components["probe", "smooth-grad-packaged"].function.__name__ == "smooth_grad"
-    assert host.components["suite", "smooth"].plugin.origin == f"{project['name']} {project['version']}"
+    loaded = host.load()
+    assert loaded.faults == []
+    assert loaded.components["probe", "smooth-grad-packaged"].function.__name__ == "smooth_grad"
+    assert loaded.components["suite", "smooth"].plugin.origin == f"{project['name']} {project['version']}"
 
 
 @pytest.mark.slow
