@@ -67,7 +67,7 @@ def record_of(
     if network is not None:
         made["network_origin"] = network.origin
     if stage != Stage.DATASET:
-        made["keys"] = {choice.kind: planned.keys[choice.kind] for choice in choices[:-1]}
+        made["keys"] = {choice.kind: planned.keys[Stage(choice.kind)] for choice in choices[:-1]}
     if notes is not None:
         made["data"] = dict(notes)
     revisions = {choice.component.plugin.name: revision for choice in choices if (revision := _revision(choice))}
