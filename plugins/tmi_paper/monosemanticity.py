@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.report import Section
-from tmi.report.html import figure, folded, paragraph, table
+from tmi.report import Section, figure, folded, paragraph, table
 from tmi.runtime.plotting import figure_style
 from tmi_probes.figures.common import color_of
 

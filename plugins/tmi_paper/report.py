@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.report import Section
-from tmi.report.html import bullets, figure, paragraph, table
+from tmi.report import Section, bullets, figure, paragraph, table
 from tmi.runtime.plotting import figure_style
 
 from . import figures
