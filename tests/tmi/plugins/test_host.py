@@ -37,6 +37,8 @@ def margin(network: tmi.Network, data: tmi.Dataset, *, quantile: float = 0.5) ->
 def other(network: tmi.Network, data: tmi.Dataset) -> tmi.ProbeResult:
     return tmi.ProbeResult({"value": value})
 '''
+
+
 HELPER = '''
 import tmi
 
@@ -225,6 +227,15 @@ class TestInstalled:
         assert Registry(self.entries(monkeypatch, ("a", "one", "zz_holder:plugin"))).names("probe") == ["held"]
 
 
+def pair(task):
+    from torch import nn
+
+    scenes = tmi.Scenes.draw(task, 2, rng=__import__("numpy").random.default_rng(0))
+    return tmi.Network(nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), ["1"], "trained", task=task), tmi.Dataset(
+        task, scenes, scenes
+    )
+
+
 class TestFile:
     def test_every_way_to_name_a_function(self, plugin_file, squares):
         registry = Registry(plugins.PluginHost())
@@ -316,60 +327,6 @@ class TestFile:
         with pytest.raises(PluginError, match="is not a Python file"):
             PluginHost().load_file(file)
         sys.path.remove(str(tmp_path))
-
-
-class TestFunction:
-    def component(self, target):
-        return host_of(module(tmi_probes={"a": target})).components["probe", "a"]
-
-    def test_found_when_first_used(self):
-        import math
-
-        component = self.component("math:sqrt")
-        assert component.function is math.sqrt
-        assert component.fingerprint() is None
-        assert component.summary() == ""
-
-    @pytest.mark.parametrize(
-        ("target", "message"),
-        [
-            ("zz_nowhere:f", "cannot import 'zz_nowhere' .ModuleNotFoundError"),
-            ("math:squirt", "module 'math' has no 'squirt'"),
-            ("math:pi", "'math:pi' is not a function"),
-            ("zz_raises:f", "cannot import 'zz_raises' .AttributeError: oh"),
-            ("zz_leaves:f", "cannot import 'zz_leaves' .SystemExit"),
-        ],
-    )
-    def test_cannot_be_had(self, target, message, tmp_path, monkeypatch):
-        monkeypatch.syspath_prepend(str(tmp_path))
-        (tmp_path / "zz_raises.py").write_text("raise AttributeError('oh')")
-        (tmp_path / "zz_leaves.py").write_text("raise SystemExit")
-        with pytest.raises(PluginError, match="^probe 'a' of plug-in plugin0: " + message):
-            _ = self.component(target).function
-
-    def test_a_syntax_error_does_not_stop_a_listing(self, tmp_path, monkeypatch):
-        monkeypatch.syspath_prepend(str(tmp_path))
-        (tmp_path / "zz_syntax2.py").write_text("def f(:")
-        component = self.component("zz_syntax2:f")
-        assert component.summary() == ""
-        with pytest.raises(PluginError, match="cannot be read as Python"):
-            component.fingerprint()
-
-    def test_no_fingerprint_for_what_has_no_source(self):
-        def inner(): ...
-
-        assert self.component(inner).fingerprint() is None
-        assert self.component(lambda: None).fingerprint() is None
-        assert self.component(__import__("functools").partial(inner)).fingerprint() is None
-
-
-def pair(task):
-    from torch import nn
-
-    scenes = tmi.Scenes.draw(task, 2, rng=__import__("numpy").random.default_rng(0))
-    return tmi.Network(nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), ["1"], "trained", task=task), tmi.Dataset(
-        task, scenes, scenes
-    )
 
 
 def test_built_in_plugins_are_installed_without_fault():

@@ -9,78 +9,11 @@ import pytest
 
 import tmi
 from tests.tmi import toys
+from tests.tmi.report.conftest import HOSTILE
 from tests.tmi.report.pages import Page
 from tmi import PluginError, StoreError
 from tmi.report.page import write
 from tmi.runs.runner import collect
-
-HOSTILE = "<script>alert('x')</script>"
-SUITE = f"""
-[datasets."{HOSTILE}"]
-use = "toy-data"
-sweep.samples = [2, 4]
-[networks.n]
-use = "toy-net"
-[networks.m]
-use = "toy-net"
-sweep.width = [1, 2]
-[probes.p]
-use = "toy-probe"
-[probes.bad]
-use = "bad-probe"
-how = "bracket"
-"""
-HEAD = f'plugins = ["toys.py"]\nname = "{HOSTILE}"\ndescription = "{HOSTILE} {{{{ 7 * 7 }}}}"\nseeds = [0, 1]'
-
-REPORTS = """
-import tmi
-
-
-@tmi.hookimpl
-def tmi_reports():
-    return {"fine": "STEM:fine", "broken": "STEM:broken", "none": "STEM:none", "tmi-error": "STEM:tmi_error"}
-
-
-def fine(results):
-    \"\"\"Say a little, and draw.\"\"\"
-    from tmi.report import Section
-    from tmi.report.html import figure, paragraph
-    from tmi.runtime.plotting import house_style
-
-    with house_style():
-        import matplotlib.pyplot as plt
-
-        drawn, axes = plt.subplots(figsize=(1, 1))
-        axes.plot(results.values("total"))
-        return [Section("", paragraph("the summary")), Section("A <figure>", figure(drawn, "alt", "caption"))]
-
-
-def broken(results):
-    \"\"\"Fail.\"\"\"
-    return results.nosuch
-
-
-def none(results):
-    \"\"\"Return nothing.\"\"\"
-
-
-def tmi_error(results):
-    \"\"\"Ask for what is not there.\"\"\"
-    results.select(nosuch=1)
-"""
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report")
-    toys.plugin(folder)
-    toys.plugin(folder, "reports", REPORTS)
-    return tmi.run(toys.suite(folder, SUITE, head=HEAD), folder / "store"), folder
-
-
-@pytest.fixture
-def results(ran):
-    return collect(ran[1] / "suite.toml", ran[1] / "store")
 
 
 def with_report(results, ran, name):
@@ -118,29 +51,6 @@ def test_text_is_text(ran, tmp_path):
     assert "ValueError: [/bold] is [no] markup" in page.text
 
 
-def test_the_sections_that_every_report_has(ran, tmp_path):
-    page = read(write(ran[0], tmp_path))
-    assert page.headings == ["Cells without a result", "All metrics", "Where the numbers came from"]
-    failed = [row for row in page.cells if len(row) == 3 and row[1] == "failed"]
-    assert len(failed) == len(ran[0].failed) == 12
-    assert "24 results: 2 networks (m, n) on 1 data set" in page.text
-    assert "2 seeds; 12 failed" in page.text
-    sizes = [row for row in page.cells if row[0] == "size.all"]
-    assert [row[2:] for row in sizes] == [["4 ± 0 [4, 4]"] * 3, ["8 ± 0 [8, 8]"] * 3]
-    assert "total: Sum of the logits." in page.text
-    assert "torch" in page.text
-
-
-def test_without_failures_there_is_no_table_of_them(ran, tmp_path):
-    assert read(write(ran[0].select(probe="p"), tmp_path)).headings == ["All metrics", "Where the numbers came from"]
-
-
-def test_of_what_the_store_lacks(ran, tmp_path):
-    page = read(write(collect(ran[1] / "suite.toml", tmp_path / "nothing"), tmp_path))
-    assert page.problems == []
-    assert [row[1] for row in page.cells if len(row) == 3] == ["missing"] * 24
-
-
 def test_a_registered_report(results, ran, tmp_path):
     page = read(write(with_report(results, ran, "fine"), tmp_path))
     assert page.problems == []
@@ -160,9 +70,6 @@ def test_a_broken_report_is_named(results, ran, tmp_path, name):
 def test_a_reports_own_complaint_stays(results, ran, tmp_path):
     with pytest.raises(tmi.UnknownNameError, match="column 'nosuch'"):
         write(with_report(results, ran, "tmi-error"), tmp_path)
-
-
-# Written again only when something changed.
 
 
 def stamp(path: Path) -> tuple[int, int]:
@@ -231,9 +138,6 @@ def test_another_file_in_its_place(results, tmp_path, content):
     assert read(write(results, tmp_path)).headings
 
 
-# It cannot be written.
-
-
 @pytest.mark.parametrize("where", ["file", "file/below"])
 def test_a_folder_that_cannot_be(results, tmp_path, where):
     (tmp_path / "file").write_text("mine")
@@ -296,13 +200,3 @@ def test_it_is_written_again_when_the_code_behind_it_changed(ran, tmp_path, file
     after = written()
     assert after != before
     assert written() == after
-
-
-def test_what_is_not_applicable_stands_apart_from_failures(results, tmp_path):
-    for number, entry in enumerate(results.entries[:3]):
-        entry.status, entry.metrics = "not applicable", {}
-        entry.message = "a <trained> network has no certificate" if number < 2 else "another reason"
-    page = Page(write(results, tmp_path).read_text(encoding="utf-8"))
-    section = page.text.partition("Not applicable")[2]
-    assert "a <trained> network has no certificate" in section
-    assert "another reason" in section

@@ -103,26 +103,6 @@ def test_a_mapping_is_not_changed(toy):
     assert content == before
 
 
-def test_two_kinds_sweep_settings_of_one_name(toy, tmp_path):
-    text = toys.TOYS.replace("width: Count = 1", "samples: Count = 1")
-    toys.plugin(tmp_path, text=text)
-    content = toys.BASE.replace('"toy-data"', '"toy-data"\nsweep.samples = [1, 2]').replace(
-        '"toy-net"', '"toy-net"\nsweep.samples = [2, 3]'
-    )
-    file = toys.plugin(tmp_path, "toys2", text)
-    suite = load_suite(toys.suite(tmp_path, content, head=""), plugins=[file])
-    assert suite.columns == {"dataset.samples": ("dataset", "samples"), "network.samples": ("network", "samples")}
-    skip = toys.suite(tmp_path, content + "[[skip]]\nsamples = 2\n", head="")
-    assert [str(cell) for cell in load_suite(skip, plugins=[file]).cells] == ["d[samples=1]/n[samples=3]/p seed 0"]
-
-
-def test_a_swept_setting_with_the_name_of_a_column(toy):
-    suite = toy(toys.BASE.replace('"toy-probe"', '"toy-probe"\nsweep.metric = ["l1", "l2"]'))
-    assert suite.columns == {"probe.metric": ("probe", "metric")}
-
-
-# Mistakes, one by one.
-
 MISTAKES = [
     ("sedes = [1]\n", 'sedes: a suite has no such key; did you mean "seeds"?'),
     ("name = 3\n", "name: expected text, got 3"),
@@ -279,9 +259,6 @@ def test_everything_at_once(toy):
         assert any(line.startswith(f"suite.toml: {message}") for line in found), message
 
 
-# Rules.
-
-
 @pytest.mark.parametrize(
     ("rules", "left"),
     [
@@ -313,9 +290,6 @@ def test_rules_that_leave_nothing(toy):
 def test_a_rule_with_a_whole_number_for_a_float(toy):
     content = toys.BASE.replace('"toy-probe"', '"toy-probe"\nsweep.scale = [1, 2.5]')
     assert [c.probe.swept for c in toy(content + "[[skip]]\nscale = 1").cells] == [{"scale": 2.5}]
-
-
-# Files.
 
 
 def test_plugins_lie_beside_the_suite(tmp_path, monkeypatch):

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import types
+
+import pytest
+
+import tmi
+from tmi import PluginError
+from tmi.plugins.component import Plugin
+from tmi.plugins.host import PluginHost
+
+
+def module(name="zz_module", **hooks):
+    """A plug-in module whose hooks return the given values, or call the given functions."""
+    made = types.ModuleType(name)
+    for hook, value in hooks.items():
+        exec(f"def {hook}():\n    return value() if callable(value) else value", space := {"value": value})
+        setattr(made, hook, tmi.hookimpl(space[hook]))
+    return made
+
+
+def host_of(*modules) -> PluginHost:
+    host = PluginHost()
+    for i, one in enumerate(modules):
+        host.add(Plugin(f"plugin{i}", f"origin{i}", one))
+    return host
+
+
+class TestFunction:
+    def component(self, target):
+        return host_of(module(tmi_probes={"a": target})).components["probe", "a"]
+
+    def test_found_when_first_used(self):
+        import math
+
+        component = self.component("math:sqrt")
+        assert component.function is math.sqrt
+        assert component.fingerprint() is None
+        assert component.summary() == ""
+
+    @pytest.mark.parametrize(
+        ("target", "message"),
+        [
+            ("zz_nowhere:f", "cannot import 'zz_nowhere' .ModuleNotFoundError"),
+            ("math:squirt", "module 'math' has no 'squirt'"),
+            ("math:pi", "'math:pi' is not a function"),
+            ("zz_raises:f", "cannot import 'zz_raises' .AttributeError: oh"),
+            ("zz_leaves:f", "cannot import 'zz_leaves' .SystemExit"),
+        ],
+    )
+    def test_cannot_be_had(self, target, message, tmp_path, monkeypatch):
+        monkeypatch.syspath_prepend(str(tmp_path))
+        (tmp_path / "zz_raises.py").write_text("raise AttributeError('oh')")
+        (tmp_path / "zz_leaves.py").write_text("raise SystemExit")
+        with pytest.raises(PluginError, match="^probe 'a' of plug-in plugin0: " + message):
+            _ = self.component(target).function
+
+    def test_a_syntax_error_does_not_stop_a_listing(self, tmp_path, monkeypatch):
+        monkeypatch.syspath_prepend(str(tmp_path))
+        (tmp_path / "zz_syntax2.py").write_text("def f(:")
+        component = self.component("zz_syntax2:f")
+        assert component.summary() == ""
+        with pytest.raises(PluginError, match="cannot be read as Python"):
+            component.fingerprint()
+
+    def test_no_fingerprint_for_what_has_no_source(self):
+        def inner(): ...
+
+        assert self.component(inner).fingerprint() is None
+        assert self.component(lambda: None).fingerprint() is None
+        assert self.component(__import__("functools").partial(inner)).fingerprint() is None
