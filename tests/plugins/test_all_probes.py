@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 import tmi
+from tests.plugins.tmi_probes.toys import exact_sums
 from tests.plugins.traces import state
 from tmi.params import check, parameters, takes_seed
 from tmi.plugins.registry import installed
@@ -182,12 +183,6 @@ def test_scores_do_not_depend_on_torchs_threads(worlds, name):
 
 # Equal numbers must be equal to the last bit on every machine. A matrix product may add in another order for another row or
 # column, so sums of equal rows are made exact, and equal units are made by copying one.
-
-
-def exact_sums(module):
-    """Round the weights to multiples of 1/64: what they give on small multiples of 1/64 is exact in any order of addition."""
-    for p in module.parameters():
-        p.copy_((64 * p).round() / 64)
 
 
 def dead(module):

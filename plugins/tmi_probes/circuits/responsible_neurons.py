@@ -63,7 +63,7 @@ def responsible_neurons(
     ablation: Literal["zero", "mean"] = "zero",
     share: Share = 1.0,
 ) -> tmi.ProbeResult:
-    """How few neurons of a layer keep what the network says, and on constructed networks whether they are the right ones.
+    """How few neurons of a layer keep the label's logit and the prediction, and on constructed networks whether they are right.
 
     Where the logits are linear in the layer the sets are smallest ones. Elsewhere they are greedy: neurons are taken in the order
     of how much ablating each alone lowers the logit, or the margin over the next class, until they suffice.

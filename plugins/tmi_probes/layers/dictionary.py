@@ -174,7 +174,7 @@ def dictionary(
 def _about(layer: str, fitted: Samples, varying: int) -> str:
     count, units = fitted.values.shape
     what = "places, each with its channels" if fitted.by_place else "images"
-    return f"{layer}: fitted on {count} samples ({what}) of {units} units, {varying} of which vary"
+    return f"{layer}: fitted on {count} samples ({what}) of {units} units; {varying} vary"
 
 
 def _explained(samples: Array, restored: Array) -> float:

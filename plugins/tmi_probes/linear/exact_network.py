@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 BIAS = "bias"
-"""How the names of parameters begin that are added, whatever the image."""
+"""Parameters whose names begin like this are added, independently of the image."""
 
 _HELD = 4_000_000  # numbers of all ReLUs held at a time
 _CACHED = 1_000_000  # numbers of the widest ReLU computed at a time

@@ -1,1 +1,1 @@
-"""The formulas behind the probes: arrays in, numbers out, with no network in sight."""
+"""The formulas of the probes: functions of arrays, which know no network and no data set."""

@@ -13,16 +13,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Blocks:
-    """What holds together.
+    """The connected parts of a layer's weights.
 
     Attributes
     ----------
     components : int
         Connected components that have an edge.
     largest : float
-        Share of the connected neurons that are in the largest of them.
+        Share of the connected neurons that are in the largest component.
     modularity : float
-        Of the division by outputs: each input belongs to the output it is tied to most. From 0 (for one output) to 1 − 1/L.
+        Of the division by outputs, in which each input belongs to the output of its largest |weight|. From 0 (for one output) to
+        1 − 1/L.
     """
 
     components: int
@@ -45,7 +46,7 @@ def blocks(weight: NDArray[Any]) -> Blocks | None:
     Notes
     -----
     Modularity of a bipartite graph (Barber 2007) with |w| as weights: Σ_c w_c/w − (in_c/w)(out_c/w), where w_c is the weight
-    inside of community c, in_c and out_c that of all edges at its inputs and at its outputs, and w that of all edges.
+    inside community c, in_c and out_c the weight of all edges at its inputs and at its outputs, and w the weight of all edges.
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components

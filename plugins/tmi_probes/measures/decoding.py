@@ -1,4 +1,4 @@
-"""Linear decoding: what a linear model reads off activations, cross-validated, however many units there are."""
+"""Linear decoding: what a linear model reads from activations, cross-validated, for any number of units."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 ALPHAS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Ridge penalties to choose from, for activations whose squared distance from their mean is 1 on average."""
 
-_UNITS = 4096  # whose products are summed at a time
+_UNITS = 4096  # units whose products are summed at a time
 
 
 def coordinates(activations: NDArray[Any]) -> Array:
-    """Return coordinates of the images that keep all their distances, and are no more than there are images.
+    """Return coordinates of the images that keep all their distances, at most as many as there are images.
 
     Parameters
     ----------
@@ -30,8 +30,9 @@ def coordinates(activations: NDArray[Any]) -> Array:
     Returns
     -------
     ndarray of float64, shape (N, dimensions)
-        Centred, with squares that sum to N; dimensions ≤ N. Distances between images are those of the units that vary up to one
-        factor, so that a ridge regression on them predicts what one on all units would. Of no column where nothing varies.
+        Centred, with squares that sum to N; dimensions ≤ N. Up to one factor, distances between images are those in the units
+        that vary, so that a ridge regression predicts the same from them as from all units. Without a column where nothing
+        varies.
 
     Notes
     -----
@@ -61,7 +62,7 @@ def _centred(activations: NDArray[Any], units: NDArray[np.int64]) -> Array:
 
 
 def decode(points: Array, targets: Mapping[str, NDArray[np.int64]], folds: NDArray[np.int64]) -> dict[str, Array]:
-    """Read labels off points by linear models that are fitted on the other folds.
+    """Predict labels from points by linear models that are fitted on the other folds.
 
     Parameters
     ----------
@@ -70,17 +71,17 @@ def decode(points: Array, targets: Mapping[str, NDArray[np.int64]], folds: NDArr
     targets : mapping of str to ndarray of int64, shape (N,)
         Labels, by name.
     folds : ndarray of int64, shape (N,)
-        Which fold each image is in; at least two folds.
+        The fold of each image; at least two folds.
 
     Returns
     -------
     dict of str to ndarray of float64, shape (N,)
-        For each target and image 1 if the label's score is the greatest, 1/n if n share that, else 0.
+        For each target and image 1 if the label's score is the greatest, 1/n if n labels share the greatest score, else 0.
 
     Notes
     -----
-    One ridge regression on the one-hot labels a fold, its penalty chosen label by label by leave-one-out on the fitted images
-    (scikit-learn's RidgeCV), and the label of the greatest score, as in RidgeClassifier.
+    For each fold one ridge regression on the one-hot labels (scikit-learn's RidgeCV), its penalty chosen for each label by
+    leave-one-out on the fitted images; the label of the greatest score is predicted, as in RidgeClassifier.
     """
     from sklearn.linear_model import RidgeCV
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -95,14 +96,14 @@ def decode(points: Array, targets: Mapping[str, NDArray[np.int64]], folds: NDArr
     right = {name: np.zeros(len(points)) for name in targets}
     for fold in np.unique(folds):
         fitted, held = folds != fold, folds == fold
-        if points.shape[1] and fitted.sum() > 1:  # of one image nothing can be left out
-            with threadpool_limits(1):  # matrices this small: two threads that share a busy machine are slower than one
+        if points.shape[1] and fitted.sum() > 1:  # leave-one-out needs two images
+            with threadpool_limits(1):  # for matrices this small, two threads on a busy machine are slower than one
                 model = RidgeCV(alphas=np.array(ALPHAS), alpha_per_target=True).fit(points[fitted], wanted[fitted])
             scores = model.predict(points[held]).reshape(held.sum(), -1)
         else:
             scores = np.repeat(wanted[fitted].mean(0)[None], held.sum(), axis=0)
         for name, part in parts.items():
-            # Equal but for rounding is equal.
+            # Scores that differ by rounding count as equal.
             greatest = scores[:, part] >= scores[:, part].max(1, keepdims=True) - 1e-6
             of_label = greatest[np.arange(len(greatest)), numbers[name][held]]
             right[name][held] = of_label / greatest.sum(1)

@@ -1,4 +1,4 @@
-"""Hoyer's sparsity: 1 if one value alone is not 0, 0 if all are equally large (Hoyer 2004)."""
+"""Hoyer's sparsity: 1 if exactly one value is not 0, 0 if all have the same magnitude (Hoyer 2004)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def hoyer(activations: NDArray[Any]) -> Array:
-    """Return Hoyer's sparsity of each row: 1 if one neuron is active, 0 if all are equally.
+    """Return Hoyer's sparsity of each row: 1 if one neuron is active, 0 if all are equally active.
 
     Parameters
     ----------
@@ -26,12 +26,12 @@ def hoyer(activations: NDArray[Any]) -> Array:
     """
     size = np.abs(activations, dtype=np.float64)
     largest = size.max(1, initial=0)
-    size /= np.where((largest > 0) & np.isfinite(largest), largest, 1)[:, None]  # so that squares neither overflow nor vanish
+    size /= np.where((largest > 0) & np.isfinite(largest), largest, 1)[:, None]  # so that squares neither overflow nor underflow
     return hoyer_of_norms(size.sum(1), np.sqrt(np.square(size).sum(1)), activations.shape[1])
 
 
 def hoyer_of_norms(sums: Array, norms: Array, count: int) -> Array:
-    """Return Hoyer's sparsity of vectors of which the norms are known.
+    """Return Hoyer's sparsity of vectors with known norms.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The Monosemanticity Score, and what it is held against: how pure a neuron truly is."""
+"""The Monosemanticity Score, and tile purity, the truth with which it is compared."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def monosemanticity_score(activations: Array, label: NDArray[np.int64], tile: ND
     Notes
     -----
     ã is the activation scaled to [0, 1] neuron by neuron, and 1 for a neuron that is constant. e is the exact feature vector of
-    an image: one-hot tile beside one-hot class. So the cosine is 1 for two images of one tile, 1/2 for two tiles of one class,
-    and 0 otherwise, and the sums over pairs become sums over tiles and classes.
+    an image: one-hot tile beside one-hot class. The cosine is therefore 1 for two images of one tile, 1/2 for two tiles of
+    one class, and 0 otherwise, and the sums over pairs become sums over tiles and classes.
     """
     low, high = activations.min(0), activations.max(0)
     constant = low == high
@@ -46,7 +46,7 @@ def monosemanticity_score(activations: Array, label: NDArray[np.int64], tile: ND
 
 
 def tile_purity(activations: Array, tile: NDArray[np.int64]) -> Array:
-    """Return the largest share of a neuron's activation that one tile has: the truth that the measures are held against.
+    """Return the largest share of a neuron's activation that one tile has: the truth with which measures are compared.
 
     Parameters
     ----------
@@ -56,8 +56,9 @@ def tile_purity(activations: Array, tile: NDArray[np.int64]) -> Array:
     Returns
     -------
     ndarray, shape (neurons,)
-        max_t μ_t / Σ_t μ_t with μ_t = mean |a| over the images of tile t, so that it does not matter which tile is commoner. From
-        1/T, where all T tiles in the sample weigh the same, to 1, where a neuron answers to one alone. NaN for a neuron of zeros.
+        max_t μ_t / Σ_t μ_t with μ_t = mean |a| over the images of tile t, so that the tiles' frequencies do not matter. From 1/T,
+        where all T tiles in the sample have the same mean, to 1, where a neuron responds to one tile alone. NaN for a neuron of
+        zeros.
     """
     means = group_means(np.abs(activations), tile)
     total = means.sum(0)

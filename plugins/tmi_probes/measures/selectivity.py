@@ -1,4 +1,4 @@
-"""What a single neuron tells about the class: selectivity index, ROC AUC, mutual information, classes it fires for."""
+"""What a single neuron says about the class: selectivity index, ROC AUC, mutual information, number of classes it fires for."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def auc(activations: Array, label: NDArray[np.int64]) -> Array:
     member = one_hot(label)
     if len(member) < 2:
         return np.empty((0, activations.shape[1]))
-    ranks = member @ rankdata(activations, axis=0)  # the Mann-Whitney statistic, for all neurons at once
+    ranks = member @ rankdata(activations, axis=0)  # the Mann-Whitney statistic of all neurons
     inside = member.sum(1)[:, None]
     result: Array = (ranks - inside * (inside + 1) / 2) / (inside * (len(label) - inside))
     return result
@@ -92,7 +92,7 @@ def classes_fired(active: NDArray[np.bool_], label: NDArray[np.int64], firing: f
     active : ndarray of bool, shape (N, neurons)
     label : ndarray of int64, shape (N,)
     firing : float
-        That share.
+        The share.
 
     Returns
     -------

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     Indices = NDArray[np.int64]
 
 ROUNDING = 1e-6
-"""Of a logit, relative to how far it moved: what counts as kept."""
+"""Up to this share of its rise a logit counts as kept."""
 
-_NODES = 2000  # of the search tree: a count, for a time limit would let the machine decide
-_VARIABLES = 2000
+_NODES = 2000  # of the search tree; with a time limit the result would depend on the machine
+_VARIABLES = 2000  # neurons for which the integer program is tried
 
 
 def keeps_value(contributions: Array, share: float) -> Indices:
@@ -26,16 +26,16 @@ def keeps_value(contributions: Array, share: float) -> Indices:
     Parameters
     ----------
     contributions : ndarray, shape (n,)
-        What each neuron adds to the logit.
+        The contribution of each neuron to the logit.
     share : float
 
     Returns
     -------
     ndarray of int64
-        Largest first; empty where the sum of all is at most 0. No smaller set reaches the share, for the largest are taken.
+        Largest first; empty where the sum of all is at most 0. No smaller set reaches the share, for the largest terms are taken.
     """
     total = contributions.sum()
-    if share == 0 or total <= ROUNDING * np.abs(contributions).sum():  # nothing to keep: the rest is rounding
+    if share == 0 or total <= ROUNDING * np.abs(contributions).sum():  # nothing to keep but rounding
         return np.empty(0, np.int64)
     order = np.argsort(-contributions, kind="stable")
     reached = contributions[order].cumsum() >= share * total - ROUNDING * total
@@ -48,20 +48,20 @@ def keeps_margins(start: Array, gains: Array) -> tuple[Indices, bool]:
     Parameters
     ----------
     start : ndarray, shape (rivals,)
-        Margins over each other class with no neuron.
+        Margins over each other class without any neuron.
     gains : ndarray, shape (rivals, n)
-        What each neuron adds to them; all together make every margin positive.
+        The contribution of each neuron to the margins; with all neurons every margin is positive.
 
     Returns
     -------
     chosen : ndarray of int64
     proven : bool
-        Whether no smaller set can do. A set as small as the worst single rival asks for is; else an integer program decides.
+        Whether it is proven that no smaller set suffices: because the worst rival alone needs as many, or by an integer program.
     """
     if (start > 0).all():
         return np.empty(0, np.int64), True
     chosen = _greedy(start, gains)
-    # One rival alone asks for so many of the neurons that help most against it.
+    # Against each rival alone, so many of the neurons that help most against it are needed.
     reached = start[:, None] + -np.sort(-gains, axis=1).cumsum(1) > 0
     least = int(np.where(start > 0, 0, reached.argmax(1) + 1).max())
     if len(chosen) <= least:
@@ -77,20 +77,20 @@ def breaks_margin(margins: Array, gains: Array) -> Indices | None:
     Parameters
     ----------
     margins : ndarray, shape (rivals,)
-        With all neurons.
+        Margins with all neurons.
     gains : ndarray, shape (rivals, n)
-        What each neuron adds to them.
+        The contribution of each neuron to the margins.
 
     Returns
     -------
     ndarray of int64 or None
-        Exact: for each rival those go first that help most against it.
+        Exact: for each rival, neurons are removed in the order of how much they help against it.
     """
     if not gains.size:
         return None
     order = np.argsort(-gains, axis=1, kind="stable")
     left = margins[:, None] - np.take_along_axis(gains, order, 1).cumsum(1)
-    # What rounding alone leaves is a tie.
+    # A margin of the size of rounding is a tie.
     broken = left <= 1e-12 * (np.abs(margins) + np.abs(gains).sum(1))[:, None]
     if not broken.any():
         return None
@@ -100,31 +100,31 @@ def breaks_margin(margins: Array, gains: Array) -> Indices | None:
 
 
 def first_prefix(order: Indices, holds: Callable[[Indices], NDArray[np.bool_]]) -> Indices | None:
-    """Return the shortest beginning of an order for which a condition holds.
+    """Return the shortest prefix of an order for which a condition holds.
 
     Parameters
     ----------
     order : ndarray of int64, shape (n,)
     holds : callable
-        Lengths of beginnings (K,) to bool (K,).
+        Function of the prefixes' lengths (K,), which returns bool (K,).
 
     Returns
     -------
     ndarray of int64 or None
-        None where it holds for none, the empty and the whole included.
+        None where it holds for no prefix, the empty one and the whole order included.
     """
     held = holds(np.arange(len(order) + 1))
     return order[: int(held.argmax())] if held.any() else None
 
 
 def _greedy(start: Array, gains: Array) -> Indices:
-    """Take the neuron that leaves the least shortfall, until no margin falls short; then drop those that are not needed."""
+    """Add the neuron that leaves the least shortfall until every margin is positive; then remove neurons that are not needed."""
     margins, left, chosen = start.copy(), np.ones(gains.shape[1], bool), []
     while not (margins > 0).all() and left.any():
         short = np.minimum(margins[:, None] + gains, 0).sum(0)
         worst = (margins[:, None] + gains).min(0)
         candidates = np.flatnonzero(left)
-        # Where nothing falls short any more, the largest worst margin decides.
+        # Among neurons that leave no shortfall, the one with the largest worst margin is taken.
         best = candidates[np.lexsort((-worst[candidates], -short[candidates]))[0]]
         margins = margins + gains[:, best]
         left[best] = False
@@ -137,7 +137,7 @@ def _greedy(start: Array, gains: Array) -> Indices:
 
 
 def _program(start: Array, gains: Array, chosen: Indices, least: int) -> tuple[Indices, bool]:
-    """Solve "fewest neurons, every margin above 0" as an integer program."""
+    """Solve "the fewest neurons with every margin above 0" as an integer program."""
     from scipy.optimize import Bounds, LinearConstraint, milp
 
     scale = np.abs(gains).max()
@@ -145,17 +145,17 @@ def _program(start: Array, gains: Array, chosen: Indices, least: int) -> tuple[I
         LinearConstraint(gains / scale, -start / scale + 1e-6, np.inf),
         LinearConstraint(np.ones((1, gains.shape[1])), least, len(chosen)),
     ]
-    found = milp(
+    solution = milp(
         np.ones(gains.shape[1]),
         integrality=np.ones(gains.shape[1]),
         bounds=Bounds(0, 1),
         constraints=constraints,
         options={"node_limit": _NODES},
     )
-    proven = found.status in (0, 2)  # solved, or without any solution as small as the greedy one but that one itself
-    if found.x is None:
+    proven = solution.status in (0, 2)  # solved, or infeasible: the greedy set is the only one of its size or smaller
+    if solution.x is None:
         return chosen, proven
-    better = np.flatnonzero(found.x > 0.5)
+    better = np.flatnonzero(solution.x > 0.5)
     if len(better) < len(chosen) and (start + gains[:, better].sum(1) > 0).all():
         return better[np.argsort(-gains[:, better].min(0), kind="stable")], proven
     return chosen, proven

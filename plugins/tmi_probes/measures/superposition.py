@@ -23,13 +23,13 @@ def feature_dimensionality(directions: Array) -> Array:
     Returns
     -------
     ndarray of float64, shape (features,)
-        1 for a feature orthogonal to all others; 1/2, 2/3, 3/4 and 2/5 each in a pair of opposites, a triangle, a tetrahedron and
-        a pentagon; 0 for one that is not represented, ‖W_i‖ = 0.
+        1 for a feature orthogonal to all others; 1/2, 2/3, 3/4 and 2/5 for each feature in a pair of opposites, a triangle, a
+        tetrahedron and a pentagon; 0 for a feature that is not represented, ‖W_i‖ = 0.
 
     Notes
     -----
-    With the Gram matrix G = WᵀW, D_i = G_ii²/Σ_j G_ij². With C = WWᵀ it is ‖W_i‖⁴/(W_iᵀ C W_i): the smaller matrix is used. D_i
-    is at most the leverage W_iᵀ C⁺ W_i (Cauchy and Schwarz), so that their sum is at most the rank of W.
+    With the Gram matrix G = WᵀW, D_i = G_ii²/Σ_j G_ij². With C = WWᵀ it is ‖W_i‖⁴/(W_iᵀ C W_i): the smaller matrix is
+    computed. D_i is at most the leverage W_iᵀ C⁺ W_i (Cauchy and Schwarz), so that their sum is at most the rank of W.
     """
     scaled = _scaled(directions)
     dimensions, features = scaled.shape
@@ -41,7 +41,7 @@ def feature_dimensionality(directions: Array) -> Array:
 
 
 def dimensions_per_feature(directions: Array) -> float:
-    """Return D* = m/‖W‖²_F, the dimensions m for each feature that W represents.
+    """Return D* = m/‖W‖²_F, the number of dimensions m for each feature that W represents.
 
     Parameters
     ----------
@@ -60,6 +60,6 @@ def dimensions_per_feature(directions: Array) -> float:
 
 
 def _scaled(directions: Array) -> Array:
-    """Divide by the largest entry, so that fourth powers neither overflow nor vanish."""
+    """Divide by the largest entry, so that fourth powers neither overflow nor underflow."""
     largest = np.abs(directions).max(initial=0)
     return np.asarray(directions / largest if largest > 0 else directions, np.float64)

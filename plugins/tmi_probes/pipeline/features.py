@@ -73,7 +73,7 @@ def features(scenes: tmi.Scenes, kind: Kind) -> Features:
     Parameters
     ----------
     scenes : Scenes
-        Each of which shows a tile; see `tmi_probes.pipeline.scenes.labelled`.
+        Each shows a tile; see `tmi_probes.pipeline.scenes.labelled`.
     kind : {"tile", "tile-place", "class"}
 
     Returns

@@ -12,7 +12,7 @@ from tmi.errors import InputError
 
 
 class ResultBuilder:
-    """Metrics, arrays, coordinates and notes of one probe, of which `result` makes a `ProbeResult`.
+    """Collects the metrics, arrays, coordinates and notes of one probe for its `ProbeResult`.
 
     Parameters
     ----------

@@ -70,7 +70,7 @@ def background_kinds(
         result.metrics |= {f"{name}.{kind}": compared.metrics[name] for name in _METRICS if name in compared.metrics}
         arrays = {name: array.values for name, array in compared.arrays.items()}
         correct.append(_correct(arrays))
-        # Where no variant is kept, the first scene stands for them, and its margin is NaN.
+        # Where no variant is kept, the first scene is shown, and its margin is NaN.
         k = int(np.where(np.isnan(arrays["worst_margin"]), np.inf, arrays["worst_margin"]).argmin())
         worst.append((arrays["worst_images"][k], arrays["worst_margin"][k], int(scenes.tile[k])))
     images, margins, tile = zip(*worst, strict=True)

@@ -8,7 +8,7 @@ from torch import nn
 import tmi
 from tmi_probes.layers.equivariance import equivariance
 
-from ..toys import TASK, Sums, cnn_network, dataset, network
+from ..toys import TASK, Sums, cnn_network, dataset, exact_sums, network
 
 
 def of(conv, pool=None):
@@ -85,6 +85,7 @@ def test_dead_layers_are_left_out_and_a_sum_has_no_defect():
     data = dataset(20)
     assert equivariance(network(Sums(), "hidden", "logits"), data, seed=0).metrics["defect_worst.logits"] < 1e-6
     dead = cnn_network()
+    exact_sums(dead.module)
     with torch.no_grad():
         dead.module.conv[0].bias.fill_(-100)
     result = equivariance(dead, data, seed=0)

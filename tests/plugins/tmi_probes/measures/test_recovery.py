@@ -107,10 +107,10 @@ def test_what_varies():
 def test_parts_do_not_matter(seed):
     values, features = random_case(seed, units=7)
     whole = best_f1(values, features)
-    numbers, module._NUMBERS = module._NUMBERS, 40
+    numbers, module._AT_ONCE = module._AT_ONCE, 40
     try:
         parts = best_f1(values, features)
     finally:
-        module._NUMBERS = numbers
+        module._AT_ONCE = numbers
     assert (whole[0] == parts[0]).all()
     assert (whole[1] == parts[1]).all()
