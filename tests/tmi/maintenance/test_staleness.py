@@ -13,6 +13,8 @@ def test_any_record(value):
     for record in (
         {"dataset": value},
         {"seed": 0, "dataset": {"name": value, "params": value, "plugin": "", "origin": value}},
+        {"seed": 0, "dataset": {"name": "squares", "params": {}, "plugin": "", "origin": "", "uses": value}},
+        {"seed": 0, "dataset": {"name": "squares", "params": {}, "plugin": "", "origin": "", "uses": [value]}},
     ):
         assert staleness.status("dataset", "a" * 64, record).state in ("unclear", "unreachable")
 
