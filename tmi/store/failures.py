@@ -1,4 +1,4 @@
-"""Why cells failed when they were last tried: for people, and for a run that tries them again."""
+"""Why cells failed in their last attempt: shown to users, and read by a run that tries the cells again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .format import check_key, is_key
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a cell failed when it was last tried.
+    """Why a cell failed in its last attempt.
 
     Attributes
     ----------
@@ -21,11 +21,11 @@ class Failure:
         One line.
     traceback : str
     mistake : bool
-        Whether the data set or the network could not be made for what was asked for.
+        Whether the settings are at fault: no data set or network can be made from them.
     run : str
-        The run that tried it.
+        The run of that attempt.
     finished : str
-        When, in UTC.
+        Its time, in UTC.
     """
 
     cell: str
@@ -37,7 +37,7 @@ class Failure:
 
 
 class Failures:
-    """The failures of a store, a small file each.
+    """The failures of a store, one small file each.
 
     Parameters
     ----------
@@ -48,26 +48,26 @@ class Failures:
         self.folder = folder
 
     def write(self, key: str, failure: Failure) -> None:
-        """Remember why a cell failed; where that cannot be written, nothing is lost but the reason."""
+        """Write why a cell failed, if the disk permits."""
         with suppress(OSError):
             write_json(self._path(key), asdict(failure))
 
     def read(self, key: str) -> Failure | None:
-        """Return why a cell failed when it was last tried, or None if it did not."""
+        """Return why a cell failed in its last attempt, or None if it did not fail or the file cannot be read."""
         try:
             failure = Failure(**read_json(self._path(key)))
         except (OSError, ValueError, TypeError):
             return None
-        kinds = {"mistake": bool}
-        return failure if all(type(value) is kinds.get(name, str) for name, value in asdict(failure).items()) else None
+        types = {"mistake": bool}
+        return failure if all(type(value) is types.get(name, str) for name, value in asdict(failure).items()) else None
 
     def clear(self, key: str) -> None:
-        """Forget a failure."""
+        """Remove a failure."""
         with suppress(OSError):
             self._path(key).unlink()
 
     def keys(self) -> set[str]:
-        """The keys of all cells that failed when they were last tried."""
+        """Return the keys of all cells that failed in their last attempt."""
         return {path.stem for path in self.folder.glob("??/*.json") if is_key(path.stem)}
 
     def _path(self, key: str) -> Path:

@@ -1,4 +1,4 @@
-"""What every file of a store has in common: a seal, a version, a key; and what it takes to believe one."""
+"""What all files of a store have in common, and how they are checked: a seal, a version of the layout, a key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tmi.stages import Stage
 from .files import read_sealed
 
 VERSION = 1
-"""Version of the file layout; a file of a newer one is refused."""
+"""Version of the layout; a file with a newer one is refused."""
 
 _KEY = re.compile("[0-9a-f]{64}")
 
@@ -30,7 +30,7 @@ class Parts:
 
 
 def headed(key: str, header: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a header with what every file's has."""
+    """Return a header with the entries that every file has."""
     return {"version": VERSION, "key": key, **header}
 
 
@@ -41,17 +41,17 @@ def read_parts(path: Path, key: str | None, kind: Stage, names: Sequence[str] | 
     ----------
     path : Path
     key : str or None
-        That it must have; None for any.
+        The key that it must have; None if any will do.
     kind : Stage
     names : sequence of str, optional
-        Only these arrays.
+        The arrays to read; by default all.
 
     Raises
     ------
     DamagedFileError
-        If it is not what was written, or not what it should be.
+        If its bytes are not those that were written, or they do not hold what they should.
     StoreError
-        If it was written by a newer tmi.
+        If a newer tmi wrote it.
     OSError
         If it cannot be read.
     """
@@ -64,7 +64,7 @@ def read_parts(path: Path, key: str | None, kind: Stage, names: Sequence[str] | 
             if header["version"] > VERSION:  # its arrays may be anything
                 raise StoreError(f"{path}: was written by a newer tmi (layout {header['version']}, this one reads {VERSION})")
             _, arrays = from_bytes(data, names)
-        except OSError as error:  # HDF5's own
+        except OSError as error:  # from HDF5
             raise DamagedFileError(f"{type(error).__name__}: {error}") from error
         if key not in (None, header["key"]):
             raise DamagedFileError(f"it holds the {kind.product} of another key")
@@ -73,7 +73,7 @@ def read_parts(path: Path, key: str | None, kind: Stage, names: Sequence[str] | 
 
 @contextmanager
 def damaged_if_it_fails() -> Iterator[None]:
-    """Inside it, whatever a file of another making leads to means that the file is damaged."""
+    """Turn exceptions of the block into `DamagedFileError`: a file that another program wrote may lead to any of them."""
     try:
         yield
     except (StoreError, MemoryError, OSError):
@@ -83,12 +83,12 @@ def damaged_if_it_fails() -> Iterator[None]:
 
 
 def is_key(key: str) -> bool:
-    """Whether it is 64 hexadecimal digits, and so no way out of the folder."""
+    """Whether a text is 64 hexadecimal digits, and so cannot lead out of the folder."""
     return _KEY.fullmatch(key) is not None
 
 
 def check_key(key: str) -> None:
-    """Refuse what is no key.
+    """Raise an error for text that is no key.
 
     Raises
     ------

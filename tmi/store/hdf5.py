@@ -1,6 +1,6 @@
-"""What a file holds: a header of JSON and labelled arrays, as HDF5 that xarray, h5dump and viewers open.
+"""The content of a file: a header of JSON and labelled arrays, in HDF5 that xarray, h5dump and viewers open.
 
-The file is put together in memory, for on a full disk HDF5 itself may take the process down.
+It is put together in memory, since HDF5 may crash the process when it writes to a full disk.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from tmi.hashing import canonical
 from tmi.probing.result import LabelledArray
 from tmi.stages import Stage
 
-_SMALL = 4096  # bytes below which compression only costs
+_SMALL = 4096  # bytes below which compression does not pay
 _SMALL_WORDS = 1_000_000  # bytes
-_DEFLATE = 1100  # bytes that one byte of gzip becomes at most, and a little more
+_DEFLATE = 1100  # bytes that one byte of gzip becomes at most, rounded up
 
 Arrays = Mapping[str, LabelledArray]
 
 
 def to_bytes(kind: Stage, header: Mapping[str, Any], arrays: Arrays, *, compress: bool = True) -> bytes:
-    """Return a file.
+    """Return the HDF5 bytes of a file.
 
     Parameters
     ----------
     kind : Stage
-        What it is; readers see what the stage makes.
+        The stage that made it; the attribute ``format`` of the file names its product.
     header : mapping
         JSON.
     arrays : mapping of str to LabelledArray
         An array of one axis with the axis's name holds its labels; an axis without labels has its places numbered.
     compress : bool
-        Whether larger arrays are compressed; random numbers only lose time by it.
+        Whether to compress larger arrays; with random numbers this only costs time.
 
     Raises
     ------
     ValueError, TypeError
-        For what a file cannot hold: words with a NUL character, a header that is not JSON.
+        If HDF5 cannot hold it: text with a NUL character, a header that is not JSON.
     """
     import h5py
     import numpy as np
@@ -47,11 +47,11 @@ def to_bytes(kind: Stage, header: Mapping[str, Any], arrays: Arrays, *, compress
     lengths = {dim: length for a in contents.values() for dim, length in zip(a.dims, a.shape, strict=True)}
     for dim, length in lengths.items():
         contents.setdefault(dim, LabelledArray((dim,), np.arange(length)))
-    made = io.BytesIO()
-    # v110 halves small files; track_order keeps the arrays in the order in which they were given.
-    with h5py.File(made, "w", libver=("v110", "v110"), track_order=True) as file:
+    buffer = io.BytesIO()
+    # v110 halves the size of small files; track_order keeps the order of the arrays.
+    with h5py.File(buffer, "w", libver=("v110", "v110"), track_order=True) as file:
         file.attrs["format"] = f"tmi {kind.product}"
-        file["header"] = canonical(dict(header))  # not an attribute: those end at 64 kB
+        file["header"] = canonical(dict(header))  # not an attribute, which may have 64 kB at most
         for name, array in contents.items():
             _write_array(file, name, array, compress=compress)
         for dim in lengths:
@@ -60,16 +60,16 @@ def to_bytes(kind: Stage, header: Mapping[str, Any], arrays: Arrays, *, compress
             if name not in lengths:
                 for axis, dim in enumerate(array.dims):
                     file[name].dims[axis].attach_scale(file[dim])
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 def from_bytes(data: bytes, names: Sequence[str] | None = None) -> tuple[dict[str, Any], dict[str, LabelledArray]]:
-    """Read a file: its header and the arrays of these names, by default all.
+    """Return the header of a file and its arrays of these names, by default all.
 
     Raises
     ------
     Exception
-        Whatever a file of another making leads to.
+        Of any class, if another program wrote the file.
     """
     import h5py
 
@@ -84,7 +84,7 @@ def from_bytes(data: bytes, names: Sequence[str] | None = None) -> tuple[dict[st
 
 
 def _own(file: Any, name: str, room: int) -> Any:
-    """Return a data set whose numbers lie in the file itself, and not more bytes of them than there is room for."""
+    """Return an HDF5 data set of at most ``room`` bytes whose numbers are in the file itself."""
     import h5py
 
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
@@ -93,7 +93,7 @@ def _own(file: Any, name: str, room: int) -> Any:
     if dataset.is_virtual or dataset.external:
         raise ValueError(f"{name!r} lies in another file")
     if dataset.nbytes > room:
-        raise ValueError(f"{name!r} says that it holds {dataset.nbytes} bytes, more than the file can")
+        raise ValueError(f"{name!r} claims {dataset.nbytes} bytes, more than the file can hold")
     return dataset
 
 
@@ -110,7 +110,7 @@ def _write_array(file: Any, name: str, array: LabelledArray, *, compress: bool) 
         options = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "fletcher32": True}
     kept = file.create_dataset(name, data=values.view(np.int8) if values.dtype == bool else values, **options)
     if values.dtype == bool:
-        kept.attrs["dtype"] = "bool"  # the netCDF convention, by which xarray reads booleans
+        kept.attrs["dtype"] = "bool"  # by the netCDF convention, as xarray reads it
 
 
 def _read_array(dataset: Any, room: int) -> LabelledArray:
@@ -123,7 +123,7 @@ def _read_array(dataset: Any, room: int) -> LabelledArray:
         dims = tuple(dim.label or dim[0].name.strip("/") for dim in dataset.dims)
     if h5py.check_string_dtype(dataset.dtype):
         words = np.asarray(dataset.asstr()[()], dtype=object)
-        # Every word becomes as wide as the longest.
+        # NumPy makes every word as wide as the longest.
         if 4 * words.size * max(map(len, words.flat), default=0) > max(room, _SMALL_WORDS):
             raise ValueError(f"{dataset.name!r} holds words that are too long")
         return LabelledArray(dims, words.astype(str))

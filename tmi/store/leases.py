@@ -1,8 +1,8 @@
-"""Leases: who works on what, so that several runs on one store share the work instead of doing it twice.
+"""Leases: which process works on what, so that several runs on one store share the work instead of doing it twice.
 
-A claim is a small file beside the results. It is advice, not a lock: where two processes do take the same work, both write the
-same file whole, and nothing is wrong but the time. A claim whose process is gone is taken over. It also counts how often work was
-begun and not finished, by which a cell that kills its worker is recognised.
+A lease is a small file in the store. It is a hint and not a lock: if two processes work on the same thing after all, both write
+the same file whole, and only time is lost. The lease of a process that has ended is taken over. A lease also counts how often the
+work was begun without being finished; a cell that ends its worker is recognised by that.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ FOLDER = "leases"
 """The folder in a store that holds them."""
 
 BEAT = 20.0
-"""Seconds between two signs of life of a claim."""
+"""Seconds between two updates of a lease's time, by which its process shows that it is alive."""
 
 STALE = 120.0
-"""Seconds without a sign of life after which a claim is nobody's."""
+"""Seconds without an update after which a lease may be taken over."""
 
 _NAME = re.compile(r"[0-9a-f]{64}|run-[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
 class Lease:
-    """Who works on something.
+    """The process that works on something.
 
     Attributes
     ----------
     run : str
-        The run that the work is for.
+        The run that it works for.
     host : str
     pid : int
     ended : tuple of int
-        The numbers of that run's processes that began this work before, and died of it or were killed meanwhile.
+        Process numbers of the same run that began this work before and ended without finishing it.
     """
 
     run: str
@@ -56,16 +56,16 @@ class Lease:
 
 
 class Busy(Exception):
-    """Another run is at it."""
+    """A process of another run works on it."""
 
 
 class WornOut(Exception):
-    """It was begun as often as it may be, and its worker died each time.
+    """It was begun as often as is allowed, and each time its worker process ended without finishing it.
 
     Attributes
     ----------
     pids : tuple of int
-        Their numbers.
+        Of these processes.
     """
 
     def __init__(self, pids: tuple[int, ...]) -> None:
@@ -74,39 +74,39 @@ class WornOut(Exception):
 
 
 class Leases:
-    """The claims of one run.
+    """The leases of one run.
 
     Parameters
     ----------
     folder : Path
-        Shared by everybody who uses the store.
+        Common to all processes that use the store.
     run : str
-        A name that no other run has.
+        A unique name.
     attempts : int
-        How often work may be begun.
+        How often the run may begin the same work.
     """
 
     def __init__(self, folder: Path, run: str, attempts: int = 2) -> None:
         self.folder, self.run, self.attempts = folder, run, attempts
         self._held: set[Path] = set()
-        self._beating: threading.Thread | None = None
+        self._thread: threading.Thread | None = None
         self._stop = threading.Event()
 
     @contextmanager
     def hold(self, key: str | None) -> Iterator[None]:
-        """Lease a piece of work inside the block.
+        """Hold the lease of a piece of work inside the block.
 
         Parameters
         ----------
         key : str or None
-            None for what nobody else could use.
+            None for work that needs no lease, since no other process can use what it makes.
 
         Raises
         ------
         Busy
-            If another run that is alive is at it.
+            If a running process of another run holds it.
         WornOut
-            If this run has begun it as often as it may.
+            If this run has begun the work ``attempts`` times.
         StoreError
             If the folder cannot be written to.
         """
@@ -123,7 +123,7 @@ class Leases:
                 path.unlink()
 
     def close(self) -> None:
-        """Stop giving signs of life."""
+        """Stop updating the leases that are held."""
         self._stop.set()
 
     def _take(self, path: Path) -> None:
@@ -132,7 +132,7 @@ class Leases:
             self._create(path, mine)
         except FileExistsError:
             other = read(path)
-            if other is not None and other.run == self.run:  # its worker died, for a run gives nothing out twice
+            if other is not None and other.run == self.run:  # its process ended: a run gives out no work twice at once
                 ended = (*other.ended, other.pid)
                 if len(ended) >= self.attempts:
                     with suppress(OSError):
@@ -141,21 +141,21 @@ class Leases:
                 mine = replace(mine, ended=ended)
             elif other is not None and is_alive(path, other):
                 raise Busy from None
-            with suppress(OSError):  # a folder may be in the way: then there is no claim
+            with suppress(OSError):  # where a folder is in the way, the work is done without a lease
                 write_json(path, asdict(mine))
                 if read(path) != mine:
-                    raise Busy from None  # somebody else took it over at the same time
+                    raise Busy from None  # another process took it over at the same time
         except OSError as error:
             raise StoreError(f"store {self.folder.parent}: cannot be written to ({error.strerror or error})") from error
         self._held.add(path)
-        self._beat()
+        self._start()
 
-    def _create(self, path: Path, claim: Lease) -> None:
-        # By a link: a claim is never there without saying whose it is.
+    def _create(self, path: Path, lease: Lease) -> None:
+        # A link to a written file: a lease is never there without content.
         written = path.with_name(temporary_name(path.name))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            written.write_text(json.dumps(asdict(claim)), encoding="utf-8")
+            written.write_text(json.dumps(asdict(lease)), encoding="utf-8")
             os.link(written, path)
         except FileExistsError:
             raise
@@ -168,12 +168,12 @@ class Leases:
             with suppress(OSError):
                 written.unlink()
 
-    def _beat(self) -> None:
-        if self._beating is None:
-            self._beating = threading.Thread(target=self._give_signs, name="tmi claims", daemon=True)
-            self._beating.start()
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._update, name="tmi leases", daemon=True)
+            self._thread.start()
 
-    def _give_signs(self) -> None:
+    def _update(self) -> None:
         while not self._stop.wait(BEAT):
             for path in list(self._held):
                 with suppress(OSError):
@@ -181,41 +181,39 @@ class Leases:
 
 
 def read(path: Path) -> Lease | None:
-    """Return the claim in a file, or None where it is gone or says nothing (its writer was killed just then)."""
+    """Return the lease in a file, or None if the file is gone or is no lease."""
     try:
-        found = read_json(path)
-        return Lease(str(found["run"]), str(found["host"]), int(found["pid"]), tuple(map(int, found["ended"])))
+        fields = read_json(path)
+        return Lease(str(fields["run"]), str(fields["host"]), int(fields["pid"]), tuple(map(int, fields["ended"])))
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None
 
 
-def is_alive(path: Path, claim: Lease) -> bool:
-    """Whether somebody is still at it: a process of this machine that runs, or a recent sign of life."""
-    if claim.host == socket.gethostname() and not is_running(claim.pid):
+def is_alive(path: Path, lease: Lease) -> bool:
+    """Whether the process of a lease still works: it is a running process of this machine, or updated the lease lately."""
+    if lease.host == socket.gethostname() and not is_running(lease.pid):
         return False
-    try:
-        return abs(time.time() - path.lstat().st_mtime) < STALE  # clocks of other machines may be ahead
-    except OSError:
-        return False
+    return abs(time.time() - _changed(path)) < STALE  # clocks of other machines may be ahead
 
 
 def sweep(folder: Path) -> None:
-    """Remove claims that are nobody's; what is no claim is left alone."""
+    """Remove the leases of processes that have ended; files that are no leases stay."""
     if folder.is_symlink():
         return
     try:
-        found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and not path.is_symlink() and path.is_file()]
+        paths = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and not path.is_symlink() and path.is_file()]
     except OSError:
         return
-    for path in found:
-        claim = read(path)
-        if (claim is not None and not is_alive(path, claim)) or (claim is None and abs(time.time() - _changed(path)) > STALE):
+    for path in paths:
+        lease = read(path)
+        is_stale = abs(time.time() - _changed(path)) > STALE if lease is None else not is_alive(path, lease)
+        if is_stale:
             with suppress(OSError):
                 path.unlink()
 
 
 def _changed(path: Path) -> float:
     try:
-        return path.stat().st_mtime
+        return path.lstat().st_mtime
     except OSError:
         return 0.0

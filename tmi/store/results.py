@@ -20,7 +20,7 @@ from .index import IndexRow
 
 @dataclass(frozen=True)
 class Stored:
-    """What a warm run needs of a result: its metrics and where it came from, without the arrays.
+    """A stored result without its arrays: what a warm run needs.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Stored:
     record : dict
         Provenance: names, settings, seed, versions, device, threads, seconds, time, notes of the data set, warnings.
     notes : tuple of str
-        The probe's own remarks.
+        Remarks of the probe.
     """
 
     key: str
@@ -44,7 +44,7 @@ def result_bytes(key: str, result: ProbeResult, record: Mapping[str, Any]) -> by
     Raises
     ------
     ValueError, TypeError
-        If it holds what a file cannot.
+        If a file cannot hold it: text with a NUL character, a record that is not JSON.
     """
     import numpy as np
 
@@ -67,7 +67,7 @@ def result_bytes(key: str, result: ProbeResult, record: Mapping[str, Any]) -> by
 
 
 def result_of(data: bytes) -> ProbeResult:
-    """Read what `result_bytes` made."""
+    """Return the result in bytes of `result_bytes`."""
     from .hdf5 import from_bytes
 
     return whole(Parts(*from_bytes(data)))
@@ -79,7 +79,7 @@ def metrics_of(parts: Parts) -> Stored:
     Raises
     ------
     DamagedFileError
-        If it is none.
+        If the file holds no result.
     """
     with damaged_if_it_fails():
         names, values = (parts.arrays[name].values.tolist() for name in ("metric", "metrics"))
@@ -93,7 +93,7 @@ def whole(parts: Parts) -> ProbeResult:
     Raises
     ------
     DamagedFileError
-        If it is none.
+        If the file holds no result.
     """
     stored = metrics_of(parts)
     with damaged_if_it_fails():
@@ -104,8 +104,8 @@ def whole(parts: Parts) -> ProbeResult:
 
 
 def row_of(stored: Stored, stamp: Stamp) -> IndexRow:
-    """Return what the index says of a result."""
-    # As pairs: the order of the metrics is their probe's.
+    """Return the row of a result in the index."""
+    # Pairs, since canonical JSON would sort the metrics of the probe.
     pairs = [[name, value] for name, value in stored.metrics.items()]
     content = canonical({"metrics": pairs, "record": stored.record, "notes": list(stored.notes)})
     seconds = float(stored.record.get("seconds", {}).get("probe", 0.0))
@@ -115,7 +115,7 @@ def row_of(stored: Stored, stamp: Stamp) -> IndexRow:
 
 
 def row_of_other(kind: Stage, key: str, stamp: Stamp, record: Mapping[str, Any]) -> IndexRow:
-    """Return what the index says of a data set or a network."""
+    """Return the row of a data set or a network in the index."""
     seconds = float(record.get("seconds", 0.0))
     return IndexRow(
         kind, key, *stamp, *component_of(record[kind]), seconds, finished(record), canonical({"record": dict(record)})
@@ -123,7 +123,7 @@ def row_of_other(kind: Stage, key: str, stamp: Stamp, record: Mapping[str, Any])
 
 
 def from_row(row: IndexRow) -> Stored | None:
-    """Return what the index says of a result, or None if it is not to be believed."""
+    """Return the result that a row of the index describes, or None if the row cannot be read."""
     try:
         content = msgspec.json.decode(row.content, type=_Content)
     except (msgspec.DecodeError, RecursionError):
@@ -143,5 +143,5 @@ def component_of(choice: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def finished(record: Mapping[str, Any]) -> str:
-    """Return when a record was finished; now, where it does not say."""
+    """Return the time at which a record was finished; the present time if it has none."""
     return str(record.get("finished", "")) or time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())

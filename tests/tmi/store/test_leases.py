@@ -21,14 +21,14 @@ KEY = "a" * 64
 
 @pytest.fixture
 def folder(tmp_path):
-    return tmp_path / "claims"
+    return tmp_path / "leases"
 
 
 def put(folder, name=KEY, age=0.0, **fields):
-    """Write somebody else's claim."""
+    """Write the lease of another run."""
     folder.mkdir(exist_ok=True)
-    claim = {"run": "other", "host": socket.gethostname(), "pid": os.getpid(), "ended": []} | fields
-    (folder / name).write_text(json.dumps(claim))
+    lease = {"run": "other", "host": socket.gethostname(), "pid": os.getpid(), "ended": []} | fields
+    (folder / name).write_text(json.dumps(lease))
     os.utime(folder / name, (time.time() - age,) * 2)
     return folder / name
 
@@ -39,7 +39,7 @@ def dead() -> int:
     return ended.pid
 
 
-def test_a_claim_stands_while_the_work_goes_on(folder):
+def test_a_lease_stands_while_the_work_goes_on(folder):
     mine, other = Leases(folder, "mine"), Leases(folder, "other")
     with mine.hold(KEY):
         assert read(folder / KEY).run == "mine"
@@ -53,7 +53,7 @@ def test_a_claim_stands_while_the_work_goes_on(folder):
         assert read(folder / KEY).ended == ()
 
 
-def test_what_a_kill_leaves_of_a_claim_is_swept(folder, monkeypatch):
+def test_what_a_kill_leaves_of_a_lease_is_swept(folder, monkeypatch):
     """Killed between writing and linking: the name says whose it is, so that it can be swept up."""
     monkeypatch.setattr(os, "link", lambda *_: os._exit(0))
     child = os.fork()
@@ -75,14 +75,14 @@ def test_nothing_is_claimed_for_what_nobody_else_can_use(folder):
         assert not folder.exists()
 
 
-def test_a_claim_goes_with_an_error(folder):
+def test_a_lease_goes_with_an_error(folder):
     with pytest.raises(ZeroDivisionError), Leases(folder, "mine").hold(KEY):
         _ = 1 / 0
     assert not (folder / KEY).exists()
 
 
 @pytest.mark.parametrize(
-    "claim",
+    "lease",
     [
         {"pid": None},
         {"host": "elsewhere", "age": module.STALE + 1},
@@ -93,28 +93,28 @@ def test_a_claim_goes_with_an_error(folder):
     ],
     ids=str,
 )
-def test_the_claim_of_somebody_gone_is_taken_over(folder, claim):
-    put(folder, **(claim | ({"pid": dead()} if claim.get("pid", 1) is None else {})))
+def test_the_lease_of_somebody_gone_is_taken_over(folder, lease):
+    put(folder, **(lease | ({"pid": dead()} if lease.get("pid", 1) is None else {})))
     with Leases(folder, "mine").hold(KEY):
         assert (read(folder / KEY).run, read(folder / KEY).ended) == ("mine", ())
 
 
-@pytest.mark.parametrize("claim", [{"host": "elsewhere", "pid": 1}, {}], ids=["another machine", "another process"])
-def test_the_claim_of_somebody_alive_is_left(folder, claim):
-    path = put(folder, **claim)
+@pytest.mark.parametrize("lease", [{"host": "elsewhere", "pid": 1}, {}], ids=["another machine", "another process"])
+def test_the_lease_of_somebody_alive_is_left(folder, lease):
+    path = put(folder, **lease)
     with pytest.raises(Busy), Leases(folder, "mine").hold(KEY):
         pytest.fail("it is another's")
     assert read(path).run == "other"
 
 
 def test_work_that_ends_its_workers_is_given_up(folder):
-    claims = Leases(folder, "mine", attempts=3)
+    leases = Leases(folder, "mine", attempts=3)
     for ended in ([], [1]):
         put(folder, run="mine", pid=2, ended=ended)
-        with claims.hold(KEY):
+        with leases.hold(KEY):
             assert read(folder / KEY).ended == (*ended, 2)
     put(folder, run="mine", pid=3, ended=[1, 2])
-    with pytest.raises(WornOut) as caught, claims.hold(KEY):
+    with pytest.raises(WornOut) as caught, leases.hold(KEY):
         pytest.fail("often enough")
     assert caught.value.pids == (1, 2, 3)
     assert not (folder / KEY).exists(), "the next run tries again"
@@ -123,7 +123,7 @@ def test_work_that_ends_its_workers_is_given_up(folder):
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", '{"run": 1}', '{"run":"x","host":"y","pid":1e400,"ended":[]}', "[" * 10**5]
 )
-def test_a_claim_that_says_nothing_is_no_claim(folder, text):
+def test_a_lease_that_says_nothing_is_no_lease(folder, text):
     folder.mkdir()
     (folder / KEY).write_text(text)
     assert read(folder / KEY) is None
@@ -131,7 +131,7 @@ def test_a_claim_that_says_nothing_is_no_claim(folder, text):
         assert read(folder / KEY).run == "mine"
 
 
-def test_what_is_no_file_is_no_claim(folder):
+def test_what_is_no_file_is_no_lease(folder):
     folder.mkdir()
     (folder / KEY).mkdir()
     os.mkfifo(folder / "pipe")
@@ -151,14 +151,14 @@ def test_a_full_disk_is_said(folder, monkeypatch):
 
 def test_signs_of_life(folder, monkeypatch):
     monkeypatch.setattr(module, "BEAT", 0.05)
-    claims = Leases(folder, "mine")
-    with claims.hold(KEY):
+    leases = Leases(folder, "mine")
+    with leases.hold(KEY):
         os.utime(folder / KEY, (0, 0))
         until = time.monotonic() + 10
         while (folder / KEY).stat().st_mtime == 0 and time.monotonic() < until:
             time.sleep(0.02)
         assert (folder / KEY).stat().st_mtime > 0
-    claims.close()
+    leases.close()
 
 
 def test_sweeping(folder):
