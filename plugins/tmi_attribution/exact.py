@@ -1,8 +1,8 @@
-"""Exact attributions of φ: which windows can be active, what each gives to its pixels, and its integral along a straight path.
+"""Exact attributions of φ: the windows that can be active, what each gives to its pixels, and its integral along a straight path.
 
 A constructed network computes φ of its task: the logit of a class is the sum of σ(z) over all windows of the class's tiles, with
-z = ε − Σ_S |x − t|. So everything here follows from the tiles and the images; no network is evaluated. As the networks do, it
-rounds the tiles to the images' dtype first and then computes in float64.
+z = ε − Σ_S |x − t|. So everything here follows from the tiles and the images; no network is evaluated. Like the networks, it
+rounds the tiles to the images' dtype and then computes in float64.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Whole = NDArray[np.int64]
 
-_WINDOWS = 2**15  # looked at together: one number for each of them fits into the processor's cache
-_NUMBERS = 2**20  # windows × pixels held together
-_LOOK = 16  # pixels between two looks at which images are still of interest
+_WINDOWS = 2**15  # examined together: one number for each fits into the processor's cache
+_NUMBERS = 2**20  # windows × pixels in memory at a time
+_EVERY = 16  # after so many pixels, images in which no window can be active any more are dropped
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ def possible_windows(task: tmi.TemplateTask, low: Any, high: Any, targets: Any) 
     ----------
     task : TemplateTask
     low, high : Tensor or ndarray, float32 or float64, shape (N, C, m, n)
-        The box, low ≤ high. With an image for both these are the windows that are active on it.
+        The bounds of each pixel, low ≤ high. With one image for both, the windows are those that are active on it.
     targets : sequence of int, shape (N,)
-        The class that each image is asked about.
+        The class of each image.
 
     Returns
     -------
@@ -73,16 +73,16 @@ def possible_windows(task: tmi.TemplateTask, low: Any, high: Any, targets: Any) 
         Those with ``Σ_S distance(t, [low, high]) < ε``: pixels are chosen independently, so that this least distance is reached.
     """
     low, high, targets = _array(low), _array(high), _array(targets)
-    found = []
+    parts = []
     for index, tile in enumerate(task.tiles):
-        asked = np.flatnonzero(targets == task.tile_class[index])
+        relevant = np.flatnonzero(targets == task.tile_class[index])
         down, across = task.windows[index]
         step = max(1, _WINDOWS // (down * across))
-        for images in (asked[start : start + step] for start in range(0, len(asked), step)):
+        for images in (relevant[start : start + step] for start in range(0, len(relevant), step)):
             which, row, col = _within(tile, low[images], high[images], (down, across))
-            found.append((images[which], np.full(len(which), index), row, col))
-    parts = np.concatenate([np.stack(part) for part in found], axis=1) if found else np.empty((4, 0))
-    return Windows(*parts.astype(np.int64))
+            parts.append((images[which], np.full(len(which), index), row, col))
+    windows = np.concatenate([np.stack(part) for part in parts], axis=1) if parts else np.empty((4, 0))
+    return Windows(*windows.astype(np.int64))
 
 
 def null_region(task: tmi.TemplateTask, images: Any, baselines: Any, targets: Any) -> NDArray[np.bool_]:
@@ -97,9 +97,9 @@ def null_region(task: tmi.TemplateTask, images: Any, baselines: Any, targets: An
     Returns
     -------
     ndarray of bool, shape (N, m, n)
-        The pixels outside the support of every window that can be active. It holds for every image whose pixels lie between those
-        of baseline and image, each by itself: on the straight path, and with any pixels replaced. The box is widened by what
-        rounding may add to points that are computed in the images' dtype.
+        The pixels outside the support of every window that can be active. That holds for every image each of whose pixels lies
+        between those of baseline and image: on the straight path, and with any pixels replaced. The bounds are widened by the
+        rounding of points that are computed in the images' dtype.
     """
     images, baselines = _array(images), _array(baselines)
     beyond = 2 * np.finfo(images.dtype).eps
@@ -118,8 +118,8 @@ def null_region(task: tmi.TemplateTask, images: Any, baselines: Any, targets: An
 def signed(task: tmi.TemplateTask, images: Any, targets: Any) -> Array:
     """Return the exact signed attribution of the target's logit.
 
-    Every active window of the target class gives ε/|S| − |x − t| to each pixel of its support: what the pixel may differ, less
-    what it does.
+    Every active window of the target class gives ε/|S| − |x − t| to each pixel of its support: the pixel's share of ε, minus its
+    distance.
 
     Parameters
     ----------
@@ -136,14 +136,14 @@ def signed(task: tmi.TemplateTask, images: Any, targets: Any) -> Array:
 
 
 def signed_of(task: tmi.TemplateTask, images: Any, windows: Windows) -> Array:
-    """Return what given windows give to their pixels, summed over each image's windows; see `signed`.
+    """Return the exact signed attribution by given windows, summed over each image's windows; see `signed`.
 
     Parameters
     ----------
     task : TemplateTask
     images : Tensor or ndarray, float32 or float64, shape (N, C, m, n)
     windows : Windows
-        Those that are not active give nothing.
+        Windows that are not active give 0.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def signed_of(task: tmi.TemplateTask, images: Any, windows: Windows) -> Array:
     total = np.zeros(images.size)
     for tile, values, places in _supports(task, images, windows):
         distance = np.abs(images.reshape(-1)[places].astype(float) - values)
-        active = distance.cumsum(1)[:, -1] < tile.epsilon  # one after another, as the networks sum
+        active = distance.cumsum(1)[:, -1] < tile.epsilon  # summed one after another, as in the networks
         np.add.at(total, places[active], tile.epsilon / len(values) - distance[active])
     return total.reshape(images.shape)
 
@@ -174,7 +174,7 @@ def integrated_gradients(task: tmi.TemplateTask, images: Any, baselines: Any, ta
     Returns
     -------
     ndarray of float64, shape (N, C, m, n)
-        It adds up to the change of the logit since the baseline, but for rounding.
+        It adds up to the change of the logit from the baseline to the image, up to rounding.
     """
     images, baselines = _array(images), _array(baselines)
     windows = possible_windows(task, np.minimum(images, baselines), np.maximum(images, baselines), targets)
@@ -203,7 +203,7 @@ def integrated_gradients_of(task: tmi.TemplateTask, images: Any, baselines: Any,
 
 
 def _shares(start: Array, change: Array, values: Array, epsilon: float) -> Array:
-    """Return each pixel's share of the integral, (M, |S|), for windows that go from ``start`` by ``change``."""
+    """Return each pixel's share of the integral, (M, |S|), for windows on the path from ``start`` to ``start + change``."""
     weight = np.abs(change)
     moving = weight > 0
     kink = np.where(moving, (values - start) / np.where(moving, change, 1), 0).clip(0, 1)
@@ -213,7 +213,7 @@ def _shares(start: Array, change: Array, values: Array, epsilon: float) -> Array
 
 
 def _active(kink: Array, weight: Array, distance: Array, epsilon: float) -> tuple[Array, Array]:
-    """Return where on the path each window begins and ends to be active, (M, 1) each; two equal numbers where it never is.
+    """Return where on the path each window becomes active and inactive, (M, 1) each; equal numbers if it is never active.
 
     The distance falls by a pixel's weight for each step before its kink and rises by it after: it is convex.
     """
@@ -225,37 +225,37 @@ def _active(kink: Array, weight: Array, distance: Array, epsilon: float) -> tupl
     passed = np.concatenate([np.zeros((count, 1)), ordered.cumsum(1)], 1)
     slope = 2 * passed - passed[:, -1:]
     z = epsilon - distance[:, None] - np.concatenate([np.zeros((count, 1)), (slope * np.diff(alpha)).cumsum(1)], 1)
-    awake = z > 0
-    rows, final = np.arange(count), awake.shape[1] - 1
-    first, last = awake.argmax(1), final - awake[:, ::-1].argmax(1)
-    begin, end = alpha[rows, first], np.where(awake.any(1), alpha[rows, last], alpha[rows, first])
-    # It wakes in the piece that ends at the first such kink, and falls asleep in the one that begins at the last.
-    wakes, sleeps = np.flatnonzero(awake.any(1) & (first > 0)), np.flatnonzero(awake.any(1) & (last < final))
-    begin[wakes] += z[wakes, first[wakes]] / slope[wakes, first[wakes] - 1]
-    end[sleeps] += z[sleeps, last[sleeps]] / slope[sleeps, last[sleeps]]
+    active = z > 0
+    rows, final = np.arange(count), active.shape[1] - 1
+    first, last = active.argmax(1), final - active[:, ::-1].argmax(1)
+    begin, end = alpha[rows, first], np.where(active.any(1), alpha[rows, last], alpha[rows, first])
+    # z crosses 0 in the piece that ends at the first kink with z > 0, and in the piece that begins at the last.
+    up, down = np.flatnonzero(active.any(1) & (first > 0)), np.flatnonzero(active.any(1) & (last < final))
+    begin[up] += z[up, first[up]] / slope[up, first[up] - 1]
+    end[down] += z[down, last[down]] / slope[down, last[down]]
     return begin[:, None], end[:, None]
 
 
 def _within(tile: tmi.FeatureTile, low: Any, high: Any, windows: tuple[int, int]) -> tuple[Whole, Whole, Whole]:
-    """Return the image, row and column of the windows of one tile that can be active, with low, high (N, C, m, n)."""
+    """Return the image, row and column of the windows of one tile that can be active between low and high, (N, C, m, n) each."""
     down, across = windows
     values = tile.values.astype(low.dtype).astype(float)
-    alive = np.arange(len(low))
+    kept = np.arange(len(low))
     least = np.zeros((len(low), down, across))
-    # A slice for each pixel: the windows need not be copied out of the images.
+    # One slice of the images for each pixel of the tile, so that no window is copied.
     for number, (channel, row, col) in enumerate(np.argwhere(tile.support)):
-        if number % _LOOK == 0:
+        if number % _EVERY == 0:
             near = (least < tile.epsilon).any((1, 2))
-            alive, least, low, high = alive[near], least[near], low[near], high[near]
+            kept, least, low, high = kept[near], least[near], low[near], high[near]
         view = slice(None), channel, slice(row, row + down), slice(col, col + across)
         value = values[channel, row, col]
         least += np.maximum(np.maximum(low[view] - value, value - high[view]), 0)
     which, row, col = np.nonzero(least < tile.epsilon)
-    return alive[which], row, col
+    return kept[which], row, col
 
 
 def _supports(task: tmi.TemplateTask, images: Any, windows: Windows) -> Iterator[tuple[tmi.FeatureTile, Array, Whole]]:
-    """Yield tile by tile, some windows at a time, the tile, its support's values (|S|,) and their flat places (M, |S|)."""
+    """Yield for each tile, some windows at a time, the tile, its support's values (|S|,) and their flat indices (M, |S|)."""
     _, channels, m, n = images.shape
     for index in np.unique(windows.tile):
         tile = task.tiles[index]

@@ -233,13 +233,13 @@ def _drawn(shape: Sequence[int], like: Any) -> torch.Tensor:
     return torch.rand(tuple(shape), generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
 
 
-def _equal(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+def _equal(gradients: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
     """Return whether gradients are equal up to rounding."""
     import torch
 
     return all(
         a is b or (a is not None and b is not None and a.shape == b.shape and torch.allclose(a, b, equal_nan=True))
-        for a, b in zip(one, other, strict=True)
+        for a, b in zip(gradients, others, strict=True)
     )
 
 

@@ -27,15 +27,15 @@ def skill(score: Any, chance: Any, oracle: Any) -> Any:
 
 def skill_of_means(scores: Array, chances: Array, oracles: Array, axis: int = -1) -> Array:
     """Return the skill of the mean score, mean chance and mean oracle along an axis of images."""
-    found: Array = skill(scores.mean(axis), chances.mean(axis), oracles.mean(axis))
-    return found
+    skills: Array = skill(scores.mean(axis), chances.mean(axis), oracles.mean(axis))
+    return skills
 
 
 def mean_skill(*parts: Array, axis: int = -1) -> Array:
-    """Return the mean over measures of `skill_of_means`; given scores, chances and oracles of one measure after another."""
+    """Return the mean of `skill_of_means` over measures, given as scores, chances and oracles of one after another."""
     triples = [parts[i : i + 3] for i in range(0, len(parts), 3)]
-    found: Array = np.mean([skill_of_means(scores, chances, oracles, axis) for scores, chances, oracles in triples], axis=0)
-    return found
+    skills: Array = np.mean([skill_of_means(scores, chances, oracles, axis) for scores, chances, oracles in triples], axis=0)
+    return skills
 
 
 def interval(
@@ -46,7 +46,7 @@ def interval(
     Parameters
     ----------
     samples : sequence of ndarray, shape (N,)
-        What is known of the images; an image is drawn with all of it.
+        Values of the images; each resample draws the same images from all of them.
     statistic : callable
         ``(*samples, axis) -> values``.
     seed, resamples : int
@@ -60,7 +60,7 @@ def interval(
 
     if len(samples[0]) < 2:
         return None
-    found = bootstrap(
+    ends = bootstrap(
         tuple(samples),
         statistic,
         paired=True,
@@ -71,4 +71,4 @@ def interval(
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return float(found.low), float(found.high)
+    return float(ends.low), float(ends.high)

@@ -185,7 +185,7 @@ def trust(rows: Sequence[Standing], measures: Mapping[str, str], seed: int = 0) 
     Parameters
     ----------
     rows : sequence of Standing
-        Controls are left out: nobody chooses among them.
+        Controls are left out, for they are not methods to choose from.
     measures : mapping of str to str
         Measure to the direction that is better.
     seed : int

@@ -128,7 +128,7 @@ def attribution(
         if not runs[name].info.control:
             metrics[f"zero_map.{name}"] = (values.max((1, 2)) == 0).mean()
     for part in ("completeness_delta", "completeness_relative"):
-        metrics |= {f"{part}.{name}": found[part] for name, found in sums.items() if part in found}
+        metrics |= {f"{part}.{name}": errors[part] for name, errors in sums.items() if part in errors}
     notes = list(dict.fromkeys(notes))
     metrics = finite(metrics, notes)
     kept = spread_over(truth.scenes.labels.tolist(), keep)

@@ -1,6 +1,6 @@
-"""Which measure may one trust where no truth is known? How alike its ranking of the methods and the truth's are.
+"""How well a measure that needs no truth ranks methods: Kendall's τ-b between its ranking and the ranking by the truth.
 
-Kendall's τ-b over the methods, ranked by the mean over the images of each; an interval from images drawn anew, the same for both.
+Methods are ranked by their means over the images. The bootstrap interval resamples the images, the same ones for both rankings.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 Better = Literal["higher", "lower"]
 
 FEWEST = 3
-"""Fewer methods have no ranking worth the name."""
+"""With fewer methods no ranking is compared."""
 
-_EQUAL = 1e-12  # of the largest mean: differences below it come from the order of a sum
+_EQUAL = 1e-12  # relative differences below it come from the order of summation
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike two rankings of the methods are.
+    """How far two rankings of the methods agree.
 
     Attributes
     ----------
     tau : float
-        Kendall's τ-b, from −1 (the one reversed) to 1 (the same); 0 for rankings that know nothing of each other.
+        Kendall's τ-b, from −1 (reversed) to 1 (the same); 0 for unrelated rankings.
     low, high : float
-        The bootstrap interval over the images, widened where it does not hold ``tau``.
+        The bootstrap interval over the images, widened where it does not contain ``tau``.
     methods : int
-        How many methods both rankings have.
+        The number of methods that both rankings have.
     """
 
     tau: float
@@ -46,7 +46,7 @@ class Agreement:
 
 
 def true_scores(score: NDArray[Any], chance: NDArray[Any], oracle: NDArray[Any]) -> Array:
-    """Return what each image says about a method's mean skill.
+    """Return each image's contribution to a method's mean skill.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ def true_scores(score: NDArray[Any], chance: NDArray[Any], oracle: NDArray[Any])
     Returns
     -------
     ndarray of float64, shape (images,)
-        Averaged over the measures: its mean over the images is the mean skill, and its spread that of the skill, to first order
-        (a skill is a ratio of means: skill + (score − chance − skill·(oracle − chance))/mean(oracle − chance)). NaN where no
-        measure has a value; a measure whose oracle is no better than chance is left out.
+        The average over the measures of skill + (score − chance − skill·(oracle − chance))/mean(oracle − chance). Its mean over
+        the images is the mean skill; its spread is that of the skill to first order, for a skill is a ratio of means. NaN where
+        no measure has a value; a measure whose oracle is no better than chance is left out.
     """
     s, c, o = np.broadcast_arrays(*(np.asarray(values, np.float64) for values in (score, chance, oracle)))
     known = np.isfinite(s) & np.isfinite(c) & np.isfinite(o)
@@ -69,24 +69,24 @@ def true_scores(score: NDArray[Any], chance: NDArray[Any], oracle: NDArray[Any])
     skill = np.where(known, s - c, 0).sum(1, keepdims=True) / np.maximum(count, 1) / room
     each = np.where(known, skill + (s - c - skill * (o - c)) / room, 0)
     measures = known.sum(0)
-    found: Array = np.where(measures > 0, each.sum(0) / np.maximum(measures, 1), np.nan)
-    return found
+    mean: Array = np.where(measures > 0, each.sum(0) / np.maximum(measures, 1), np.nan)
+    return mean
 
 
-def tau_b(one: NDArray[Any], other: NDArray[Any]) -> Array:
-    """Return Kendall's τ-b between columns: what `scipy.stats.kendalltau` gives, for many pairs of rankings at once.
+def tau_b(x_scores: NDArray[Any], y_scores: NDArray[Any]) -> Array:
+    """Return Kendall's τ-b between columns: the value of `scipy.stats.kendalltau`, for many pairs of rankings at once.
 
     Parameters
     ----------
-    one, other : array_like, shape (methods, …)
+    x_scores, y_scores : array_like, shape (methods, …)
         NaN where a method has no value: its pairs are left out.
 
     Returns
     -------
     ndarray of float64, shape (…)
-        NaN where fewer than `FEWEST` methods have both values, or where either ranks nothing.
+        NaN where fewer than `FEWEST` methods have both values, or all values of a ranking are equal.
     """
-    x, y = np.broadcast_arrays(np.asarray(one, np.float64), np.asarray(other, np.float64))
+    x, y = np.broadcast_arrays(np.asarray(x_scores, np.float64), np.asarray(y_scores, np.float64))
     known = np.isfinite(x) & np.isfinite(y)
     both = np.zeros(x.shape[1:])
     squares = np.zeros((2, *x.shape[1:]))
@@ -116,25 +116,25 @@ def kendall(
     Parameters
     ----------
     truth_free, truth : array_like, shape (methods, images)
-        A score an image; NaN where there is none. See `true_scores`.
+        A score for each image; NaN where there is none. See `true_scores`.
     better, truth_better : {"higher", "lower"}
         Which direction of each is better.
     resamples : int
-        How often the images are drawn anew, with replacement.
+        The number of bootstrap samples of the images.
     confidence : float
-        Of the interval, from 0 to 1: its ends are percentiles.
+        Of the interval, from 0 to 1; its ends are percentiles.
     seed : int
         Of the draws.
 
     Returns
     -------
     Agreement or None
-        None where fewer than `FEWEST` methods have both values, or where either ranks nothing.
+        None where fewer than `FEWEST` methods have both values, or all means of a ranking are equal.
 
     Raises
     ------
     InputError
-        For arrays of different shape, or a direction that is none.
+        For arrays of different shape, or an unknown direction.
     """
     x, y = np.asarray(truth_free, np.float64), np.asarray(truth, np.float64)
     if x.ndim != 2 or x.shape != y.shape:
@@ -154,12 +154,12 @@ def kendall(
     taus = tau_b(_means(x, drawn), _means(y, drawn))
     taus = taus[np.isfinite(taus)]
     low, high = np.quantile(taus, [(1 - confidence) / 2, (1 + confidence) / 2]) if len(taus) else (tau, tau)
-    # Images drawn anew only add noise to a ranking: τ near 1 may lie above all that they give.
+    # Resampling adds noise to a ranking: a τ near 1 may lie above every resampled one.
     return Agreement(tau, min(float(low), tau), max(float(high), tau), int(np.isfinite(means[0] + means[1]).sum()))
 
 
 def _means(scores: Array, weights: NDArray[Any]) -> Array:
-    """Weighted means of (methods, images) over the images that have a value: (methods, resamples)."""
+    """Return weighted means of (methods, images) over the images that have a value: (methods, resamples)."""
     known = np.isfinite(scores)
     count = known @ weights.T.astype(np.float64)
     total = np.where(known, scores, 0) @ weights.T.astype(np.float64)
@@ -167,8 +167,8 @@ def _means(scores: Array, weights: NDArray[Any]) -> Array:
     return means
 
 
-def _sign(one: Array, others: Array) -> Array:
-    """Which is larger; 0 where they differ by rounding alone."""
-    difference = one - others
-    sign: Array = np.where(np.abs(difference) <= _EQUAL * np.maximum(np.abs(one), np.abs(others)), 0, np.sign(difference))
+def _sign(value: Array, others: Array) -> Array:
+    """Return the sign of the difference; 0 where it is rounding."""
+    difference = value - others
+    sign: Array = np.where(np.abs(difference) <= _EQUAL * np.maximum(np.abs(value), np.abs(others)), 0, np.sign(difference))
     return sign

@@ -1,4 +1,4 @@
-"""The truth about neurons: which pixels one can depend on, which neurons stand for the shown tile, which one fires most."""
+"""The truth about neurons: the pixels one depends on, the neurons that stand for the shown tile, the most active neuron."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ if TYPE_CHECKING:
 
     Masks = NDArray[np.bool_]
 
-_ELEMENTS = 2_000_000  # pixels of images sent together
-_ACTIVATIONS = 4_000_000  # held at a time
-_IMAGES = 64  # images sent together: the layers above the pixels are larger than they
+_ELEMENTS = 2_000_000  # pixels in one pass
+_ACTIVATIONS = 4_000_000  # in memory at a time
+_IMAGES = 64  # images in one pass: the layers may be larger than the images
 
 MEANING = ("tile", "row", "col")
-"""What must be known of a layer's neurons for a truth of their own: each stands for a tile at a place."""
+"""Columns of `Network.neurons` that give a layer a truth of its own: each neuron stands for a tile at a place."""
 
 
 def receptive_field(module: torch.nn.Module, layer: str, neurons: ArrayLike, image_shape: Sequence[int]) -> Masks:
-    """Return which pixels neurons can depend on by the way the module is wired, whatever its weights.
+    """Return which pixels neurons can depend on by the module's connections, for any weights.
 
-    One pixel after another is made NaN, in all channels. NaN spreads through sums and products, times 0 too, so that a neuron is
-    NaN where it reads the pixel. Nothing need be known of the architecture; only a module that compares or selects can hide it.
+    One pixel after another is set to NaN, in all channels. NaN spreads through sums and products, also with a weight of 0, so a
+    neuron is NaN if it reads the pixel. This needs no knowledge of the architecture; only a module that compares or selects
+    values can stop a NaN.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Images (N, C, m, n) to logits; left as it is.
+        Images (N, C, m, n) to logits; a copy of it is used.
     layer : str
         Name of a submodule.
     neurons : array_like of int, shape (N,)
-        Index into the flattened layer.
+        Indices into the flattened layer.
     image_shape : (int, int, int)
         (C, m, n).
 
@@ -49,30 +50,30 @@ def receptive_field(module: torch.nn.Module, layer: str, neurons: ArrayLike, ima
     Raises
     ------
     InputError
-        If the module refuses NaN, as constructed ones do: of those it is known what their neurons stand for.
+        If the module refuses NaN, as constructed ones do: of those it is known what the neurons stand for.
     """
     import copy
 
     import torch
 
     channels, m, n = image_shape
-    asked, of_asked = np.unique(np.asarray(neurons, dtype=np.int64), return_inverse=True)
+    distinct, index = np.unique(np.asarray(neurons, dtype=np.int64), return_inverse=True)
     with torch.inference_mode(False):
-        # In float64 on the CPU convolutions are plain sums; fast ones for float32 may spread NaN to neurons that do not read it.
+        # In float64 on the CPU convolutions are plain sums; fast float32 algorithms may spread NaN to other neurons.
         module = copy.deepcopy(module).cpu().double().eval().requires_grad_(False)
     blank = torch.zeros(1, channels, m, n, dtype=torch.float64)
     step = max(1, min(_IMAGES, _ELEMENTS // blank.numel()))
-    reads = np.zeros((m * n, len(asked)), bool)
+    reads = np.zeros((m * n, len(distinct)), bool)
     for pixels in torch.split(torch.arange(m * n), step):
         images = blank.repeat(len(pixels), 1, 1, 1)
         images.flatten(2)[torch.arange(len(pixels)), :, pixels] = torch.nan
-        reads[pixels.numpy()] = _output(module, layer, images).flatten(1)[:, asked].isnan().numpy()
-    field: Masks = reads.T.reshape(len(asked), m, n)[of_asked]
+        reads[pixels.numpy()] = _output(module, layer, images).flatten(1)[:, distinct].isnan().numpy()
+    field: Masks = reads.T.reshape(len(distinct), m, n)[index]
     return field
 
 
 def neuron_truth(network: tmi.Network, layer: str, neurons: ArrayLike, scenes: tmi.Scenes) -> Masks:
-    """Return the pixels that one neuron an image depends on.
+    """Return the pixels on which one neuron of each image depends.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def neuron_truth(network: tmi.Network, layer: str, neurons: ArrayLike, scenes: t
     neurons : array_like of int, shape (N,)
         Index into the flattened layer.
     scenes : Scenes
-        N scenes; only their number is used.
+        N of them.
 
     Returns
     -------
@@ -92,13 +93,13 @@ def neuron_truth(network: tmi.Network, layer: str, neurons: ArrayLike, scenes: t
     Raises
     ------
     InputError
-        If there is not one neuron for each scene, a neuron is not in the layer, or neither of the two is to be had.
+        If there is not one neuron for each scene, a neuron is not in the layer, or the module refuses NaN.
     UnknownNameError
         For a layer that the network does not have.
     """
     chosen = np.asarray(neurons)
     if chosen.shape != (len(scenes),) or chosen.dtype.kind not in "iu":
-        raise InputError(f"neurons: expected {len(scenes)} whole numbers, one a scene, got {chosen.dtype} {chosen.shape}")
+        raise InputError(f"neurons: expected {len(scenes)} whole numbers, one for each scene, got {chosen.dtype} {chosen.shape}")
     known = network.neurons(layer)
     count = _size(network, layer, scenes) if len(scenes) else 0
     outside = (chosen < 0) | (chosen >= count)
@@ -114,7 +115,7 @@ def neuron_truth(network: tmi.Network, layer: str, neurons: ArrayLike, scenes: t
 
 
 def layer_truth(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> Masks | None:
-    """Return which neurons of a layer stand for the shown tile at its place.
+    """Return which neurons of a layer stand for the tile that is shown, at its place.
 
     Parameters
     ----------
@@ -174,22 +175,22 @@ def _size(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> int:
 
 
 def _output(module: torch.nn.Module, layer: str, images: torch.Tensor) -> torch.Tensor:
-    """Return what a submodule gives on images."""
+    """Return the output of a submodule on images."""
     import torch
 
-    seen: list[torch.Tensor] = []
+    outputs: list[torch.Tensor] = []
 
     def keep(_module: Any, _inputs: Any, output: torch.Tensor) -> None:
-        seen.append(output.detach().clone())  # a copy: a later module may work in place
+        outputs.append(output.detach().clone())  # a later module may change it in place
 
     handle = module.get_submodule(layer).register_forward_hook(keep)
     try:
         with torch.inference_mode(False), torch.no_grad():
             module(images)
     except InputError as error:
-        raise InputError(f"layer {layer!r}: its receptive field cannot be seen, for the module refuses NaN ({error})") from None
+        raise InputError(f"layer {layer!r}: its receptive field cannot be found, for the module refuses NaN ({error})") from None
     finally:
         handle.remove()
-    if not seen:
+    if not outputs:
         raise InputError(f"layer {layer!r}: the module did not use it")
-    return seen[-1]
+    return outputs[-1]

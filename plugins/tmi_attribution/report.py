@@ -292,13 +292,15 @@ def _same_function(results: tmi.Results) -> Section | None:
     if shown is None:
         return None
     maps = {name: shown.maps[name] for name in shown.of("constructed")}
-    methods = [name for name in GRADIENTS if sum(found.get(name) is not None for found in maps.values()) > 1]
+    methods = [name for name in GRADIENTS if sum(by_method.get(name) is not None for by_method in maps.values()) > 1]
     if len(maps) < 2 or not methods:
         return None
     body = []
     for method in methods:
-        first, reference = next((name, found[method]) for name, found in maps.items() if found.get(method) is not None)
-        differences = {name: _difference(reference, found.get(method)) for name, found in maps.items()}
+        first, reference = next(
+            (name, by_method[method]) for name, by_method in maps.items() if by_method.get(method) is not None
+        )
+        differences = {name: _difference(reference, by_method.get(method)) for name, by_method in maps.items()}
         body.append((method, *("compared with" if name == first else differences[name] for name in maps)))
     return Section(
         "The same function, other attributions",
@@ -466,7 +468,7 @@ def _shown(results: tmi.Results) -> _Shown | None:
             same = [place for place, image in enumerate(images) if image.shape == first[0].shape and np.allclose(image, first[0])]
             signed = result.arrays["signed"].values[same[0]].astype(np.float64).sum(0) if same else None
         maps.setdefault(name, {})[entry.swept["method"]] = signed
-    return None if first is None else _Shown(*first, {name: found for name, found in maps.items() if found}, origins)
+    return None if first is None else _Shown(*first, {name: by_method for name, by_method in maps.items() if by_method}, origins)
 
 
 def _fill_refused(maps: Maps, constructed: Sequence[str]) -> str:
@@ -474,16 +476,16 @@ def _fill_refused(maps: Maps, constructed: Sequence[str]) -> str:
     if not constructed or f"{constructed[0]} as layers" not in maps:
         return ""
     fused, layers = maps[constructed[0]], maps[f"{constructed[0]} as layers"]
-    names = [name for name, found in layers.items() if found is not None and fused.get(name, found) is None]
+    names = [name for name, values in layers.items() if values is not None and fused.get(name, values) is None]
     maps[constructed[0]] = fused | {name: layers[name] for name in names}
     return f" Refused for the fused network, and shown for the same network as layers: {', '.join(names)}." if names else ""
 
 
-def _difference(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None) -> str | None:
-    if one is None or other is None:
+def _difference(first: NDArray[np.float64] | None, second: NDArray[np.float64] | None) -> str | None:
+    if first is None or second is None:
         return None
-    largest = max(np.abs(one).max(), np.abs(other).max())
-    return "both 0" if largest == 0 else f"{np.abs(one - other).max() / largest:.2g}"
+    largest = max(np.abs(first).max(), np.abs(second).max())
+    return "both 0" if largest == 0 else f"{np.abs(first - second).max() / largest:.2g}"
 
 
 def _refusals(rows: Iterable[Standing]) -> dict[str, list[str]]:

@@ -121,7 +121,7 @@ class Measure:
         values = scores.astype(np.float64)
         if values.shape != (len(truth),):
             raise PluginError(
-                f"measure {self.reference.text}: returned shape {values.shape}, expected one score an image, ({len(truth)},)"
+                f"measure {self.reference.text}: returned {values.shape}, expected one score for each image: ({len(truth)},)"
             )
         infinite = int(np.isinf(values).sum())
         if infinite:

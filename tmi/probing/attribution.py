@@ -1,7 +1,7 @@
-"""What attribution methods and measures say about themselves: two decorators, read before anything is run.
+"""What attribution methods and measures declare: two decorators, whose content is read before anything runs.
 
 A method is ``def f(module, images, targets, *, …) -> maps``, a measure ``def f(maps, truth, *, …) -> scores``. Neither has to be
-decorated: what is declared here is what a method needs of a module, and which way a measure points.
+decorated: a method declares what it needs of a module, a measure its range and which direction is better.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ NEEDS: dict[str, str] = {
     "no-inplace": "no module works in place",
     "constructed": "the network is constructed, so that its exact attribution is known",
 }
-"""What a method may need of a module, and what that means; each is checked before the method runs."""
+"""Properties of a module that a method may need, and their meaning; each is checked before the method runs."""
 
 TOPICS = ("localisation", "leakage", "fidelity", "agreement", "counterfactual")
-"""What a measure may be about. One of localisation gets a skill."""
+"""Topics of measures. Measures of localisation get a skill."""
 
 GIVEN = {"method": ("seed", "baselines", "references", "layer", "neurons", "truth"), "measure": ("seed", "attribute")}
-"""Keyword arguments that are handed over to whoever asks for them; all others are settings."""
+"""Keyword-only parameters that are supplied to a function that has them; all others are settings."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """What a method declares; see `attribution_method`."""
+    """What a method declares; see `tmi.attribution_method`."""
 
     needs: tuple[str, ...] = ()
     level: Level = "input"
@@ -49,7 +49,7 @@ class MethodInfo:
 
 @dataclass(frozen=True)
 class MeasureInfo:
-    """What a measure declares; see `attribution_measure`."""
+    """What a measure declares; see `tmi.attribution_measure`."""
 
     better: Literal["higher", "lower"] = "higher"
     low: float | None = None
@@ -75,16 +75,15 @@ def attribution_method(
     Parameters
     ----------
     needs : sequence of str
-        See `NEEDS`. Where a module does not fulfil them, the method is refused with the reason instead of giving a silently wrong
-        number.
+        See `NEEDS`. If a module does not fulfil them, the method is refused with the reason instead of returning wrong numbers.
     level : {"input", "layer", "neuron"}
         Whether it attributes a logit to pixels, a logit to the neurons of a layer, or a neuron to pixels.
     complete : {"", "baselines", "references"}
-        Whether its attributions promise to add up to the logit less that of the baseline, or less the mean over the references.
+        Whether its attributions add up to the logit minus that of the baseline, or minus its mean over the references.
     images_at_once : int
-        Images a call; it bounds the memory. A method that takes ``seed`` is given one at a time, each with a seed of its own.
+        Images in one call, which bounds the memory. A method that takes ``seed`` is given one image at a time, with its own seed.
     control : bool
-        Whether it ignores the network, or knows the truth: something to compare methods with.
+        Whether it ignores the network, or knows the truth; other methods are compared with it.
 
     Raises
     ------
@@ -115,27 +114,27 @@ def attribution_measure(
     spatial: bool = False,
     chance: Callable[[Any], Any] | None = None,
 ) -> Callable[[F], F]:
-    """Declare what a measure of attributions says.
+    """Declare what a measure of attributions scores, its range, and which direction is better.
 
     Parameters
     ----------
     better : {"higher", "lower"}
         Which direction is better.
     low, high : float, optional
-        Its range; None where it has no end.
+        Its range; None where it has no bound.
     unit : str
         Empty for a share.
     topic : str
-        One of `TOPICS`, or empty. One of localisation is also given as a skill, between chance and the oracle.
+        One of `TOPICS`, or empty. A measure of localisation is also given as a skill, between chance and the oracle.
     scored : {"absolute", "positive", "signed"}
-        What the measure is given: ``|a|`` summed over the channels or max(a, 0) summed over the channels, (N, m, n); or the
-        signed attributions as they are, (N, C, m, n).
+        The maps that the measure is given: |a| or max(a, 0), summed over the channels, (N, m, n); or the signed attributions,
+        (N, C, m, n).
     truth_free : bool
-        Whether it could be computed where the truth is not known.
+        Whether it can be computed without knowing the truth.
     spatial : bool
         Whether it needs pixels, so that it cannot score attributions of a layer's neurons.
     chance : callable, optional
-        ``(truth) -> scores (N,)``: what a random map is expected to score. By default that is measured with random maps.
+        ``(truth) -> scores (N,)``: the expected score of a random map. By default random maps are scored.
 
     Raises
     ------
@@ -154,19 +153,19 @@ def attribution_measure(
 
 
 def method_info(function: Callable[..., Any]) -> MethodInfo:
-    """Return what a method declares; the defaults where it declares nothing."""
-    found: MethodInfo = getattr(function, "tmi_method", MethodInfo())
-    return found
+    """Return what a method declares, the defaults if it is not decorated."""
+    info: MethodInfo = getattr(function, "tmi_method", MethodInfo())
+    return info
 
 
 def measure_info(function: Callable[..., Any]) -> MeasureInfo:
-    """Return what a measure declares; the defaults where it declares nothing."""
-    found: MeasureInfo = getattr(function, "tmi_measure", MeasureInfo())
-    return found
+    """Return what a measure declares, the defaults if it is not decorated."""
+    info: MeasureInfo = getattr(function, "tmi_measure", MeasureInfo())
+    return info
 
 
 def declared(function: Callable[..., Any], kind: str) -> list[str]:
-    """Return what a method or measure declares, as lines for a reader; nothing for another kind."""
+    """Return what a method or measure declares, as lines of text; nothing for another kind."""
     if kind == "method":
         method = method_info(function)
         kind_of = {"input": "a logit to pixels", "layer": "a logit to the neurons of a layer", "neuron": "a neuron to pixels"}

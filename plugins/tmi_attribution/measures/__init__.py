@@ -1,1 +1,1 @@
-"""How good an attribution is: each measure scores maps against the truth, image by image."""
+"""Measures of attributions: each scores maps against the truth, image by image."""

@@ -1,4 +1,4 @@
-"""How like a map is to the exact signed attribution, which is known for constructed networks."""
+"""Agreement of a map with the exact signed attribution, which is known for constructed networks."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def signed_agreement(maps: Array, truth: Truth) -> Array:
     Returns
     -------
     ndarray of float64, shape (N,)
-        In [0, 1]. Equal pixels share their places fairly; a pixel of 0 has no sign. NaN where the exact attribution is 0
-        everywhere or not known, or G is empty.
+        In [0, 1], the expectation over random orders of equal pixels; a pixel of 0 has no sign. NaN where the exact attribution
+        is 0 everywhere or not known, or G is empty.
     """
     if truth.exact is None:
         return np.full(len(maps), np.nan)
-    said, exact = _summed(maps), _summed(truth.exact)
+    summed, exact = _summed(maps), _summed(truth.exact)
     k = np.minimum(sizes(truth.masks), sizes(exact != 0))
-    both = _chosen(np.abs(said), k) * _chosen(np.abs(exact), k) * (np.sign(said) == np.sign(exact)) * (exact != 0)
+    both = _chosen(np.abs(summed), k) * _chosen(np.abs(exact), k) * (np.sign(summed) == np.sign(exact)) * (exact != 0)
     return ratio(both.sum(1), k)
 
 
@@ -90,17 +90,17 @@ def rank_correlation(maps: Array, truth: Truth) -> Array:
 
     if truth.exact is None:
         return np.full(len(maps), np.nan)
-    said, exact = (_summed(np.abs(values)) for values in (maps, truth.exact))
-    return pearson(rankdata(said, axis=1), rankdata(exact, axis=1))
+    sizes_of_maps, sizes_of_exact = (_summed(np.abs(values)) for values in (maps, truth.exact))
+    return pearson(rankdata(sizes_of_maps, axis=1), rankdata(sizes_of_exact, axis=1))
 
 
 def _summed(values: Array) -> Array:
-    """Return one row an image, the channels summed: (N, C, m, n) gives (N, m · n)."""
+    """Return one row for each image, the channels summed: (N, C, m, n) gives (N, m · n)."""
     return flat(values.sum(1))
 
 
 def _chosen(values: Array, k: NDArray[np.int64]) -> Array:
-    """Return the probability that each pixel is among the k strongest, equal ones in random order: (N, P) gives (N, P)."""
+    """Return the probability that each pixel is among the k strongest, equal pixels in random order: (N, P) gives (N, P)."""
     last = np.take_along_axis(np.sort(values, 1), (values.shape[1] - np.maximum(k, 1))[:, None], 1)
     above, equal = values > last, values == last
     share = (k - sizes(above)) / sizes(equal)

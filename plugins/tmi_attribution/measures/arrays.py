@@ -1,4 +1,4 @@
-"""What the measures share: flat maps, shares of them, and how much is held at a time."""
+"""Array helpers of the measures: flat maps, shares of them, and slices that bound the memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def flat(values: NDArray[Any]) -> NDArray[Any]:
-    """Return one row an image: (N, …) gives (N, pixels), without a copy where there need not be one."""
+    """Return one row for each image: (N, …) gives (N, pixels), a view where possible."""
     return values.reshape(len(values), int(np.prod(values.shape[1:])))
 
 
 def parts(count: int, each: int, elements: int) -> Iterator[slice]:
-    """Yield slices over ``count`` images of ``each`` elements, of about ``elements`` together and of one image at least."""
+    """Yield slices over ``count`` images of ``each`` elements, each of at most ``elements`` elements but at least one image."""
     step = max(1, elements // max(1, each))
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
@@ -28,19 +28,19 @@ def parts(count: int, each: int, elements: int) -> Iterator[slice]:
 
 def sizes(region: Mask) -> NDArray[np.int64]:
     """Return how many pixels a region has in each image: (N, …) gives (N,)."""
-    found: NDArray[np.int64] = np.count_nonzero(flat(region), axis=1)
-    return found
+    counts: NDArray[np.int64] = np.count_nonzero(flat(region), axis=1)
+    return counts
 
 
 def ratio(part: NDArray[Any], whole: NDArray[Any], otherwise: Any = np.nan) -> Array:
-    """Return ``part / whole``, and something else where the whole is 0; (N,) each."""
-    found: Array = np.full(len(whole), otherwise, np.float64)
-    np.divide(part, whole, out=found, where=whole != 0)
-    return found
+    """Return ``part / whole``, and ``otherwise`` where the whole is 0; (N,) each."""
+    quotient: Array = np.full(len(whole), otherwise, np.float64)
+    np.divide(part, whole, out=quotient, where=whole != 0)
+    return quotient
 
 
 def known_mean(scores: Array) -> Array:
-    """Return the mean over the first axis of what is not NaN: (k, N) gives (N,), NaN where all are."""
+    """Return the mean over the first axis, NaN left out: (k, N) gives (N,), NaN where all are NaN."""
     known = ~np.isnan(scores)
     return ratio(np.where(known, scores, 0).sum(0), known.sum(0))
 
@@ -57,7 +57,7 @@ def share_inside(maps: Array, region: Mask) -> Array:
     Parameters
     ----------
     maps : ndarray of float64, shape (N, …)
-        At least 0. Very large and very small numbers count as they are.
+        At least 0; numbers of any size.
     region : ndarray of bool, shape (N, …)
 
     Returns
@@ -69,7 +69,7 @@ def share_inside(maps: Array, region: Mask) -> Array:
     with np.errstate(over="ignore"):
         total = values.sum(1)
         if not np.isfinite(total).all():
-            values = np.ldexp(values, -64)  # what is lost of the small ones is nothing beside numbers whose sum overflows
+            values = np.ldexp(values, -64)  # small numbers underflow, which does not matter beside numbers whose sum overflows
             total = values.sum(1)
     within = np.einsum("np,np->n", values, inside)
     even = share_of_pixels(region)

@@ -1,4 +1,4 @@
-"""Correlation row by row, where a constant row is met often and means something."""
+"""Pearson's correlation row by row, with constant rows treated by their meaning."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ if TYPE_CHECKING:
     from .arrays import Array
 
 
-def pearson(said: Array, seen: Array) -> Array:
-    """Return Pearson's correlation of each row of what is said with that of what is seen.
+def pearson(predicted: Array, observed: Array) -> Array:
+    """Return Pearson's correlation of predicted and observed values, row by row.
 
     Parameters
     ----------
-    said, seen : ndarray of float64, shape (N, k)
+    predicted, observed : ndarray of float64, shape (N, k)
 
     Returns
     -------
     ndarray of float64, shape (N,)
-        In [−1, 1]. 0 where what is said is constant but for rounding, for it tells nothing; NaN where what is seen is constant,
-        for there is nothing to tell.
+        In [−1, 1]. 0 where the predicted values are constant up to rounding, for they predict nothing; NaN where the observed
+        values are constant, for there is nothing to predict.
     """
-    x, y = _standard(said), _standard(seen)
+    x, y = _standard(predicted), _standard(observed)
     return np.where(y.any(1), np.clip((x * y).sum(1), -1, 1), np.nan)
 
 
 def _standard(values: Array) -> Array:
-    """Return centred rows of length 1, and zeros where a row is constant but for rounding."""
+    """Return centred rows of length 1, and zeros where a row is constant up to rounding."""
     largest = np.abs(values).max(1, initial=0, keepdims=True)
     values = values / np.where(largest > 0, largest, 1)
     centred = values - values.mean(1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What the attribution does when the scene is changed in a way whose effect is known."""
+"""How the attribution responds to a change of the scene whose effect on the truth is known."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @tmi.attribution_measure(low=-1, high=1, topic="counterfactual", scored="signed")
 def contrast(maps: Array, truth: Truth, *, attribute: Callable[[Truth], Array]) -> Array:
-    """How much more is attributed to the tile than to the bare background at its place, the same logit asked about.
+    """How much more is attributed to the tile than to the bare background at its place, for the same logit.
 
-    (A − B)/(A + B), with A = Σ_G |a| on the image and B the same without the tile.
+    (A − B)/(A + B), with A = Σ_G |a| on the image and B the same sum without the tile.
 
     Parameters
     ----------
@@ -30,13 +30,13 @@ def contrast(maps: Array, truth: Truth, *, attribute: Callable[[Truth], Array]) 
         Signed.
     truth : Truth
     attribute : callable
-        The method again.
+        Runs the method again.
 
     Returns
     -------
     ndarray of float64, shape (N,)
-        1: the place has nothing once the tile is gone; 0: the tile makes no difference, or nothing is told; −1: it has something
-        only then. NaN where the mask is empty.
+        1 if G has no attribution without the tile; 0 if the tile makes no difference, or G never has any; −1 if G has attribution
+        without the tile only. NaN where the mask is empty.
     """
     other = attribute(_on(truth, truth.scenes.without_tiles()))
     with_tile, without = (_inside(values, truth.masks).sum(1) for values in (maps, other))
@@ -55,17 +55,17 @@ def background_invariance(
         Signed.
     truth : Truth
     seed : int
-        Decides the backgrounds, uniform random pixels, the same for every image and method.
+        Of the backgrounds: uniform random pixels, the same for every image and method.
     attribute : callable
-        The method again.
+        Runs the method again.
     backgrounds : int
-        How many of them.
+        Their number.
 
     Returns
     -------
     ndarray of float64, shape (N,)
-        In [0, 1]; the mean over the backgrounds on which the image belongs to its class alone. NaN where there is none, and where
-        nothing is attributed to G on either.
+        In [0, 1]; the mean over the backgrounds on which the image shows its class alone. NaN where there is none, and where
+        nothing is attributed to G on either background.
     """
     import torch
 
@@ -85,7 +85,7 @@ def null_patch_invariance(
 ) -> Array:
     """How far the attribution of the tile stays as it is when a patch elsewhere changes: 1 − Σ_G |a − a′|/(Σ_G |a| + Σ_G |a′|).
 
-    The patch gets random pixels. Where the null region is known it lies in that, so that the logit provably stays as it is; else
+    The patch gets random pixels. It lies in the null region where that is known, so that the logit provably does not change; else
     anywhere outside G.
 
     Parameters
@@ -94,17 +94,17 @@ def null_patch_invariance(
         Signed.
     truth : Truth
     seed : int
-        Decides the pixels, and which places come first; both are the same for every image and method.
+        Of the pixels, and of the order in which places are tried; both are the same for every image and method.
     attribute : callable
-        The method again.
+        Runs the method again.
     side : float
-        Of the patch, as a share of the image's smaller side, rounded; at least one pixel.
+        The patch's side as a share of the image's smaller side, rounded; at least one pixel.
 
     Returns
     -------
     ndarray of float64, shape (N,)
-        In [0, 1]. NaN where there is no room for the patch, where nothing is attributed to G on either, and where the null
-        region is known and yet the logit changes: its proof is about the pixels between baseline and image.
+        In [0, 1]. NaN where there is no room for the patch, where nothing is attributed to G on either image, and where the null
+        region is known and yet the logit changes: the proof covers pixels between baseline and image only.
     """
     import torch
 
@@ -114,31 +114,31 @@ def null_patch_invariance(
     pixels = torch.from_numpy(rng.random(truth.images.shape[1:])).to(truth.images)
     images = torch.where(patch, pixels, truth.images)
     changed = truth.on(images, torch.where(patch, pixels, truth.baselines) if truth.baseline == "background" else None)
-    found = np.where(patch.flatten(1).any(1).cpu().numpy(), _likeness(maps, attribute(changed), truth.masks), np.nan)
+    scores = np.where(patch.flatten(1).any(1).cpu().numpy(), _likeness(maps, attribute(changed), truth.masks), np.nan)
     if truth.null is None:
-        return found
-    return np.where(change(logits_of_images(truth), truth.logit(images), truth) == 0, found, np.nan)
+        return scores
+    return np.where(change(logits_of_images(truth), truth.logit(images), truth) == 0, scores, np.nan)
 
 
 def _on(truth: Truth, scenes: tmi.Scenes) -> Truth:
-    """Return the same questions about other scenes; baselines that are the backgrounds change with them."""
+    """Return the truth about other scenes; baselines that show the backgrounds change with them."""
     return truth.on(scenes.images, scenes.without_tiles().images if truth.baseline == "background" else None)
 
 
 def _inside(values: Array, masks: Mask) -> Array:
-    """Return |values| where the mask is, and 0 elsewhere, a row an image; a mask holds for all channels."""
+    """Return |values| inside the mask and 0 elsewhere, a row for each image; the mask holds for all channels."""
     return flat(np.abs(values) * masks[:, None])
 
 
 def _likeness(maps: Array, others: Array, masks: Mask) -> Array:
     """Return 1 − Σ_G |a − a′|/(Σ_G |a| + Σ_G |a′|), in [0, 1]; NaN where both are 0 on G."""
     total = (_inside(maps, masks) + _inside(others, masks)).sum(1)
-    apart = _inside(maps - others, masks).sum(1)
-    return (1 - ratio(apart, total)).clip(0, 1)
+    difference = _inside(maps - others, masks).sum(1)
+    return (1 - ratio(difference, total)).clip(0, 1)
 
 
 def _patches(free: Mask, side: int, rng: np.random.Generator) -> Mask:
-    """Return a square of free pixels in each image, bool (N, m, n): at the first place of a random order that has room."""
+    """Return a square of free pixels in each image, bool (N, m, n): at the first place, in a random order, that has room."""
     from numpy.lib.stride_tricks import sliding_window_view
 
     room = sliding_window_view(free, (side, side), axis=(1, 2)).all((3, 4))  # type: ignore[call-overload]
@@ -150,6 +150,6 @@ def _patches(free: Mask, side: int, rng: np.random.Generator) -> Mask:
     rows, cols = np.arange(free.shape[1]), np.arange(free.shape[2])
     in_rows = (rows >= row[:, None]) & (rows < row[:, None] + side)
     in_cols = (cols >= col[:, None]) & (cols < col[:, None] + side)
-    found: Mask = in_rows[:, :, None] & in_cols[:, None, :]
-    found[~fits.any(axis=1)] = False
-    return found
+    squares: Mask = in_rows[:, :, None] & in_cols[:, None, :]
+    squares[~fits.any(axis=1)] = False
+    return squares

@@ -1,4 +1,4 @@
-"""Deletion and insertion: what becomes of the logit as the most important pixels go, or come."""
+"""Deletion and insertion: the logit as the most important pixels are removed, or inserted."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def flipping_curve(maps: Array, truth: Truth, *, steps: int = 20, insert: bool =
     Parameters
     ----------
     maps : ndarray of float64, shape (N, m, n)
-        Importance. Equal pixels come in one random order of all pixels, the same for every image and method, so that a constant
-        map follows no rows and columns.
+        Importance. Equal pixels are flipped in a random order, the same for every image and method, so that a constant map does
+        not flip row after row.
     truth : Truth
     steps : int
         After step s the first round(s · P/steps) of the P pixels are flipped, with all their channels.
@@ -36,7 +36,7 @@ def flipping_curve(maps: Array, truth: Truth, *, steps: int = 20, insert: bool =
     Returns
     -------
     ndarray of float64, shape (N, steps + 1)
-        From no pixel flipped to all.
+        The logit with no pixel flipped first, with all pixels flipped last.
     """
     import torch
 
@@ -61,13 +61,13 @@ def deletion(maps: Array, truth: Truth, *, steps: Count = 20) -> Array:
         At least 0; see `flipping_curve`.
     truth : Truth
     steps : int
-        In how many steps all pixels go.
+        The number of steps in which all pixels are removed.
 
     Returns
     -------
     ndarray of float64, shape (N,)
-        Of (f(x_s) − f(b))/(f(x) − f(b)), over the share of pixels flipped: it goes from 1 to 0 and may leave [0, 1] between.
-        NaN where image and baseline have the same logit.
+        The area under (f(x_s) − f(b))/(f(x) − f(b)) over the share of pixels flipped; that goes from 1 to 0, not always in [0,
+        1]. NaN where image and baseline have the same logit.
     """
     return _area(maps, truth, steps, insert=False)
 
@@ -82,13 +82,13 @@ def insertion(maps: Array, truth: Truth, *, steps: Count = 20) -> Array:
         At least 0; see `flipping_curve`.
     truth : Truth
     steps : int
-        In how many steps all pixels come.
+        The number of steps in which all pixels are inserted.
 
     Returns
     -------
     ndarray of float64, shape (N,)
-        Of (f(x_s) − f(b))/(f(x) − f(b)), over the share of pixels flipped: it goes from 0 to 1 and may leave [0, 1] between.
-        NaN where image and baseline have the same logit.
+        The area under (f(x_s) − f(b))/(f(x) − f(b)) over the share of pixels flipped; that goes from 0 to 1, not always in [0,
+        1]. NaN where image and baseline have the same logit.
     """
     return _area(maps, truth, steps, insert=True)
 
@@ -102,12 +102,12 @@ def _area(maps: Array, truth: Truth, steps: int, *, insert: bool) -> Array:
 
 
 def _flipped(pixels: int, steps: int) -> NDArray[np.int64]:
-    """Return how many pixels are flipped after each step, from none to all."""
+    """Return the number of pixels flipped after each step, from 0 to all."""
     return np.round(np.linspace(0, pixels, steps + 1)).astype(np.int64)
 
 
 def _step_of_pixel(values: Array, flipped: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return after which step each pixel is flipped first: (N, P) gives (N, P)."""
+    """Return the step in which each pixel is flipped: (N, P) gives (N, P)."""
     shuffled = np.random.default_rng(0).permutation(values.shape[1])
     order = shuffled[np.argsort(-values[:, shuffled], axis=1, kind="stable")]
     step = np.empty(values.shape, np.int64)

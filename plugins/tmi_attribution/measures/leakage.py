@@ -1,4 +1,4 @@
-"""Attribution where there can be none."""
+"""Leakage: attribution to pixels on which the logit provably does not depend."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def chance(truth: Truth) -> Array:
-    """Return the null region's share of the pixels, NaN where nothing is proven of any."""
+    """Return the null region's share of the pixels, NaN where it is empty or not known."""
     return np.full(len(truth.masks), np.nan) if truth.null is None else share_of_pixels(truth.null)
 
 
@@ -24,7 +24,7 @@ def chance(truth: Truth) -> Array:
 def null_leakage(maps: Array, truth: Truth) -> Array:
     """Share of the attribution on pixels on which the logit provably does not depend: Σ_null a / Σ a. It must be 0.
 
-    The null-player axiom of Shapley values, which Sundararajan et al. 2017 call sensitivity (b), measured where null players are
+    It measures the null-player axiom of Shapley values (sensitivity (b) in Sundararajan et al. 2017) where null players are
     known.
 
     Parameters
@@ -37,7 +37,7 @@ def null_leakage(maps: Array, truth: Truth) -> Array:
     Returns
     -------
     ndarray of float64, shape (N,)
-        In [0, 1]. NaN where the null region is empty or not known, and for a map of zeros, which leaks nothing and says nothing.
+        In [0, 1]. NaN where the null region is empty or not known, and for a map of zeros, of which nothing is a share.
     """
     if truth.null is None:
         return np.full(len(maps), np.nan)

@@ -1,8 +1,7 @@
-"""Does the attribution lie where the tile is? Six measures of maps against the mask G, the support of the tile.
+"""Localisation: six measures of how far the attribution lies in the mask G, the support of the tile.
 
-Only ``mass`` looks at the values, the others at the order of the pixels. Equal pixels share their places fairly: such a score is
-the expectation over a random order of them, so that a constant map scores exactly what chance does, and so does a map of zeros.
-An image with an empty mask has no score.
+``mass`` depends on the values, the others on the order of the pixels. With equal pixels the score is the expectation over their
+random orders, so a constant map, or a map of zeros, has exactly the score of chance. An image with an empty mask has no score.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ if TYPE_CHECKING:
     from ..truth import Truth
     from .arrays import Array, Mask
 
-_ELEMENTS = 100_000  # pixels ranked at a time: they stay in the cache
+_ELEMENTS = 100_000  # pixels ranked at a time: they fit into the processor's cache
 
 
 def chance_of_pixels(truth: Truth) -> Array:
-    """Return |G| over the number of pixels P: what a random map has in G, and how often a random pixel is one of G."""
+    """Return |G|/P, P the number of pixels: the expected share of a random map in G, and the probability that a pixel is in G."""
     return share_of_pixels(truth.masks)
 
 
 def chance_of_auc(truth: Truth) -> Array:
-    """Return 1/2: a pixel of G is as often above another as below it."""
+    """Return 1/2: with a random map a pixel of G is as often above one outside as below it."""
     share = share_of_pixels(truth.masks)
     return np.where(share < 1, 0.5, np.nan)
 
@@ -108,7 +107,7 @@ def top_k(maps: Array, truth: Truth, *, share: Share = 0.05) -> Array:
         At least 0.
     truth : Truth
     share : float
-        k as a share of the pixels, rounded; at least one pixel. Where it is more than |G| even the mask itself scores below 1.
+        k as a share of the pixels, rounded; at least one pixel. If k > |G|, even the mask itself scores below 1.
 
     Returns
     -------
@@ -132,18 +131,19 @@ def auc(maps: Array, truth: Truth) -> Array:
     Returns
     -------
     ndarray of float64, shape (N,)
-        In [0, 1]; equal pixels count half. NaN where G is all pixels, too.
+        In [0, 1]; equal pixels count half. NaN also where G is all pixels.
 
     Notes
     -----
-    By the sum of the ranks of G (Mann and Whitney 1947), equal pixels at the mean of their ranks.
+    Computed from the sum of the ranks of G (Mann and Whitney 1947), equal pixels at the mean of their ranks.
     """
     inside = sizes(truth.masks)
     outside = flat(maps).shape[1] - inside
     ranks = np.empty(len(maps))
     for rows in parts(len(maps), flat(maps).shape[1], _ELEMENTS):
         within, start, end = _descending(maps[rows], truth.masks[rows])
-        ranks[rows] = np.einsum("np,np->n", within, start + end) / 2  # of a pixel: how many are above it, and half its equals
+        # The rank of a pixel: the number of pixels above it, plus half of those equal.
+        ranks[rows] = np.einsum("np,np->n", within, start + end) / 2
     pairs = inside * outside
     above = inside * (outside + inside / 2) - ranks
     return ratio(above, pairs)
@@ -151,7 +151,7 @@ def auc(maps: Array, truth: Truth) -> Array:
 
 @tmi.attribution_measure(low=0, high=1, topic="localisation", chance=chance_of_average_precision)
 def average_precision(maps: Array, truth: Truth) -> Array:
-    """Precision averaged over the ranks at which the pixels of G stand (Buckley and Voorhees 2000).
+    """Precision averaged over the ranks of the pixels of G (Buckley and Voorhees 2000).
 
     Parameters
     ----------
@@ -162,19 +162,19 @@ def average_precision(maps: Array, truth: Truth) -> Array:
     Returns
     -------
     ndarray of float64, shape (N,)
-        In [0, 1]. Where pixels are equal it is the expectation over their orders, and not the precision at the last of them, as
-        in scikit-learn: by that a constant map would score less than a random one.
+        In [0, 1]. With equal pixels it is the expectation over their orders; scikit-learn takes the precision at the last of
+        them, by which a constant map would score less than a random one.
     """
     result = np.empty(len(maps))
     for rows in parts(len(maps), flat(maps).shape[1], _ELEMENTS):
         within, start, end = _descending(maps[rows], truth.masks[rows])
-        found = np.pad(within.cumsum(1), ((0, 0), (1, 0)))
-        before = np.take_along_axis(found, start, 1)
-        mine, equal = np.take_along_axis(found, end, 1) - before, end - start
+        counts = np.pad(within.cumsum(1), ((0, 0), (1, 0)))
+        before = np.take_along_axis(counts, start, 1)
+        inside, equal = np.take_along_axis(counts, end, 1) - before, end - start
         place = np.arange(within.shape[1])
-        # A place among equals holds a pixel of G with probability mine/equal, and then the others of G are spread over the rest.
-        earlier = before + (place - start) * (mine - 1) / np.maximum(equal - 1, 1)
-        result[rows] = (mine / equal * (1 + earlier) / (place + 1)).sum(1)
+        # A place among equal pixels holds one of G with probability inside/equal; the others of G are spread over the rest.
+        earlier = before + (place - start) * (inside - 1) / np.maximum(equal - 1, 1)
+        result[rows] = (inside / equal * (1 + earlier) / (place + 1)).sum(1)
     return ratio(result, sizes(truth.masks))
 
 
@@ -190,7 +190,7 @@ def _among_strongest(maps: Array, masks: Mask, k: NDArray[np.int64]) -> Array:
         else:
             last = np.take_along_axis(np.sort(values, 1), (count - wanted)[:, None], 1)[:, 0]
         above, equal = values > last[:, None], values == last[:, None]
-        # Of the equal pixels so many are still among the k strongest.
+        # The share of the equal pixels that are among the k strongest.
         share = (wanted - sizes(above)) / sizes(equal)
         result[rows] = (sizes(above & inside) + share * sizes(equal & inside)) / wanted
     return np.where(sizes(masks) > 0, result, np.nan)
@@ -204,10 +204,10 @@ def _descending(maps: Array, masks: Mask) -> tuple[Mask, NDArray[np.int64], NDAr
     inside : ndarray of bool, shape (N, P)
         Whether the pixel at each place is in the mask.
     start, end : ndarray of int64, shape (N, P)
-        The places of the pixels that are equal to that one: from start to just before end.
+        The equal pixels of each: the places from start to just before end.
     """
     values = np.ascontiguousarray(flat(maps), np.float64)
-    # The bits of numbers that are at least 0 stand in the order of the numbers, and their sign bit is free to carry the mask.
+    # The bits of numbers ≥ 0, read as integers, have the order of the numbers; the unused sign bit makes room for the mask.
     keys = (values.view(np.uint64) << np.uint64(1)) | flat(masks)
     keys.sort(axis=1)
     keys = keys[:, ::-1]

@@ -1,4 +1,4 @@
-"""What the network says when pixels are replaced by the baseline."""
+"""The logit when pixels are replaced by the baseline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..truth import Truth
     from .arrays import Array, Mask
 
-ELEMENTS = 400_000  # pixels of changed images held at a time: they and what a network makes of them stay near the cache
+ELEMENTS = 400_000  # pixels of changed images at a time: they and the activations stay near the processor's cache
 
 
 def logits_of_images(truth: Truth) -> Array:
@@ -32,7 +32,7 @@ def logits_without(truth: Truth, regions: Mask) -> Array:
     ----------
     truth : Truth
     regions : ndarray of bool, shape (R, m, n)
-        The same for every image, so that no image's score depends on which others are scored with it.
+        The same for every image, so that the score of an image does not depend on the others.
 
     Returns
     -------
@@ -42,29 +42,29 @@ def logits_without(truth: Truth, regions: Mask) -> Array:
 
     images, baselines = truth.images, truth.baselines
     removed = torch.from_numpy(regions).to(images.device)[:, None, None]
-    found = np.empty((len(regions), len(truth)))
-    for some in parts(len(regions), images.numel(), ELEMENTS):
-        found[some] = truth.logit(torch.where(removed[some], baselines, images))
-    return found
+    logits = np.empty((len(regions), len(truth)))
+    for rows in parts(len(regions), images.numel(), ELEMENTS):
+        logits[rows] = truth.logit(torch.where(removed[rows], baselines, images))
+    return logits
 
 
 def change(logits: Array, others: Array, truth: Truth) -> Array:
-    """Return ``logits − others``, and exactly 0 where they differ by no more than rounding in the module's dtype."""
+    """Return ``logits − others``, exactly 0 where they differ by no more than rounding in the module's dtype."""
     import torch
 
-    found = logits - others
+    difference = logits - others
     rounding = 16 * torch.finfo(truth.images.dtype).eps * np.maximum(np.abs(logits), np.abs(others))
-    return np.where(np.abs(found) <= rounding, 0, found)
+    return np.where(np.abs(difference) <= rounding, 0, difference)
 
 
 def contributions_inside(maps: Array, regions: Mask) -> Array:
     """Return Σ a over each region, all channels together: (N, C, m, n) and (R, m, n) give (R, N)."""
     summed = maps.sum(1).reshape(len(maps), -1)
-    found: Array = regions.reshape(len(regions), -1).astype(np.float64) @ summed.T
-    return found
+    sums: Array = regions.reshape(len(regions), -1).astype(np.float64) @ summed.T
+    return sums
 
 
-def told(maps: Array) -> Array:
-    """Return maps in which one that is 0 everywhere is a constant one instead: both tell nothing."""
-    silent = ~maps.any(axis=tuple(range(1, maps.ndim)))
-    return np.where(silent.reshape(-1, *[1] * (maps.ndim - 1)), 1.0, maps)
+def constant_if_zero(maps: Array) -> Array:
+    """Return the maps with 1 everywhere in place of a map of zeros, so that both score the same."""
+    zero = ~maps.any(axis=tuple(range(1, maps.ndim)))
+    return np.where(zero.reshape(-1, *[1] * (maps.ndim - 1)), 1.0, maps)

@@ -1,4 +1,4 @@
-"""Two measures of the name of sensitivity: to small changes of the image, and of the logit to sets of pixels."""
+"""Two measures called sensitivity: of the attribution to small changes of the image, and of the logit to sets of pixels."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ def sensitivity_max(
         Signed.
     truth : Truth
     seed : int
-        Decides the changes δ, which are the same for every image and method.
+        Of the changes δ, which are the same for every image and method.
     attribute : callable
-        The method again.
+        Runs the method again.
     radius : float
-        δ is uniform in [−radius, radius] at each pixel; the changed image is held in [0, 1]. The baselines stay.
+        δ is uniform in [−radius, radius] at each pixel; the changed image is clipped to [0, 1]. The baselines do not change.
     draws : int
-        How many changes.
+        The number of changes.
 
     Returns
     -------
     ndarray of float64, shape (N,)
-        At least 0. NaN for a map of zeros, of which no change can be a share.
+        At least 0. NaN for a map of zeros.
 
     Notes
     -----
-    ``captum.metrics.sensitivity_max`` with draws that do not depend on the images beside.
+    ``captum.metrics.sensitivity_max`` with random changes that do not depend on the other images.
     """
     import torch
 
@@ -73,23 +73,23 @@ def sensitivity_n(maps: Array, truth: Truth, *, seed: int, shares: list[Share] =
         Signed.
     truth : Truth
     seed : int
-        Decides the sets, which are the same for every image and method.
+        Of the sets, which are the same for every image and method.
     shares : list of float
         Sizes n of the sets S as shares of the pixels, rounded; at least one pixel.
     sets : int
-        Random sets of each size; they go to the baseline.
+        Random sets of each size, which are replaced by the baseline.
 
     Returns
     -------
     ndarray of float64, shape (N,)
-        Pearson's correlation over the sets of one size, its mean over the sizes, in [−1, 1]. A map whose sums do not differ, such
-        as a constant one, tells nothing and has 0. Sizes at which the logit never changes, or always by the same, are left out;
-        NaN if these are all.
+        The mean over the sizes of Pearson's correlation over the sets of one size, in [−1, 1]. A map whose sums do not differ,
+        such as a constant one, has 0. Sizes at which the logit does not change, or always by the same amount, are left out; NaN
+        if all are.
 
     Raises
     ------
     InputError
-        Without any share.
+        If there is no share.
     """
     if not shares:
         raise InputError("shares: expected at least one")
@@ -98,18 +98,17 @@ def sensitivity_n(maps: Array, truth: Truth, *, seed: int, shares: list[Share] =
     def changes() -> Array:
         return change(logits_of_images(truth), logits_without(truth, regions.reshape(-1, *maps.shape[2:])), truth)
 
-    seen = truth.once(("sensitivity-n", seed, tuple(shares), sets), changes).reshape(len(shares), sets, len(maps))
-    said = [contributions_inside(maps, some) for some in regions]
-    found = np.stack([pearson(one.T, other.T) for one, other in zip(said, seen, strict=True)])
-    return known_mean(found)
+    observed = truth.once(("sensitivity-n", seed, tuple(shares), sets), changes).reshape(len(shares), sets, len(maps))
+    predicted = [contributions_inside(maps, sets_of_size) for sets_of_size in regions]
+    return known_mean(np.stack([pearson(sums.T, changes.T) for sums, changes in zip(predicted, observed, strict=True)]))
 
 
 def _sets(seed: int, shares: list[float], count: int, shape: tuple[int, ...]) -> Mask:
     """Return random sets of pixels, bool (sizes, count, m, n)."""
     rng = np.random.default_rng(seed)
     pixels = int(np.prod(shape))
-    found = np.zeros((len(shares), count, pixels), bool)
-    for share, some in zip(shares, found, strict=True):
-        for one in some:
-            one[rng.permutation(pixels)[: max(1, round(share * pixels))]] = True
-    return found.reshape(len(shares), count, *shape)
+    sets = np.zeros((len(shares), count, pixels), bool)
+    for share, sets_of_size in zip(shares, sets, strict=True):
+        for chosen in sets_of_size:
+            chosen[rng.permutation(pixels)[: max(1, round(share * pixels))]] = True
+    return sets.reshape(len(shares), count, *shape)

@@ -1,4 +1,4 @@
-"""How far the attribution would have to be carried to lie evenly on the tile."""
+"""Earth mover's distance between the attribution and the tile."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def earth_mover(maps: Array, truth: Truth, *, resolution: Count = 20) -> Array:
     """1 − EMD(map, mask)/diagonal, both as masses that sum to 1 (Clark et al. 2024, XAI-TRIS).
 
-    The earth mover's distance is the least Σ mass · distance that turns one into the other, in pixels; the diagonal is the
-    greatest distance between two pixels, √2 · (side − 1) for a square image.
+    The earth mover's distance is the least Σ mass · distance of a transport plan from one to the other, in pixels; the diagonal
+    is the greatest distance between two pixels, √2 · (side − 1) for a square image.
 
     Parameters
     ----------
@@ -29,8 +29,9 @@ def earth_mover(maps: Array, truth: Truth, *, resolution: Count = 20) -> Array:
         At least 0.
     truth : Truth
     resolution : int
-        Cells a side at most. Larger images are pooled into blocks of b × b pixels, b = ⌈longer side/resolution⌉, each at its
-        centre: that changes the score by at most √2 · (b − 1)/diagonal. Images no larger are scored exactly.
+        The greatest number of cells on a side. Larger images are pooled into blocks of b × b pixels, b = ⌈longer
+        side/resolution⌉, each at its centre; that changes the score by at most √2 · (b − 1)/diagonal. Smaller images are scored
+        exactly.
 
     Returns
     -------
@@ -39,8 +40,8 @@ def earth_mover(maps: Array, truth: Truth, *, resolution: Count = 20) -> Array:
 
     Notes
     -----
-    What map and mask have in common stays where it is: distances obey the triangle inequality, so that some plan of least cost
-    carries nothing away from where something is brought. The rest is solved exactly by POT (Flamary et al. 2021).
+    Mass that map and mask share is not moved: by the triangle inequality some plan of least cost moves no mass away from where
+    mass arrives. The rest is solved exactly by POT (Flamary et al. 2021).
     """
     result = np.full(len(maps), np.nan)
     high, wide = maps.shape[1:]
@@ -49,15 +50,15 @@ def earth_mover(maps: Array, truth: Truth, *, resolution: Count = 20) -> Array:
     rows, cols = (_centres(side, block) for side in (high, wide))
     places = np.stack(np.meshgrid(rows, cols, indexing="ij"), -1).reshape(-1, 2)
     cost = np.linalg.norm(places[:, None] - places, axis=2)
-    have, want = (flat(_pooled(_normalised(values), block)) for values in (maps, truth.masks.astype(np.float64)))
+    masses, wanted = (flat(_pooled(_normalised(values), block)) for values in (maps, truth.masks.astype(np.float64)))
     for image in np.flatnonzero(sizes(truth.masks)):
-        surplus = have[image] - want[image]
+        surplus = masses[image] - wanted[image]
         result[image] = 1 - _distance(surplus, cost) / diagonal if diagonal else 1.0
     return result.clip(0, 1)
 
 
 def _distance(surplus: Array, cost: Array) -> float:
-    """Return the cost of carrying what is too much (> 0) to where it is missing (< 0)."""
+    """Return the cost of moving surplus mass (> 0) to where mass is missing (< 0)."""
     import ot
 
     source, target = np.flatnonzero(surplus > 0), np.flatnonzero(surplus < 0)
@@ -70,7 +71,7 @@ def _distance(surplus: Array, cost: Array) -> float:
 
 
 def _normalised(maps: Array) -> Array:
-    """Return masses that sum to 1 an image; a map of zeros becomes a constant one."""
+    """Return masses that sum to 1 for each image; a map of zeros becomes a constant one."""
     largest = maps.max((1, 2), keepdims=True)
     scaled = np.where(largest > 0, maps / np.where(largest > 0, largest, 1), 1)
     return np.asarray(scaled / scaled.sum((1, 2), keepdims=True))

@@ -1,1 +1,1 @@
-"""Attribution methods: each a few lines around Captum's, and the controls that they are compared with."""
+"""Attribution methods: thin wrappers of Captum's, and the controls that they are compared with."""

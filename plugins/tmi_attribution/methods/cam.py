@@ -1,4 +1,4 @@
-"""Class activation maps: the maps of a layer, weighed and enlarged to the image."""
+"""Class activation maps: the maps of a layer, weighted and enlarged to the image."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 def grad_cam(
     module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, layer: str, relu: bool = True
 ) -> torch.Tensor:
-    """Grad-CAM: a layer's maps, each times the mean gradient over it, summed and enlarged (Selvaraju et al. 2017).
+    """Grad-CAM: a layer's maps, each times its mean gradient, summed and enlarged (Selvaraju et al. 2017).
 
-    One map for all channels, enlarged bilinearly.
+    One map for all channels, enlarged bilinearly to the image.
 
     Parameters
     ----------
     relu : bool
-        Whether what is negative is cut off, as in the paper; otherwise the map is signed.
+        Whether negative values are set to 0, as in the paper; otherwise the map is signed.
     """
     from captum.attr import LayerAttribution, LayerGradCam
 
     method = LayerGradCam(module, module.get_submodule(layer))
     maps = method.attribute(images, target=targets, relu_attributions=relu)
-    found: torch.Tensor = LayerAttribution.interpolate(maps, tuple(images.shape[2:]), "bilinear")
-    return found
+    enlarged: torch.Tensor = LayerAttribution.interpolate(maps, tuple(images.shape[2:]), "bilinear")
+    return enlarged
 
 
 @tmi.attribution_method(needs=["gradient", "maps", "relu-modules"], images_at_once=64)
@@ -41,5 +41,5 @@ def guided_grad_cam(module: torch.nn.Module, images: torch.Tensor, targets: torc
 
     method = GuidedGradCam(module, module.get_submodule(layer))
     with quiet():
-        found: torch.Tensor = method.attribute(fresh(images), target=targets, interpolate_mode="bilinear")
-        return found
+        attributions: torch.Tensor = method.attribute(fresh(images), target=targets, interpolate_mode="bilinear")
+        return attributions

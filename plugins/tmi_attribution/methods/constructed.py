@@ -1,4 +1,4 @@
-"""Controls that know how a constructed network computes: its exact attribution, and integrated gradients in closed form."""
+"""Controls for constructed networks: their exact attribution, and integrated gradients in closed form."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 @tmi.attribution_method(needs=["constructed"], control=True, images_at_once=256)
 def exact(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, truth: Truth) -> Array:
-    """Each active window of the target class gives ε/|S| − |x − t| to each pixel of its support: it adds up to the logit.
+    """Each active window of the target class gives ε/|S| − |x − t| to each pixel of its support; the sum is the logit.
 
     Raises
     ------
     InputError
-        If the network is not a constructed one.
+        If the network is not constructed.
     """
     if truth.exact is None:
-        raise InputError("exact: the network is not a constructed one, so that its exact attribution is not known")
+        raise InputError("exact: the network is not constructed, so that its exact attribution is not known")
     return truth.exact
 
 
@@ -42,8 +42,8 @@ def exact_integrated_gradients(
     Raises
     ------
     InputError
-        If the network is not a constructed one.
+        If the network is not constructed.
     """
     if truth.exact is None:
-        raise InputError("exact-integrated-gradients: the network is not a constructed one, so that there is no closed form")
+        raise InputError("exact-integrated-gradients: the network is not constructed, so that there is no closed form")
     return closed_form.integrated_gradients(truth.scenes.task, images, baselines, targets)

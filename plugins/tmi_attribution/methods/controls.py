@@ -1,4 +1,4 @@
-"""What methods are compared with: maps that owe nothing to the network, and the truth itself."""
+"""Controls to compare methods with: maps that do not depend on the network, and the true mask."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @tmi.attribution_method(control=True, images_at_once=256)
 def constant(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) -> Array:
-    """1 everywhere: it says nothing."""
+    """1 everywhere: a map without information."""
     return np.ones((len(images), *images.shape[2:]))
 
 
@@ -32,12 +32,12 @@ def random(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor,
 
 @tmi.attribution_method(control=True, images_at_once=256)
 def sobel(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) -> Array:
-    """Strength of the edges in each channel: the size of the Sobel gradient."""
+    """Strength of the edges in each channel: the magnitude of the Sobel gradient."""
     from scipy.ndimage import correlate1d
 
     pixels = images.detach().cpu().double().numpy()
 
-    # SciPy's own filter would smooth along every other axis, channels and images included.
+    # SciPy's own Sobel filter smooths along all other axes, channels and images included.
     def derivative(along: int, across: int) -> Array:
         slope: Array = correlate1d(correlate1d(pixels, [-1, 0, 1], axis=along), [1, 2, 1], axis=across)
         return slope
@@ -48,12 +48,12 @@ def sobel(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) 
 
 @tmi.attribution_method(control=True, images_at_once=256)
 def centre_prior(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, width: Positive = 0.25) -> Array:
-    """A Gaussian around the image's centre: what is shown is often in the middle.
+    """A Gaussian around the image's centre: tiles are often in the middle.
 
     Parameters
     ----------
     width : Positive
-        Its standard deviation, as a share of each side.
+        The standard deviation, as a share of each side.
     """
     rows, columns = (np.exp(-0.5 * ((np.arange(side) - (side - 1) / 2) / (width * side)) ** 2) for side in images.shape[2:])
     return np.tile(np.outer(rows, columns), (len(images), 1, 1))

@@ -1,4 +1,4 @@
-"""DeepLift: differences from a baseline, handed back through every module."""
+"""DeepLift: differences from a baseline, passed back through every module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tmi
 if TYPE_CHECKING:
     import torch
 
-_REFERENCES = 16  # in one pass of the module
+_REFERENCES = 16  # references in one pass of the module
 
 
 @tmi.attribution_method(needs=["gradient", "modules"], complete="baselines")
@@ -20,8 +20,8 @@ def deeplift(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tenso
     from captum.attr import DeepLift
 
     with quiet():
-        found: torch.Tensor = DeepLift(module).attribute(images, baselines, target=targets)
-        return found
+        attributions: torch.Tensor = DeepLift(module).attribute(images, baselines, target=targets)
+        return attributions
 
 
 @tmi.attribution_method(needs=["gradient", "modules"], complete="references", images_at_once=4)
@@ -36,18 +36,18 @@ def deeplift_shap(
     parts = references.tensor_split(-(-len(references) // _REFERENCES))
     method = DeepLiftShap(module)
     with quiet():
-        found = [len(part) * method.attribute(images, part, target=targets) for part in parts]
-    return torch.stack(found).sum(0) / len(references)
+        sums = [len(part) * method.attribute(images, part, target=targets) for part in parts]
+    return torch.stack(sums).sum(0) / len(references)
 
 
 def two(references: torch.Tensor) -> torch.Tensor:
-    """Return references as they are, but a single one twice: Captum's DeepLiftShap insists on two."""
+    """Return references as they are, but a single one twice: Captum's DeepLiftShap demands two."""
     return references.repeat(2, 1, 1, 1) if len(references) == 1 else references
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Do not repeat what Captum announces: that it sets hooks, on a copy, and asks for a gradient."""
+    """Suppress Captum's warnings that it sets hooks and requires gradients; it does so on copies."""
     import warnings
 
     with warnings.catch_warnings():

@@ -15,8 +15,8 @@ def saliency(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tenso
     """Gradient of the logit, with its sign (Simonyan et al. 2014)."""
     from captum.attr import Saliency
 
-    found: torch.Tensor = Saliency(module).attribute(images, target=targets, abs=False)
-    return found
+    attributions: torch.Tensor = Saliency(module).attribute(images, target=targets, abs=False)
+    return attributions
 
 
 @tmi.attribution_method(needs=["gradient"], images_at_once=64)
@@ -24,5 +24,5 @@ def input_x_gradient(module: torch.nn.Module, images: torch.Tensor, targets: tor
     """Gradient of the logit times the image (Shrikumar et al. 2016)."""
     from captum.attr import InputXGradient
 
-    found: torch.Tensor = InputXGradient(module).attribute(images, target=targets)
-    return found
+    attributions: torch.Tensor = InputXGradient(module).attribute(images, target=targets)
+    return attributions

@@ -1,4 +1,4 @@
-"""Gradients that only what is positive passes."""
+"""Backpropagation in which each ReLU passes on positive gradients only."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 @tmi.attribution_method(needs=["gradient", "relu-modules"], images_at_once=64)
 def guided_backprop(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Guided backpropagation: a ReLU passes back what is positive, where it was active (Springenberg et al. 2015)."""
+    """Guided backpropagation: an active ReLU passes positive gradients back (Springenberg et al. 2015)."""
     from captum.attr import GuidedBackprop
 
     with quiet():
-        found: torch.Tensor = GuidedBackprop(module).attribute(fresh(images), target=targets)
-        return found
+        attributions: torch.Tensor = GuidedBackprop(module).attribute(fresh(images), target=targets)
+        return attributions
 
 
 @tmi.attribution_method(needs=["gradient", "relu-modules"], images_at_once=64)
 def deconvolution(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Deconvolution: a ReLU passes back what is positive, active or not (Zeiler and Fergus 2014)."""
+    """Deconvolution: a ReLU, active or not, passes positive gradients back (Zeiler and Fergus 2014)."""
     from captum.attr import Deconvolution
 
     with quiet():
-        found: torch.Tensor = Deconvolution(module).attribute(fresh(images), target=targets)
-        return found
+        attributions: torch.Tensor = Deconvolution(module).attribute(fresh(images), target=targets)
+        return attributions
 
 
 def fresh(images: torch.Tensor) -> torch.Tensor:
-    """Return a copy of the images for Captum to spoil: where they enter a ReLU, its hook stays on them."""
+    """Return a copy of the images: if they enter a ReLU directly, Captum leaves its hook on them."""
     return images.detach().clone().requires_grad_(True)

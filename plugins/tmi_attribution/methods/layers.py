@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 Several = Annotated[int, msgspec.Meta(ge=2)]
-"""A whole number of at least 2: Captum permutes nothing among fewer."""
+"""An integer of at least 2: Captum does not permute fewer."""
 
 
 @tmi.attribution_method(level="layer", images_at_once=64)
 def layer_activation(module: Module, images: Tensor, targets: Tensor, *, layer: str) -> Tensor:
-    """The activations themselves, for every target the same."""
+    """The activations themselves, the same for every target."""
     from captum.attr import LayerActivation
 
-    found: Tensor = LayerActivation(module, module.get_submodule(layer)).attribute(images)
-    return found
+    attributions: Tensor = LayerActivation(module, module.get_submodule(layer)).attribute(images)
+    return attributions
 
 
 @tmi.attribution_method(level="layer", needs=["gradient"], images_at_once=64)
@@ -41,8 +41,8 @@ def layer_gradient_x_activation(module: Module, images: Tensor, targets: Tensor,
     from captum.attr import LayerGradientXActivation
 
     method = LayerGradientXActivation(module, module.get_submodule(layer))
-    found: Tensor = method.attribute(images, target=targets)
-    return found
+    attributions: Tensor = method.attribute(images, target=targets)
+    return attributions
 
 
 @tmi.attribution_method(level="layer", needs=["gradient", "no-inplace"], complete="baselines", images_at_once=8)
@@ -59,8 +59,8 @@ def layer_integrated_gradients(
     from captum.attr import LayerIntegratedGradients
 
     method = LayerIntegratedGradients(module, module.get_submodule(layer))
-    found: Tensor = method.attribute(images, baselines, target=targets, n_steps=steps, internal_batch_size=AT_ONCE)
-    return found
+    attributions: Tensor = method.attribute(images, baselines, target=targets, n_steps=steps, internal_batch_size=AT_ONCE)
+    return attributions
 
 
 @tmi.attribution_method(level="layer", needs=["gradient"], complete="baselines", images_at_once=8)
@@ -77,11 +77,11 @@ def layer_conductance(
     from captum.attr import LayerConductance
 
     method = LayerConductance(within(module), module.get_submodule(layer))
-    # Captum's default rule leaves out both ends of the path, and with them what changes there.
-    found: Tensor = method.attribute(
+    # Captum's default rule leaves out both ends of the path, and the change there.
+    attributions: Tensor = method.attribute(
         images, baselines, target=targets, n_steps=steps, method="riemann_trapezoid", internal_batch_size=AT_ONCE
     )
-    return found
+    return attributions
 
 
 @tmi.attribution_method(level="layer", needs=["gradient"], images_at_once=8)
@@ -98,8 +98,8 @@ def internal_influence(
     from captum.attr import InternalInfluence
 
     method = InternalInfluence(within(module), module.get_submodule(layer))
-    found: Tensor = method.attribute(images, baselines, target=targets, n_steps=steps, internal_batch_size=AT_ONCE)
-    return found
+    attributions: Tensor = method.attribute(images, baselines, target=targets, n_steps=steps, internal_batch_size=AT_ONCE)
+    return attributions
 
 
 @tmi.attribution_method(level="layer", needs=["gradient", "modules"], complete="baselines", images_at_once=8)
@@ -108,8 +108,8 @@ def layer_deeplift(module: Module, images: Tensor, targets: Tensor, *, layer: st
     from captum.attr import LayerDeepLift
 
     with quiet():
-        found: Tensor = LayerDeepLift(module, module.get_submodule(layer)).attribute(images, baselines, target=targets)
-    return found
+        attributions: Tensor = LayerDeepLift(module, module.get_submodule(layer)).attribute(images, baselines, target=targets)
+    return attributions
 
 
 @tmi.attribution_method(level="layer", needs=["gradient", "modules"], complete="references", images_at_once=2)
@@ -119,8 +119,10 @@ def layer_deeplift_shap(module: Module, images: Tensor, targets: Tensor, *, laye
 
     references = two(references)
     with quiet():
-        found: Tensor = LayerDeepLiftShap(module, module.get_submodule(layer)).attribute(images, references, target=targets)
-    return found
+        attributions: Tensor = LayerDeepLiftShap(module, module.get_submodule(layer)).attribute(
+            images, references, target=targets
+        )
+    return attributions
 
 
 @tmi.attribution_method(level="layer", needs=["gradient"])
@@ -138,21 +140,21 @@ def layer_gradient_shap(
     from captum.attr import LayerGradientShap
 
     method = LayerGradientShap(within(module), module.get_submodule(layer))
-    found = [
+    attributions = [
         count * method.attribute(images, baselines, n_samples=count, stdevs=0.0, target=targets).detach()
         for count in portions(draws)
     ]
-    return torch.stack(found).sum(0) / draws
+    return torch.stack(attributions).sum(0) / draws
 
 
 @tmi.attribution_method(level="layer", needs=["gradient", "maps"], images_at_once=64)
 def layer_grad_cam(module: Module, images: Tensor, targets: Tensor, *, layer: str) -> Tensor:
-    """Each map times its mean gradient (Selvaraju et al. 2017), before the maps are summed and cut off at 0."""
+    """Each map times its mean gradient (Selvaraju et al. 2017), before the maps are summed and negative values set to 0."""
     from captum.attr import LayerGradCam
 
     method = LayerGradCam(module, module.get_submodule(layer))
-    found: Tensor = method.attribute(images, target=targets, attr_dim_summation=False)
-    return found
+    attributions: Tensor = method.attribute(images, target=targets, attr_dim_summation=False)
+    return attributions
 
 
 @tmi.attribution_method(level="layer", needs=["gradient", "lrp-modules"])
@@ -169,15 +171,15 @@ def layer_lrp(module: Module, images: Tensor, targets: Tensor, *, layer: str) ->
     part = module.get_submodule(layer)
     if type(part).__name__ in LRP_RULED:
         with ruled(module):
-            found: Tensor = LayerLRP(module, part).attribute(images, target=targets)
-            return found
-    # Captum gives the relevance of modules with a rule alone. Between them it is the gradient, in units of the logit.
+            attributions: Tensor = LayerLRP(module, part).attribute(images, target=targets)
+            return attributions
+    # Captum returns the relevance of modules with a rule only. Elsewhere it is the gradient of Captum's pass times the logit.
     gradients: list[Tensor] = []
 
     def read(_part: Module, _inputs: object, output: Tensor) -> Tensor:
         if output.requires_grad:
             output.register_hook(gradients.append)  # type: ignore[no-untyped-call]
-        return output.clone()  # on which what follows sets its hooks, so that they come before this one
+        return output.clone()  # later modules set their hooks on the clone, so that they run before this one
 
     handle = part.register_forward_hook(read)
     try:
@@ -195,27 +197,27 @@ def layer_lrp(module: Module, images: Tensor, targets: Tensor, *, layer: str) ->
 def layer_feature_ablation(
     module: Module, images: Tensor, targets: Tensor, *, layer: str, baselines: Tensor, groups: Count = 64
 ) -> Tensor:
-    """Change of the logit when a group of neurons has the baseline's activations, shared out evenly among them.
+    """Change of the logit when a group of neurons has the baseline's activations, shared evenly among them.
 
     Parameters
     ----------
     groups : Count
-        At most so many groups of about equal size, for a layer may have many neurons: the cells of a grid over its maps, all
-        channels together, or runs of neighbours. A layer with no more neurons than groups is ablated neuron by neuron.
+        The greatest number of groups, of about equal size: the cells of a grid over the layer's maps, all channels together, or
+        runs of neighbours. A layer with no more neurons than groups is ablated neuron by neuron.
     """
     from captum.attr import LayerActivation, LayerFeatureAblation
 
     part = module.get_submodule(layer)
     below = LayerActivation(module, part).attribute(baselines).detach()
     numbers = grouped(below, groups)
-    found = LayerFeatureAblation(_logit(module), part).attribute(
+    attributions = LayerFeatureAblation(_logit(module), part).attribute(
         images,
         below,
         additional_forward_args=targets,
         layer_mask=numbers,
         perturbations_per_eval=max(1, AT_ONCE // len(images)),
     )
-    return shared(found, numbers)
+    return shared(attributions, numbers)
 
 
 @tmi.attribution_method(level="layer")
@@ -230,17 +232,17 @@ def layer_feature_permutation(
     draws: Several = 10,
     groups: Count = 64,
 ) -> Tensor:
-    """Mean change of the logit when a group of neurons has the activations of another image, shared out evenly among them.
+    """Mean change of the logit when a group of neurons has the activations of another image, shared evenly among them.
 
-    Captum permutes a group among the images of a batch. Here it is drawn from the references, so that no image influences
-    another.
+    Captum permutes a group among the images of a batch. Here it is drawn from the references, so that images do not influence
+    each other.
 
     Parameters
     ----------
     draws : int
-        References an image and group, drawn with replacement; at least 2.
+        References for each image and group, drawn with replacement; at least 2.
     groups : Count
-        At most so many groups; see layer-feature-ablation.
+        The greatest number of groups; see layer-feature-ablation.
     """
     from functools import partial
 
@@ -259,13 +261,13 @@ def layer_feature_permutation(
         def attributor(self) -> Callable[..., FeaturePermutation]:
             return partial(FeaturePermutation, perm_func=drawn)
 
-    found = AmongReferences(_logit(module), part).attribute(
+    attributions = AmongReferences(_logit(module), part).attribute(
         images.repeat_interleave(draws, 0),
         additional_forward_args=targets.repeat_interleave(draws),
         layer_mask=numbers,
         perturbations_per_eval=max(1, AT_ONCE // (draws * len(images))),
     )
-    return shared(found.unflatten(0, (len(images), draws)).mean(1), numbers)
+    return shared(attributions.unflatten(0, (len(images), draws)).mean(1), numbers)
 
 
 def grouped(activations: Tensor, groups: int) -> Tensor:
@@ -275,7 +277,7 @@ def grouped(activations: Tensor, groups: int) -> Tensor:
     ----------
     activations : Tensor, shape (N, C, rows, cols) or (N, …)
     groups : int
-        At most so many.
+        Their greatest number.
 
     Returns
     -------
@@ -291,12 +293,12 @@ def grouped(activations: Tensor, groups: int) -> Tensor:
     return (torch.arange(count, device=activations.device) * min(groups, count) // count).view(1, *shape)
 
 
-def shared(found: Tensor, numbers: Tensor) -> Tensor:
-    """Share out evenly among its neurons what Captum gives to each neuron of a group."""
-    sizes = numbers.expand(1, *found.shape[1:]).flatten().bincount()
-    return found / sizes[numbers]
+def shared(attributions: Tensor, numbers: Tensor) -> Tensor:
+    """Divide evenly among the neurons of a group what Captum gives to each of them."""
+    sizes = numbers.expand(1, *attributions.shape[1:]).flatten().bincount()
+    return attributions / sizes[numbers]
 
 
 def _logit(module: Module) -> Callable[[Tensor, Tensor], Tensor]:
-    # Captum would hand the targets of the images to batches of several copies of them.
+    # Captum would pass the targets of N images to batches of several copies of them.
     return lambda images, targets: module(images).gather(1, targets[:, None])[:, 0]

@@ -112,15 +112,15 @@ def neuron_gradient_shap(
     method = NeuronGradientShap(within(module), module.get_submodule(layer))
 
     def mean(x: Tensor, neuron: Selector, rows: Tensor) -> Tensor:
-        found = [count * method.attribute(x, neuron, baselines[rows], n_samples=count) for count in portions(draws)]
-        return torch.stack(found).sum(0) / draws
+        attributions = [count * method.attribute(x, neuron, baselines[rows], n_samples=count) for count in portions(draws)]
+        return torch.stack(attributions).sum(0) / draws
 
     return by_neuron(images, neurons, mean)
 
 
 @tmi.attribution_method(level="neuron", needs=["gradient", "relu-modules"], images_at_once=64)
 def neuron_guided_backprop(module: Module, images: Tensor, targets: Tensor, *, layer: str, neurons: Tensor) -> Tensor:
-    """Gradient of the neuron that every ReLU passes on only where it is above 0 (Springenberg et al. 2015)."""
+    """Gradient of the neuron in which every active ReLU passes on positive gradients only (Springenberg et al. 2015)."""
     from captum.attr import NeuronGuidedBackprop
 
     method = NeuronGuidedBackprop(module, module.get_submodule(layer))
@@ -129,7 +129,7 @@ def neuron_guided_backprop(module: Module, images: Tensor, targets: Tensor, *, l
 
 @tmi.attribution_method(level="neuron", needs=["gradient", "relu-modules"], images_at_once=64)
 def neuron_deconvolution(module: Module, images: Tensor, targets: Tensor, *, layer: str, neurons: Tensor) -> Tensor:
-    """Gradient of the neuron in which every ReLU acts on the gradient in place of its input (Zeiler and Fergus 2014)."""
+    """Gradient of the neuron in which every ReLU is applied to the gradient instead of its input (Zeiler and Fergus 2014)."""
     from captum.attr import NeuronDeconvolution
 
     method = NeuronDeconvolution(module, module.get_submodule(layer))
@@ -140,7 +140,7 @@ def neuron_deconvolution(module: Module, images: Tensor, targets: Tensor, *, lay
 def neuron_feature_ablation(
     module: Module, images: Tensor, targets: Tensor, *, layer: str, neurons: Tensor, baselines: Tensor, cells: Count = 5
 ) -> Tensor:
-    """Change of the neuron's activation when one cell of a grid shows the baseline, shared out evenly among its pixels.
+    """Change of the neuron's activation when one cell of a grid shows the baseline, shared evenly among its pixels.
 
     Parameters
     ----------
@@ -170,14 +170,14 @@ def by_neuron(images: Tensor, neurons: Tensor, attribute: Callable[[Tensor, Sele
 
     import torch
 
-    found = torch.zeros_like(images, requires_grad=False)
+    attributions = torch.zeros_like(images, requires_grad=False)
     for neuron in sorted(set(neurons.tolist())):
         rows = (neurons == neuron).nonzero()[:, 0]
         some = images.detach()[rows].requires_grad_(True)
         with quiet(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The neuron_selector provided is a callable")
-            found[rows] = attribute(some, _selector(neuron), rows).detach()
-    return found
+            attributions[rows] = attribute(some, _selector(neuron), rows).detach()
+    return attributions
 
 
 def _selector(neuron: int) -> Selector:

@@ -1,4 +1,4 @@
-"""Attributions gathered over noisy copies of the image."""
+"""Attributions averaged over noisy copies of the image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .path import AT_ONCE, within
 if TYPE_CHECKING:
     import torch
 
-# Constructed networks have narrow tolerances: with more noise no copy of an image shows its tile any longer.
+# Constructed networks have small tolerances: with more noise no copy of an image shows its tile.
 _NOISE = 0.01
 
 
@@ -33,9 +33,9 @@ def smooth_grad(
     draws : Count
         Noisy copies.
     noise : NotNegative
-        Standard deviation of the Gaussian noise, as a share of the pixels' range; the paper's is 0.1 to 0.2. A pixel beyond
-        [0, 1] counts as the nearest inside. A constructed network has a tolerance ε for the summed differences: noise that adds
-        up to more over the pixels of a tile silences it.
+        Standard deviation of the Gaussian noise, as a share of the pixels' range; the paper's is 0.1 to 0.2. A pixel outside [0,
+        1] counts as the nearest value inside. A constructed network has a tolerance ε for the summed differences: noise that adds
+        up to more over the pixels of a tile makes its neurons inactive.
     """
     return _saliency(module, images, targets, "smoothgrad", draws, noise)
 
@@ -72,7 +72,7 @@ def var_grad(
     draws: Count = 20,
     noise: NotNegative = _NOISE,
 ) -> torch.Tensor:
-    """Variance of the gradient over noisy copies of the image (Adebayo et al. 2018), 0 where it is no more than rounding.
+    """Variance of the gradient over noisy copies of the image (Adebayo et al. 2018), 0 where it is only rounding.
 
     Parameters
     ----------
@@ -84,10 +84,10 @@ def var_grad(
     import torch
     from captum.attr import Saliency
 
-    found = _saliency(module, images, targets, "vargrad", draws, noise)
-    # Captum subtracts the squared mean from the mean square, which both are about as large as the gradient's square.
+    attributions = _saliency(module, images, targets, "vargrad", draws, noise)
+    # Captum subtracts the squared mean from the mean square; both are about as large as the gradient's square.
     square = Saliency(within(module)).attribute(images, target=targets) ** 2
-    return found.where(found > 8 * torch.finfo(found.dtype).eps * square, 0)
+    return attributions.where(attributions > 8 * torch.finfo(attributions.dtype).eps * square, 0)
 
 
 @tmi.attribution_method(needs=["gradient"])
@@ -115,7 +115,7 @@ def smooth_integrated_gradients(
     """
     from captum.attr import IntegratedGradients, NoiseTunnel
 
-    found: torch.Tensor = NoiseTunnel(IntegratedGradients(within(module))).attribute(
+    attributions: torch.Tensor = NoiseTunnel(IntegratedGradients(within(module))).attribute(
         images,
         nt_type="smoothgrad",
         nt_samples=draws,
@@ -126,7 +126,7 @@ def smooth_integrated_gradients(
         n_steps=steps,
         internal_batch_size=AT_ONCE,
     )
-    return found
+    return attributions
 
 
 def _saliency(
@@ -134,7 +134,7 @@ def _saliency(
 ) -> torch.Tensor:
     from captum.attr import NoiseTunnel, Saliency
 
-    found: torch.Tensor = NoiseTunnel(Saliency(within(module))).attribute(
+    attributions: torch.Tensor = NoiseTunnel(Saliency(within(module))).attribute(
         images,
         nt_type=kind,
         nt_samples=draws,
@@ -143,4 +143,4 @@ def _saliency(
         target=targets,
         abs=False,
     )
-    return found
+    return attributions

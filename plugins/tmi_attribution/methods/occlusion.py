@@ -1,4 +1,4 @@
-"""Occlusion: what happens to the logit when a square is covered."""
+"""Occlusion: the logit's change when a square is covered."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def occlusion(
     window: Count | None = None,
     stride: Count | None = None,
 ) -> torch.Tensor:
-    """Change of the logit when a square shows the baseline, for each pixel the mean over its squares (Zeiler and Fergus 2014).
+    """Change of the logit when a square shows the baseline, averaged over the squares of each pixel (Zeiler and Fergus 2014).
 
     Parameters
     ----------
     window : Count, optional
         Side of the square; by default an eighth of the image's smaller side.
     stride : Count, optional
-        Pixels from one square to the next; by default half the window, rounded up. Not larger than the window, or pixels would be
-        left out.
+        Pixels from one square to the next, at most the window, so that no pixel is left out; by default half the window, rounded
+        up.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def occlusion(
     if stride > window:
         raise InputError(f"stride: {stride} is larger than the window, {window}: pixels would be left out")
     with torch.no_grad():
-        found: torch.Tensor = Occlusion(module).attribute(
+        attributions: torch.Tensor = Occlusion(module).attribute(
             images,
             (channels, window, window),
             (channels, stride, stride),
@@ -58,4 +58,4 @@ def occlusion(
             target=targets,
             perturbations_per_eval=max(1, AT_ONCE // len(images)),
         )
-        return found
+        return attributions

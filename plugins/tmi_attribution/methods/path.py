@@ -1,4 +1,4 @@
-"""Gradients gathered between a baseline and the image."""
+"""Gradients summed between a baseline and the image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 AT_ONCE = 64
-"""Points in one pass of the module: what bounds the memory, however many there are an image."""
+"""Points in one pass of the module, which bounds the memory for any number of points."""
 
 Quadrature = Literal["gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"]
 
@@ -32,17 +32,17 @@ def integrated_gradients(
     Parameters
     ----------
     steps : Count
-        Points on the line. A constructed network with a small ε is active on its last stretch only, which few points may miss.
+        Points on the line. A constructed network with a small ε is active near its end only, where few points may lie.
     quadrature : str
-        Where the points lie and what they weigh.
+        The rule for the points and their weights.
     """
     from captum.attr import IntegratedGradients
 
     method = IntegratedGradients(within(module))
-    found: torch.Tensor = method.attribute(
+    attributions: torch.Tensor = method.attribute(
         images, baselines, target=targets, n_steps=steps, method=quadrature, internal_batch_size=max(AT_ONCE, len(images))
     )
-    return found
+    return attributions
 
 
 @tmi.attribution_method(needs=["gradient"], complete="baselines")
@@ -58,7 +58,7 @@ def gradient_shap(
 ) -> torch.Tensor:
     """Mean gradient at random points between baseline and image, times the difference (Erion et al. 2021).
 
-    It is complete on average over the draws only.
+    It is complete only on average over the draws.
 
     Parameters
     ----------
@@ -73,23 +73,23 @@ def gradient_shap(
     total = sum(
         count * method.attribute(images, baselines, target=targets, n_samples=count, stdevs=noise) for count in portions(draws)
     )
-    found: torch.Tensor = total / draws
-    return found
+    attributions: torch.Tensor = total / draws
+    return attributions
 
 
 def within(module: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the module as a function that takes pixels outside [0, 1] for the nearest inside, and lets the gradient pass.
+    """Return the module as a function that clips pixels to [0, 1] and passes the gradient on as if it did not.
 
-    A constructed network refuses images beyond [0, 1], to which noise carries them, and rounding on the way from a baseline.
+    A constructed network refuses pixels outside [0, 1], which noise and rounding produce.
     """
 
     def logits(images: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = module(images + (images.clamp(0, 1) - images).detach())
-        return found
+        attributions: torch.Tensor = module(images + (images.clamp(0, 1) - images).detach())
+        return attributions
 
     return logits
 
 
 def portions(draws: int, most: int = AT_ONCE) -> list[int]:
-    """Return how many draws to take at a time: parts of at most ``most`` that add up to ``draws``."""
+    """Return numbers of draws, each at most ``most``, that add up to ``draws``."""
     return [min(most, draws - start) for start in range(0, draws, most)]

@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 def lrp(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, epsilon: Positive = 1e-9) -> torch.Tensor:
     """Layer-wise relevance propagation with the ε-rule (Bach et al. 2015).
 
-    Relevance that falls to a bias is lost, so that the attributions of a network with biases do not add up to its logit.
+    The relevance of biases is lost, so the attributions of a network with biases do not add up to its logit.
 
     Parameters
     ----------
     epsilon : Positive
-        What is added to the size of every sum before it divides; a larger one lets small sums pass on less.
+        Added to the magnitude of every sum before the division by it; with a larger value small sums pass on less.
     """
     from captum.attr import LRP
 
     with ruled(module, epsilon):
-        found: torch.Tensor = LRP(module).attribute(images, target=targets)
-        return found
+        attributions: torch.Tensor = LRP(module).attribute(images, target=targets)
+        return attributions
 
 
 @contextmanager
 def ruled(module: torch.nn.Module, epsilon: float = 1e-9) -> Iterator[None]:
-    """Give the modules their rules for one call of Captum's LRP, and take away what it leaves behind.
+    """Give the modules their rules inside the block, and remove afterwards what Captum's LRP leaves on them.
 
-    `torch.nn.Flatten` and others that hand numbers on as they are get the rule that Captum lacks: relevance goes back to where
-    the number came from, which is what the gradient of a rearrangement does.
+    `torch.nn.Flatten` and other modules that pass numbers on unchanged get a rule that Captum lacks: the relevance goes back to
+    where the number came from, as the gradient of a rearrangement does.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Superpixels switched between image and baseline: ablation, permutation, Shapley values and local linear models.
 
-The superpixels are the cells of a grid. What a cell is given is shared out evenly among its pixels and channels, so that the
+The superpixels are the cells of a grid. A cell's attribution is divided evenly among its pixels and channels, so that the
 attributions of a complete method add up to the change of the logit.
 """
 
@@ -38,10 +38,10 @@ def feature_ablation(
 
     grid = superpixels(images, cells)
     with torch.no_grad():
-        found = FeatureAblation(module).attribute(
+        attributions = FeatureAblation(module).attribute(
             images, baselines, target=targets, feature_mask=grid, perturbations_per_eval=max(1, AT_ONCE // len(images))
         )
-    return shared(found, grid)
+    return shared(attributions, grid)
 
 
 @tmi.attribution_method()
@@ -55,16 +55,17 @@ def feature_permutation(
     cells: Count = 5,
     draws: Count = 10,
 ) -> torch.Tensor:
-    """Mean change of the logit when one cell shows what another image has there (Breiman 2001, for a single image).
+    """Mean change of the logit when one cell is replaced by that of another image (Breiman 2001, for a single image).
 
-    Captum permutes a cell among the images of a batch. Here it is drawn from the references, so that no image influences another.
+    Captum permutes a cell among the images of a batch. Here it is drawn from the references, so that images do not influence each
+    other.
 
     Parameters
     ----------
     cells : Count
         Rows, and columns, of the grid.
     draws : Count
-        References an image and cell, drawn with replacement.
+        References for each image and cell, drawn with replacement.
     """
     import torch
     from captum.attr import FeaturePermutation
@@ -78,13 +79,13 @@ def feature_permutation(
     with torch.no_grad():
         for count in portions(draws):
             copies = images.repeat_interleave(count, 0)
-            found = method.attribute(
+            attributions = method.attribute(
                 copies,
                 target=targets.repeat_interleave(count),
                 feature_mask=grid,
                 perturbations_per_eval=max(1, AT_ONCE // len(copies)),
             )
-            total += found.unflatten(0, (len(images), count)).sum(1)
+            total += attributions.unflatten(0, (len(images), count)).sum(1)
     return shared(total / draws, grid)
 
 
@@ -113,10 +114,10 @@ def shapley_sampling(
 
     grid = superpixels(images, cells)
     with torch.no_grad():
-        found = ShapleyValueSampling(module).attribute(
+        attributions = ShapleyValueSampling(module).attribute(
             images, baselines, target=targets, feature_mask=grid, n_samples=draws, perturbations_per_eval=AT_ONCE
         )
-    return shared(found, grid)
+    return shared(attributions, grid)
 
 
 @tmi.attribution_method(complete="baselines", images_at_once=8)
@@ -135,10 +136,10 @@ def shapley_exact(
 
     grid = superpixels(images, cells)
     with torch.no_grad():
-        found = ShapleyValues(module).attribute(
+        attributions = ShapleyValues(module).attribute(
             images, baselines, target=targets, feature_mask=grid, perturbations_per_eval=max(1, AT_ONCE // len(images))
         )
-    return shared(found, grid)
+    return shared(attributions, grid)
 
 
 @tmi.attribution_method(complete="baselines")
@@ -159,19 +160,19 @@ def kernel_shap(
     cells : Count
         Rows, and columns, of the grid.
     draws : Count
-        Subsets, the full and the empty one among them. Fewer than there are cells leave their values undetermined.
+        Subsets, including the full and the empty one. With fewer subsets than cells the values are not determined.
     """
     import torch
     from captum.attr import FeatureAblation, KernelShap
 
     grid = superpixels(images, cells)
     with torch.no_grad():
-        if grid.max() == 0:  # there is nothing to fit: a single cell is given the whole change
+        if grid.max() == 0:  # a single cell has the whole change
             return shared(FeatureAblation(module).attribute(images, baselines, target=targets, feature_mask=grid), grid)
-        found = KernelShap(module).attribute(
+        attributions = KernelShap(module).attribute(
             images, baselines, target=targets, feature_mask=grid, n_samples=draws, perturbations_per_eval=AT_ONCE
         )
-    return shared(found, grid)
+    return shared(attributions, grid)
 
 
 @tmi.attribution_method()
@@ -195,8 +196,8 @@ def lime(
     draws : Count
         Subsets.
     alpha : NotNegative
-        Weight of the lasso's penalty, in units of the logit. It leaves every coefficient 0 where the logit varies less; Captum's
-        0.01 does so on networks of small logits.
+        Weight of the lasso's penalty, in units of the logit. All coefficients are 0 if the logit varies less than that, which
+        Captum's 0.01 causes on networks with small logits.
     """
     import torch
     from captum._utils.models.linear_model import SkLearnLasso, SkLearnLinearRegression
@@ -205,10 +206,10 @@ def lime(
     grid = superpixels(images, cells)
     method = Lime(module, SkLearnLasso(alpha=alpha) if alpha else SkLearnLinearRegression())
     with torch.no_grad():
-        found = method.attribute(
+        attributions = method.attribute(
             images, baselines, target=targets, feature_mask=grid, n_samples=draws, perturbations_per_eval=AT_ONCE
         )
-    return shared(found, grid)
+    return shared(attributions, grid)
 
 
 def superpixels(images: torch.Tensor, cells: int) -> torch.Tensor:
@@ -218,7 +219,7 @@ def superpixels(images: torch.Tensor, cells: int) -> torch.Tensor:
     ----------
     images : Tensor, shape (N, C, m, n)
     cells : int
-        Rows, and columns, of the grid, but no more than there are pixels. Their sizes differ by at most one pixel.
+        Rows, and columns, of the grid, at most the number of pixels. The cells' sides differ by at most one pixel.
 
     Returns
     -------
@@ -234,7 +235,7 @@ def superpixels(images: torch.Tensor, cells: int) -> torch.Tensor:
     return (row[:, None] * across + column)[None, None]
 
 
-def shared(found: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """Share out evenly, among its pixels and channels, what Captum gives to each pixel of a cell."""
-    sizes = grid.flatten().bincount() * found.shape[1]
-    return found / sizes[grid]
+def shared(attributions: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Divide evenly among the pixels and channels of a cell what Captum gives to each pixel."""
+    sizes = grid.flatten().bincount() * attributions.shape[1]
+    return attributions / sizes[grid]

@@ -257,7 +257,7 @@ def test_ones_own_method_and_measure(data, trained):
 
 
 @pytest.mark.parametrize(
-    ("returned", "message"), [(lambda maps: maps, "one score an image"), (lambda maps: np.full(len(maps), np.inf), "infinity")]
+    ("returned", "message"), [(lambda maps: maps, "one score for each image"), (lambda maps: np.full(len(maps), np.inf), "infinity")]
 )
 def test_what_a_measure_returns_is_checked(data, trained, returned, message):
     def bad(maps, truth):

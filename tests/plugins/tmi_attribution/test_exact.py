@@ -222,7 +222,7 @@ def test_chunks_do_not_show(monkeypatch):
         return exact.null_region(*given), exact.signed(TASK, scenes.images, scenes.labels), exact.integrated_gradients(*given)
 
     whole = everything()
-    for name, size in (("_WINDOWS", 1), ("_NUMBERS", 1), ("_LOOK", 1)):
+    for name, size in (("_WINDOWS", 1), ("_NUMBERS", 1), ("_EVERY", 1)):
         monkeypatch.setattr(exact, name, size)
     assert all((one == other).all() for one, other in zip(whole, everything(), strict=True))
 

@@ -118,7 +118,7 @@ def test_layers_whose_neurons_stand_for_something_else():
 @pytest.mark.parametrize(
     ("neurons", "message"),
     [
-        ([0], "one a scene"),
+        ([0], "one for each scene"),
         ([0.0, 1.0], "whole numbers"),
         ([0, 144], "has 144 neurons, none of number 144"),
         ([-1, 0], "number -1"),

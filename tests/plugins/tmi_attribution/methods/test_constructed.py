@@ -33,7 +33,7 @@ def test_controls_are_the_closed_forms():
 def test_trained_networks_have_no_closed_form():
     net = cnn_network()
     truth = truth_about(net, dataset(2).test)
-    with pytest.raises(tmi.InputError, match="not a constructed one"):
+    with pytest.raises(tmi.InputError, match="the network is not constructed"):
         exact(net.module, truth.images, truth.targets, truth=truth)
     with pytest.raises(tmi.InputError, match="no closed form"):
         exact_integrated_gradients(net.module, truth.images, truth.targets, truth=truth, baselines=truth.baselines)
