@@ -1,4 +1,4 @@
-"""The certificate of a constructed network: how far an image may change, in L1, before its logits say anything else."""
+"""The certificate of a constructed network: how far an image may change, in L1, without a change of its answer."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def certificate(network: LayeredModule, images: Any, labels: Any = None) -> torc
     check_is_phi(network, "certificate")
     task = network.task
     images = check_images(images, task.image_shape).detach().cpu()
-    own = _labels(labels, len(images), len(task.classes))
+    given = _labels(labels, len(images), len(task.classes))
     step = max(1, _NEURONS_AT_ONCE // int(np.array(task.windows).prod(1).sum()))
     parts = [torch.empty(0, dtype=torch.float64)]
     for first in range(0, len(images), step):
         part = images[first : first + step]
-        found = task.labels(part)
-        wanted = found if own is None else own[first : first + step]
-        parts.append(torch.where(wanted == found, _radius(task, part, found), 0.0))
+        shown = task.labels(part)
+        asked = shown if given is None else given[first : first + step]
+        parts.append(torch.where(asked == shown, _radius(task, part, shown), 0.0))
     return torch.cat(parts)
 
 
 def nearness(task: TemplateTask, images: torch.Tensor) -> torch.Tensor:
-    """Return z = ε − t of the nearest window of each class, as far down as a certificate can depend on it.
+    """Return z = ε − t of the nearest window of each class, down to the least value on which a certificate can depend.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ def nearness(task: TemplateTask, images: torch.Tensor) -> torch.Tensor:
     Returns
     -------
     Tensor of float64, shape (N, L)
-        The greatest over the class's tiles and all windows; −E where it is below that, with E the greatest ε of the task. No
-        neuron exceeds E, and a certificate is at most what a neuron of the label has.
+        The greatest z over the class's tiles and all windows, or −E if that is greater, with E the greatest ε of the task. No
+        neuron exceeds E, and a certificate is at most the activation of a neuron of the label.
     """
     import torch
 
@@ -61,10 +61,10 @@ def nearness(task: TemplateTask, images: torch.Tensor) -> torch.Tensor:
     rounded = np.float32 if images.dtype == torch.float32 else np.float64
     # With ε + E for ε the match finds every window with z > −E. Tiles are rounded as the network rounds them, sums are float64.
     wider = [type(tile)(tile.values.astype(rounded), tile.epsilon + top, tile.support) for tile in task.tiles]
-    found = match(images.double(), wider)
-    place = found.image * len(task.classes) + torch.from_numpy(task.tile_class)[found.tile]
+    matches = match(images.double(), wider)
+    place = matches.image * len(task.classes) + torch.from_numpy(task.tile_class)[matches.tile]
     z = torch.full((len(images) * len(task.classes),), -top, dtype=torch.float64)
-    z.scatter_reduce_(0, place, found.slack - top, "amax")
+    z.scatter_reduce_(0, place, matches.slack - top, "amax")
     return z.view(len(images), len(task.classes))
 
 
@@ -128,9 +128,9 @@ def _labels(labels: Any, count: int, classes: int) -> torch.Tensor | None:
 
     if labels is None:
         return None
-    given = torch.as_tensor(labels).cpu()
-    if given.shape != (count,) or given.dtype not in (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8):
-        raise InputError(f"labels: expected {count} whole numbers, one an image, got {given.dtype} {tuple(given.shape)}")
-    if count and not (int(given.min()) >= -1 and int(given.max()) < classes):
-        raise InputError(f"labels: expected −1 to {classes - 1}, got {int(given.min())} to {int(given.max())}")
-    return given.long()
+    values = torch.as_tensor(labels).cpu()
+    if values.shape != (count,) or values.dtype not in (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8):
+        raise InputError(f"labels: expected {count} whole numbers, one an image, got {values.dtype} {tuple(values.shape)}")
+    if count and not (int(values.min()) >= -1 and int(values.max()) < classes):
+        raise InputError(f"labels: expected −1 to {classes - 1}, got {int(values.min())} to {int(values.max())}")
+    return values.long()

@@ -1,4 +1,4 @@
-"""What a constructed network says about one image: which neurons fired, and what each of them stands for."""
+"""The answer of a constructed network on one image, explained: which neurons fired, and what each stands for."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 
     from .layers import LayeredModule
 
-_SHOWN = 8  # neurons that are drawn and listed before the rest is only counted
+_SHOWN = 8  # at most so many neurons are drawn and listed; the others are counted
 _BARS = 20  # classes whose logits are drawn
 _DASHES = ("solid", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Which neurons fired on an image, and what each says.
+    """The neurons that fired on an image, and what each stands for.
 
     Attributes
     ----------
     task : TemplateTask
     image : ndarray, shape (C, m, n)
     neurons : DataFrame
-        One row a neuron that is above 0, the strongest of each layer first: ``layer``, ``neuron`` (its place in the flattened
-        layer), ``activation``, and what its layer says of it: for hidden neurons ``tile`` (index), ``name`` of the tile,
+        One row for each neuron above 0, the strongest of each layer first: ``layer``, ``neuron`` (its index in the flattened
+        layer), ``activation``, and its meaning: for hidden neurons ``tile`` (index), ``name`` of the tile,
         ``class``, ``row`` and ``col``.
     logits : dict of str to float
         By class.
     label : str or None
-        The class whose logit alone is above 0; None where there is none, or several.
+        The only class whose logit is above 0; None where no logit is, or several are.
     """
 
     task: TemplateTask
@@ -87,15 +87,15 @@ class Explanation:
         Returns
         -------
         matplotlib.figure.Figure
-            Bound to no screen; ``figure().savefig("explanation.png")``. At most 8 neurons are drawn, the strongest, in colours
-            and dashes that colour-blind readers can tell apart, each with its number in the list below. An image that has neither
+            Needs no screen; ``figure().savefig("explanation.png")``. At most 8 neurons are drawn, the strongest, in colours
+            and dashes that colour-blind readers can tell apart, each with its number in the legend. An image that has neither
             one channel nor three is shown as the mean of its channels.
         """
         from matplotlib.figure import Figure
 
-        from tmi.runtime.plotting import house_style
+        from tmi.runtime.plotting import figure_style
 
-        with house_style():
+        with figure_style():
             bars = len(self.logits) <= _BARS
             drawn = self._placed()
             figure = Figure(figsize=(7.2 if bars else 4.2, 4.2 + 0.2 * max(len(drawn), 1)), layout="constrained")
@@ -111,7 +111,7 @@ class Explanation:
         if "tile" not in self.neurons:
             return self.neurons.head(0)
         placed = self.neurons[self.neurons["tile"].notna()].sort_values("activation", ascending=False, kind="stable")
-        # Two layers may speak of one window.
+        # Two layers may stand for one window.
         return placed.drop_duplicates(["tile", "row", "col"]).head(_SHOWN)
 
     def _draw_image(self, axes: Any, drawn: pd.DataFrame) -> None:
@@ -175,7 +175,7 @@ class Explanation:
         axes.set_title("logits", loc="left")
 
     def _cells(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """The table as it is read: tiles by name, whole numbers whole, nothing where a column does not apply."""
+        """The table as text: tiles by name, whole numbers without decimals, an empty cell where a column does not apply."""
         return rows.drop(columns=["tile"], errors="ignore").rename(columns={"name": "tile"}).astype(object).map(_cell)
 
     def _more(self, shown: int = _SHOWN) -> list[str]:
@@ -184,35 +184,36 @@ class Explanation:
 
 
 def explain(network: LayeredModule, image: Any, layers: Sequence[str] | str | None = None) -> Explanation:
-    """Say which neurons fired on an image and what each stands for; see `tmi.Network.explain`."""
+    """List the neurons that fired on an image and what each stands for; see `tmi.Network.explain`."""
     import pandas as pd
 
     from tmi.tasks.images import check_images
 
     if not network.meanings:
         raise InputError(f"explain: {network!r} was {network.origin}, and what its neurons stand for is not known")
-    one = getattr(image, "ndim", 4) == 3
-    given = check_images(image[None] if one else image, network.task.image_shape, "image")
-    if len(given) != 1:
-        raise InputError(f"image: expected one image, got {len(given)}")
-    table = _tables(network, layers)
-    seen = network.activations(given, [*table, network.layers[-1]])
+    single = getattr(image, "ndim", 4) == 3
+    batch = check_images(image[None] if single else image, network.task.image_shape, "image")
+    if len(batch) != 1:
+        raise InputError(f"image: expected one image, got {len(batch)}")
+    tables = _tables(network, layers)
+    activations = network.activations(batch, [*tables, network.layers[-1]])
     parts = []
-    for layer in table:
-        values = seen[layer].flatten().numpy()
+    for layer, table in tables.items():
+        values = activations[layer].flatten().numpy()
         fired = np.flatnonzero(values > 0)
         fired = fired[np.argsort(-values[fired], kind="stable")]
-        meant = table[layer].iloc[fired].reset_index(drop=True)
-        if "tile" in meant:
-            meant.insert(list(meant).index("tile") + 1, "name", [network.task.tile_name(int(tile)) for tile in meant["tile"]])
-        said = pd.DataFrame({"layer": [layer] * len(fired), "neuron": fired, "activation": values[fired]})
-        parts.append(pd.concat([said, meant], axis=1))
+        meaning = table.iloc[fired].reset_index(drop=True)
+        if "tile" in meaning:
+            names = [network.task.tile_name(int(tile)) for tile in meaning["tile"]]
+            meaning.insert(list(meaning).index("tile") + 1, "name", names)
+        values_of = pd.DataFrame({"layer": [layer] * len(fired), "neuron": fired, "activation": values[fired]})
+        parts.append(pd.concat([values_of, meaning], axis=1))
     filled = [part for part in parts if len(part)] or parts[:1]
-    logits = dict(zip(network.task.class_names, seen[network.layers[-1]].flatten().tolist(), strict=True))
+    logits = dict(zip(network.task.class_names, activations[network.layers[-1]].flatten().tolist(), strict=True))
     above = [name for name, value in logits.items() if value > 0]
     return Explanation(
         network.task,
-        given[0].detach().cpu().numpy(),
+        batch[0].detach().cpu().numpy(),
         pd.concat(filled, ignore_index=True),
         logits,
         above[0] if len(above) == 1 else None,
@@ -223,7 +224,7 @@ def _tables(network: LayeredModule, given: Sequence[str] | str | None) -> dict[s
     """What the neurons mean, for the layers asked for, or those whose neurons stand for a tile at a place."""
     known = network.meanings
     if given is None:
-        # Tables that are made when asked for may be of millions of neurons: they come second.
+        # Tables given as functions may hold millions of neurons: they are made only if no other table serves.
         for lazy in (False, True):
             tables = {name: network.neurons(name) for name in network.layers if name in known and callable(known[name]) == lazy}
             found = {name: t for name, t in tables.items() if t is not None and {"tile", "row", "col"} <= set(t)}
@@ -254,7 +255,7 @@ def _outline(mask: NDArray[np.bool_], row: int, col: int) -> list[list[tuple[flo
 
 
 def _joined(edges: list[list[tuple[float, float]]]) -> list[list[tuple[float, float]]]:
-    """Join edges that run on in one direction, so that dashes are not cut at every pixel."""
+    """Join edges of one direction that touch, so that dashes are not cut at every pixel."""
     ends: dict[tuple[tuple[float, float], bool], list[tuple[float, float]]] = {}
     lines = []
     for start, stop in sorted(edges):

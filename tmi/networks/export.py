@@ -1,4 +1,4 @@
-"""Networks as files: programs that run where there is no tmi (ONNX, torch.export), and weights as plain arrays (safetensors)."""
+"""Networks as files: programs that run without tmi (ONNX, torch.export), and weights as plain arrays (safetensors)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from .layers import LayeredModule
 
 FORMATS = {"onnx": ".onnx", "torch": ".pt2"}
-"""What a network can be exported as, and the ending of its file."""
+"""The formats of exported programs, and the endings of their files."""
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 OPSETS = range(18, 24)
-"""The versions of ONNX's operators that can be asked for."""
+"""The supported versions of ONNX's operators."""
 
 
 def export(
@@ -40,30 +40,30 @@ def export(
     dtype: str | None = None,
     opset: int | None = None,
 ) -> None:
-    """Write a network as a program that needs no tmi; see `tmi.Network.export`."""
+    """Write a network as a program that runs without tmi; see `tmi.Network.export`."""
     target = Path(path)
     kind = _format(target, format)
     if opset is not None and kind != "onnx":
         raise InputError(f'opset: format "{kind}" has none')
     if opset is not None and (isinstance(opset, bool) or opset not in OPSETS):
         raise InputError(f"opset: expected {OPSETS[0]} to {OPSETS[-1]}, got {opset!r}")
-    wanted = _dtype(network, dtype)
+    chosen = _dtype(network, dtype)
     if kind == "onnx":
         needed("onnx", "onnxscript")
-    program = _program(network, wanted, gradient=kind == "torch")
-    about = {"classes": json.dumps(network.task.class_names, ensure_ascii=False)}
+    program = _program(network, chosen, gradient=kind == "torch")
+    metadata = {"classes": json.dumps(network.task.class_names, ensure_ascii=False)}
     with _written(target) as part, _quiet():
         if kind == "torch":
-            torch.export.save(program, part, extra_files={f"{name}.json": text for name, text in about.items()})
+            torch.export.save(program, part, extra_files={f"{name}.json": text for name, text in metadata.items()})
             return
         try:
-            made: Any = torch.onnx.export(
+            exported: Any = torch.onnx.export(
                 program, dynamo=True, opset_version=opset, input_names=["images"], output_names=["logits"], verbose=False
             )
         except Exception as error:
             raise InputError(f"export: {network!r} cannot be written as ONNX ({_first_line(error)})") from error
-        made.model.metadata_props.update(about)
-        made.save(part)
+        exported.model.metadata_props.update(metadata)
+        exported.save(part)
 
 
 def save_weights(network: LayeredModule, path: str | os.PathLike[str]) -> None:
@@ -88,13 +88,13 @@ def load_weights(network: LayeredModule, path: str | os.PathLike[str]) -> None:
         raise DataFileError(f"{path}: no such file")
     try:
         with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
+            metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise DataFileError(f"{path}: is no safetensors file, or damaged ({_first_line(error)})") from None
     classes = json.dumps(network.task.class_names, ensure_ascii=False)
-    if about.get("classes", classes) != classes:
-        raise InputError(f"{path}: was saved from a network with other classes: {about['classes']}")
+    if metadata.get("classes", classes) != classes:
+        raise InputError(f"{path}: was saved from a network with other classes: {metadata['classes']}")
     own = network.module.state_dict()
     _check_fit(str(path), weights, own)
     if network.origin == "constructed":
@@ -108,7 +108,7 @@ def load_weights(network: LayeredModule, path: str | os.PathLike[str]) -> None:
 
 
 def needed(*packages: str) -> None:
-    """Say what to install if a package is missing.
+    """Raise an error that names what to install if a package is missing.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def _format(path: Path, given: str | None) -> str:
         if path.suffix == ending:
             return kind
     endings = " or ".join(f'"{ending}" ({kind})' for kind, ending in FORMATS.items())
-    raise InputError(f"{path}: cannot tell the format from its name; end it with {endings}, or give format")
+    raise InputError(f"{path}: the format does not follow from its name; end it with {endings}, or give format")
 
 
 def _dtype(network: LayeredModule, given: str | None) -> torch.dtype:
@@ -190,15 +190,15 @@ def _check_fit(path: str, weights: Mapping[str, torch.Tensor], own: Mapping[str,
         if name not in own:
             raise InputError(f"{path}: weight {name!r} is none of the network's{did_you_mean(name, own)}")
         if (value.shape, value.dtype) != (own[name].shape, own[name].dtype):
-            there, here = (f"{str(w.dtype).removeprefix('torch.')} {tuple(w.shape)}" for w in (value, own[name]))
-            raise InputError(f"{path}: weight {name!r} is {there}, the network's {here}")
+            in_file, own_kind = (f"{str(w.dtype).removeprefix('torch.')} {tuple(w.shape)}" for w in (value, own[name]))
+            raise InputError(f"{path}: weight {name!r} is {in_file}, the network's {own_kind}")
         if value.is_floating_point() and not value.isfinite().all():
             raise InputError(f"{path}: weight {name!r} is not finite")
 
 
 @contextmanager
 def _written(path: Path) -> Iterator[Path]:
-    """Yield a file beside the wanted one, which takes its place once it is whole."""
+    """Yield the path of a temporary file beside the target, which replaces the target when the block has ended."""
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}")
     if path.is_dir():
@@ -207,7 +207,7 @@ def _written(path: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
             part = Path(folder) / path.name
             yield part
-            if [found.name for found in Path(folder).iterdir()] != [path.name]:
+            if [file.name for file in Path(folder).iterdir()] != [path.name]:
                 raise InputError(f"{path}: more than one file of ONNX can hold (2 GB)")
             part.replace(path)
     except OSError as error:
@@ -216,7 +216,7 @@ def _written(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what torch says of itself while it traces."""
+    """Suppress torch's warnings and log messages while it traces."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

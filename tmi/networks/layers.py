@@ -1,4 +1,4 @@
-"""A torch module with named layers: its activations, its logits, and what each neuron means where that is known."""
+"""A torch module with named layers: its activations, its logits, and the meaning of its neurons where that is known."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ Origin = Literal["constructed", "trained", "imported"]
 
 
 class LayeredModule:
-    """What `tmi.Network` is made of: a module with named layers, their activations, and what their neurons mean.
+    """A torch module with named layers, their activations, and what their neurons mean.
 
-    See `tmi.Network` for the parameters; the functions of this package that examine a network take this type.
+    It is the base of `tmi.Network`, which documents the parameters and adds explanations, certificates and export as methods.
+    The functions behind those methods take this type, so that no two modules of the package import each other.
     """
 
     def __init__(
@@ -53,10 +54,10 @@ class LayeredModule:
         self.origin: Origin = origin
         if not self.layers:
             raise InputError("layers: needs at least one; the last one gives the logits")
-        known = dict(module.named_modules())
+        submodules = dict(module.named_modules())
         for layer in self.layers:
-            if layer not in known or not layer:
-                raise UnknownNameError(f"layer {layer!r}: the module has none{did_you_mean(layer, filter(None, known))}")
+            if layer not in submodules or not layer:
+                raise UnknownNameError(f"layer {layer!r}: the module has none{did_you_mean(layer, filter(None, submodules))}")
         for layer, columns in (meanings or {}).items():
             if layer not in self.layers:
                 raise UnknownNameError(f"meanings {layer!r}: not among the layers{did_you_mean(layer, self.layers)}")
@@ -79,7 +80,7 @@ class LayeredModule:
         layers : sequence of str, optional
             By default all of them.
         batch_size : int
-            Images at a time; it bounds the memory and does not change the numbers beyond rounding.
+            Images at a time. It bounds the memory, and changes the numbers by no more than rounding.
 
         Returns
         -------
@@ -91,19 +92,15 @@ class LayeredModule:
         UnknownNameError
             For a layer that the network does not have.
         InputError
-            For bad images, or a batch size below 1.
+            For bad images, a batch size below 1, or a layer that the module does not call on these images.
         """
-        wanted = self.layers if layers is None else (layers,) if isinstance(layers, str) else tuple(dict.fromkeys(layers))
-        for layer in wanted:
-            self._check_layer(layer)
-        parts: dict[str, list[torch.Tensor]] = {layer: [] for layer in wanted}
-        for batch in self._batches(images, batch_size):
-            seen = self._forward(batch, wanted)
-            for layer in wanted:
-                parts[layer].append(seen[layer])
         import torch
 
-        return {layer: torch.cat(found) for layer, found in parts.items()}
+        chosen = self.layers if layers is None else (layers,) if isinstance(layers, str) else tuple(dict.fromkeys(layers))
+        for layer in chosen:
+            self._check_layer(layer)
+        outputs = [self._forward(batch, chosen) for batch in self._batches(images, batch_size)]
+        return {layer: torch.cat([batch[layer] for batch in outputs]) for layer in chosen}
 
     def logits(self, images: Any, batch_size: int = 256) -> torch.Tensor:
         """Return the module's output on images, shape (N, L); see `activations`."""
@@ -118,13 +115,14 @@ class LayeredModule:
         Parameters
         ----------
         layer : str
+            One of ``layers``.
 
         Returns
         -------
         DataFrame or None
-            One row a neuron, in the order of the flattened layer; for hidden neurons of the constructions the columns ``tile``
-            (index into ``task.tiles``), ``class`` (name), ``row`` and ``col``. None where the meaning is not known, as in every
-            trained network.
+            One row for each neuron, in the order of the flattened layer; for hidden neurons of the constructions the columns
+            ``tile`` (index into ``task.tiles``), ``class`` (name), ``row`` and ``col``. None where the meaning is not
+            known, as in every trained network.
 
         Raises
         ------
@@ -136,8 +134,8 @@ class LayeredModule:
             return None
         import pandas as pd
 
-        given = self.meanings[layer]
-        columns = dict(given() if callable(given) else given)
+        meaning = self.meanings[layer]
+        columns = dict(meaning() if callable(meaning) else meaning)
         _check_lengths(layer, columns)
         return pd.DataFrame(columns).rename_axis("neuron")
 
@@ -159,12 +157,12 @@ class LayeredModule:
     def _forward(self, batch: torch.Tensor, layers: Sequence[str]) -> dict[str, torch.Tensor]:
         import torch
 
-        seen: dict[str, torch.Tensor] = {}
+        outputs: dict[str, torch.Tensor] = {}
         modules = dict(self.module.named_modules())
 
         def keep(layer: str) -> Any:
-            # A copy: a later in-place ReLU would write into what was seen.
-            return lambda _module, _inputs, output: seen.__setitem__(layer, output.detach().to("cpu", copy=True))
+            # A copy: a later in-place ReLU would write into the output itself.
+            return lambda _module, _inputs, output: outputs.__setitem__(layer, output.detach().to("cpu", copy=True))
 
         handles = [modules[layer].register_forward_hook(keep(layer)) for layer in layers]
         try:
@@ -174,13 +172,13 @@ class LayeredModule:
             for handle in handles:
                 handle.remove()
         for layer in layers:
-            if layer not in seen:
+            if layer not in outputs:
                 raise InputError(f"layer {layer!r}: the module did not use it on these images")
-        return seen
+        return outputs
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
-        """Hold evaluation mode inside the block; every submodule's own mode is put back after it."""
+        """Set evaluation mode inside the block, and restore the mode of every submodule after it."""
         modes = [(module, module.training) for module in self.module.modules()]
         self.module.eval()
         try:

@@ -1,4 +1,4 @@
-"""A network under study: a torch module, its named layers, and what each neuron means where that is known."""
+"""A network under study: a torch module with named layers, and what can be asked of it."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 
 class Network(LayeredModule):
-    """A module with named layers; every probe sees a network only through this.
+    """A torch module with named layers; the type in which probes get every network.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Images (N, C, m, n) to logits (N, L). If it has an attribute ``images_at_once``, it is given no more images than that.
+        Maps images (N, C, m, n) to logits (N, L). Where it has an attribute ``images_at_once``, batches are no larger than that.
     layers : sequence of str
         Names of submodules, first to last; the last one gives the logits. The activations of a layer are its submodule's output,
         after the non-linearity where the submodule contains one.
     origin : {"constructed", "trained", "imported"}
-        How its weights came about.
+        Where its weights come from.
     task : TemplateTask
-        What it classifies.
+        The classification problem that it solves.
     meanings : mapping of str to (mapping of str to sequence, or callable that returns one), optional
-        For a layer whose neurons are understood, columns as long as the flattened layer: which tile, class, row, col, … each
-        neuron stands for. A callable is called when they are asked for: a layer may have millions of neurons.
+        For each layer whose neurons are understood, columns as long as the flattened layer: the tile, class, row, col, … that
+        each neuron stands for. A callable is called when the table is first needed: a layer may have millions of neurons.
     history : mapping of str to array_like, optional
-        What was recorded in training, by epoch: ``loss``, …
+        What was recorded during training, one value an epoch: ``loss``, …
     name : str
         The registered name of its builder; filled in by `tmi.build`.
     seed : int or None
@@ -43,13 +43,13 @@ class Network(LayeredModule):
     Raises
     ------
     InputError
-        If there is no layer, the origin is unknown, or the columns of a layer's meanings differ in length.
+        If there is no layer, the origin is none of the three, or the columns of a layer's meanings differ in length.
     UnknownNameError
-        If the module has no submodule of a layer's name, or meanings are given for what is not a layer.
+        If the module has no submodule of a layer's name, or meanings are given for a name that is not a layer.
     """
 
     def explain(self, image: Any, layers: Sequence[str] | str | None = None) -> Explanation:
-        """Say which neurons fired on an image, and what each stands for.
+        """List the neurons that fired on an image, and what each stands for.
 
         Parameters
         ----------
@@ -60,12 +60,12 @@ class Network(LayeredModule):
         Returns
         -------
         Explanation
-            Print it, look at it in a notebook, or draw it with its method ``figure``.
+            It prints as a table, shows itself in a notebook, and draws itself with its method ``figure``.
 
         Raises
         ------
         InputError
-            For a bad image, or a network of which it is not known what its neurons stand for, as a trained one.
+            For a bad image, or a network whose neurons have no known meaning, such as a trained one.
         UnknownNameError
             For a layer whose neurons are not understood.
         """
@@ -84,7 +84,7 @@ class Network(LayeredModule):
         ----------
         images : Tensor or array, float32 or float64, shape (N, C, m, n), in [0, 1]
         labels : sequence of int, optional
-            The right class of each image; by default the one that it shows.
+            The correct class of each image; by default the one that it shows.
 
         Returns
         -------
@@ -95,8 +95,8 @@ class Network(LayeredModule):
         Raises
         ------
         InputError
-            For bad images or labels, and for a network that is not constructed or does not compute φ of its task: of those
-            nothing is known that could be certified.
+            For bad images or labels, and for a network that is not constructed or whose logits are not φ of its task on test
+            images: the bound holds for φ alone.
         """
         from .certificate import certificate
 
@@ -105,10 +105,11 @@ class Network(LayeredModule):
     def export(
         self, path: str | os.PathLike[str], *, format: str | None = None, dtype: str | None = None, opset: int | None = None
     ) -> None:
-        """Write the network as a program that needs no tmi: images (N, C, m, n) in, logits (N, L) out, for any N.
+        """Write the network as a program that runs without tmi: images (N, C, m, n) in, logits (N, L) out, for any N.
 
-        A constructed network is written as the formula that it computes, in standard operations with sums in float64, whether it
-        is literal or fused; any other is written layer by layer. The program does not check its images. ONNX files hold the names
+        A network that computes φ, literal or fused, is written as that formula, in standard operations with sums in float64; any
+        other is written layer by layer. The program's logits are compared with the network's on random scenes, which show every
+        tile, before the file is written. The program does not check its images. ONNX files hold the names
         of the classes as the metadata ``classes``, torch's as the extra file ``classes.json``.
 
         Parameters
@@ -116,7 +117,8 @@ class Network(LayeredModule):
         path : path
             Ending in ``.onnx`` or ``.pt2``.
         format : {"onnx", "torch"}, optional
-            ONNX, or an exported program of ``torch.export``; by default told from the path. ONNX needs the extra ``export``.
+            ONNX, or an exported program of ``torch.export``; by default taken from the path's ending. ONNX needs the extra
+            ``export``.
         dtype : {"float32", "float64"}, optional
             Of the images and logits; by default that of the network's weights, float32 where it has none.
         opset : int, optional
@@ -125,8 +127,8 @@ class Network(LayeredModule):
         Raises
         ------
         InputError
-            For an unknown format, dtype or opset, a package that is missing, a place that cannot be written, or a module that
-            torch cannot trace.
+            For an unknown format, dtype or opset, a missing package, a path that cannot be written, a module that torch cannot
+            trace, or a program whose logits are not the network's.
         """
         from .export import export
 
@@ -138,7 +140,7 @@ class Network(LayeredModule):
         Raises
         ------
         InputError
-            If the network has no weights, as the fused one of Theorem 1, safetensors is missing, or the place cannot be written.
+            If the network has no weights (the fused ones have none), safetensors is missing, or the path cannot be written.
         """
         from .export import save_weights
 

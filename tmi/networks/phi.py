@@ -1,4 +1,4 @@
-"""φ of a task in torch's standard operations alone, so that it can be exported and run where there is no tmi."""
+"""φ of a task in torch's standard operations, so that it can be exported and run without tmi."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Formula(nn.Module):
     ----------
     task : TemplateTask
     dtype : torch.float32 or torch.float64
-        Of the images. The templates are rounded to it first.
+        That of the images. The templates are rounded to it first.
     gradient : bool
         Whether |y − c| is written as σ(2y − 2c) − σ(y) + c, so that the gradient is that of Theorem 1's network, kinks included.
-        Otherwise it is written as it is, which takes half the operations.
+        Otherwise it is written as ``abs``, which takes half the operations.
     """
 
     def __init__(self, task: TemplateTask, dtype: torch.dtype, *, gradient: bool = True) -> None:

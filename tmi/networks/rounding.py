@@ -1,4 +1,4 @@
-"""How much a network that adds |x − t| up layer by layer may err, and a warning where ε is within reach of that."""
+"""A bound on the rounding of networks that sum |x − t| layer by layer, and a warning where ε is not far above it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class RoundingWarning(UserWarning):
-    """An ε, or the room between ε and another class, is so small that rounding may decide what a network says."""
+    """An ε, or the gap from ε to another class, is so small that rounding may decide a network's answer."""
 
 
 def rounding(task: TemplateTask, dtype: torch.dtype, additions: int = 0) -> NDArray[np.float64]:
@@ -27,7 +27,7 @@ def rounding(task: TemplateTask, dtype: torch.dtype, additions: int = 0) -> NDAr
     task : TemplateTask
     dtype : torch.float32 or torch.float64
     additions : int
-        How many roundings a term goes through on its way to the neuron: 0 where sums are taken in float64, as in literal
+        How often a term is rounded before it reaches the neuron: 0 where sums are taken in float64, as in literal
         Theorem 1; 4 a combining layer in Theorem 2, which adds four terms and a bias, so 4·r; the size of the support where terms
         are added one after another.
 
@@ -36,8 +36,8 @@ def rounding(task: TemplateTask, dtype: torch.dtype, additions: int = 0) -> NDAr
     ndarray of float64, shape (T,)
         For each tile u·S·(2 + 3·additions) + u·ε, where S is the size of the support and u half the distance from 1 to the next
         number (2^−24 in float32): the filter 2y − 2c is at most 2 and rounded once; the terms of a pixel sum to at most 3, and
-        each addition rounds once more; ε is rounded too. A bound for windows with t near ε, where it matters; what is found
-        is some ten times less.
+        each addition rounds once more; ε is rounded too. The bound is for windows with t near ε, where it matters; measured
+        errors are about a tenth of it.
     """
     import torch
 
@@ -49,7 +49,7 @@ def rounding(task: TemplateTask, dtype: torch.dtype, additions: int = 0) -> NDAr
 
 
 def warn_of_rounding(data: Dataset | TemplateTask, additions: int = 0, dtype: torch.dtype | None = None) -> None:
-    """Warn if rounding may decide what a network says: ε, or what is left from ε to a tile of another class, is below its bound.
+    """Warn if ε, or the gap from ε to a tile of another class, is below the bound of rounding, so that rounding may decide.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def warn_of_rounding(data: Dataset | TemplateTask, additions: int = 0, dtype: to
     Warns
     -----
     RoundingWarning
-        One line that names the tile and the remedy. In a run it is kept with the result.
+        One line that names the tile and the remedy. A run records it with the result.
     """
     import torch
 

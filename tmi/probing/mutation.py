@@ -1,4 +1,4 @@
-"""Has a probe left what it was given as it was? Data set and network are shared by the cells after it."""
+"""Detect whether a probe changed its data set or its network, which the next cells share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ State = dict[str, Any]
 
 
 def state_of(data: Dataset, network: Network) -> State:
-    """Return what a probe must leave as it is: the content of tensors, what they require, modes and hooks.
+    """Return what a probe must not change: the content of tensors, whether they require gradients, modes and hooks.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def state_of(data: Dataset, network: Network) -> State:
     state: State = {}
     for name, scenes in (("train", data.train), ("test", data.test)):
         for what in ("images", "labels", *(["masks"] if name == "test" else [])):
-            getattr(scenes, what)  # made now, so that a write into them is seen
+            getattr(scenes, what)  # rendered now, so that a write into them is detected
         for what, value in vars(scenes).items():
             if isinstance(value, torch.Tensor):
                 state[f"data.{name}.{what}"] = _content(value), value.requires_grad
@@ -49,7 +49,7 @@ def state_of(data: Dataset, network: Network) -> State:
 
 
 def first_change(before: State, after: State) -> str:
-    """Name the first thing that is not as it was, or return an empty string; what was made meanwhile is no change."""
+    """Name the first entry that differs, or return an empty string; entries that only the second state has do not count."""
     return next((what for what in before if before[what] != after.get(what)), "")
 
 
@@ -62,7 +62,7 @@ def _content(tensor: torch.Tensor) -> tuple[Any, ...]:
 
 
 def _sums(tensor: torch.Tensor) -> tuple[Any, ...]:
-    """Sums of a tensor's bits along its first axis and across it: quick, and hardly any change leaves both as they were."""
+    """Sums of a tensor's bits along its first axis and across it: fast, and hardly any change leaves both equal."""
     import torch
 
     tensor = tensor.resolve_conj().resolve_neg().contiguous()
