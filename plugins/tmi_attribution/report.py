@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.report.html import Section, bullets, figure, folded, paragraph, table
+from tmi.report import Section, bullets, figure, folded, paragraph, table
 from tmi.runtime.plotting import figure_style
 
 from . import figures
