@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 import tmi
-from tmi.runtime.plotting import house_style
+from tmi.runtime.plotting import figure_style
 
 from ..toys import cnn_network, dataset
 
@@ -19,7 +19,7 @@ def drawn(request):
     data = dataset(40)
     networks = {"theorem 1": tmi.build("theorem1", data), "cnn": cnn_network()}
     results = {name: tmi.probe(probe, network, data) for name, network in networks.items()}
-    with house_style(), warnings.catch_warnings():
+    with figure_style(), warnings.catch_warnings():
         warnings.simplefilter("error")
         figure = draw(results, {name: network.origin for name, network in networks.items()})
         figure.canvas.draw()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tmi
-from tmi.runtime.plotting import CONSTRUCTED, TRAINED, house_style
+from tmi.runtime.plotting import CONSTRUCTED, TRAINED, figure_style
 from tmi_probes.figures.circuits import pruning, responsible
 
 from ..toys import TASK, cnn_network, dataset
@@ -29,7 +29,7 @@ def probed(name, networks, data, **settings):
 
 def test_responsible_neurons(networks, data):
     results = probed("responsible-neurons", networks, data)
-    with house_style():
+    with figure_style():
         figure = responsible(results, ORIGINS)
         figure.canvas.draw()
     assert [line.get_color() for line in figure.axes[0].lines] == [CONSTRUCTED, TRAINED]
@@ -42,7 +42,7 @@ def test_responsible_neurons(networks, data):
 
 def test_pruning(networks, data):
     results = probed("prunability", networks, data)
-    with house_style():
+    with figure_style():
         figure = pruning(results, ORIGINS)
         figure.canvas.draw()
     lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}

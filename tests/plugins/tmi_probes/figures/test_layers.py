@@ -3,7 +3,7 @@
 import pytest
 
 import tmi
-from tmi.runtime.plotting import CONSTRUCTED, TRAINED, house_style
+from tmi.runtime.plotting import CONSTRUCTED, TRAINED, figure_style
 from tmi_probes.figures.layers import decoding_scores, dictionaries, dimensionality, recovery_scores
 
 from ..toys import cnn_network, dataset
@@ -43,7 +43,7 @@ def test_dictionaries(layers):
     network, data = cnn_network(), dataset(40)
     settings = {"methods": ["sparse-autoencoder"], "steps": 20, "atoms": 5}
     results = {layer: tmi.probe("dictionary", network, data, layer=layer, **settings) for layer in layers}
-    with house_style():
+    with figure_style():
         figure = dictionaries(results, dict.fromkeys(layers, network.origin))
         figure.canvas.draw()
     assert [axis.get_title() for axis in figure.axes[:3]] == ["tile", "tile at a place", "class"]

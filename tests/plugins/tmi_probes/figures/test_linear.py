@@ -5,7 +5,7 @@ import pytest
 
 import tmi
 from tests.plugins.tmi_probes.toys import cnn_network, dataset
-from tmi.runtime.plotting import CONSTRUCTED, TRAINED, house_style
+from tmi.runtime.plotting import CONSTRUCTED, TRAINED, figure_style
 from tmi_probes.figures.linear import local_forms, pieces_on_paths
 
 
@@ -24,7 +24,7 @@ def results_of(networks, probe, **settings):
 
 @pytest.fixture(autouse=True)
 def _styled():
-    with house_style():
+    with figure_style():
         yield
         plt.close("all")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import tmi
-from tmi.runtime.plotting import CONSTRUCTED, TRAINED, house_style
+from tmi.runtime.plotting import CONSTRUCTED, TRAINED, figure_style
 from tmi_probes.figures.robustness import background_kinds, deformations, worst_cases
 
 from ..toys import Phi, cnn_network, dataset, network
@@ -26,7 +26,7 @@ def results_of(networks, probe, **settings):
 
 @pytest.fixture(autouse=True)
 def _styled():
-    with house_style():
+    with figure_style():
         yield
         plt.close("all")
 
