@@ -1,23 +1,16 @@
-"""Scenes and data sets: images kept as backgrounds and placements, so that every counterfactual is exact.
-
-A scene is a background, a tile and a place. Images, labels and masks follow from it, and so do "the same tile on another
-background", "the same background with the tile moved" and "the tile taken away".
-"""
+"""Data sets: a task with training and test scenes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tmi.errors import InputError
 from tmi.hashing import canonical
 
 from .scenes import Scenes
 from .task import TemplateTask
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -29,7 +22,7 @@ class Dataset:
     task : TemplateTask
     train, test : Scenes
     notes : mapping
-        What a reader should know of its making, such as the source of the tiles; JSON, kept with every result.
+        Facts about its generation, such as the source of the tiles; JSON, recorded with every result.
     name : str
         The registered name of its generator; filled in by `tmi.generate`.
     seed : int or None
@@ -55,7 +48,7 @@ class Dataset:
         try:
             canonical(dict(self.notes))
         except (TypeError, ValueError) as error:
-            raise InputError(f"notes: they are kept as JSON, and cannot be ({error})") from None
+            raise InputError(f"notes: must be writable as JSON ({error})") from None
 
     def __repr__(self) -> str:
         return f"Dataset({self.name or 'unnamed'}: {self.task!r}, {len(self.train)} train, {len(self.test)} test)"

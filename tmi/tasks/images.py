@@ -1,4 +1,4 @@
-"""The one check that every image passes: shape, dtype, finite, within [0, 1]."""
+"""The check of all images: shape, dtype, finite, within [0, 1]."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
 
 
 def check_images(images: Any, image_shape: tuple[int, int, int] | None = None, what: str = "images") -> torch.Tensor:
-    """Return images as a floating tensor, or say what is wrong with them.
+    """Return images as a floating-point tensor, or raise an error that names the first fault.
 
     Parameters
     ----------
     images : Tensor or array, float32 or float64, shape (N, C, m, n)
         Values in [0, 1]. The identity behind Theorem 1 does not hold outside (fourth remark on the paper's errors).
     image_shape : (int, int, int), optional
-        The (C, m, n) that they must have.
+        The required (C, m, n).
     what : str
-        What to call them in messages.
+        Their name in messages.
 
     Returns
     -------
     Tensor, shape (N, C, m, n)
-        The same data, without a copy where it was a tensor already.
+        A tensor is returned itself, without a copy.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def check_images(images: Any, image_shape: tuple[int, int, int] | None = None, w
     import torch
 
     if isinstance(images, np.ndarray) and (not images.flags.writeable or min(images.strides, default=0) < 0):
-        images = images.copy()  # torch can share neither
+        images = images.copy()  # torch cannot share read-only arrays or negative strides
     try:
         tensor = torch.as_tensor(images)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -1,4 +1,8 @@
-"""Scenes: images kept as backgrounds and placements, so that every counterfactual is exact."""
+"""Scenes: images kept as backgrounds and placements, so that every counterfactual is exact.
+
+A scene is a background, a tile and a place. Images, labels and masks follow from it, and so do "the same tile on another
+background", "the same background with the tile moved" and "the tile taken away".
+"""
 
 from __future__ import annotations
 
@@ -27,14 +31,14 @@ NO_TILE = -1
 """The tile index of a scene without a tile."""
 
 
-_ROUNDS = 200  # how often ambiguous images are redrawn before giving up
+_ROUNDS = 200  # draws before an image that stays ambiguous is an error
 
 
 class Scenes:
     """N scenes of a task; images are rendered when first asked for.
 
-    Scenes are never changed: every counterfactual is a new `Scenes`. Tensors are shared where they can be, so do not write into
-    those that you give or get.
+    Scenes are immutable: every counterfactual is a new `Scenes`. Tensors are shared where possible, so write neither into those
+    that are passed in nor into those that are returned.
 
     Parameters
     ----------
@@ -90,7 +94,7 @@ class Scenes:
         return len(self.backgrounds)
 
     def __getitem__(self, index: Any) -> Scenes:
-        """Choose scenes by number, slice, mask or list of numbers; a single number gives one scene."""
+        """Choose scenes by number, slice, mask or list of numbers; a single number returns one scene."""
         import torch
 
         if isinstance(index, bool):
@@ -129,7 +133,7 @@ class Scenes:
 
     @cached_property
     def masks(self) -> torch.Tensor:
-        """The support of the pasted tile at its place, the truth about which pixels decide. Bool (N, m, n)."""
+        """The support of the pasted tile at its place, which are the pixels that decide the class. Bool (N, m, n)."""
         import torch
 
         masks = np.zeros((len(self), 1, *self.task.image_shape[1:]), bool)
@@ -201,7 +205,7 @@ class Scenes:
         return self._with(tile=NO_TILE)
 
     def repeated(self, times: int) -> Scenes:
-        """Return every scene ``times`` times in a row, for one counterfactual each."""
+        """Return every scene ``times`` times in a row, so that each copy can get a counterfactual of its own."""
         import torch
 
         return self[torch.arange(len(self)).repeat_interleave(times)]
@@ -216,7 +220,7 @@ class Scenes:
         background: Callable[[np.random.Generator, tuple[int, ...]], NDArray[Any]] | None = None,
         paste: Paste = "rectangle",
     ) -> Scenes:
-        """Draw scenes whose images belong to exactly one class: the others are drawn again.
+        """Draw scenes whose images belong to exactly one class; the others are redrawn.
 
         Parameters
         ----------
@@ -231,13 +235,13 @@ class Scenes:
         Returns
         -------
         Scenes
-            The class of each is drawn uniformly, then one of its tiles, then its place. A scene that is drawn again gets all of
-            them anew, so that a class that is ambiguous more often is shown less often.
+            The class of each is drawn uniformly, then one of its tiles, then its place. A redrawn scene gets a new class, tile
+            and place, so that classes that are ambiguous more often are shown less often.
 
         Raises
         ------
         InputError
-            If some images stay ambiguous however often they are redrawn: ε is too large for this background.
+            If some images are still ambiguous after 200 draws: ε is too large for this background.
         """
         import torch
 
@@ -249,19 +253,19 @@ class Scenes:
         first_tile = np.searchsorted(task.tile_class, np.arange(len(task.classes)))
         tiles_in = np.bincount(task.tile_class)
         windows = np.array(task.windows)
-        waiting = np.arange(samples)
+        pending = np.arange(samples)
         for _ in range(_ROUNDS):
-            label = rng.integers(0, len(task.classes), len(waiting))
-            tile[waiting] = first_tile[label] + rng.integers(0, tiles_in[label])
-            row[waiting] = rng.integers(0, windows[tile[waiting], 0])
-            col[waiting] = rng.integers(0, windows[tile[waiting], 1])
-            backgrounds[waiting] = background(rng, (len(waiting), *task.image_shape))
-            drawn = cls(task, backgrounds[waiting], tile[waiting], row[waiting], col[waiting], paste=paste)
-            waiting = waiting[~drawn.unambiguous().numpy()]
-            if not len(waiting):
+            label = rng.integers(0, len(task.classes), len(pending))
+            tile[pending] = first_tile[label] + rng.integers(0, tiles_in[label])
+            row[pending] = rng.integers(0, windows[tile[pending], 0])
+            col[pending] = rng.integers(0, windows[tile[pending], 1])
+            backgrounds[pending] = background(rng, (len(pending), *task.image_shape))
+            drawn = cls(task, backgrounds[pending], tile[pending], row[pending], col[pending], paste=paste)
+            pending = pending[~drawn.unambiguous().numpy()]
+            if not len(pending):
                 return cls(task, torch.from_numpy(backgrounds), tile, row, col, paste=paste)
         raise InputError(
-            f"{len(waiting)} of {samples} images still show no class or several after {_ROUNDS} draws; "
+            f"{len(pending)} of {samples} images still show no class or several after {_ROUNDS} draws; "
             f"use a smaller epsilon than {max(t.epsilon for t in task.tiles):g}"
         )
 

@@ -1,4 +1,4 @@
-"""How far apart the classes of a task are: the largest ε at which no tile contains a tile of another class."""
+"""The separation of a task's classes: the largest ε at which no tile contains a tile of another class."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Separation:
     epsilon : float
         The largest ε that keeps the classes apart; infinite where no tile can contain one of another class.
     holder, tile : str
-        The tiles that limit it, named as ``"coat/2"``: ``tile`` is that near to being contained in ``holder``. Which is which
-        matters, for the distance is taken over the support of ``tile`` alone. Empty where nothing limits ε.
+        The tiles that limit it, named like ``"coat/2"``: at that ε ``tile`` begins to be contained in ``holder``. The order
+        matters: the distance is taken over the support of ``tile`` alone. Empty where nothing limits ε.
     row, col : int
         The window of ``holder`` in which ``tile`` is nearest; 0 and 0 for tiles of one size.
     """
@@ -76,10 +76,10 @@ def separation(classes: Iterable[TileClass]) -> Separation:
     label = np.repeat(np.arange(len(classes)), [len(one.tiles) for one in classes])
     if len({tile.shape[0] for tile in tiles}) > 1:
         raise InputError("separation: tiles differ in their number of channels")
-    found = least_distance(tiles, label[:, None] != label)
-    if found is None:
+    nearest = least_distance(tiles, label[:, None] != label)
+    if nearest is None:
         return Separation(float("inf"))
-    holder, tile, row, col, distance = found
+    holder, tile, row, col, distance = nearest
     return Separation(distance, names[holder], names[tile], row, col)
 
 
@@ -99,7 +99,7 @@ def least_distance(tiles: Sequence[FeatureTile], compared: NDArray[np.bool_]) ->
     """
     largest = max(int(tile.support.sum()) for tile in tiles)
     reach = 2.0**-4
-    # A small ε leaves a window soonest, so it is doubled until a pair is found; no distance is above the size of the support.
+    # The match is fastest for a small ε: it is doubled until a pair is found. No distance is above the size of the support.
     while True:
         holder, tile, row, col, distance = contained(tiles, [one.with_epsilon(reach) for one in tiles])
         counts = compared[holder, tile]
@@ -120,7 +120,7 @@ def least_distance(tiles: Sequence[FeatureTile], compared: NDArray[np.bool_]) ->
 
 
 def contained(holders: Sequence[FeatureTile], tiles: Sequence[FeatureTile]) -> tuple[NDArray[np.int64], ...]:
-    """Find every tile that a tile contains, as it stands.
+    """Find every tile that a holder, pasted unchanged, contains.
 
     Parameters
     ----------
@@ -139,16 +139,18 @@ def contained(holders: Sequence[FeatureTile], tiles: Sequence[FeatureTile]) -> t
     for shape in sorted({holder.shape for holder in holders}):
         outside = np.array([i for i, holder in enumerate(holders) if holder.shape == shape])
         inside = np.array([i for i, tile in enumerate(tiles) if np.less_equal(tile.shape, shape).all()], np.int64)
-        found = match(np.stack([holders[i].values for i in outside]), [tiles[i] for i in inside])
-        tile = inside[found.tile.numpy()]
-        for column, part in zip(columns, (outside[found.image.numpy()], tile, found.row.numpy(), found.col.numpy()), strict=True):
+        matches = match(np.stack([holders[i].values for i in outside]), [tiles[i] for i in inside])
+        tile = inside[matches.tile.numpy()]
+        for column, part in zip(
+            columns, (outside[matches.image.numpy()], tile, matches.row.numpy(), matches.col.numpy()), strict=True
+        ):
             column.append(part)
-        distance.append(np.array([tiles[i].epsilon for i in tile]) - found.slack.numpy())
+        distance.append(np.array([tiles[i].epsilon for i in tile]) - matches.slack.numpy())
     return (*(np.concatenate(column) for column in columns), np.concatenate(distance))
 
 
 def with_auto_epsilon(classes: Iterable[TileClass], *, within: bool = False) -> tuple[TileClass, ...]:
-    """Give all tiles the ε that ``epsilon="auto"`` stands for: half the separation s of the classes.
+    """Return the classes with the ε of ``epsilon="auto"``: half the separation s of the classes.
 
     With a tile pasted as it is, its neuron is ε above 0, and that of a tile s away is s − ε below 0. The certificate is the
     smaller of the two, and ε = s/2 makes it as large as it can be.
@@ -158,7 +160,7 @@ def with_auto_epsilon(classes: Iterable[TileClass], *, within: bool = False) -> 
     classes : iterable of TileClass
         The ε of their tiles does not matter.
     within : bool
-        Whether the tiles of one class shall not contain each other either: ε is then at most the least distance between those.
+        Whether tiles of one class must not contain each other either; ε is then at most the least distance between them.
 
     Returns
     -------
@@ -168,15 +170,15 @@ def with_auto_epsilon(classes: Iterable[TileClass], *, within: bool = False) -> 
     Raises
     ------
     InputError
-        If a tile contains another whatever ε is, or nothing separates the classes, so that any ε will do.
+        If a tile contains another at every ε, or no tile can contain one of another class, so that any ε serves.
     """
     classes = tuple(classes)
-    found = separation(classes)
-    if found.epsilon == 0:
-        raise InputError(f'epsilon "auto": tile {found.holder} contains tile {found.tile} of another class, whatever epsilon')
-    if found.epsilon == float("inf"):
+    limit = separation(classes)
+    if limit.epsilon == 0:
+        raise InputError(f'epsilon "auto": tile {limit.holder} contains tile {limit.tile} of another class, whatever epsilon')
+    if limit.epsilon == float("inf"):
         raise InputError('epsilon "auto": nothing limits it, for no tile can contain one of another class; give a number')
-    epsilon = found.epsilon / 2
+    epsilon = limit.epsilon / 2
     if within:
         for one in classes:
             nearest = least_distance(one.tiles, ~np.eye(len(one.tiles), dtype=bool))

@@ -10,7 +10,7 @@ import numpy as np
 
 from tmi.errors import InputError
 
-from .tiles import TileClass, _several
+from .tiles import TileClass, as_tuple
 
 if TYPE_CHECKING:
     import torch
@@ -42,23 +42,23 @@ class TemplateTask:
     ------
     InputError
         If there is no class or two share a name, a tile is larger than the image or has other channels, or two classes cannot
-        be told apart: a tile of one, as it stands, already contains a tile of the other.
+        be told apart: a tile of one, pasted unchanged, contains a tile of the other.
     """
 
     def __init__(self, classes: Iterable[TileClass], image_shape: Sequence[int]) -> None:
-        self.classes = (classes,) if isinstance(classes, TileClass) else _several(classes, "task: classes")
+        self.classes = (classes,) if isinstance(classes, TileClass) else as_tuple(classes, "task: classes")
         self.image_shape = _image_shape(image_shape)
         if not self.classes:
             raise InputError("task: needs at least one class")
-        for one in self.classes:
-            if not isinstance(one, TileClass):
-                raise InputError(f"task: expected TileClass, got {type(one).__name__}")
-        self.class_names = tuple(one.name for one in self.classes)
+        for member in self.classes:
+            if not isinstance(member, TileClass):
+                raise InputError(f"task: expected TileClass, got {type(member).__name__}")
+        self.class_names = tuple(member.name for member in self.classes)
         twice = {name for name in self.class_names if self.class_names.count(name) > 1}
         if twice:
             raise InputError(f"task: class names used more than once: {', '.join(sorted(twice))}")
-        self.tiles = tuple(tile for one in self.classes for tile in one.tiles)
-        self.tile_class = np.repeat(np.arange(len(self.classes)), [len(one.tiles) for one in self.classes])
+        self.tiles = tuple(tile for member in self.classes for tile in member.tiles)
+        self.tile_class = np.repeat(np.arange(len(self.classes)), [len(member.tiles) for member in self.classes])
         self._check_fit()
         self._check_apart()
 
@@ -73,7 +73,7 @@ class TemplateTask:
         return tuple((m - tile.shape[1] + 1, n - tile.shape[2] + 1) for tile in self.tiles)
 
     def tile_name(self, tile: int) -> str:
-        """Name a tile by its class and its number there, as ``"coat/2"``."""
+        """Name a tile by its class and its number within the class, such as ``"coat/2"``."""
         label = int(self.tile_class[tile])
         return f"{self.class_names[label]}/{tile - int(np.searchsorted(self.tile_class, label))}"
 
@@ -127,10 +127,10 @@ class TemplateTask:
         from .matching.matches import match
 
         images = check_images(images, self.image_shape)
-        found = match(images, self.tiles)
+        matches = match(images, self.tiles)
         total = torch.zeros(len(images) * len(self.classes), dtype=torch.float64)
-        label = torch.from_numpy(self.tile_class)[found.tile.cpu()]
-        total.index_add_(0, found.image.cpu() * len(self.classes) + label, found.slack.cpu().double())
+        label = torch.from_numpy(self.tile_class)[matches.tile.cpu()]
+        total.index_add_(0, matches.image.cpu() * len(self.classes) + label, matches.slack.cpu().double())
         return total.view(len(images), len(self.classes)).to(images.device, images.dtype)
 
     def separation(self) -> Separation:
@@ -150,7 +150,7 @@ class TemplateTask:
                 )
 
     def _check_apart(self) -> None:
-        """Refuse two classes if every image with the one's tile, pasted as a rectangle, has the other's too."""
+        """Refuse two classes if every image with a tile of one, pasted as a rectangle, contains a tile of the other."""
         from .separation import contained
 
         holder, tile, _, _, distance = contained(self.tiles, self.tiles)

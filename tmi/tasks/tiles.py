@@ -1,22 +1,19 @@
-"""Feature tiles, tile classes and template-matching tasks: Definitions 3.1 to 3.6 and Proposition 1.
+"""Feature tiles and tile classes: Definitions 3.1 to 3.5.
 
-Everything here is the plain formula. The fast evaluation over many windows is `tmi.match`, which the methods of `TemplateTask`
-use; `tmi.tasks.matching.reference` is the slow twin that judges it.
+`FeatureTile.distance` is the plain formula for one window. `tmi.match` evaluates many windows fast, and
+`tmi.tasks.matching.reference` is the plain version that it is tested against.
 """
 
 from __future__ import annotations
 
 import numbers
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tmi.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 
 class FeatureTile:
@@ -25,7 +22,7 @@ class FeatureTile:
     Parameters
     ----------
     values : array_like, shape (k, l) or (C, k, l)
-        The template t, in [0, 1]. Kept as float64, shape (C, k, l).
+        The template t, in [0, 1]. Stored as float64, shape (C, k, l).
     epsilon : float
         The tolerance ε > 0, in units of summed absolute pixel difference.
     support : array_like of bool, shape (k, l) or (C, k, l), optional
@@ -92,7 +89,7 @@ class FeatureTile:
             raise InputError(f"patch: expected shape {self.shape}, got {x.shape}")
         _check_range(x, "patch")
         t = self.values.astype(np.float32) if x.dtype == np.float32 else self.values
-        # One after another, as every back end of `tmi.match` does: the same patch has the same distance to the last bit.
+        # Added one after another, as in every back end of `tmi.match`: the distance of a patch is the same to the last bit.
         return float(np.abs(x.astype(np.float64) - t.astype(np.float64))[self.support].cumsum()[-1])
 
     def __repr__(self) -> str:
@@ -119,7 +116,7 @@ class TileClass:
         if not isinstance(name, str) or not name:
             raise InputError(f"class name: expected a word, got {name!r}")
         self.name = name
-        self.tiles = (tiles,) if isinstance(tiles, FeatureTile) else _several(tiles, f"class {name!r}: tiles")
+        self.tiles = (tiles,) if isinstance(tiles, FeatureTile) else as_tuple(tiles, f"class {name!r}: tiles")
         if not self.tiles:
             raise InputError(f"class {name!r}: needs at least one tile")
         for tile in self.tiles:
@@ -130,7 +127,8 @@ class TileClass:
         return f"TileClass({self.name!r}, {len(self.tiles)} tiles)"
 
 
-def _several(values: Iterable[Any], what: str) -> tuple[Any, ...]:
+def as_tuple(values: Iterable[Any], what: str) -> tuple[Any, ...]:
+    """Return the values as a tuple; InputError where they cannot be iterated over."""
     if not isinstance(values, Iterable):
         raise InputError(f"{what}: expected several, got {type(values).__name__}")
     return tuple(values)
@@ -189,7 +187,7 @@ def _support(support: ArrayLike | None, values: NDArray[np.float64]) -> NDArray[
 def _check_range(array: NDArray[Any], what: str) -> None:
     if array.dtype.kind not in "fiub":
         raise InputError(f"{what}: expected numbers, got {array.dtype}")
-    good = (array >= 0) & (array <= 1)  # False for NaN
-    if not good.all():
-        first = tuple(int(i) for i in np.argwhere(~good)[0])
-        raise InputError(f"{what}: {int((~good).sum())} values are NaN or outside [0, 1], the first at {first}: {array[first]}")
+    inside = (array >= 0) & (array <= 1)  # False for NaN
+    if not inside.all():
+        first = tuple(int(i) for i in np.argwhere(~inside)[0])
+        raise InputError(f"{what}: {int((~inside).sum())} values are NaN or outside [0, 1], the first at {first}: {array[first]}")

@@ -1,7 +1,7 @@
 """Block sums of tiles, quantised to bytes so that comparing them never overstates a distance.
 
-A tile's support holds disjoint square blocks. For each, ``|Σ x − Σ t| ≤ Σ |x − t|``, so that the blocks' differences together are
-at most t(window) (successive elimination). The sums of the images' blocks come from one box filter, which all tiles share.
+A tile's support holds disjoint square blocks. For each, ``|Σ x − Σ t| ≤ Σ |x − t|``, so that the sum of the blocks' differences
+is at most t(window) (successive elimination). The sums of the images' blocks come from one box filter, which all tiles share.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SIDES = (4, 2)
 """Sides of the blocks, in pixels: powers of 2, so that each level is four sums of the one below."""
 
 LEVELS = len(SIDES)
-_SLOP = 2.0**-10  # units by which a quantised sum may be off: see `Blocks`
+_SLOP = 2.0**-10  # the error of a quantised sum before rounding, in units: see `Blocks`
 
 
 class Blocks:
@@ -33,7 +33,7 @@ class Blocks:
     Attributes
     ----------
     side, scale : ndarray, shape (P,)
-        The planes of box sums that the images need.
+        Side and scale of each plane of box sums.
     start : ndarray of int64, shape (T + 1,)
         Where each tile's blocks begin; equal to the next for a tile without any. Rounded up to whole steps.
     offset : ndarray of int64
@@ -69,7 +69,7 @@ class _Level(NamedTuple):
 
 
 def _level(tile: FeatureTile, side: int, shape: tuple[int, int, int], dtype: Any) -> _Level:
-    """Return a tile's blocks of one side in scattered order; none where they could not rule out a single window."""
+    """Return a tile's blocks of one side in scattered order; none where they could not exclude any window."""
     # ε (1 + 2^-20) also covers what float64 rounds off when the reference sums t. The limit must fit into a byte.
     reach = tile.epsilon * (1 + 2.0**-20)
     scale = 255 / side**2
@@ -105,7 +105,7 @@ def _packed(support: NDArray[np.bool_], side: int) -> NDArray[np.int64]:
         for left in range(min(side, cols)):
             down, across = (rows - top) // side, (cols - left) // side
             part = support[:, top : top + down * side, left : left + across * side]
-            found = np.argwhere(part.reshape(channels, down, side, across, side).all((2, 4)))
-            if len(found) > len(best):
-                best = found * (1, side, side) + (0, top, left)
+            corners = np.argwhere(part.reshape(channels, down, side, across, side).all((2, 4)))
+            if len(corners) > len(best):
+                best = corners * (1, side, side) + (0, top, left)
     return best

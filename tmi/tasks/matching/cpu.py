@@ -1,12 +1,12 @@
 """The fast match on the CPU, compiled by numba.
 
-Three passes over 64 images at a time, each leaving what the one before could not rule out:
+There are three passes over 64 images at a time, each over the windows that the one before could not exclude:
 
-1. Block sums in bytes (`blocks`): a window is left once its blocks alone differ by ε. This ends nearly every window.
-2. Where many images of a window are left, float32 over single pixels in scattered order, 64 images side by side.
-3. The survivors' sums in float64, row by row as the reference does, several windows at once.
+1. Block sums in bytes (`blocks`): a window is excluded once its blocks alone differ by ε. This excludes nearly every window.
+2. Where many images of a window are left, float32 sums over single pixels in scattered order, 64 images side by side.
+3. For the remaining windows sums in float64, row by row as in the reference, several windows at once.
 
-Each bound of the first two lies above ε by more than they can err, so that no match is lost; the third is the plain formula.
+The bounds of the first two lie above ε by more than their rounding, so that no match is lost; the third is the plain formula.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from .blocks import LEVELS, Blocks
 from .lanes import LANES, lanes_below, lanes_last
 from .pixels import support_pixels
 
-GROUP = 4  # windows summed at once in float64: one's additions wait for each other, four's do not
-PIXELS = 16  # support pixels between two looks at the bound
-MANY = 4  # lanes left from which all 64 together are cheaper than one by one
+GROUP = 4  # windows summed at once in float64: the additions of one depend on each other, those of four overlap
+PIXELS = 16  # support pixels between two comparisons with the bound
+MANY = 4  # with at least so many lanes left, all 64 together are cheaper than one by one
 
 
 def match_arrays(images: NDArray[Any], tiles: Sequence[FeatureTile]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -49,7 +49,7 @@ def match_arrays(images: NDArray[Any], tiles: Sequence[FeatureTile]) -> tuple[ND
     """
     packed = _packed(tuple((tile, tile.epsilon) for tile in tiles), images.shape[1:], images.dtype)
     threads = _threads()
-    # A few shares a thread, in whole blocks of lanes: small enough to copy, large enough to be worth a call.
+    # A few parts for each thread, in whole blocks of lanes: small enough to copy, large enough for a call to pay.
     share = LANES * max(1, min(16, len(images) // (LANES * 4 * threads)))
     shares = range(0, len(images), share)
 
@@ -70,13 +70,13 @@ def match_arrays(images: NDArray[Any], tiles: Sequence[FeatureTile]) -> tuple[ND
 def _threads() -> int:
     import torch
 
-    # The setting that a worker of a cluster makes for torch holds here too.
+    # A worker of a cluster limits torch's threads; the limit holds here too.
     return max(1, torch.get_num_threads())
 
 
 @lru_cache(maxsize=4)
 def _packed(tiles: tuple[tuple[FeatureTile, float], ...], shape: tuple[int, int, int], dtype: Any) -> tuple[Any, ...]:
-    """All tiles' blocks and support pixels as flat arrays; kept, because batch after batch asks for the same."""
+    """All tiles' blocks and support pixels as flat arrays; cached, because every batch needs the same ones."""
     alone = [tile for tile, _ in tiles]
     pixels, blocks = support_pixels(alone, shape, dtype), Blocks(alone, shape, dtype)
     single = pixels.value[pixels.scattered].astype(np.float32, copy=False)
@@ -90,7 +90,7 @@ def _packed(tiles: tuple[tuple[FeatureTile, float], ...], shape: tuple[int, int,
 
 
 def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function with numba and keep the machine code where a folder can be written, else for this process alone."""
+    """Compile a function with numba; the machine code is cached on disk where a folder can be written, else in this process."""
 
     def compiled(function: Callable[..., Any]) -> Any:
         try:
@@ -111,7 +111,7 @@ def _match(images, m, n, size, planes, blocks, pixels, exact):  # type: ignore[n
     byte = np.zeros((len(planes[0]), LANES, padded), np.uint8)
     sums = _aligned(len(planes[0]) * padded * LANES)
     floats = np.empty((area if len(images) >= MANY else 0, LANES), np.float32)
-    # Survivors of a tile wait until a group is full.
+    # The remaining windows of a tile are collected until a group is full.
     waiting = np.empty((GROUP, 3), np.int64)
     flat = images.reshape(-1)
     for begin in range(0, len(images), LANES):
@@ -149,7 +149,7 @@ def _match(images, m, n, size, planes, blocks, pixels, exact):  # type: ignore[n
 
 @_compiled(nogil=True)
 def _aligned(size):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Return bytes that begin where a register's worth of them can be loaded at once."""
+    """Return bytes whose address is a multiple of LANES, as aligned loads need."""
     room = np.empty(size + LANES, np.uint8)
     skip = -room.ctypes.data % LANES
     return room[skip : skip + size]
@@ -157,9 +157,9 @@ def _aligned(size):  # type: ignore[no-untyped-def]  # pragma: no cover
 
 @_compiled(nogil=True)
 def block_sums(images, n, side, scale, byte, sums):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Fill the planes of quantised block sums, lanes last; what the lanes without an image hold does not matter.
+    """Fill the planes of quantised block sums, lanes last; lanes without an image hold arbitrary values.
 
-    A sum that runs over an image's edge is never read.
+    Sums across an image's edge are computed and never read.
     """
     area = images.shape[1]
     padded = -(-area // LANES) * LANES
@@ -213,7 +213,7 @@ def _ones(mask):  # type: ignore[no-untyped-def]  # pragma: no cover
 
 @_compiled(nogil=True, fastmath={"contract", "nsz", "arcp"})
 def _pixels_below(floats, corner, tile, pixels):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Say, one bit a lane, where the float32 sum over the support stays below the bound."""
+    """Return, one bit a lane, where the float32 sum over the support stays below the bound."""
     start, offset, value, bound = pixels
     limit = bound[tile]
     pixel, last = start[tile], start[tile + 1]
@@ -240,7 +240,7 @@ def _pixels_below(floats, corner, tile, pixels):  # type: ignore[no-untyped-def]
 
 @_compiled(nogil=True)
 def _finish(flat, area, n, tile, exact, waiting, waits, places, slack, count):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Sum the waiting windows in float64, row by row, and add those with t < ε to the found."""
+    """Sum the collected windows in float64, row by row, and append those with t < ε to the results."""
     epsilon = exact[3][tile]
     base = np.empty(GROUP, np.uint64)
     for j in range(GROUP):
@@ -264,7 +264,7 @@ def _finish(flat, area, n, tile, exact, waiting, waits, places, slack, count):  
 
 @_compiled(nogil=True)
 def _sum(flat, corner, tile, exact):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Return the sum of a window, or of a part of it that reaches ε: a sum of rounded additions never falls."""
+    """Return the sum of a window, or of a part of it that reaches ε: adding more terms never lowers a rounded sum."""
     start, offset, value, epsilon = exact
     first, last, limit = np.uint64(start[tile]), np.uint64(start[tile + 1]), epsilon[tile]
     total = 0.0
@@ -296,7 +296,7 @@ def _sums(flat, a, b, c, d, tile, exact):  # type: ignore[no-untyped-def]  # pra
 
 @_compiled(nogil=True)
 def _longer(places, slack):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Double the room. Element by element: numba takes five seconds to compile an assignment to a slice."""
+    """Double the capacity, element by element: numba takes five seconds to compile an assignment to a slice."""
     more_places, more_slack = np.empty((2 * len(slack), 4), np.int64), np.empty(2 * len(slack))
     for i in range(len(slack)):
         more_slack[i] = slack[i]

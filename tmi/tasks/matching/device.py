@@ -1,8 +1,8 @@
 """The match in plain torch, for images on a device.
 
-Two passes. In float32, tile by tile over scattered support pixels: all windows together until few are left, then those alone.
-The survivors of all tiles are summed in float64, pixel after pixel in the reference's order, so that the windows and their slack
-are the reference's to the last bit: torch's own sums add in an order that differs between devices.
+There are two passes. The first is in float32, tile by tile over scattered support pixels: all windows together until few are
+left, then those alone. The second sums the remaining windows of all tiles in float64, pixel after pixel in the reference's order,
+so that windows and slack are the reference's to the last bit: the order of torch's own sums differs between devices.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from tmi.tasks.tiles import FeatureTile
 
 from .pixels import Pixels, support_pixels
 
-STEP = 8  # support pixels between two looks at who is left
-FEW = 1 / 32  # the share of windows left from which they are worth picking out
-ENTRIES = 1 << 24  # numbers held at once in a table: 64 MiB of float32
+STEP = 8  # support pixels between two counts of the windows that are left
+FEW = 1 / 32  # once this share of the windows is left, they are gathered
+ENTRIES = 1 << 24  # numbers in a table at once: 64 MiB of float32
 
 
 def match_tensors(images: torch.Tensor, tiles: Sequence[FeatureTile]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,8 +1,9 @@
 """Exact, sparse L1 template matching: every window of every image in which a tile is contained.
 
-`match` stands before the back ends, `match_batches` streams through it: `reference` is the plain formula, `cpu` the fast version,
-`device` the one in plain torch for images on a GPU. The fast ones rule windows out by bounds that cannot lose a match, and all
-three sum what is left in float64, row by row, so that they return the same windows and the same slack to the last bit.
+`match` calls one of three back ends, `match_batches` calls it batch by batch: `reference` is the plain formula, `cpu` the fast
+version, `device` the version in plain torch for images on a GPU. The fast ones exclude windows by bounds that cannot lose a
+match, and all three sum the others in float64, row by row, so that they return the same windows and the same slack to the last
+bit.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ BACKENDS = ("auto", "cpu", "torch", "reference")
 def match(images: Any, tiles: FeatureTile | Sequence[FeatureTile], *, backend: str = "auto") -> Matches:
     """Find every window that contains a tile: t(window) < ε, strictly.
 
-    Beside its result it needs a few megabytes a thread, however many images there are: they are read block by block.
+    It needs a few megabytes a thread besides its result, for any number of images: they are read block by block.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def match(images: Any, tiles: FeatureTile | Sequence[FeatureTile], *, backend: s
     Returns
     -------
     Matches
-        Sparse and exact: the windows that are not listed have activation 0. On the images' device.
+        Sparse and exact: windows that are not listed have activation 0. On the images' device.
 
     Raises
     ------
@@ -98,7 +99,7 @@ def match(images: Any, tiles: FeatureTile | Sequence[FeatureTile], *, backend: s
     order = (((image * max(1, len(tiles)) + tile_index) * m + row) * n + col).argsort()
     image, tile_index, row, col = (part[order].to(images.device) for part in places.T)
     rounded = slack[order].to(images.device, images.dtype)
-    # float32 has no number for a slack of 1e-50; "contained" and "slack above 0" must stay the same thing.
+    # float32 has no number for a slack of 1e-50; "contained" must remain equivalent to "slack above 0".
     return Matches(image, tile_index, row, col, rounded.clamp_min(torch.finfo(images.dtype).tiny))
 
 
@@ -110,7 +111,7 @@ def match_batches(
     Parameters
     ----------
     batches : iterable of Tensor or array, each float32 or float64, shape (N, C, m, n), in [0, 1]
-        A generator, a list, or anything else that can be looped over; taken one at a time.
+        A generator, a list, or any other iterable; one batch is taken at a time.
     tiles : FeatureTile or sequence of FeatureTile
     backend : {"auto", "cpu", "torch", "reference"}
         As in `match`.
@@ -118,14 +119,14 @@ def match_batches(
     Yields
     ------
     Matches
-        One for each batch. Images are numbered through all batches: put one behind another, these are what `match` finds in all
-        images at once.
+        One for each batch. Images are numbered through all batches: concatenated, the results are those of `match` on all images
+        at once.
 
     Raises
     ------
     InputError
-        At once for tiles that are none, an unknown back end, or one tensor in place of batches; for bad images when their batch
-        is reached, as "batch 3: …".
+        At the call for bad tiles, an unknown back end, or one tensor in place of batches; for bad images when their batch is
+        reached, as "batch 3: …".
     """
     if hasattr(batches, "shape") or not isinstance(batches, Iterable):
         raise InputError(
@@ -139,10 +140,10 @@ def _stream(batches: Iterable[Any], tiles: list[FeatureTile], backend: str) -> I
     for number, batch in enumerate(batches):
         try:
             images = check_images(batch)
-            found = match(images, tiles, backend=backend)
+            matches = match(images, tiles, backend=backend)
         except InputError as error:
             raise InputError(f"batch {number}: {error}") from None
-        yield replace(found, image=found.image + seen)
+        yield replace(matches, image=matches.image + seen)
         seen += len(images)
 
 

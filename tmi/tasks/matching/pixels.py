@@ -1,4 +1,4 @@
-"""The support pixels of many tiles as flat arrays: what the back ends sum over, and the bound that float32 needs."""
+"""The support pixels of many tiles as flat arrays, and the bound that sums in float32 need."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def support_pixels(tiles: Sequence[FeatureTile], shape: tuple[int, int, int], dt
         channel, row, col = np.nonzero(tile.support)
         offset[first:last] = (channel * m + row) * n + col
         value[first:last] = tile.values[tile.support]
-        # Neighbouring pixels say nearly the same; scattered ones pass the bound soonest.
+        # Neighbouring pixels differ by nearly the same; scattered ones pass the bound after fewer pixels.
         scattered[first:last] = first + np.random.default_rng(0).permutation(last - first)
     epsilon = np.array([tile.epsilon for tile in tiles])
     # |x − t| errs by at most 2^-24 through rounding x and t to float32 and 2^-24 relative through the subtraction; each of

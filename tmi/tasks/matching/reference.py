@@ -1,4 +1,4 @@
-"""The plain formula, one tile and one window at a time: slow, obviously right, and the judge of the fast versions."""
+"""The plain formula, one tile and one window at a time: slow, and what the fast versions are tested against."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def match_arrays(images: NDArray[Any], tiles: Sequence[FeatureTile]) -> tuple[ND
     places, slacks = [np.empty((0, 4), np.int64)], [np.empty(0)]
     for index, tile in enumerate(tiles):
         slack = tile.epsilon - distances(images, tile)
-        found = np.argwhere(slack > 0)
-        places.append(np.insert(found, 1, index, axis=1))
+        contained = np.argwhere(slack > 0)
+        places.append(np.insert(contained, 1, index, axis=1))
         slacks.append(slack[slack > 0])
     return np.concatenate(places), np.concatenate(slacks)
