@@ -115,7 +115,7 @@ def test_what_is_damaged_is_left_out(store, tmp_path):
     path = paths(store, "probe")[0]
     stamp = path.stat()
     flip(path)
-    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # the index still believes in it
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # the index still holds its row
     exported = export(store, tmp_path / "out")
     assert dict(exported.counts) == {"probe": 2}
     assert exported.rows == 4
