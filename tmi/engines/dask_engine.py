@@ -33,7 +33,7 @@ from .local_workers import LocalWorkers
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-_LOSSES = 10  # times that a job may be lost before its lease counts an attempt, as where workers die at the import of torch
+_LOSSES = 25  # times that a job may be lost beside its attempts, which its lease counts: before it has the lease
 _SHORT = 0.5  # seconds below which a job is short: the next one then waits at the worker
 _INTERVAL = 0.5  # seconds between two requests for the list of workers
 _FETCH = 1.0  # seconds that one try to fetch a result may take

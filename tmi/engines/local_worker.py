@@ -20,6 +20,7 @@ def _kill_when_the_parent_ends() -> None:
 def main() -> None:
     """Start the worker."""
     threading.Thread(target=_kill_when_the_parent_ends, daemon=True).start()
+    import torch  # noqa: F401  # before the scheduler knows of this worker: a process that ends during this import loses no job
     from distributed.cli.dask_worker import main as dask_worker
 
     dask_worker()

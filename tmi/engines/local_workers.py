@@ -17,6 +17,7 @@ from typing import Any
 from tmi.errors import EngineError
 
 _STARTS = 5  # times that every worker may end while no job is finished, beside the attempts that a cell has
+_STARTS_KILLED = 25  # the same where something outside killed the last one: on a busy machine a start takes long
 
 
 class LocalWorkers:
@@ -43,7 +44,7 @@ class LocalWorkers:
 
     def __init__(self, address: str, count: int, memory: int, threads: int, attempts: int = 2) -> None:
         self._address, self._memory, self._threads = address, memory, threads
-        self._most_exits = count * (attempts + _STARTS)  # each worker may have a cell that ends it in every attempt
+        self._attempts = attempts
         self._exits_without_progress = 0
         self.exits: dict[int, str] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="tmi-workers-", ignore_cleanup_errors=True)
@@ -75,9 +76,12 @@ class LocalWorkers:
             code = process.poll()
             if code is None:
                 continue
+            killed = code in (-signal.SIGKILL, -signal.SIGTERM) and process.pid not in self.exits
             self.exits.setdefault(process.pid, _description(code))
             self._exits_without_progress += 1
-            if self._exits_without_progress > self._most_exits:
+            # Each worker may have a cell that ends it in every attempt.
+            starts = self._attempts + (_STARTS_KILLED if killed else _STARTS)
+            if self._exits_without_progress > len(self._processes) * starts:
                 raise EngineError(f"the workers end as soon as they start ({self._last_line(number) or _description(code)})")
             self._processes[number] = self._start(number)
 

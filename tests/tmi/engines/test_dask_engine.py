@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,3 +183,119 @@ def wait_for(condition) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.1)
+
+
+SLOW = toys.TOYS.replace('called(f"probe', 'import time; time.sleep(1); called(f"probe')
+
+
+class Cluster:
+    """A scheduler and its workers in processes of their own, as on a cluster, on a port that stays."""
+
+    def __init__(self, folder: Path) -> None:
+        self.environment = toys.environment(TMI_TOY_LOG=folder / "calls")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"tcp://127.0.0.1:{self.port}"
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.scheduler = self.start_scheduler()
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.environment,
+        )  # fmt: skip
+        self.processes.append(process)
+        return process
+
+    def start_scheduler(self) -> subprocess.Popen[bytes]:
+        return self.start("scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard")
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        return self.start("worker", self.address, "--no-nanny", "--nthreads", "1", "--memory-limit", "0", "--no-dashboard")
+
+    def reachable(self) -> bool:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            return True
+        return False
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(folder):
+    cluster = Cluster(folder)
+    wait_for(cluster.reachable)
+    yield cluster
+    cluster.close()
+
+
+def run_beside(folder: Path, address: str) -> tuple[threading.Thread, list[object]]:
+    """Run eight cells of one second in another thread; its results, or the error, come in the list."""
+    toys.plugin(folder, text=SLOW)
+    suite = toys.suite(folder, toys.BASE + "sweep.scale = [1, 2, 3, 4, 5, 6, 7, 8]\n")
+    answers: list[object] = []
+
+    def run() -> None:
+        try:
+            answers.append(tmi.run(suite, folder / "store", scheduler=address))
+        except BaseException as error:
+            answers.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    wait_for(lambda: (folder / "calls").exists() and "probe" in (folder / "calls").read_text())
+    return thread, answers
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_scheduler_that_ends_ends_the_run(folder, cluster, number):
+    cluster.start_worker()
+    thread, answers = run_beside(folder, cluster.address)
+    begun = time.monotonic()
+    cluster.scheduler.send_signal(number)
+    thread.join(60)
+    assert time.monotonic() - begun < 45
+    assert isinstance(answers[0], EngineError)
+    assert str(answers[0]) == "the scheduler is gone; what is finished is kept, and the next run continues from there"
+    assert 1 <= len(list(Store(folder / "store").keys())) < 8
+
+
+def test_a_scheduler_that_is_restarted_gets_the_jobs_again(folder, cluster):
+    cluster.start_worker()
+    thread, answers = run_beside(folder, cluster.address)
+    cluster.scheduler.kill()
+    cluster.scheduler.wait()
+    cluster.start_scheduler()
+    wait_for(cluster.reachable)
+    cluster.start_worker()
+    thread.join(90)
+    assert [entry.status for entry in answers[0]] == ["ok"] * 8
+
+
+def test_a_client_that_restarts_the_workers_of_all(folder, cluster):
+    """`Client.restart` cancels the futures of every client."""
+    from distributed import Client
+
+    workers = [cluster.start_worker()]
+    thread, answers = run_beside(folder, cluster.address)
+    with Client(cluster.address, set_as_default=False) as other, suppress(Exception):
+        other.restart(timeout=1, wait_for_workers=False)
+    workers.append(cluster.start_worker())
+    thread.join(90)
+    assert [entry.status for entry in answers[0]] == ["ok"] * 8
+
+
+def test_a_worker_that_is_killed_at_any_moment(folder, cluster):
+    workers = [cluster.start_worker(), cluster.start_worker()]
+    thread, answers = run_beside(folder, cluster.address)
+    for _ in range(3):
+        workers.append(cluster.start_worker())
+        workers.pop(0).kill()
+        time.sleep(1.5)
+    thread.join(90)
+    assert [entry.status for entry in answers[0]] == ["ok"] * 8
