@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tmi.stages import Stage
 from tmi.store.index import NAME
 from tmi.store.store import FOLDERS, Store
 
@@ -82,8 +83,9 @@ def victims(folder: Path) -> dict[str, Victim]:
     data_key, network_key, key = planned.dataset_key or "", planned.network_key or "", planned.key or ""
     data, data_record = store.load_dataset(data_key) or (None, None)
     assert data is not None
-    network = store.load_network(network_key, data.task)
+    network = store.load_network(network_key)
     assert network is not None
+    assert network[0] is not None
     result, stored = store.load(key), store.read(key)
     truth = store.read_all(p.key for p in plan if p.key)
 
@@ -106,15 +108,10 @@ def victims(folder: Path) -> dict[str, Victim]:
         )
 
     def read_network() -> str:
-        from tmi.store.networks import difference
-
-        found = store.load_network(network_key, data.task)
+        found = store.load_network(network_key)
         if found is None:
             return "damaged"
-        assert found.network is not None
-        assert network.network is not None
-        differs = difference(network.network, found.network, data.test.images)
-        return f"another network is believed ({differs})" if differs or found.record != network.record else "unchanged"
+        return "unchanged" if found[1] == network[1] and _same_training(found[0], network[0]) else "other weights are believed"
 
     def read_index() -> str:
         other = Store(home)
@@ -138,6 +135,13 @@ def _same_pack(one: Any, other: Any) -> bool:
 
     names = list(one[1]) == list(other[1])
     return names and one[0] == other[0] and all(same_bits(a.values, other[1][n].values) for n, a in one[1].items())
+
+
+def _same_training(one: Any, other: Any) -> bool:
+    from tmi.store.roundtrip import same_bits
+
+    pairs = [(one.weights, other.weights), (one.history, other.history)]
+    return all(list(a) == list(b) and all(same_bits(a[name], b[name]) for name in a) for a, b in pairs)
 
 
 def _was_remade(path: Path, data: bytes) -> bool:
@@ -219,10 +223,10 @@ def _moved(store: Path, result: Path, key: str) -> None:
 
 FOREIGN: dict[str, Change] = {
     "no index": _without(NAME),
-    "no results": _without(FOLDERS["result"]),
-    "no data sets": _without(FOLDERS["dataset"]),
-    "no networks": _without(FOLDERS["network"]),
-    "no claims": _without("leases"),
+    "no results": _without(FOLDERS[Stage.PROBE]),
+    "no data sets": _without(FOLDERS[Stage.DATASET]),
+    "no networks": _without(FOLDERS[Stage.NETWORK]),
+    "no leases": _without("leases"),
     "one result gone": _instead(lambda path: None),
     "an empty file": _instead(Path.touch),
     "a text file": _instead(lambda path: path.write_text("no HDF5")),
@@ -236,10 +240,10 @@ FOREIGN: dict[str, Change] = {
     "a foreign file in the store": _beside("notes.txt"),
     "a key in capitals": _beside("results/AA/notakey.h5"),
     "a foreign temporary file": _beside("results/.x.tmp"),
-    "an empty claim": _beside("leases/KEY", b"", compute=True),
-    "a foreign claim": _beside("leases/KEY", b"\xff\xfe", compute=True),
-    "a folder in the claims": _folder_instead_of("leases/" + "a" * 64),
-    "a folder for a claim": _folder_instead_of("leases/KEY", compute=True),
+    "an empty lease": _beside("leases/KEY", b"", compute=True),
+    "a foreign lease": _beside("leases/KEY", b"\xff\xfe", compute=True),
+    "a folder in the leases": _folder_instead_of("leases/" + "a" * 64),
+    "a folder for a lease": _folder_instead_of("leases/KEY", compute=True),
     "a failure that is none": _beside("failures/KE/KEY.json", b"{}", compute=True),
     "a file in place of the failures": _beside("failures"),
     "a file in place of the damaged": _beside("damaged"),

@@ -24,6 +24,7 @@ import numpy as np
 
 from tmi.errors import StoreError, SuiteError, TmiError
 from tmi.probing.result import LabelledArray
+from tmi.stages import Stage
 from tmi.store import files
 from tmi.store.hdf5 import from_bytes, to_bytes
 from tmi.store.index import NAME, Index, IndexRow
@@ -239,16 +240,19 @@ def results(ground: Ground, part: Part) -> None:
 
 
 def networks(ground: Ground, part: Part) -> None:
+    bomb = base64.b64encode(pickle.dumps(Bomb(ground.mark))).decode()
     hostile: dict[str, Callable[[dict[str, Any]], Any]] = {
-        "os.system": lambda h: h | {"module": {"layer": "os.system", "command": f"touch {ground.mark}"}},
-        "a class by its path": lambda h: h | {"module": _renamed(h["module"], "torch.nn.modules.linear.Linear")},
-        "a method": lambda h: h | {"module": _renamed(h["module"], "Module.load_state_dict")},
-        "a dunder": lambda h: h | {"module": _renamed(h["module"], "__builtins__")},
-        "a pickled module": lambda h: h | {"module": base64.b64encode(pickle.dumps(Bomb(ground.mark))).decode()},
-        "nested without end": lambda h: h | {"module": json.loads("[" * 400 + "]" * 400)},
-        "frozen names": lambda h: h | {"frozen": ["__class__", "0.__init__"]},
-        "layers of another": lambda h: h | {"layers": ["__class__"]},
-        "training of others": lambda h: h | {"training": ["../.."]},
+        "os.system": lambda h: h | {"trained": {"layer": "os.system", "command": f"touch {ground.mark}"}},
+        "a pickle for weights": lambda h: h | {"trained": bomb},
+        "weights of no module": lambda h: _with_weights(h, [["0.__class__", "weights.1.weight"]]),
+        "weights of the class": lambda h: _with_weights(h, [["0.1.__init__.__globals__", "weights.1.weight"]]),
+        "weights of another training": lambda h: _with_weights(h, [["7.1.weight", "weights.1.weight"]]),
+        "weights in another file": lambda h: _with_weights(h, [["0.1.weight", "../../secret"]]),
+        "the header for weights": lambda h: _with_weights(h, [["0.1.weight", "header"]]),
+        "labels for weights": lambda h: _with_weights(h, [["0.1.weight", "out.1"]]),
+        "names without end": lambda h: _with_weights(h, [["0." + "x" * 10**6, "weights.1.weight"]] * 10),
+        "nested without end": lambda h: h | {"trained": json.loads("[" * 400 + "]" * 400)},
+        "a record that is none": lambda h: h | {"record": [1]},
     }
     with part.step("hostile networks and data sets, likewise") as said:
         key, data_key = ground.plan[0].network_key or "", ground.plan[0].dataset_key or ""
@@ -263,7 +267,7 @@ def networks(ground: Ground, part: Part) -> None:
                     header = header | {"paste": {"train": "__import__('os').system", "test": "os.system"}}
                 else:
                     continue
-                files.write_sealed(path, to_bytes(kind, header, dict[str, LabelledArray](arrays), compress=False))
+                files.write_sealed(path, to_bytes(Stage(kind), header, dict[str, LabelledArray](arrays), compress=False))
             for path in ground.home.glob("results/??/*.h5"):
                 path.unlink()
 
@@ -276,35 +280,30 @@ def networks(ground: Ground, part: Part) -> None:
         said.append(f"={len(hostile) + 1} kinds: set aside and made again, or refused; every result right")
 
 
-def _renamed(module: Any, name: str) -> Any:
-    """Give another name to every layer that a description names."""
-    if isinstance(module, dict):
-        return {key: _renamed(value, name) for key, value in module.items()}
-    if isinstance(module, list):
-        return [_renamed(value, name) for value in module]
-    return name if module in ("Linear", "Flatten", "ReLU", "Sequential") else module
+def _with_weights(header: dict[str, Any], weights: list[list[str]]) -> dict[str, Any]:
+    return header | {"trained": {"weights": weights, "history": []}}
 
 
 def beside(ground: Ground, part: Part) -> None:
     """Leases, failures and the index: small files that are read without a seal, or with one that anybody can make."""
-    claim = {"run": "r", "host": socket.gethostname(), "pid": 1, "ended": []}
-    claims: dict[str, str] = {
+    lease = {"run": "r", "host": socket.gethostname(), "pid": 1, "ended": []}
+    leases: dict[str, str] = {
         "nested without end": _DEEP,
-        "no process": json.dumps(claim | {"pid": -1}),
-        "an infinite process": json.dumps(claim).replace('"pid": 1', '"pid": 1e400'),
-        "a huge process": json.dumps(claim | {"pid": 10**30}),
+        "no process": json.dumps(lease | {"pid": -1}),
+        "an infinite process": json.dumps(lease).replace('"pid": 1', '"pid": 1e400'),
+        "a huge process": json.dumps(lease | {"pid": 10**30}),
         "a list": "[1, 2]",
-        "words for numbers": json.dumps(claim | {"ended": "__import__('os')"}),
+        "words for numbers": json.dumps(lease | {"ended": "__import__('os')"}),
     }
-    with part.step("hostile claims and failures: harmless") as said:
-        for name, text in claims.items():
-            said += [f"claim, {name}: {problem}" for problem in _small(ground, "leases/" + ground.key, text)]
+    with part.step("hostile leases and failures: harmless") as said:
+        for name, text in leases.items():
+            said += [f"lease, {name}: {problem}" for problem in _small(ground, "leases/" + ground.key, text)]
             failure = f"failures/{ground.key[:2]}/{ground.key}.json"
             said += [f"failure, {name}: {problem}" for problem in _small(ground, failure, text)]
-        said += [f"a claim of the future: {p}" for p in _small(ground, "leases/" + ground.key, json.dumps(claim), when=4e9)]
-        said += [f"a pipe as claim: {p}" for p in _small(ground, "leases/" + ground.key, None)]
+        said += [f"a lease of the future: {p}" for p in _small(ground, "leases/" + ground.key, json.dumps(lease), when=4e9)]
+        said += [f"a pipe as lease: {p}" for p in _small(ground, "leases/" + ground.key, None)]
         said += [f"a pipe as failure: {p}" for p in _small(ground, f"failures/{ground.key[:2]}/{ground.key}.json", None)]
-        said.append(f"={2 * len(claims) + 3} kinds: none hangs, none stops a run, every result right")
+        said.append(f"={2 * len(leases) + 3} kinds: none hangs, none stops a run, every result right")
     with part.step("a hostile index: harmless") as said:
         count = 0
         for name, content in {"nested": _DEEP, "types": '{"metrics":[1],"record":3,"notes":5}', "empty": ""}.items():
@@ -321,7 +320,7 @@ def beside(ground: Ground, part: Part) -> None:
 
 
 def _small(ground: Ground, name: str, text: str | None, when: float | None = None) -> list[str]:
-    """Put a small file where a claim or a failure lies, take the result away, and run."""
+    """Put a small file where a lease or a failure lies, take the result away, and run."""
     ground.fresh()
     path = ground.home / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -350,7 +349,7 @@ def _hostile_row(ground: Ground, content: str) -> list[str]:
     ground.fresh()
     stamp = files.stamp(ground.store.path(ground.key))
     assert stamp is not None
-    Index(ground.home).add([IndexRow("result", ground.key, *stamp, "p", "{}", 0.0, "", content)])
+    Index(ground.home).add([IndexRow("probe", ground.key, *stamp, "p", "{}", 0.0, "", content)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = Store(ground.home).read_all([ground.key])[ground.key]
@@ -448,7 +447,7 @@ def links(ground: Ground, part: Part) -> None:
             "a result": lambda: ground.store.path(ground.key),
             "a data set": lambda: ground.store.path(ground.plan[0].dataset_key or "", "dataset"),
             "a network": lambda: ground.store.path(ground.plan[0].network_key or "", "network"),
-            "a claim": lambda: ground.home / "leases" / ground.key,
+            "a lease": lambda: ground.home / "leases" / ground.key,
             "a failure": lambda: ground.home / "failures" / ground.key[:2] / f"{ground.key}.json",
             "the index": lambda: ground.home / NAME,
         }.items():

@@ -84,7 +84,8 @@ def metrics_of(parts: Parts) -> Stored:
     with damaged_if_it_fails():
         names, values = (parts.arrays[name].values.tolist() for name in ("metric", "metrics"))
         metrics = dict(zip(names, values, strict=True))
-        return Stored(parts.header["key"], metrics, parts.header["record"], tuple(parts.header["notes"]))
+        record = record_of(parts, _ResultRecord)
+        return Stored(parts.header["key"], metrics, record, tuple(parts.header["notes"]))
 
 
 def whole(parts: Parts) -> ProbeResult:
@@ -129,6 +130,35 @@ def from_row(row: IndexRow) -> Stored | None:
     except (msgspec.DecodeError, RecursionError):
         return None
     return Stored(row.key, dict(content.metrics), content.record, content.notes)
+
+
+class _ResultRecord(msgspec.Struct):
+    """The types of what a run reads of a result's record."""
+
+    seconds: dict[str, float] = {}
+    probe: dict[str, Any] = {}
+    finished: str = ""
+
+
+class ProductRecord(msgspec.Struct):
+    """The types of what a run reads of the record of a data set or a network."""
+
+    seconds: float
+    warnings: list[str]
+    finished: str = ""
+
+
+def record_of(parts: Parts, types: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the record of a file whose entries have these types.
+
+    Raises
+    ------
+    msgspec.ValidationError, KeyError
+        If they do not.
+    """
+    record: dict[str, Any] = parts.header["record"]
+    msgspec.convert(record, types)
+    return record
 
 
 class _Content(msgspec.Struct):

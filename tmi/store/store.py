@@ -26,7 +26,18 @@ from .failures import Failure, Failures
 from .files import Stamp
 from .format import VERSION, Parts, check_key, damaged_if_it_fails, headed, is_key, read_parts
 from .index import Index, IndexRow
-from .results import Stored, from_row, metrics_of, result_bytes, result_of, row_of, row_of_other, whole
+from .results import (
+    ProductRecord,
+    Stored,
+    from_row,
+    metrics_of,
+    record_of,
+    result_bytes,
+    result_of,
+    row_of,
+    row_of_other,
+    whole,
+)
 
 if TYPE_CHECKING:
     from tmi.networks.network import Network
@@ -245,7 +256,9 @@ class Store:
         """Read a data set and its provenance; see `read`."""
         from .datasets import unpack
 
-        return self._guarded(Stage.DATASET, key, lambda parts: (unpack(parts.header, parts.arrays), parts.header["record"]))
+        return self._guarded(
+            Stage.DATASET, key, lambda parts: (unpack(parts.header, parts.arrays), record_of(parts, ProductRecord))
+        )
 
     def write_dataset(self, key: str, data: Dataset, record: Mapping[str, Any]) -> None:
         """Keep a data set.
@@ -272,7 +285,9 @@ class Store:
         """
         from .networks import trained_of
 
-        return self._guarded(Stage.NETWORK, key, lambda parts: (trained_of(parts.header, parts.arrays), parts.header["record"]))
+        return self._guarded(
+            Stage.NETWORK, key, lambda parts: (trained_of(parts.header, parts.arrays), record_of(parts, ProductRecord))
+        )
 
     def write_network(self, key: str, network: Network, trained: Trained | None, record: Mapping[str, Any]) -> None:
         """Keep a network: its training, and a copy of its weights.

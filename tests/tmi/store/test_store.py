@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import random
@@ -14,11 +15,16 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
 
 import tmi
 from tests.tmi import toys
 from tests.tmi.store.helpers import KEY, RECORD, RESULT, same
 from tmi import Store, StoreError
+from tmi.networks.train_once import Trained
+from tmi.stages import Stage
+from tmi.store import files
+from tmi.store.hdf5 import from_bytes, to_bytes
 
 
 def test_a_damaged_file_is_set_aside_and_can_be_written_again(kept):
@@ -195,3 +201,78 @@ def test_an_older_gitignore_stays(tmp_path):
     (tmp_path / ".gitignore").write_text("!results\n")
     Store(tmp_path).prepare()
     assert (tmp_path / ".gitignore").read_text() == "!results\n"
+
+
+# Data sets and networks.
+
+PRODUCT = {"seconds": 0.5, "warnings": ["a warning"], "dataset": {"name": "d"}, "network": {"name": "n", "params": {"a": 1}}}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return tmi.generate("squares", samples=4, test_samples=2)
+
+
+def test_a_data_set_comes_back(store, data):
+    assert store.load_dataset(KEY) is None
+    store.write_dataset(KEY, data, PRODUCT)
+    back, record = store.load_dataset(KEY)
+    assert record == PRODUCT
+    assert torch.equal(back.train.images, data.train.images)
+    store.flush()
+    assert [(cost.kind, cost.name, cost.seconds) for cost in store.index.costs()] == [("dataset", "d", 0.5)]
+
+
+def test_a_network_comes_back_as_its_training(store, data):
+    assert store.load_network(KEY) is None
+    network = tmi.Network(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2)), ["1"], "trained", task=data.task)
+    store.write_network(KEY, network, None, PRODUCT)
+    assert store.load_network(KEY) == (None, PRODUCT)
+    weights = {f"0.{name}": values.numpy().copy() for name, values in network.module.state_dict().items()}
+    store.write_network(KEY, network, Trained(weights, {}, calls=1), PRODUCT)
+    training, record = store.load_network(KEY)
+    assert record == PRODUCT
+    assert {name: values.tolist() for name, values in training.weights.items()} == {k: v.tolist() for k, v in weights.items()}
+    store.flush()
+    assert [(cost.kind, cost.name, cost.params) for cost in store.index.costs()] == [("network", "n", '{"a":1}')]
+
+
+def test_a_data_set_that_cannot_be_kept_leaves_no_file(store, data):
+    with pytest.raises(tmi.InputError, match="notes: key 1 is not text"):
+        store.write_dataset(KEY, dataclasses.replace(data, notes={1: "a"}), PRODUCT)
+    assert not store.has("dataset", KEY)
+
+
+@pytest.mark.parametrize("kind", ["dataset", "network", "result"])
+@pytest.mark.parametrize(
+    "record",
+    [
+        None,
+        3,
+        [1],
+        "text",
+        {"seconds": "long", "warnings": []},
+        {"seconds": [1], "warnings": []},
+        {"seconds": {"probe": "long"}},
+        {"seconds": {"probe": 1.0}, "probe": 3},
+        {"seconds": 1.0, "warnings": [3], "probe": []},
+        {"seconds": 1.0, "warnings": None, "finished": 3},
+    ],
+    ids=str,
+)
+def test_a_record_of_other_types_is_damage(store, data, kind, record):
+    """A file with a right seal that another program wrote."""
+    write = {
+        "dataset": lambda: store.write_dataset(KEY, data, PRODUCT),
+        "network": lambda: store.write_network(KEY, tmi.build("theorem1", data), None, PRODUCT),
+        "result": lambda: store.write(KEY, RESULT, RECORD),
+    }
+    write[kind]()
+    path = store.path(KEY, kind)
+    header, arrays = from_bytes(files.read_sealed(path))
+    header["record"] = record
+    files.write_sealed(path, to_bytes(Stage(kind), header, arrays))
+    load = {"dataset": store.load_dataset, "network": store.load_network, "result": lambda key: store.read_all([key]).get(key)}
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert load[kind](KEY) is None
+    assert not path.exists()
