@@ -1,10 +1,10 @@
-"""Measures of attributions beside Quantus: ``python -m tests.benchmarks.attribution``. It measures and never asserts a time.
+"""Measures of attributions compared with Quantus: ``python -m tests.benchmarks.attribution``. It prints times and asserts none.
 
 Uniform random maps on images of 40×40 of section 6.2; the same maps, masks and network (`cnn` with its defaults) for both, in one
-run. Least time of several calls; of one where that takes long. The last column is the greatest difference of a score.
+run. Least time of several calls, or the time of a single long one. The last column is the greatest difference of a score.
 
-Pixels are flipped one by one, which is Quantus's default, and 80 in a step. With 80 both evaluate the same images of which no two
-are alike, and the network's own time bounds the ratio. One by one we follow what each pixel changes.
+Pixels are flipped one by one, which is Quantus's default, and 80 in a step. Both evaluate the same images, no two of which are
+equal, so the network's own time bounds the ratio.
 """
 
 from __future__ import annotations
@@ -31,48 +31,48 @@ SIDE, SHARE = 40, 0.05
 LONG = 5.0  # seconds: one call is enough
 
 
-class IndexRow(NamedTuple):
-    """One measure: Quantus's name for it and settings, and ours."""
+class Comparison(NamedTuple):
+    """One measure: Quantus's class and settings, and our function."""
 
     theirs: str
     settings: dict[str, Any]
     ours: Callable[[Any, Truth], Any]
 
 
-def flipping(features: int) -> IndexRow:
-    """All pixels go to black, so many in a step."""
+def flipping(features: int) -> Comparison:
+    """All pixels are set to black, ``features`` of them in a step."""
     steps = SIDE**2 // features
-    return IndexRow(
+    return Comparison(
         "PixelFlipping",
         {"features_in_step": features, "perturb_baseline": 0.0},
-        lambda maps, truth: flipping_curve(maps, truth, steps=steps)[:, 1:],  # Quantus does not look at the whole image
+        lambda maps, truth: flipping_curve(maps, truth, steps=steps)[:, 1:],  # Quantus leaves out the unchanged image
     )
 
 
 ROWS = [
-    IndexRow("PointingGame", {}, pointing_game),
-    IndexRow("RelevanceRankAccuracy", {}, precision),
-    IndexRow("RelevanceMassAccuracy", {}, mass),
-    IndexRow("AUC", {}, auc),
-    IndexRow("TopKIntersection", {"k": round(SHARE * SIDE**2)}, lambda maps, truth: top_k(maps, truth, share=SHARE)),
+    Comparison("PointingGame", {}, pointing_game),
+    Comparison("RelevanceRankAccuracy", {}, precision),
+    Comparison("RelevanceMassAccuracy", {}, mass),
+    Comparison("AUC", {}, auc),
+    Comparison("TopKIntersection", {"k": round(SHARE * SIDE**2)}, lambda maps, truth: top_k(maps, truth, share=SHARE)),
     flipping(1),
     flipping(80),
 ]
 
 
 def network() -> torch.nn.Module:
-    """The network of section 6.2 with its first weights, as `tmi.build("cnn")` makes it."""
+    """The network of section 6.2 after one epoch."""
     data = tmi.generate("fashion", tiles_per_class=1, samples=1, test_samples=1)
     return tmi.build("cnn", data, seed=0, epochs=1).module.eval().requires_grad_(False)
 
 
-def questions(images: int, module: torch.nn.Module) -> Truth:
+def truth_about(images: int, module: torch.nn.Module) -> Truth:
     data = tmi.generate("fashion", tiles_per_class=1, samples=1, test_samples=images)
     scenes = data.test
     return Truth(module, scenes, scenes.images, torch.zeros_like(scenes.images), scenes.labels, scenes.masks.numpy())
 
 
-def quantus(row: IndexRow, maps: Any, truth: Truth) -> Callable[[], Any]:
+def quantus(row: Comparison, maps: Any, truth: Truth) -> Callable[[], Any]:
     import quantus as peer
 
     metric = getattr(peer, row.theirs)(disable_warnings=True, display_progressbar=False, **row.settings)
@@ -86,13 +86,13 @@ def quantus(row: IndexRow, maps: Any, truth: Truth) -> Callable[[], Any]:
 
 
 def timed(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Return the least seconds of several calls, and what they gave."""
+    """Return the least seconds of several calls, and their result."""
     times: list[float] = []
     while not times or (len(times) <= repeats and sum(times) < LONG) or (sum(times) < 0.3 and len(times) < 10 * repeats):
         start = time.perf_counter()
-        found = work()
+        result = work()
         times.append(time.perf_counter() - start)
-    return min(times), found
+    return min(times), result
 
 
 def _text(settings: dict[str, Any]) -> str:
@@ -100,21 +100,20 @@ def _text(settings: dict[str, Any]) -> str:
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="64 images alone.")
+@click.option("--quick", is_flag=True, help="64 images only.")
 @click.option("--repeats", default=3, show_default=True)
 @click.option("--threads", default=1, show_default=True, help="Of torch, for both.")
 def main(quick: bool, repeats: int, threads: int) -> None:
-    """Print ms for tmi and for Quantus, and how far their scores are apart."""
+    """Print milliseconds for tmi and for Quantus, and the greatest difference of their scores."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(threads)
     console = Console(width=max(120, Console().width))
     module = network()
-    flipping_curve(np.ones((1, SIDE, SIDE)), questions(1, module), steps=SIDE**2)  # compiles
     table = Table(title=f"Measures of attributions on images of {SIDE}×{SIDE}, torch threads: {threads}")
     for column in ("measure", "settings", "images", "tmi ms", "Quantus ms", "Quantus / tmi", "greatest difference"):
         table.add_column(column, justify="left" if column in ("measure", "settings") else "right")
     for images in (64,) if quick else (64, 1000):
-        truth = questions(images, module)
+        truth = truth_about(images, module)
         maps = np.random.default_rng(0).random((images, SIDE, SIDE))
         for row in track(ROWS, f"{images} images", console=Console(stderr=True), transient=True):
             ours, mine = timed(partial(row.ours, maps, truth), repeats)

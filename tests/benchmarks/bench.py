@@ -1,6 +1,6 @@
-"""Every attribution method by every measure on 200 images of section 6.2, one CNN: seconds a method, in all, and peak memory.
+"""Every attribution method by every measure on 200 images of section 6.2, one CNN: seconds for each method, and peak memory.
 
-``python -m tests.benchmarks.bench`` runs it as a suite, in a store of its own that is thrown away, and prints a table.
+``python -m tests.benchmarks.bench`` runs it as a suite, in a temporary store, and prints a table.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _of_pixels(info: object) -> bool:
 
 
 class Watch:
-    """Peak memory of this process and those that it starts, in bytes, pages that they share counted once each."""
+    """Peak memory of this process and those that it starts, in bytes, shared pages counted once for each process."""
 
     def __init__(self) -> None:
         self.peak = 0
@@ -72,7 +72,7 @@ def main(images: int, workers: int) -> None:
         begun = time.perf_counter()
         runs = tmi.run(suite(images), store=store, workers=workers)
         whole = time.perf_counter() - begun
-    print(f"\n{'method':28} {'seconds':>8} {'evaluations an image':>21} {'skill':>7}")
+    print(f"\n{'method':28} {'seconds':>8} {'evaluations/image':>21} {'skill':>7}")
     for entry in sorted(runs, key=lambda e: -(e.record or {}).get("seconds", {}).get("probe", 0)):
         took = (entry.record or {}).get("seconds", {}).get("probe", float("nan"))
         skill, asked = entry.metrics.get("skill.mean"), entry.metrics.get("evaluations")
