@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import tmi
-from tests.plugins.tmi_probes.toys import exact_sums
+from tests.plugins.tmi_probes.toys import Phi, exact_sums
 from tests.plugins.traces import state
 from tmi.params import check, parameters, takes_seed
 from tmi.plugins.registry import installed
@@ -74,6 +74,8 @@ NETWORKS = {
     "theorem2-literal": constructed("theorem2", "literal"),
     "cnn": trained,
     "imported": lambda data: tmi.Network(trained(data).module, ["conv", "hidden", "logits"], "imported", task=data.task),
+    # No layer before the logits, no weight, no ReLU module and no gradient: many probes do not apply to it.
+    "logits-alone": lambda data: tmi.Network(Phi(data.task), ["logits"], "imported", task=data.task),
 }
 
 

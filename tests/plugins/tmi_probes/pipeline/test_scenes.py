@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tmi
-from tmi_probes.pipeline.scenes import labelled, spread_over
+from tmi_probes.pipeline.scenes import in_float64, labelled, originals, spread_over
 
 from ..toys import dataset
 
@@ -22,3 +24,25 @@ def test_as_many_groups_as_possible(groups, count):
     chosen = spread_over(groups, count)
     assert len(chosen) == len(set(chosen)) == min(count, len(groups))
     assert len({groups[i] for i in chosen}) == min(count, len(set(groups)))
+
+
+def test_scenes_to_vary_are_of_new_classes_first_then_of_new_tiles():
+    scenes = dataset(40).test
+    for seed in range(5):
+        chosen, notes = originals(scenes, 6, np.random.default_rng(seed))
+        label, tile = scenes.labels[chosen].tolist(), scenes.tile[chosen].tolist()
+        assert len(set(chosen)) == 6
+        assert len(set(label[:3])) == 3
+        assert len(set(tile[:4])) == 4
+        assert not notes
+    assert originals(scenes[:2], 3, np.random.default_rng(0))[1] == ["2 tiles instead of 3: the test set has no more scenes"]
+    with pytest.raises(tmi.InputError, match="shows a tile"):
+        originals(scenes.without_tiles(), 1, np.random.default_rng(0))
+
+
+def test_in_float64_a_pasted_tile_has_its_exact_values():
+    scenes = dataset(5).test
+    images = in_float64(scenes).images
+    assert images.dtype == torch.float64
+    for image, tile, row, col in zip(images.numpy(), scenes.tile.tolist(), scenes.row.tolist(), scenes.col.tolist(), strict=True):
+        assert (image[:, row : row + 3, col : col + 3] == scenes.task.tiles[tile].values).all()
