@@ -65,7 +65,8 @@ def _clear(done: subprocess.CompletedProcess[str], *words: str) -> list[str]:
     problems = [f"exit code {done.returncode}"] if done.returncode != 2 else []
     if "Traceback" in done.stderr:
         problems.append("a traceback")
-    if len(said) != 1 or not any(word in said[0] for word in words) or "stay" not in said[0] + "stay" * ("written to" in said[0]):
+    is_clear = len(said) == 1 and any(word in said[0] for word in words)
+    if not is_clear or not ("results are kept" in said[0] or "cannot be written to" in said[0]):
         problems.append(f"it says {said or done.stderr[-200:]}")
     return problems
 

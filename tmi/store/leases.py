@@ -59,7 +59,7 @@ class Busy(Exception):
     """A process of another run works on it."""
 
 
-class WornOut(Exception):
+class TooManyAttempts(Exception):
     """It was begun as often as is allowed, and each time its worker process ended without finishing it.
 
     Attributes
@@ -105,7 +105,7 @@ class Leases:
         ------
         Busy
             If a running process of another run holds it.
-        WornOut
+        TooManyAttempts
             If this run has begun the work ``attempts`` times.
         StoreError
             If the folder cannot be written to.
@@ -137,7 +137,7 @@ class Leases:
                 if len(ended) >= self.attempts:
                     with suppress(OSError):
                         path.unlink()
-                    raise WornOut(ended) from None
+                    raise TooManyAttempts(ended) from None
                 mine = replace(mine, ended=ended)
             elif other is not None and is_alive(path, other):
                 raise Busy from None

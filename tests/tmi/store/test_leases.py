@@ -14,7 +14,7 @@ import pytest
 from tmi import StoreError
 from tmi.store import files
 from tmi.store import leases as module
-from tmi.store.leases import Busy, Leases, WornOut, is_alive, read, sweep
+from tmi.store.leases import Busy, Leases, TooManyAttempts, is_alive, read, sweep
 
 KEY = "a" * 64
 
@@ -114,7 +114,7 @@ def test_work_that_ends_its_workers_is_given_up(folder):
         with leases.hold(KEY):
             assert read(folder / KEY).ended == (*ended, 2)
     put(folder, run="mine", pid=3, ended=[1, 2])
-    with pytest.raises(WornOut) as caught, leases.hold(KEY):
+    with pytest.raises(TooManyAttempts) as caught, leases.hold(KEY):
         pytest.fail("often enough")
     assert caught.value.pids == (1, 2, 3)
     assert not (folder / KEY).exists(), "the next run tries again"
