@@ -5,7 +5,7 @@ import tmi
 
 @tmi.hookimpl
 def tmi_network_builders():  # type: ignore[no-untyped-def]
-    """Name the builders; each lives in the module of its name."""
+    """Name the builders; each is in the module or package of its name."""
     return {
         "theorem1": "tmi_networks.theorem1:theorem1",
         "theorem2": "tmi_networks.theorem2:theorem2",

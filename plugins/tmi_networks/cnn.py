@@ -35,7 +35,7 @@ def cnn(
 ) -> tmi.Network:
     """Train a network of convolutions and at most one hidden layer on the training images.
 
-    Stochastic gradient descent without momentum on the cross-entropy, from torch's default initial weights. Its layers carry the
+    Stochastic gradient descent without momentum on the cross-entropy, from torch's default initial weights. Its layers have the
     names of Theorem 1's: ``conv``, ``hidden`` and ``logits``, each with its own ReLU where it has one. Further convolutions are
     ``conv2``, ``conv3``, …
 
@@ -52,12 +52,12 @@ def cnn(
     depth : Count
         Convolutions, one after the other.
     pool : {"none", "max", "average"}
-        Whether 2×2 pixels are made one after the ReLU of each convolution. That is no part of layer ``conv``: it is the module
-        ``pool`` behind it, ``pool2`` behind ``conv2``, and so on.
+        The 2×2 pooling after the ReLU of each convolution. It is not part of layer ``conv`` but a module of its own: ``pool``
+        after ``conv``, ``pool2`` after ``conv2``, and so on.
     hidden : Index
-        Neurons of the hidden layer; 0 leaves it out.
+        Neurons of the hidden layer; 0 omits it.
     epochs : Count
-        How often every training image is seen.
+        Passes over the training images.
     lr : Positive
         Learning rate.
     batch_size : Count
@@ -67,13 +67,13 @@ def cnn(
     -------
     Network
         Origin "trained", weights float32, with the history ``loss`` (mean cross-entropy) and ``accuracy`` (share right) of each
-        epoch, both over the training images as they were met, before the step that learnt from them.
+        epoch, both over the training images, before the gradient step on them.
 
     Raises
     ------
     InputError
-        For a bare task, a kernel larger than the image or than the maps it is laid on, maps too small to pool, training scenes
-        without a class, or when the loss or a weight stops being a finite number.
+        For a bare task, a kernel larger than the image or than the maps that it is applied to, maps too small to pool,
+        training scenes without a class, or when the loss or a weight stops being a finite number.
     """
     maps = _check(data, kernel, depth, pool)
     from tmi.runtime.seeds import fixed_seed
@@ -166,7 +166,7 @@ def _descend(module: nn.Module, scenes: tmi.Scenes, seed: int, epochs: int, lr: 
 def _epoch(
     module: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor, batch_size: int
 ) -> torch.Tensor:
-    """Take a step of gradient descent for each batch; return the logits (N, L) that the images met."""
+    """Take a step of gradient descent for each batch; return the logits (N, L) of the images before it."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -182,7 +182,7 @@ def _epoch(
 
 @contextmanager
 def _quickest_for(multiplications: int) -> Iterator[None]:
-    """One thread, and oneDNN only where the convolution is large enough for it; both are put back afterwards.
+    """One thread, and oneDNN only where the convolution is large enough for it; both are restored afterwards.
 
     Handing a tiny network's work to several threads costs more than the work. One thread also fixes the order of every sum.
     """

@@ -160,7 +160,7 @@ class ClassSum(nn.Module):
     """The layer ``logits``: weights 0 or 1, no bias; each class sums the hidden neurons of its tiles.
 
     The neurons of a class lie side by side, so that no weight need be multiplied. Sums are taken in float64 and returned in the
-    inputs' dtype: for float32 they are those of φ, for float64 up to the last bits, whatever the batch.
+    inputs' dtype: for float32 they are those of φ, for float64 up to the last bits, in batches of any size.
 
     Parameters
     ----------

@@ -252,7 +252,7 @@ def classes_per_neuron(counts: Mapping[str, NDArray[Any]], classes: int, origins
 def attribution_maps(
     images: NDArray[Any], masks: NDArray[np.bool_], maps: Mapping[str, Mapping[str, NDArray[Any]]], methods: Sequence[str]
 ) -> Figure:
-    """Draw the maps of attribution methods on the same images, network beside network.
+    """Draw the maps of attribution methods on the same images, a row for each network.
 
     Parameters
     ----------

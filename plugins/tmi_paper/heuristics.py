@@ -1,4 +1,4 @@
-"""The four statements of section 6.1 about a network trained on the squares, counted instead of told."""
+"""The four statements of section 6.1 about a network trained on the squares, counted over patches and images."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def squares_heuristics(network: tmi.Network, data: tmi.Dataset) -> tmi.ProbeResu
     ProbeResult
         Metrics ``bright_above_1``, ``dark_is_0`` over all filters; ``active_means_first`` and ``quiet_means_second`` where there
         is one filter, for with several the layer mean is not what the paper speaks of; ``mirrored``. A statement about nothing is
-        left out, with a note. Beside each, ``.chance``: how often what it says holds on all patches or images, whatever their
-        mean; and ``cases.<statement>``. Arrays ``filter_bright_above_1`` and ``filter_dark_is_0`` for each filter alone, NaN
+        left out, with a note. With each, ``.chance``: the share of all patches or images, of any mean, on which its conclusion
+        holds; and ``cases.<statement>``. Arrays ``filter_bright_above_1`` and ``filter_dark_is_0`` for each filter alone, NaN
         where there is no case, and ``dark``; as the paper prints them ``weights`` (filter, row, col) and ``bias`` (filter), and
         where the logits are linear in the layer ``logit_weights`` (class, filter, place_row, place_col) and ``logit_bias``. Not
         applicable to a network without a layer ``conv`` of one-channel filters.

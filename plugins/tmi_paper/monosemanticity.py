@@ -87,7 +87,7 @@ def headline(rows: list[Row]) -> Figure:
     low = min(0.0, *(min(values) for row in shown for values in row.values.values()))
     axis.set_xlim(low - 0.02, 1.02)
     axis.set_ylim(len(shown) - 0.5, -0.5)
-    axis.set_xlabel("value; the arrow says which direction is better")
+    axis.set_xlabel("value; the arrow shows which direction is better")
     handles, labels = axis.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda i: [*names, "chance, of each network"].index(labels[i]))
     figure.legend([handles[i] for i in order], [labels[i] for i in order], loc="outside upper center", ncols=3, fontsize=8)
@@ -149,7 +149,7 @@ def _neurons(results: tmi.Results) -> Section | None:
         "selectivity",
         measures_and_truth,
         "Selectivity measures against the truth",
-        "Each dot is a neuron: what a measure in common use says of it, against how pure in tiles it really is.",
+        "Each dot is a neuron: its score by a measure in common use, against its true purity in tiles.",
         few=True,
     )
     return Section("Single neurons", body) if body else None

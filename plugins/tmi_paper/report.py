@@ -1,4 +1,4 @@
-"""The report of suite ``paper``: the claims of section 6 beside what was measured, and the figures."""
+"""The report of suite ``paper``: the claims of section 6 with what was measured, and the figures."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def _learned(results: tmi.Results) -> str:
         + figure(
             drawn,
             "Learned kernel and linear weights of two runs with one filter, with their numbers",
-            "What training found: the 2×2 kernel, and for each logit the weights of the nine places, of the run that agrees with "
+            "Trained weights: the 2×2 kernel, and for each logit the weights of the nine places, of the run that agrees with "
             "the statements most and of the one that does least.",
         )
     )
@@ -277,7 +277,7 @@ def _neurons(results: tmi.Results) -> Section | None:
             "For how many classes a neuron fires, on more than 1 % of a class's images; seed 0, k = 1. "
             "A monosemantic neuron fires for one.",
         )
-    return Section("Monosemantic beside polysemantic neurons", body)
+    return Section("Monosemantic and polysemantic neurons", body)
 
 
 def _attributions(results: tmi.Results) -> Section | None:
@@ -328,7 +328,7 @@ def _attributions(results: tmi.Results) -> Section | None:
         )
         + figure(
             figures.attribution_maps(kept.arrays["images"].values[:2], kept.arrays["masks"].values[:2], maps, METHODS),
-            "Attribution maps of all methods, network beside network",
+            "Attribution maps of all methods, network by network",
             "Absolute attributions on the same images, each map scaled to its own maximum (black is 0); seed 0. The outline is "
             f"the tile's support.{remark}",
         )
@@ -386,7 +386,7 @@ def _number(name: str) -> int:
 
 
 def _classes(results: tmi.Results) -> int:
-    """How many classes fashion has, as the first result that names them says; 1 where none does."""
+    """Return the number of classes of fashion, from the first result that names them; 1 where none does."""
     for entry in results.select(dataset="fashion", status="ok"):
         if "class" in (coords := results.load(entry).coords):
             return len(coords["class"])

@@ -227,9 +227,9 @@ def _tables(network: LayeredModule, given: Sequence[str] | str | None) -> dict[s
         # Tables given as functions may hold millions of neurons: they are made only if no other table serves.
         for lazy in (False, True):
             tables = {name: network.neurons(name) for name in network.layers if name in known and callable(known[name]) == lazy}
-            found = {name: t for name, t in tables.items() if t is not None and {"tile", "row", "col"} <= set(t)}
-            if found:
-                return found
+            placed = {name: t for name, t in tables.items() if t is not None and {"tile", "row", "col"} <= set(t)}
+            if placed:
+                return placed
         raise InputError(f"explain: no layer of {network!r} has neurons that stand for a tile at a place; name the layers")
     names = [given] if isinstance(given, str) else list(dict.fromkeys(given))
     if not names:

@@ -169,7 +169,7 @@ def _check_program(network: LayeredModule, program: Any, dtype: torch.dtype, *, 
     for images, pasted in render(task, random_places(task, seed=1), seed=1, most=8):
         x = images.to(dtype)
         with torch.no_grad():
-            found = program(x).double()
+            computed = program(x).double()
         expected = network.logits(x)
         size = expected.double().abs()
         if formula:
@@ -178,7 +178,7 @@ def _check_program(network: LayeredModule, program: Any, dtype: torch.dtype, *, 
             allowed = tolerance(task, pasted, torch.float32, size) + rounded
         else:
             allowed = 1e-3 * size.max().clamp_min(torch.finfo(dtype).tiny)
-        if found.shape != expected.shape or not bool(((found - expected.double()).abs() <= allowed).all()):
+        if computed.shape != expected.shape or not bool(((computed - expected.double()).abs() <= allowed).all()):
             raise InputError(f"export: the traced program does not compute what {network!r} does")
 
 

@@ -15,7 +15,7 @@ class Formula(nn.Module):
     """The function of Proposition 1: for each class ``Σ_tiles Σ_windows σ(ε − t(window))``.
 
     The windows of an image are gathered once for each size of tile; then each tile is compared with all of them. Sums are float64
-    whatever the dtype of the images, as those of `tmi.match` are.
+    for images of either dtype, as in `tmi.match`.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ class Separation:
 
     def __str__(self) -> str:
         if not self.holder:
-            return "no tile can contain one of another class, whatever epsilon"
+            return "no tile can contain one of another class, at any epsilon"
         return f"epsilon at most {self.epsilon:.4g}: tile {self.holder} is that near to containing tile {self.tile}"
 
 
@@ -175,7 +175,7 @@ def with_auto_epsilon(classes: Iterable[TileClass], *, within: bool = False) -> 
     classes = tuple(classes)
     limit = separation(classes)
     if limit.epsilon == 0:
-        raise InputError(f'epsilon "auto": tile {limit.holder} contains tile {limit.tile} of another class, whatever epsilon')
+        raise InputError(f'epsilon "auto": tile {limit.holder} contains tile {limit.tile} of another class, at any epsilon')
     if limit.epsilon == float("inf"):
         raise InputError('epsilon "auto": nothing limits it, for no tile can contain one of another class; give a number')
     epsilon = limit.epsilon / 2
@@ -184,5 +184,5 @@ def with_auto_epsilon(classes: Iterable[TileClass], *, within: bool = False) -> 
             nearest = least_distance(one.tiles, ~np.eye(len(one.tiles), dtype=bool))
             epsilon = epsilon if nearest is None else min(epsilon, nearest[4])
         if epsilon == 0:
-            raise InputError('epsilon "auto": a tile contains another of its class, whatever epsilon')
+            raise InputError('epsilon "auto": a tile contains another of its class, at any epsilon')
     return tuple(type(one)(one.name, [tile.with_epsilon(epsilon) for tile in one.tiles]) for one in classes)

@@ -1,4 +1,4 @@
-"""The network of Theorem 1, constructed from the tiles: every neuron's meaning is known."""
+"""The builder of Theorem 1's network, constructed from the tiles: every neuron's meaning is known."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def theorem1(
     realisation: Literal["fused", "literal"] = "fused",
     memory: Positive = 1.0,
 ) -> tmi.Network:
-    """Construct the network of Theorem 1: one hidden neuron σ(ε − t(window)) for each tile and window, summed up by class.
+    """Construct the network of Theorem 1: one hidden neuron σ(ε − t(window)) for each tile and window, summed by class.
 
     Logit l is φ of Proposition 1 for class l. Fused, on images of exactly one class its logit is above 0 and every other is
     exactly 0. Nothing is trained; the network computes in its images' dtype, float32 or float64.
@@ -29,12 +29,12 @@ def theorem1(
     data : Dataset or TemplateTask
         Only the task is used.
     realisation : {"fused", "literal"}
-        "fused" computes the hidden layer by template matching, fit for any size; "literal" builds the convolution and the sparse
-        layer of the proof. Both compute the same function with the same gradient, at the kinks too, up to rounding: a window
-        whose distance is within rounding of ε may be active in the one and not in the other.
+        "fused" computes the hidden layer by template matching, for tasks of any size; "literal" builds the convolution and the
+        sparse layer of the proof. Both compute the same function with the same gradient, at the kinks too, up to rounding: a
+        window whose distance is within rounding of ε may be active in one and not in the other.
     memory : Positive
         Gigabytes that the literal layers may take. `Network.logits` and `Network.activations` take as many images at a time as
-        fit into what the layers leave of it, and one at least: about filters × image size × 16 bytes each.
+        fit into the memory that the layers leave, and at least one: about filters × image size × 16 bytes each.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def theorem1(
 
 
 def _check_memory(task: tmi.TemplateTask, filters: Filters, memory: float) -> float:
-    """Return the bytes that the layers leave."""
+    """Return the bytes of the memory that the layers leave."""
     from .filters import literal_bytes
 
     needed = literal_bytes(task, filters) / 1e9

@@ -1,4 +1,4 @@
-"""Which filters the first layer of Theorem 1 needs, which pixel each of their outputs reads, and what the layers weigh."""
+"""The filters that the first layer of Theorem 1 needs, the pixel that each output reads, and the size of the layers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Filters:
     image_shape : (int, int, int)
     channel : ndarray of int64
     value : ndarray of float64
-        c of a filter σ(2y − 2c); NaN for a filter σ(y).
+        The c of a filter σ(2y − 2c); NaN for a filter σ(y).
     tap_row, tap_col : ndarray of int64
         The corner of the kernel that reads the pixel, 0 or 1 each.
     """
@@ -57,7 +57,7 @@ class Filters:
     def output(self, channel: Any, row: Any, col: Any, value: Any) -> NDArray[np.int64]:
         """Return the neuron, in the flattened layer, that reads a pixel for a value c, or for NaN as it is.
 
-        The tap is at the top left wherever the kernel then stays in the image, so that each pixel has one neuron a value.
+        The tap is at the top left wherever the kernel then stays in the image, so that a pixel has one neuron for each value.
         """
         rows, cols = self.places
         tap_row, tap_col = row >= rows, col >= cols
@@ -66,7 +66,7 @@ class Filters:
         return neuron
 
     def meanings(self) -> dict[str, NDArray[Any]]:
-        """Say what each neuron of the flattened layer computes: columns for `tmi.Network`."""
+        """Return what each neuron of the flattened layer computes, as columns for `tmi.Network`."""
         number, row, col = (part.ravel() for part in np.indices((len(self), *self.places), np.int32))
         # Names as objects, counts as int32: 40 bytes a neuron, of which there may be millions.
         kind = np.where(np.isnan(self.value), "identity", "value").astype(object)
@@ -90,7 +90,7 @@ class Filters:
         return self._code(self.channel, self.value, self.tap_row, self.tap_col)
 
     def _code(self, channel: Any, value: Any, tap_row: Any, tap_col: Any) -> NDArray[np.int64]:
-        """One number for a filter, rising in the order of the filters; NaN sorts behind all values."""
+        """One number for a filter, rising in the order of the filters; NaN sorts after all values."""
         place = np.searchsorted(self._values, value)
         code: NDArray[np.int64] = ((channel * (len(self._values) + 1) + place) * 2 + tap_row) * 2 + tap_col
         return code
@@ -99,12 +99,12 @@ class Filters:
 def needed_filters(task: tmi.TemplateTask) -> Filters:
     """Find the filters that some window of some tile needs.
 
-    With the tap at the top left, a kernel cannot read the image's last row and column; filters with another tap are there only
-    for tiles whose windows reach them.
+    With the tap at the top left, a kernel cannot read the image's last row and column; filters with another tap exist only for
+    tiles whose windows reach these.
     """
     _, m, n = task.image_shape
     kernel = _kernel(task.image_shape)
-    found = []
+    needed = []
     for tile, (down, across) in zip(task.tiles, task.windows, strict=True):
         channel, row, col = np.nonzero(tile.support)
         value = tile.values[tile.support]
@@ -113,15 +113,15 @@ def needed_filters(task: tmi.TemplateTask) -> Filters:
             used = _reached(row, down, m, kernel[0], tap_row) & _reached(col, across, n, kernel[1], tap_col)
             for read in (value, np.full(len(value), np.nan)):
                 columns = channel, np.where(np.isnan(read), np.inf, read), np.full(len(row), tap_row), np.full(len(row), tap_col)
-                found.append(np.unique(np.stack(columns, 1)[used], axis=0))
-    unique = np.unique(np.concatenate(found), axis=0)  # sorted by channel, value, tap; infinity stands for σ(y)
+                needed.append(np.unique(np.stack(columns, 1)[used], axis=0))
+    unique = np.unique(np.concatenate(needed), axis=0)  # sorted by channel, value, tap; infinity stands for σ(y)
     channel, tap_row, tap_col = unique[:, [0, 2, 3]].T.astype(np.int64)
     value = np.where(np.isinf(unique[:, 1]), np.nan, unique[:, 1])
     return Filters(task.image_shape, channel, value, tap_row, tap_col)
 
 
 def literal_bytes(task: tmi.TemplateTask, filters: Filters) -> int:
-    """Bytes that the literal layers take, with the table of what the hidden neurons mean and without activations."""
+    """Return the bytes of the literal layers and of the table of the hidden neurons' meanings, without activations."""
     windows = np.array(task.windows, np.int64).prod(1)
     connections = int((2 * support_size(task) * windows).sum())
     neurons = int(windows.sum())
@@ -132,7 +132,7 @@ def literal_bytes(task: tmi.TemplateTask, filters: Filters) -> int:
 
 
 def support_size(task: tmi.TemplateTask) -> NDArray[np.int64]:
-    """How many pixels count in each tile."""
+    """Return the number of pixels in each tile's support."""
     return np.array([int(tile.support.sum()) for tile in task.tiles], np.int64)
 
 

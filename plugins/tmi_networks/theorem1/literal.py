@@ -1,4 +1,4 @@
-"""Theorem 1 as real layers: a convolution with one tap a filter, and a sparse layer that adds up |y − c| over each window.
+"""Theorem 1 as real layers: a convolution with one tap a filter, and a sparse layer that sums |y − c| over each window.
 
 |y − c| = σ(2y − 2c) − σ(y) + c for y ≥ 0. The first layer computes both terms for the pixels that count, the second sums them.
 """
@@ -20,7 +20,7 @@ from tmi_networks.fused import ClassSum
 
 from .filters import Filters, support_size
 
-# Numbers that the sparse layer converts to float64 together: 128 MB.
+# Numbers that the sparse layer converts to float64 at once: 128 MB.
 _NUMBERS_AT_ONCE = 2**24
 
 
@@ -57,7 +57,7 @@ class ValueFilters(nn.Conv2d):
     bias: torch.Tensor  # type: ignore[assignment]
 
     def __init__(self, filters: Filters) -> None:
-        # On the meta device: nothing is drawn for weights that are replaced at once.
+        # On the meta device: no random numbers are drawn for weights that are replaced.
         super().__init__(filters.image_shape[0], len(filters), filters.kernel, device="meta")
         weight = torch.zeros(len(filters), self.in_channels, *filters.kernel, dtype=torch.float64)
         identity = np.isnan(filters.value)
@@ -81,7 +81,7 @@ class ValueFilters(nn.Conv2d):
             For images that are not those of the task, NaN, or values outside [0, 1].
         """
         images = check_images(images, self.image_shape)
-        # Doubling is exact, so −2c rounded is twice the rounded c: y > c is decided as in `tmi.match`.
+        # Doubling is exact, so −2c rounded is twice the rounded c: the test y > c is that of `tmi.match`.
         weight, bias = self.weight.to(images.dtype), self.bias.to(images.dtype)
         filtered: torch.Tensor = self._conv_forward(images, weight, bias)
         return filtered
@@ -90,8 +90,8 @@ class ValueFilters(nn.Conv2d):
 class WindowSums(nn.Module):
     """The sparse layer of Theorem 1: ε − t(window) from the outputs of the filters, with weights −1 and +1.
 
-    Kept in compressed rows, its transpose too for the backward pass; never dense. Sums are taken in float64 and returned in the
-    inputs' dtype.
+    Stored in compressed rows, with its transpose for the backward pass; never dense. Sums are taken in float64 and returned in
+    the inputs' dtype.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class WindowSums(nn.Module):
     Attributes
     ----------
     in_features, out_features, weights : int
-        Outputs of the convolution; H, the windows of all tiles in the order (tile, row, col); how many weights are not 0.
+        Outputs of the convolution; H, the windows of all tiles in the order (tile, row, col); the number of non-zero weights.
     bias, bias_float32 : Tensor of float64, shape (H,)
         ε − Σ_S c, from the values c as they are and as float32 rounds them.
     """
@@ -137,13 +137,13 @@ class WindowSums(nn.Module):
         rows, cols, signs = (getattr(self, f"{direction}_{part}") for part in ("rows", "cols", "signs"))
         shape = (self.out_features, self.in_features)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sparse")  # torch calls its CSR tensors a beta; a product is all we ask
+            warnings.filterwarnings("ignore", "Sparse")  # torch warns that CSR tensors are in beta; only products are used
             return torch.sparse_csr_tensor(
                 rows, cols, signs.double(), shape if direction == "forward" else shape[::-1], check_invariants=False
             )
 
     def extra_repr(self) -> str:
-        """Say how large the layer is."""
+        """Describe the size of the layer."""
         return f"in_features={self.in_features}, out_features={self.out_features}, weights={self.weights}"
 
 

@@ -1,4 +1,4 @@
-"""The network of Theorem 2, constructed from the tiles: patches of patches of patches, each computed once."""
+"""The builder of Theorem 2's network, constructed from the tiles: each patch is made of smaller ones and computed once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tmi_networks.neurons import meanings
 
 from .cuts import Patches, least_levels, patch_meanings, patches_of
 
-# Bytes of activations at a time, however many are allowed: with more, fetching and clearing memory takes longer than computing.
+# At most so many bytes of activations at a time: with more, fetching and clearing memory takes longer than computing.
 _WORKING_SET = 2**27
 
 
@@ -29,8 +29,8 @@ def theorem2(
     """Construct the network of Theorem 2: patches of 2×2 pixels, patches of patches, …, whole tiles, then the threshold.
 
     It computes the same function as the network of Theorem 1, by small kernels in many layers. A patch that several tiles have in
-    common is computed once; `tmi_networks.theorem2.sharing` counts them. Nothing is trained; the network computes in its images'
-    dtype, float32 or float64.
+    common is computed once; `tmi_networks.theorem2.sharing` counts such patches. Nothing is trained; the network computes in its
+    images' dtype, float32 or float64.
 
     Its gradient is that of Theorem 1 except where a whole patch matches exactly: there a ReLU between the layers is at its kink.
 
@@ -39,19 +39,20 @@ def theorem2(
     data : Dataset or TemplateTask
         Only the task is used.
     realisation : {"literal", "fused"}
-        "literal" builds the layers; "fused" computes the hidden layer by template matching, fit for any size, with the gradient
-        that the layers have in exact arithmetic. In the layers themselves rounding decides whether a patch matches exactly.
+        "literal" builds the layers; "fused" computes the hidden layer by template matching, for tasks of any size, with the
+        gradient that the layers have in exact arithmetic. In the layers themselves rounding decides whether a patch matches
+        exactly.
     levels : int, optional
         The theorem's r: tiles are padded to 2^r × 2^r. By default the least that holds every tile.
     memory : Positive
-        Gigabytes that the literal layers and their activations may take. Tiles are evaluated in as many groups, and images as
-        many at a time, as that allows. It does not bound what is kept to compute gradients, or activations that are asked for.
+        Gigabytes that the literal layers and their activations may take. It sets the number of groups in which tiles are
+        evaluated, and the images at a time. It bounds neither what autograd stores nor the activations that a caller asks for.
 
     Returns
     -------
     Network
         Origin "constructed", layers ``values`` (N, F, rows, cols), ``level1`` … ``levelr`` (N, P, rows, cols), ``hidden`` (N, H)
-        and ``logits`` (N, L); only the last two if fused. Where the tiles are in several groups, those between are
+        and ``logits`` (N, L); only the last two if fused. Where the tiles are in several groups, the levels are
         ``groups.0.level1``, …. The neurons of ``hidden`` are those of `theorem1`, in the order (tile, row, col).
 
     Raises
@@ -102,9 +103,9 @@ def _levels(task: tmi.TemplateTask, levels: int | None) -> int:
 
 
 def _plan(task: tmi.TemplateTask, levels: int, padded: tuple[int, int], memory: float) -> tuple[list[tuple[range, Patches]], int]:
-    """Divide the tiles into as few groups as the memory allows, and say how many images are taken at a time."""
+    """Divide the tiles into as few groups as the memory allows; return the groups and the number of images at a time."""
     size = count = len(task.tiles)
-    grid = 24 * task.image_shape[0] << 2 * levels  # bytes of a padded tile while it is cut
+    grid = 24 * task.image_shape[0] << 2 * levels  # bytes of a padded tile during the cut
     while True:
         needed = size * grid
         if needed <= memory * 1e9:
@@ -123,7 +124,7 @@ def _plan(task: tmi.TemplateTask, levels: int, padded: tuple[int, int], memory: 
 
 
 def _bytes(task: tmi.TemplateTask, groups: list[tuple[range, Patches]], padded: tuple[int, int]) -> tuple[int, int]:
-    """Bytes of all weights, and of the activations that one image needs at a time, in float64."""
+    """Return the bytes of all weights, and of the activations of one image that exist at once, in float64."""
     from .literal import BLOCK, SLICE
 
     channels = task.image_shape[0]
@@ -132,7 +133,7 @@ def _bytes(task: tmi.TemplateTask, groups: list[tuple[range, Patches]], padded: 
     neurons = int(np.array(task.windows).prod(1).sum())
     pixels = padded[0] * padded[1]
     values = filters * pixels
-    held = [2 * values]
+    at_once = [2 * values]
     weights = 12 * (neurons * (len(task.classes) + 1) + filters * (channels + 1))
     for _, patches in groups:
         read = values
@@ -141,20 +142,20 @@ def _bytes(task: tmi.TemplateTask, groups: list[tuple[range, Patches]], padded: 
             weights += len(level) * (12 * (4 * reads + 1) + 8 * reads // BLOCK)
             gathered = -(-min(len(level), SLICE) // BLOCK) * reads * pixels
             output = len(level) * (padded[0] - level.side + 1) * (padded[1] - level.side + 1)
-            # A layer's input and output, the latter twice while its parts are put together, and the values.
-            held.append(values + read + 2 * output + gathered)
+            # A layer's input and output, the latter twice while its parts are concatenated, and the values.
+            at_once.append(values + read + 2 * output + gathered)
             read = output
-    return weights, 8 * (max(held) + 2 * neurons)
+    return weights, 8 * (max(at_once) + 2 * neurons)
 
 
 def _values(groups: list[tuple[range, Patches]]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Channel and value of the filters that some group needs, sorted."""
+    """Return channel and value of the filters that some group needs, sorted."""
     pairs = np.unique(np.concatenate([np.stack([p.channel, p.value]) for _, p in groups], axis=1), axis=1)
     return pairs[0].astype(np.int64), pairs[1]
 
 
 def _value_meanings(values: tuple[NDArray[np.int64], NDArray[np.float64]], padded: tuple[int, int]) -> dict[str, Any]:
-    """Say what each neuron of the 1×1 layer computes; rows and columns beyond the image are padding."""
+    """Return what each neuron of the 1×1 layer computes; rows and columns beyond the image are padding."""
     channel, value = values
     channels = np.unique(channel)
     number, row, col = (part.ravel() for part in np.indices((len(value) + len(channels), *padded), np.int32))

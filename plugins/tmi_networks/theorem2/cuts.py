@@ -1,7 +1,7 @@
-"""The patches that tiles are made of: halves of halves, down to single pixels, each kept once, whoever's it is.
+"""The patches that tiles are cut into: quarters of quarters, down to single pixels, each kept once for all tiles.
 
-Theorem 2 pads each tile to 2^r × 2^r and cuts it into four quarters, these into four, and so on. What the layers compute, how
-much of it several tiles share, and what each of their neurons means follows from these cuts alone.
+Theorem 2 pads each tile to 2^r × 2^r and cuts it into four quarters, each of these into four, and so on. The layers, the share of
+them that several tiles have in common, and the meaning of each neuron follow from these cuts alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EMPTY = -1
-"""Stands for a quarter in which no pixel counts."""
+"""The number of a quarter in which no pixel counts."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Level:
 
     @property
     def shared(self) -> int:
-        """How many patches belong to more than one tile."""
+        """The number of patches that belong to more than one tile."""
         of_tile = np.unique(np.stack([self.patch, self.tile]), axis=1)
         return int((np.bincount(of_tile[0], minlength=len(self)) > 1).sum())
 
@@ -98,7 +98,7 @@ def patches_of(tiles: Sequence[tmi.FeatureTile], levels: int, first: int = 0) ->
     number = number.reshape(-1)
     grid = np.full(counts.shape, EMPTY)  # of patches of the level below: tile, channel, row, col
     grid[counts] = number
-    found = [Level(1, np.empty((pixels.shape[1], 0, 2, 2), np.int64), number, tile_number + first, row, col)]
+    cut = [Level(1, np.empty((pixels.shape[1], 0, 2, 2), np.int64), number, tile_number + first, row, col)]
     for level in range(1, levels + 1):
         count, channels, rows, cols = grid.shape
         quarters = grid.reshape(count, channels, rows // 2, 2, cols // 2, 2).transpose(0, 2, 4, 1, 3, 5)
@@ -106,12 +106,12 @@ def patches_of(tiles: Sequence[tmi.FeatureTile], levels: int, first: int = 0) ->
         counts = (quarters != EMPTY).any((3, 4, 5))[:, None]
         parts, grid[counts] = _distinct(quarters[counts[:, 0]])
         tile_number, _, row, col = np.nonzero(counts)
-        found.append(Level(1 << level, parts, grid[counts], tile_number + first, row << level, col << level))
-    return Patches(pixels[0].astype(np.int64), pixels[1], found)
+        cut.append(Level(1 << level, parts, grid[counts], tile_number + first, row << level, col << level))
+    return Patches(pixels[0].astype(np.int64), pixels[1], cut)
 
 
 def sharing(data: tmi.Dataset | tmi.TemplateTask) -> pd.DataFrame:
-    """Say how many patches the tiles of a task have at each level, and how many of them several tiles share.
+    """Count the patches of a task's tiles at each level, and those that several tiles share.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def sharing(data: tmi.Dataset | tmi.TemplateTask) -> pd.DataFrame:
 
 
 def patch_meanings(level: Level, places: tuple[int, int]) -> dict[str, NDArray[Any]]:
-    """Say what each neuron of a combining layer computes: columns for `tmi.Network`.
+    """Return what each neuron of a combining layer computes, as columns for `tmi.Network`.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Theorem 2 as layers: values, patches of 2×2, of 4×4, … up to whole tiles, then the threshold and the 0/1 layer.
 
 Every weight is in a plain `torch.nn.Conv2d` or `torch.nn.Linear` and every non-linearity is a `torch.nn.ReLU` of its own, so
-that methods which hook or inspect modules find what they know. What stands between them gathers, crops and pads.
+that methods which hook or inspect modules find the types that they support. The modules between them gather, crop and pad.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from tmi.tasks.images import check_images
 
 from .cuts import EMPTY, Level, Patches
 
-# Patches side by side in one group of a convolution: four of them, most of whose weights are 0, cost half of four groups of one.
+# Patches in one group of a convolution: a group of four, though most of its weights are 0, costs half of four groups of one.
 BLOCK = 4
-# Patches gathered together: few enough for the gathered channels to stay near the processor.
+# Patches gathered at once: few enough for the gathered channels to stay in the cache.
 SLICE = 64
 
 
@@ -38,7 +38,7 @@ class Entries:
 
 
 class Rounded(nn.ModuleDict):
-    """One layer twice, with its weights as float32 and as float64 round them; its input's dtype chooses.
+    """One layer in two copies, with weights rounded to float32 and to float64; the dtype of the input selects the copy.
 
     `Module.float` and `Module.double` leave both as they are: a network of templates computes in its images' dtype.
 
@@ -60,7 +60,7 @@ class Rounded(nn.ModuleDict):
     ) -> None:
         super().__init__()
         for dtype in (torch.float32, torch.float64):
-            layer = make(bias=bias is not None, device="meta")  # nothing is drawn for weights that are replaced at once
+            layer = make(bias=bias is not None, device="meta")  # no random numbers are drawn for weights that are replaced
             rounded = bias_float32 if dtype == torch.float32 and bias_float32 is not None else bias
             for name, values in (("weight", weight), ("bias", rounded)):
                 if values is not None:
@@ -115,7 +115,7 @@ class PixelValues(nn.Module):
         weight = np.zeros((len(reads), image_shape[0], 1, 1))
         weight[np.arange(len(reads)), reads, 0, 0] = np.where(np.arange(len(reads)) < len(value), 2.0, 1.0)
         bias = np.concatenate([-2 * value, np.zeros(len(reads) - len(value))])
-        # Doubling is exact, so −2c rounded is twice the rounded c: y > c is decided as in `tmi.match`.
+        # Doubling is exact, so −2c rounded is twice the rounded c: the test y > c is that of `tmi.match`.
         self.conv = Rounded(lambda **how: nn.Conv2d(image_shape[0], len(reads), 1, **how), weight, bias)
         self.relu = nn.ReLU()
 
@@ -212,15 +212,15 @@ class PatchDistances(nn.Module):
         whole = outputs - outputs % BLOCK
         for begin, end in [*((b, min(b + SLICE, whole)) for b in range(0, whole, SLICE)), (whole, outputs)]:
             if begin < end:
-                of = order[starts[begin] : starts[end]]
-                taps = entries.tap[0][of], entries.tap[1][of]
-                part = Entries(entries.target[of] - begin, entries.source[of], taps, entries.weight[of])
+                chosen = order[starts[begin] : starts[end]]
+                taps = entries.tap[0][chosen], entries.tap[1][chosen]
+                part = Entries(entries.target[chosen] - begin, entries.source[chosen], taps, entries.weight[chosen])
                 biases = (None if one is None else one[begin:end] for one in (bias, bias_float32))
                 self.slices.append(Gathered(part, end - begin, BLOCK if end <= whole else end - begin, dilation, *biases))
         self.relu = nn.ReLU()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the distances, shape (N, P, rows, cols). They are not below 0: ReLU only takes away what rounding left."""
+        """Return the distances, shape (N, P, rows, cols). They are not below 0: the ReLU removes only rounding."""
         result: torch.Tensor = self.relu(torch.cat([part(x) for part in self.slices], 1))
         return result
 
@@ -263,7 +263,7 @@ class Threshold(nn.Module):
 
 
 class Groups(nn.ModuleList):
-    """Groups of tiles, evaluated one after another, so that only one group's patches are held."""
+    """Groups of tiles, evaluated one after another, so that the patches of only one group are in memory."""
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Return ε − t of all groups' tiles, shape (N, H)."""
@@ -271,12 +271,12 @@ class Groups(nn.ModuleList):
 
 
 class PatchNetwork(nn.Sequential):
-    """The layers in order; a batch is taken a few images at a time unless gradients are recorded or somebody watches a layer.
+    """The layers in order; a batch is taken a few images at a time, unless gradients are recorded or a layer has a hook.
 
     Attributes
     ----------
     images_at_once : int
-        How many images fit into the memory that the network was built for.
+        Images that fit into the memory that the network was built for.
     """
 
     images_at_once: int
@@ -284,12 +284,12 @@ class PatchNetwork(nn.Sequential):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits, shape (N, L), in the images' dtype."""
         recorded = torch.is_grad_enabled() and images.requires_grad
-        if len(images) <= self.images_at_once or recorded or self._watched():
+        if len(images) <= self.images_at_once or recorded or self._has_hooks():
             return super().forward(images)  # type: ignore[no-untyped-call, no-any-return]
         return torch.cat([super(PatchNetwork, self).forward(part) for part in images.split(self.images_at_once)])  # type: ignore[no-untyped-call]
 
-    def _watched(self) -> bool:
-        # A hook must see the whole batch, once.
+    def _has_hooks(self) -> bool:
+        # A hook must be called once, with the whole batch.
         return any(module._forward_hooks or module._forward_pre_hooks for module in self.modules())
 
 

@@ -27,7 +27,7 @@ class Blocks:
     """The blocks of all tiles, tile after tile, as the elimination reads them.
 
     With a scale s and a box sum X of pixels the images hold ``q(X) = ⌊X s⌋`` in 0…255. A float32 box filter errs by less than
-    2b·2^-24·255 < 2^-10 units for sides b ≤ 8, so ``X s − 1 − slop < q(X) ≤ X s + slop``. Hence for a tile's block sum T:
+    2b·2^-24·255 < 2^-10 units for sides b ≤ 8, so ``X s − 1 − slop < q(X) ≤ X s + slop``. So for a tile's block sum T:
     ``q(X) − ⌈T s + slop⌉ ≤ (X − T) s`` and ``⌊T s − slop⌋ − 1 − q(X) ≤ (T − X) s``, and what is summed never exceeds t(window)·s.
 
     Attributes

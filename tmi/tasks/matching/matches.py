@@ -57,7 +57,7 @@ def match(images: Any, tiles: FeatureTile | Sequence[FeatureTile], *, backend: s
         On any device.
     tiles : FeatureTile or sequence of FeatureTile
         They may differ in size. Their values are rounded to the images' dtype first, so that a pasted tile has slack exactly ε
-        (rounded to that dtype). Distances are summed in float64 whatever the dtype.
+        (rounded to that dtype). Distances are summed in float64 for either dtype.
     backend : {"auto", "cpu", "torch", "reference"}
         ``"cpu"`` is compiled, ``"torch"`` computes on the images' device, ``"reference"`` is the plain formula; ``"auto"`` takes
         ``"torch"`` for images on a CUDA device, else ``"cpu"``. All give the same result.
