@@ -83,79 +83,6 @@ def test_an_image_does_not_depend_on_its_neighbours(trained):
             assert few.arrays[part].values == pytest.approx(many.arrays[part].values[:, :3], rel=1e-5, abs=1e-5, nan_ok=True)
 
 
-def test_what_was_computed_for_one_method_does_not_change_another(data, trained):
-    alone = bench(cnn_network(), data, "deeplift")
-    bench(trained, data, "saliency")
-    assert bench(trained, data, "deeplift").metrics == alone.metrics
-
-
-def test_a_network_that_changed_is_another_one(data):
-    net = cnn_network()
-    before = bench(net, data, "saliency").metrics
-    with torch.no_grad():
-        net.module.conv[0].weight.mul_(-1)
-    after = bench(net, data, "saliency").metrics
-    assert before["mass"] != after["mass"]
-    fresh = cnn_network()
-    with torch.no_grad():
-        fresh.module.conv[0].weight.mul_(-1)
-    assert bench(fresh, data, "saliency").metrics == after
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda module: module.conv[0].weight.data.normal_(),
-        lambda module: module.conv.__setitem__(1, torch.nn.Tanh()),
-        lambda module: setattr(module.conv[1], "inplace", True),
-        lambda module: module.double(),
-        lambda module: setattr(module, "forward", lambda images: 2 * torch.nn.Sequential.forward(module, images)),
-    ],
-)
-def test_nothing_of_a_network_is_taken_from_before_it_was_changed(data, change):
-    net = cnn_network()
-    bench(net, data, "deeplift")
-    change(net.module)
-    fresh = cnn_network()
-    change(fresh.module)
-    net.module.load_state_dict(fresh.module.state_dict())
-    assert bench(net, data, "deeplift").metrics == bench(fresh, data, "deeplift").metrics
-
-
-def test_measures_of_one_name_are_not_taken_for_each_other(data, trained):
-    def greatest(maps, truth):
-        return maps.max((1, 2))
-
-    def least(maps, truth):
-        return maps.min((1, 2))
-
-    least.__name__ = "greatest"
-    one, other = (bench(trained, data, "saliency", measures=[measure]).metrics for measure in (greatest, least))
-    assert one["greatest.oracle"] == 1
-    assert other["greatest.oracle"] == 0
-
-
-def test_a_measure_may_write_into_its_maps(data, trained):
-    @tmi.attribution_measure(scored="signed")
-    def spoils(maps, truth):
-        maps *= 0
-        return maps.sum((1, 2, 3))
-
-    alone = bench(trained, data, "saliency", measures=["mass"])
-    beside = bench(trained, data, "saliency", measures=[spoils, "mass"])
-    assert beside.metrics["mass"] == alone.metrics["mass"]
-    assert (beside.arrays["signed"].values == alone.arrays["signed"].values).all()
-
-
-def test_a_measure_cannot_write_into_the_truth(data, trained):
-    def spoils(maps, truth):
-        truth.masks[:] = True
-        return maps.sum((1, 2))
-
-    with pytest.raises(ValueError, match="read-only"):
-        bench(trained, data, "saliency", measures=[spoils])
-
-
 def test_a_measure_with_a_dot_in_its_settings_is_described(data, trained):
     result = bench(trained, data, "saliency", measures=["top-k(share=0.1)", "deletion(steps=4)"])
     assert result.describe("top_k(share=0.1)").better == "higher"
@@ -256,24 +183,6 @@ def test_ones_own_method_and_measure(data, trained):
     assert result.describe("peak").text == "How high the greatest attribution is; |a| is scored"
 
 
-@pytest.mark.parametrize(
-    ("returned", "message"), [(lambda maps: maps, "one score for each image"), (lambda maps: np.full(len(maps), np.inf), "infinity")]
-)
-def test_what_a_measure_returns_is_checked(data, trained, returned, message):
-    def bad(maps, truth):
-        return returned(maps)
-
-    with pytest.raises(tmi.PluginError, match=f"measure bad: returned .*{message}"):
-        bench(trained, data, "saliency", measures=[bad])
-
-
-def test_measures_that_run_the_method_again_may_look_at_fewer_images(data, trained):
-    result = bench(trained, data, "saliency", measures=["mass", "contrast"], again=4)
-    assert np.isfinite(result.arrays["score"].values).sum(1).tolist() == [12, 4]
-    whole = bench(trained, data, "saliency", measures=["contrast"])
-    assert result.arrays["score"].values[1, :4] == pytest.approx(whole.arrays["score"].values[0, :4])
-
-
 def test_the_layer_of_a_constructed_network_is_scored_on_its_neurons(data, constructed):
     result = bench(constructed, data, "layer-gradient-x-activation")
     assert result.metrics["skill.mass"] == pytest.approx(1)
@@ -302,11 +211,6 @@ def test_a_neuron_is_scored_against_its_own_truth(data, constructed, trained):
     result = bench(trained, data, "neuron-gradient", layer="conv")
     assert result.metrics["null_leakage"] == 0
     assert result.arrays["masks"].values.sum((1, 2)).tolist() == [9] * 4
-
-
-def test_no_such_layer(data, trained):
-    with pytest.raises(tmi.UnknownNameError, match=r"did you mean .hidden"):
-        bench(trained, data, "layer-conductance", layer="hiden")
 
 
 def test_literal_layers_and_the_fused_network_get_the_same_maps(data, constructed):

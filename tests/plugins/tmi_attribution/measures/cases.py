@@ -7,6 +7,7 @@ import torch
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+import tmi
 from tests.plugins.tmi_probes.toys import Sums, dataset, small_cnn
 from tmi_attribution.truth import Truth
 
@@ -52,3 +53,12 @@ def gradient(truth):
     images = truth.images.clone().requires_grad_(True)
     truth.module(images).gather(1, truth.targets[:, None]).sum().backward()
     return images.grad.double().numpy()
+
+
+def colour():
+    """A task of two channels."""
+    values = np.stack([np.full((3, 3), v) for v in (0.2, 0.9)])
+    classes = [
+        tmi.TileClass(n, [tmi.FeatureTile(v, 0.5)]) for n, v in (("one", values), ("two", 1 - values), ("three", values / 2))
+    ]
+    return dataset(12, task=tmi.TemplateTask(classes, (2, 8, 8)))

@@ -5,8 +5,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import spearmanr
 
-import tmi
-from tests.plugins.tmi_probes.toys import dataset
 from tmi_attribution.measures.agreement import rank_correlation, relative_error, signed_agreement
 
 from .cases import masked
@@ -14,15 +12,6 @@ from .cases import masked
 ALL = [relative_error, signed_agreement, rank_correlation]
 RNG = np.random.default_rng(0)
 VALUES = st.sampled_from([-1.0, -0.5, 0.0, 0.5, 1.0]) | st.floats(-1, 1)
-
-
-def colour():
-    """A task of two channels."""
-    values = np.stack([np.full((3, 3), v) for v in (0.2, 0.9)])
-    classes = [
-        tmi.TileClass(n, [tmi.FeatureTile(v, 0.5)]) for n, v in (("one", values), ("two", 1 - values), ("three", values / 2))
-    ]
-    return dataset(12, task=tmi.TemplateTask(classes, (2, 8, 8)))
 
 
 def chosen(values, k):

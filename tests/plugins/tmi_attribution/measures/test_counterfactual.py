@@ -6,8 +6,7 @@ import tmi
 from tests.plugins.tmi_probes.toys import TASK, dataset, small_cnn
 from tmi_attribution.measures.counterfactual import _patches, background_invariance, contrast, null_patch_invariance
 
-from .cases import asked, contributions, gradient, sums
-from .test_agreement import colour
+from .cases import asked, colour, contributions, gradient, sums
 
 RNG = np.random.default_rng(0)
 

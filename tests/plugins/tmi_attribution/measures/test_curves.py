@@ -6,8 +6,7 @@ from tests.plugins.tmi_probes.toys import dataset, small_cnn
 from tmi_attribution.measures import curves
 from tmi_attribution.measures.curves import deletion, flipping_curve, insertion
 
-from .cases import asked, contributions, sums
-from .test_agreement import colour
+from .cases import asked, colour, contributions, sums
 
 RNG = np.random.default_rng(0)
 

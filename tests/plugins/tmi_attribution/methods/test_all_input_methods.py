@@ -1,63 +1,22 @@
 """What every input method must keep to: exact on linear networks, each image alone, seeds decide, nothing left behind."""
 
 import copy
-import inspect
 import warnings
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 import tmi
-from tests.plugins.tmi_probes.toys import TASK, dataset, small_cnn
+from tests.plugins.tmi_probes.toys import TASK, dataset
 from tmi.params import parameters
 from tmi.probing.attribution import GIVEN, method_info
-from tmi.runtime.seeds import fixed_seed
-from tmi_attribution.methods import (
-    cam,
-    deeplift,
-    gradient,
-    guided,
-    noise,
-    occlusion,
-    path,
-    relevance,
-    superpixels,
-)
 from tmi_attribution.preflight import problems
 from tmi_networks.theorem1 import theorem1
 
-METHODS = {
-    function.__name__: function
-    for function in (
-        gradient.saliency,
-        gradient.input_x_gradient,
-        path.integrated_gradients,
-        path.gradient_shap,
-        deeplift.deeplift,
-        deeplift.deeplift_shap,
-        relevance.lrp,
-        guided.guided_backprop,
-        guided.deconvolution,
-        cam.grad_cam,
-        cam.guided_grad_cam,
-        occlusion.occlusion,
-        superpixels.feature_ablation,
-        superpixels.feature_permutation,
-        superpixels.shapley_sampling,
-        superpixels.shapley_exact,
-        superpixels.kernel_shap,
-        superpixels.lime,
-        noise.smooth_grad,
-        noise.smooth_grad_squared,
-        noise.var_grad,
-        noise.smooth_integrated_gradients,
-    )
-}
-SEEDED = [name for name, function in METHODS.items() if "seed" in inspect.signature(function).parameters]
+from .cases import IMAGES, METHODS, SCENES, SEEDED, TARGETS, frozen, linear, of_linear, run, toy
+
 GRADIENTS = {"saliency", "guided_backprop", "deconvolution", "smooth_grad"}
-QUICK = {"draws": 6, "steps": 8}
 # Each pixel is a cell, every subset is counted, nothing is smoothed away.
 EXACTLY = {
     "occlusion": {"window": 1},
@@ -67,53 +26,6 @@ EXACTLY = {
     "lime": {"cells": 8, "draws": 120, "alpha": 0.0},
     "smooth_integrated_gradients": {"noise": 0.0},
 }
-
-
-def run(name, module, images, targets, *, baselines=None, references=None, seed=0, layer="conv", **settings):
-    """Run a method as the bench does: those that draw are given one image at a time."""
-    function = METHODS[name]
-    wanted = inspect.signature(function).parameters
-    given = {"layer": layer, "references": dataset(6).train.images.to(images) if references is None else references}
-    given |= {key: value for key, value in QUICK.items() if key in parameters(function, GIVEN["method"])}
-    given = {key: value for key, value in (given | settings).items() if key in wanted}
-    baselines = torch.zeros_like(images) if baselines is None else baselines
-    step = 1 if name in SEEDED else len(images)
-    parts = []
-    for start in range(0, len(images), step):
-        rows = slice(start, start + step)
-        alone = {"seed": seed + start, "baselines": baselines[rows]}
-        with fixed_seed(seed + start):
-            found = function(
-                module,
-                images[rows].clone().requires_grad_(True),
-                targets[rows],
-                **given,
-                **{key: value for key, value in alone.items() if key in wanted},
-            )
-        parts.append(torch.as_tensor(found).detach())
-    return torch.cat(parts)
-
-
-def frozen(module):
-    return module.eval().requires_grad_(False)
-
-
-def linear(channels=1, side=8, dtype=torch.float32):
-    torch.manual_seed(0)
-    module = nn.Sequential(nn.Flatten(), nn.Linear(channels * side * side, 3))
-    return frozen(module.to(dtype))
-
-
-def toy(seed=0, task=TASK):
-    return frozen(small_cnn(task, seed=seed))
-
-
-SCENES = dataset(20).test[:4]
-IMAGES, TARGETS = SCENES.images, SCENES.labels
-
-
-def of_linear(module, images, targets):
-    return module[1].weight[targets].reshape(images.shape)
 
 
 @pytest.mark.parametrize("baseline", ["black", "background"])
@@ -139,23 +51,6 @@ def test_a_linear_network_is_attributed_exactly(name, baseline):
     found = run(name, module, IMAGES, TARGETS, baselines=below, references=references, **settings)
     # Captum weighs the full and the empty subset a million times, in float32.
     assert torch.allclose(found, expected, atol=3e-4 if name == "kernel_shap" else 2e-5)
-
-
-def test_squares_and_variances_of_a_constant_gradient():
-    module = linear()
-    weight = of_linear(module, IMAGES, TARGETS)
-    assert torch.allclose(run("smooth_grad_squared", module, IMAGES, TARGETS), weight**2, atol=1e-6)
-    assert (run("var_grad", module, IMAGES, TARGETS) == 0).all()
-
-
-def test_variance_by_the_formula():
-    module = toy().double()
-    image, target = IMAGES[:1].double(), TARGETS[:1]
-    found = run("var_grad", module, image, target, draws=40, noise=0.1)
-    squares, mean = (run(name, module, image, target, draws=40, noise=0.1) for name in ("smooth_grad_squared", "smooth_grad"))
-    assert found.max() > 1e-5
-    assert torch.allclose(found, squares - mean**2, atol=1e-12)
-    assert (found >= 0).all()
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -226,14 +121,6 @@ def test_what_promises_to_be_complete_is(name):
     assert found.sum((1, 2, 3)) == pytest.approx(change, rel=0.01, abs=5e-4)
 
 
-def test_gradient_shap_is_complete_on_average_and_in_portions():
-    module, images = toy().double(), IMAGES[:1].double()
-    change = (module(images) - module(0 * images))[0, TARGETS[0]]
-    found = run("gradient_shap", module, images, TARGETS, draws=1500)
-    assert abs(found.sum() - change) < 0.01 * found.abs().sum()
-    assert path.portions(150, 64) == [64, 64, 22]
-
-
 @pytest.mark.parametrize("realisation", ["fused", "literal"])
 @pytest.mark.parametrize("name", METHODS)
 def test_constructed_networks(name, realisation):
@@ -248,32 +135,6 @@ def test_constructed_networks(name, realisation):
     fused = frozen(theorem1(TASK).module)
     if not problems(needs, fused, IMAGES, "hidden") and name != "grad_cam":
         assert torch.allclose(found, run(name, fused, IMAGES, TARGETS), atol=1e-4)
-
-
-def test_captums_own_example():
-    """The README of Captum: ToyModel, seed 123, integrated gradients and DeepLift agree."""
-
-    class ToyModel(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.flat, self.lin1, self.relu, self.lin2 = nn.Flatten(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2)
-            with torch.no_grad():
-                self.lin1.weight.copy_(torch.arange(-4.0, 5.0).view(3, 3))
-                self.lin1.bias.zero_()
-                self.lin2.weight.copy_(torch.arange(-3.0, 3.0).view(2, 3))
-                self.lin2.bias.fill_(1)
-
-        def forward(self, x):
-            return self.lin2(self.relu(self.lin1(self.flat(x))))
-
-    torch.manual_seed(123)
-    np.random.seed(123)  # noqa: NPY002
-    images = torch.rand(2, 3).reshape(2, 1, 1, 3)
-    expected = torch.tensor([[-0.5922, -1.5497, -1.0067], [0.0, -0.2219, -5.1991]])
-    module, targets = frozen(ToyModel()), torch.zeros(2, dtype=torch.int64)
-    for name in ("integrated_gradients", "deeplift"):
-        found = run(name, module, images, targets, steps=50)
-        assert torch.allclose(found.reshape(2, 3), expected, atol=5e-5)
 
 
 def test_every_setting_is_described():
