@@ -143,7 +143,7 @@ class Index:
     def __init__(self, folder: str | Path) -> None:
         self.path = Path(folder) / NAME
         self.trouble = ""
-        self._removed = False  # whether the latest operation moved a damaged database away
+        self._removed = False  # whether the database was taken away in the latest operation, by this process or another
         self._rest_until = 0.0
 
     def __repr__(self) -> str:
@@ -205,17 +205,18 @@ class Index:
             self._remove()
 
     def _write(self, statement: str, values: list[tuple[object, ...]]) -> None:
-        """Execute a statement for each tuple of values, in one transaction; a second time if the database was damaged."""
+        """Execute a statement for each tuple of values, in one transaction; again if the database was damaged."""
         if not values or time.monotonic() < self._rest_until:
             return
-        for _ in range(2):
+        for _ in range(3):
             with self._guarded(writes=True):
                 with suppress(FileExistsError):  # SQLite's own mode would shut the rest of the group out
                     os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+                before = self._identity()
                 with closing(self._open(create=True)) as database:
-                    opened = self._identity()
                     database.execute("BEGIN IMMEDIATE")
-                    if self._identity() != opened:  # SQLite would take our journal for that of the new file
+                    if self._identity() != before:  # SQLite would take our journal for that of the new file
+                        self._removed = True
                         raise _NotUsedError("was replaced by another process")
                     database.executemany(statement, values)
                     database.execute("COMMIT")
