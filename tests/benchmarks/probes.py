@@ -1,6 +1,6 @@
 """Seconds and peak memory of every probe on 1,000 images of section 6.2 with the 12-filter network, each in a process of its own.
 
-``python -m tests.benchmarks.probes`` prints a table, the limits beside; ``--only`` takes names. It measures and asserts nothing.
+``python -m tests.benchmarks.probes`` prints a table with limits; ``--only`` takes names. It measures and asserts nothing.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import click
 IMAGES = 1000
 SECONDS, LONG, GIGABYTES = 60, 180, 2.0
 SLOW = ("dictionary", "linear-regions", "local-linear-form")
-"""They may take three minutes."""
+"""Probes that may take three minutes."""
 FEW = ("attribution",)
-"""They look at a few images by default, and at so many here."""
+"""Probes that look at a few images by default, and here too."""
 
 
 def measure(name: str, threads: int) -> dict[str, float]:
-    """Run one probe in a process of its own; return seconds, peak bytes before and after it, and how many metrics it gave."""
+    """Run one probe in a process of its own; return seconds, peak bytes before and after it, and its number of metrics."""
     command = [sys.executable, "-m", "tests.benchmarks.probes", f"--one={name}", f"--threads={threads}"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return measured
 
 
 def run_one(name: str, threads: int) -> None:
-    """Print what one probe takes, as JSON."""
+    """Print time and memory of one probe, as JSON."""
     import torch
 
     import tmi
@@ -56,11 +56,13 @@ def peak() -> int:
 
 
 @click.command()
-@click.option("--only", multiple=True, help="Names of probes; by default all but squares-heuristics, which has no place here.")
+@click.option(
+    "--only", multiple=True, help="Names of probes; by default all but squares-heuristics, which is about another data set."
+)
 @click.option("--threads", default=2)
 @click.option("--one", hidden=True)
 def main(only: tuple[str, ...], threads: int, one: str | None) -> None:
-    """Print a table of what each probe takes."""
+    """Print a table of each probe's time and memory."""
     if one:
         run_one(one, threads)
         return
@@ -69,12 +71,10 @@ def main(only: tuple[str, ...], threads: int, one: str | None) -> None:
     names = only or tuple(name for name in tmi.names("probe") if name != "squares-heuristics")
     print(f"{'probe':<24}{'seconds':>9}{'limit':>7}{'peak GB':>9}{'limit':>7}{'metrics':>9}  (with data and training)")
     for name in names:
-        found = measure(name, threads)
+        cost = measure(name, threads)
         limit = LONG if name in SLOW else SECONDS
-        late = "  over the limit" if found["seconds"] > limit or found["peak"] > GIGABYTES * 1e9 else ""
-        row = (
-            f"{name:<24}{found['seconds']:>9.1f}{limit:>7}{found['peak'] / 1e9:>9.2f}{GIGABYTES:>7.1f}{int(found['metrics']):>9}"
-        )
+        late = "  over the limit" if cost["seconds"] > limit or cost["peak"] > GIGABYTES * 1e9 else ""
+        row = f"{name:<24}{cost['seconds']:>9.1f}{limit:>7}{cost['peak'] / 1e9:>9.2f}{GIGABYTES:>7.1f}{int(cost['metrics']):>9}"
         print(row + late, flush=True)
 
 

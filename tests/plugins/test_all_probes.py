@@ -1,4 +1,4 @@
-"""What holds for every registered probe: it leaves no trace, and its numbers depend on what it was given and on nothing else."""
+"""Properties of every registered probe: it leaves no trace, and its numbers depend on its arguments alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.plugins.traces import state
 from tmi.params import check, parameters, takes_seed
 from tmi.plugins.registry import installed
 
-# Fewer images, steps and atoms, so that all of it takes seconds. A probe that is not named here runs as it is.
+# Fewer images, steps and atoms, so that a probe takes seconds. A probe that is not named here runs with its defaults.
 SMALL = {
     "attribution": {"images": 3, "methods": ["saliency", "integrated-gradients(steps=4)", "deeplift", "gradient-shap(draws=2)"]},
     "attribution-bench": {"method": "gradient-shap(draws=2)", "images": 3, "resamples": 20},
@@ -38,12 +38,12 @@ SMALL = {
     "variance-ratio": {"tiles": 2, "backgrounds": 4, "places": 4},
 }
 PROBES = tuple(tmi.names("probe"))
-# Run often enough in the quick tests.
+# Too slow for the quick tests.
 SLOW = [pytest.param(name, marks=pytest.mark.slow) if name == "dictionary" else name for name in PROBES]
 
 
 def colour(samples=24):
-    """A third party's data set: two classes of colour tiles that differ in size, pasted by their support."""
+    """A data set that is not built in: two classes of colour tiles that differ in size, pasted by their support."""
     rng = np.random.default_rng(3)
     tiles = [
         tmi.FeatureTile(rng.random((3, *shape)) * (rng.random((3, *shape)) < 0.9), 0.4) for shape in ((3, 4), (4, 3), (2, 4))
@@ -163,7 +163,7 @@ def test_a_seed_decides_everything(worlds, name):
 def test_scores_do_not_depend_on_how_many_images_are_taken_at_a_time(worlds, name):
     network, data = worlds["squares", "cnn"]
     first = run(name, network, data)
-    # A module that takes one image at a time is given no more, whatever a probe asks for: each image is alone in its batch.
+    # A module that takes one image at a time gets no more, for any batch size of a probe: each image is alone in its batch.
     network.module.images_at_once = 1
     try:
         close(run(name, network, data), first)
@@ -258,7 +258,7 @@ sys.exit(int(before != after))
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROBES)
 def test_the_first_import_of_what_a_probe_needs_leaves_no_trace_either(name):
-    """Importing scikit-learn draws from Python's generator, once a process."""
+    """Importing scikit-learn draws from Python's generator, once in a process."""
     code = FRESH.format(name=name, settings=SMALL.get(name, {}))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr or "the global random state is another"
+    assert done.returncode == 0, done.stderr or "the global random state has changed"

@@ -1,4 +1,4 @@
-"""What a probe might leave behind: in the module, its modes, hooks and gradients, in torch, or in the global random state."""
+"""The state that a probe must leave unchanged: the module, its modes, hooks and gradients, torch, the global random state."""
 
 import random
 

@@ -137,15 +137,7 @@ def dictionary(
     scale = np.sqrt(np.square(x, dtype=np.float64).sum(1).mean())
     x, y = (x / scale).astype(np.float32), (y / scale).astype(np.float32)
     result.arrays["neuron_index"] = ("unit", varying)
-    codes: dict[str, Array] = {"units": y}
-    for method in methods:
-        if method == "nmf" and min(x.min(), y.min()) < 0:
-            result.notes.append("nmf: left out, for some activations are negative")
-            continue
-        with fixed_seed(seed):  # scikit-learn's Lasso draws from NumPy's global state
-            codes[method], atoms_found, restored = _FITS[method](x, y, Fit(atoms, active, steps, penalty, seed))
-        result.add(f"explained.{method}", _explained(y, restored))
-        result.arrays[f"atoms.{method}"] = ((f"atom.{method}", "unit"), atoms_found)
+    codes = {"units": y} | _fitted_codes(result, methods, x, y, Fit(atoms, active, steps, penalty, seed))
     codes["random"] = np.maximum(y @ rng.standard_normal((y.shape[1], atoms), np.float32), 0)
     for kind in KINDS:
         if kind not in shown.identity:
@@ -175,6 +167,20 @@ def _about(layer: str, fitted: Samples, varying: int) -> str:
     count, units = fitted.values.shape
     what = "places, each with its channels" if fitted.by_place else "images"
     return f"{layer}: fitted on {count} samples ({what}) of {units} units; {varying} vary"
+
+
+def _fitted_codes(result: ResultBuilder, methods: list[Method], x: Array, y: Array, how: Fit) -> dict[str, Array]:
+    """Return the codes of the test samples y by method, fitted on x; add the atoms and the explained variance."""
+    codes: dict[str, Array] = {}
+    for method in methods:
+        if method == "nmf" and min(x.min(), y.min()) < 0:
+            result.notes.append("nmf: left out, for some activations are negative")
+            continue
+        with fixed_seed(how.seed):  # scikit-learn's Lasso draws from NumPy's global state
+            codes[method], directions, restored = _FITS[method](x, y, how)
+        result.add(f"explained.{method}", _explained(y, restored))
+        result.arrays[f"atoms.{method}"] = ((f"atom.{method}", "unit"), directions)
+    return codes
 
 
 def _explained(samples: Array, restored: Array) -> float:

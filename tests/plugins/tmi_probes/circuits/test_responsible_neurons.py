@@ -146,7 +146,7 @@ def test_all_constructions_agree_on_the_squares(name, settings):
     assert result.metrics["sufficient_logit.hidden"] == pytest.approx(len(matches.image) / 50)
 
 
-def test_a_wrong_circuit_is_found_out():
+def test_a_wrong_circuit_is_detected():
     data = dataset(20)
     net = tmi.build("theorem1", TASK)
     meanings = dict(net.neurons("hidden"))

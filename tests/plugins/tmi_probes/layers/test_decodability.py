@@ -23,7 +23,7 @@ def test_what_the_logits_hold_and_what_not():
     assert (right.values[4] == right.values[2] * right.values[3]).all()
 
 
-def test_a_silent_layer_tells_the_commonest_class():
+def test_from_a_silent_layer_the_commonest_class_is_predicted():
     module = Sums()
     with torch.no_grad():
         module.hidden[1].weight.fill_(-1)

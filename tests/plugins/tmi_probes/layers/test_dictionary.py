@@ -19,7 +19,7 @@ QUICK = {"atoms": 6, "images": 200, "train_images": 200, "steps": 100}
 FIVE = tmi.TemplateTask(
     [tmi.TileClass(f"grey {i}", [tmi.FeatureTile(np.full((3, 3), 0.1 + 0.2 * i), 0.3)]) for i in range(5)], (1, 6, 6)
 )
-# Every unit answers to two of the five classes: all pairs.
+# Every unit responds to two of the five classes: all pairs.
 PAIRS = [[float(c in pair) for pair in combinations(range(5), 2)] for c in range(5)]
 
 

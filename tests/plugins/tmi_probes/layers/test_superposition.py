@@ -31,7 +31,7 @@ def away_from_the_corner():
     return tmi.Dataset(TASK, test, test[test.unambiguous().numpy() & (TASK.labels(test.without_tiles().images) == -1).numpy()])
 
 
-def test_a_triangle_is_found_whatever_all_images_share():
+def test_a_triangle_is_found_independently_of_what_all_images_share():
     angle = 2 * np.pi * np.arange(3) / 3
     net = network(Arranged(np.stack([np.cos(angle), np.sin(angle)])), "hidden", "logits")
     result = superposition(net, away_from_the_corner(), seed=0, features=["class"])

@@ -93,7 +93,7 @@ def test_equal_images_share_a_pattern_and_share_is_distinct_over_images():
     assert (thrice.arrays["pattern"].values.reshape(10, 3) == thrice.arrays["pattern"].values[::3, None]).all()
 
 
-def test_what_has_no_relu_module_is_said():
+def test_networks_without_relu_modules_and_with_other_kinks():
     class Functional(nn.Module):
         def __init__(self):
             super().__init__()

@@ -60,7 +60,7 @@ def test_a_layer_of_noise_below_rounding_is_no_layer():
     assert coordinates(values).shape == (50, 0)
 
 
-def test_one_image_to_fit_on_tells_its_own_label():
+def test_fitted_on_one_image_its_label_is_predicted():
     found = decode(coordinates(np.array([[0.0], [1.0]])), {"label": np.array([0, 1]), "same": np.array([1, 1])}, np.array([0, 1]))
     assert found["label"].tolist() == [0, 0]
     assert found["same"].tolist() == [1, 1]

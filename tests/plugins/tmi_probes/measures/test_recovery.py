@@ -59,7 +59,7 @@ def test_the_matching_is_the_best_of_all(seed, shape):
     assert len(set(unit)) == len(set(feature)) == few
 
 
-def test_exact_units_score_one_whatever_their_order_and_scale():
+def test_exact_units_score_one_in_any_order_and_scale():
     features = of(0, 0, 1, 2, 2, 2, 3)
     values = onehot(features)[:, [2, 0, 3, 1]] * [5, 1e-30, 1e30, -2]
     scored = recovery(values, features)

@@ -60,7 +60,7 @@ def test_shares_agree_with_the_activations():
     assert metrics["dead_share.conv"] == pytest.approx(float((conv == 0).all(0).double().mean()))
 
 
-def test_a_constructed_network_wakes_as_many_neurons_as_windows_contain_a_tile():
+def test_in_a_constructed_network_as_many_neurons_are_active_as_windows_contain_a_tile():
     data = tmi.generate("squares", seed=0, samples=1, test_samples=40)
     metrics = activation_sparsity(tmi.build("theorem1", data), data).metrics
     assert metrics["active_per_image.hidden"] == metrics["windows_per_image"] >= 1
@@ -68,7 +68,7 @@ def test_a_constructed_network_wakes_as_many_neurons_as_windows_contain_a_tile()
 
 @pytest.mark.parametrize("name", ["theorem1", "theorem2"])
 @pytest.mark.parametrize("k", [1, 3])
-def test_over_fashion_an_image_wakes_one_neuron_of_a_constructed_network(name, k):
+def test_over_fashion_one_neuron_of_a_constructed_network_is_active_on_an_image(name, k):
     data = tmi.generate("fashion", seed=0, tiles_per_class=k, source="sample", samples=1, test_samples=60)
     result = activation_sparsity(tmi.build(name, data, realisation="fused"), data)
     column = result.coords["layer"].tolist().index("hidden")

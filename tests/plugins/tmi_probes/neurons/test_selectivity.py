@@ -55,7 +55,7 @@ def test_known_answers_on_a_constructed_network():
     assert any("1 of 5 examined neurons are 0" in note for note in result.notes)
 
 
-def test_each_measure_is_held_against_tile_purity():
+def test_each_measure_is_compared_with_tile_purity():
     result = selectivity(cnn_network(), dataset(60), seed=0)
     arrays = {name: array.values for name, array in result.arrays.items()}
     for layer in ("conv", "hidden"):
@@ -80,7 +80,7 @@ def test_chance_and_oracle():
         assert result.metrics[f"{measure}.hidden.chance"] < result.metrics[f"{measure}.hidden"] - 0.05
 
 
-def test_constructed_neurons_answer_to_the_tile_that_they_stand_for():
+def test_constructed_neurons_respond_to_the_tile_that_they_stand_for():
     data = tmi.generate("squares", seed=0, samples=1, test_samples=60)
     result = tmi.probe("selectivity", tmi.build("theorem1", data), data)
     assert result.metrics["known_tile.hidden"] == result.metrics["tile_purity.hidden"] == 1

@@ -1,4 +1,4 @@
-"""Other kinds of background: what each looks like, and that a constructed network does not mind."""
+"""Other kinds of background: their properties, and that a constructed network is invariant to them."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_each_kind_is_of_its_kind():
     assert (colour[:, 0] != colour[:, 1]).any()
 
 
-def test_a_constructed_network_does_not_mind():
+def test_a_constructed_network_is_invariant_to_them():
     data = tmi.generate("fashion", seed=0, samples=5, test_samples=30, source="sample")
     result = background_kinds(tmi.build("theorem1", data), data, seed=0, tiles=4, backgrounds=6)
     for kind in KINDS:

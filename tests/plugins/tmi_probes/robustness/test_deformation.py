@@ -89,7 +89,7 @@ def test_arrays_and_bad_kinds():
     assert result.arrays["shown.noise"].shape == (6, 1, 8, 8)
     assert set(result.metrics) == {"chance", "accuracy_under.noise", "tolerated.noise", "oracle_under.noise"}
     again = deformation(cnn_network(), dataset(10), seed=1, kinds=["rotation", "noise"], images=5)
-    assert again.metrics["accuracy_under.noise"] == result.metrics["accuracy_under.noise"]  # whatever runs beside it
+    assert again.metrics["accuracy_under.noise"] == result.metrics["accuracy_under.noise"]  # independently of other kinds
     with pytest.raises(tmi.InputError, match="each once"):
         deformation(cnn_network(), dataset(10), seed=0, kinds=[])
     assert TASK is cnn_network().task
