@@ -1,4 +1,6 @@
-"""How long the match takes beside other tools: ``python -m tests.benchmarks.matching``. It measures and never asserts a time.
+"""How long the match takes compared with other tools: ``python -m tests.benchmarks.matching``.
+
+It measures and never asserts a time.
 
 First section 6.2: 10 or 100 tiles of 28×28 from Fashion-MNIST in images of 40×40, µs an image, all ways in one run. Then how the
 cost grows with the tiles, the side of the images and their number, with the peak memory of a process that does nothing else.

@@ -1,4 +1,6 @@
-"""What the literal network of Theorem 2 costs: ``python -m tests.benchmarks.theorem2``. It measures and never asserts a time.
+"""The time and memory of the literal network of Theorem 2: ``python -m tests.benchmarks.theorem2``.
+
+It measures and never asserts a time.
 
 Each row is a process of its own, on the task of section 6.2, so that its peak is the memory of the whole process from its start.
 """

@@ -149,10 +149,11 @@ class LayeredModule:
         images = check_images(images, self.task.image_shape)
         batch_size = min(batch_size, getattr(self.module, "images_at_once", batch_size))
         weight = next((p for p in self.module.parameters() if p.is_floating_point()), None)
+        # A constructed network has buffers or nothing; it computes in its images' dtype, a trained one in its weights'.
+        device = next((t.device for t in (*self.module.parameters(), *self.module.buffers())), images.device)
+        dtype = images.dtype if weight is None else weight.dtype
         for start in range(0, max(len(images), 1), batch_size):
-            batch = images[start : start + batch_size].detach()
-            # A constructed network computes in its images' dtype, a trained one in its weights'.
-            yield batch if weight is None else batch.to(weight.device, weight.dtype)
+            yield images[start : start + batch_size].detach().to(device, dtype)
 
     def _forward(self, batch: torch.Tensor, layers: Sequence[str]) -> dict[str, torch.Tensor]:
         import torch

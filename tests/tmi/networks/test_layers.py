@@ -213,3 +213,25 @@ def test_repr(network):
 
 def make_one(network):
     return Network(network.module, "logits", "trained", task=network.task)
+
+
+@pytest.mark.parametrize("kind", ["parameter", "buffer"])
+def test_images_follow_the_module_to_its_device(squares, images, kind):
+    devices = []
+
+    class Elsewhere(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = torch.nn.Identity()
+            weight = torch.empty(1, device="meta")
+            if kind == "buffer":
+                self.register_buffer("weight", weight)
+            else:
+                self.weight = torch.nn.Parameter(weight)
+
+        def forward(self, x):
+            devices.append(x.device.type)
+            return torch.zeros(len(x), 2)
+
+    assert Network(Elsewhere(), ["inner"], "constructed", task=squares).logits(images).shape == (len(images), 2)
+    assert set(devices) == {"meta"}
