@@ -127,7 +127,7 @@ def attribution_measure(
     topic : str
         One of `TOPICS`, or empty. A measure of localisation is also given as a skill, between chance and the oracle.
     scored : {"absolute", "positive", "signed"}
-        The maps that the measure is given: |a| or max(a, 0), summed over the channels, (N, m, n); or the signed attributions,
+        The maps that the measure receives: ``|a|`` or max(a, 0), summed over the channels, (N, m, n); or the signed attributions,
         (N, C, m, n).
     truth_free : bool
         Whether it can be computed without knowing the truth.
