@@ -121,12 +121,10 @@ class ExactNetwork:
         import torch
 
         with _gradients(), self._evaluating():
-            x = self._given(image).requires_grad_(True)
+            x = self._copied(image).requires_grad_(True)
             logits = self._call(x)[0]
             if not logits.requires_grad:
-                raise NoGradientError(
-                    "network: its logits do not depend differentiably on the image, so that there is no linear form"
-                )
+                raise NoGradientError("the logits do not depend differentiably on the image, so that there is no linear form")
             biases = list(self._biases.values())
             weight, bias = [], []
             for number, logit in enumerate(logits):
@@ -145,7 +143,7 @@ class ExactNetwork:
 
         with torch.inference_mode(False), torch.no_grad(), self._evaluating():
             step = self._step(images)
-            return np.concatenate([self._call(self._given(part)).cpu().numpy() for part in _parts(images, step)])
+            return np.concatenate([self._call(self._copied(part)).cpu().numpy() for part in _parts(images, step)])
 
     def relus(self, image: torch.Tensor) -> list[str]:
         """Return the names of the ReLU modules in the order of their use on an image (1, C, m, n), one name a use."""
@@ -193,7 +191,7 @@ class ExactNetwork:
         handles = [part.register_forward_pre_hook(keep(name)) for name, part in relus.items()]
         try:
             with torch.inference_mode(False), torch.no_grad(), self._evaluating():
-                self._call(self._given(images))
+                self._call(self._copied(images))
         finally:
             for handle in handles:
                 handle.remove()
@@ -205,7 +203,7 @@ class ExactNetwork:
         # Larger batches leave the processor's cache and take twice as long.
         return max(1, min(256, getattr(self.network.module, "images_at_once", 256), _CACHED // self._width))
 
-    def _given(self, images: torch.Tensor) -> torch.Tensor:
+    def _copied(self, images: torch.Tensor) -> torch.Tensor:
         return images.detach().clone().to(self._device) if self._device is not None else images.detach().clone()
 
     def _call(self, images: torch.Tensor) -> torch.Tensor:
@@ -250,7 +248,7 @@ class ExactNetwork:
         handle = self.network.module.get_submodule(hidden).register_forward_hook(lambda _m, _x, output: kept.append(output))
         try:
             with _gradients(), self._evaluating():
-                x = self._given(image).requires_grad_(True)
+                x = self._copied(image).requires_grad_(True)
                 self._call(x)
                 neurons = window_numbers(self.task, matches.tile.numpy(), matches.row.numpy(), matches.col.numpy())
                 places = zip(neurons, matches.tile.tolist(), matches.row.tolist(), matches.col.tolist(), strict=True)
