@@ -41,7 +41,7 @@ command.
 |---|---|
 | 0 | all cells have a result, or are not applicable |
 | 1 | some cells failed; the results of the others are kept |
-| 2 | the suite or the call is wrong; nothing ran |
+| 2 | the suite or the call is wrong, or the store or the workers cannot be used; the message says what |
 | 130 | stopped with Ctrl-C; finished results are kept |
 """
 
