@@ -123,7 +123,7 @@ def test_groups_of_tiles_change_nothing(many, memory):
     assert tiles == set(range(12))
 
 
-def test_images_are_taken_a_few_at_a_time_unless_somebody_watches(many):
+def test_images_are_taken_a_few_at_a_time_unless_a_layer_has_a_hook(many):
     network = theorem2(many, memory=0.004)
     at_once = network.module.images_at_once
     assert 1 <= at_once < 30

@@ -43,7 +43,7 @@ def test_thread_count_does_not_matter():
     assert same(one, two)
 
 
-def test_tiles_that_change_their_tolerance_are_packed_anew():
+def test_tiles_that_change_their_tolerance_are_packed_again():
     images, tile = torch.full((1, 1, 4, 4), 0.5), FeatureTile(np.ones((4, 4)), 1.0)
     assert not len(tmi.match(images, tile))
     tile.epsilon = 9.0
