@@ -153,18 +153,30 @@ class Component:
         """Return the first line of the function's docstring, read without importing it; for a suite its description."""
         if self.kind == "suite":
             return _description(self)
-        import ast
+        return _docstring(self.source_file, *self._parts).partition("\n")[0]
 
-        if self.source_file is None:
-            return ""
-        try:
-            tree = fingerprint.syntax_tree(self.source_file.read_bytes())
-        except (OSError, SyntaxError, ValueError):
-            return ""
-        for node in tree.body:
-            if isinstance(node, ast.FunctionDef) and node.name == self._parts[1]:
-                return (ast.get_docstring(node) or "").partition("\n")[0]
+
+def _docstring(file: Path | None, module: str, name: str, followed: int = 0) -> str:
+    """Read the docstring of a function from source; a function that the module imports from another module is followed."""
+    import ast
+
+    if file is None or followed > 5:  # a chain of imports as long as this is a cycle
         return ""
+    try:
+        tree = fingerprint.syntax_tree(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return ""
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return ast.get_docstring(node) or ""
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    with suppress(PluginError, ImportError):
+                        source = importlib.util.resolve_name("." * node.level + node.module, package)
+                        return _docstring(fingerprint.source_of(source), source, alias.name, followed + 1)
+    return ""
 
 
 def suite_file(component: Component) -> Path:

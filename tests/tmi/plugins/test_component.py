@@ -8,6 +8,7 @@ import tmi
 from tmi import PluginError
 from tmi.plugins.component import Plugin
 from tmi.plugins.host import PluginHost
+from tmi.plugins.registry import installed
 
 
 def module(name="zz_module", **hooks):
@@ -69,3 +70,59 @@ class TestFunction:
         assert self.component(inner).fingerprint() is None
         assert self.component(lambda: None).fingerprint() is None
         assert self.component(__import__("functools").partial(inner)).fingerprint() is None
+
+
+class TestSummary:
+    """`tmi list` shows the first line of a docstring, wherever the function is defined, without importing it."""
+
+    FUNCTION = '"""Module."""\n\ndef f(network, data):\n    """Measure.\n\n    More.\n    """\n'
+
+    @pytest.fixture
+    def write(self, tmp_path, monkeypatch):
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+        def write(**files):
+            for name, text in files.items():
+                path = tmp_path / f"{name.replace('__', '/')}.py".replace("INIT", "__init__")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+            return lambda target: host_of(module(tmi_probes={"a": target})).components["probe", "a"].summary()
+
+        return write
+
+    @pytest.mark.parametrize(
+        ("target", "text"),
+        [
+            ("zz_sum.inner:f", ""),
+            ("zz_sum:f", "from .inner import f"),
+            ("zz_sum:f", "from zz_sum.inner import f"),
+            ("zz_sum:g", "from .inner import f as g"),
+            ("zz_sum:f", "from .between import f"),
+            ("zz_sum.between:f", "raise SystemExit('imported')"),
+        ],
+    )
+    def test_of_a_function_that_is_imported_from_where_it_is_defined(self, write, target, text):
+        summary = write(zz_sum__INIT=text, zz_sum__between="from .inner import f", zz_sum__inner=self.FUNCTION)
+        assert summary(target) == "Measure."
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "from .inner import *",
+            "from . import f",
+            "from .nowhere import f",
+            "from ... import f",
+            "f = 3",
+            "from . import x as f",
+        ],
+    )
+    def test_none_where_there_is_no_such_function(self, write, text):
+        assert write(zz_sum2__INIT=text, zz_sum2__inner="from . import f")("zz_sum2:f") == ""
+
+    def test_an_import_of_one_another_ends(self, write):
+        assert write(zz_sum3__INIT="from .inner import f", zz_sum3__inner="from zz_sum3 import f")("zz_sum3:f") == ""
+
+    @pytest.mark.parametrize("kind", ["dataset", "network", "probe", "method", "measure", "suite", "report"])
+    def test_every_built_in_component_has_one(self, kind):
+        registry = installed()
+        assert [name for name in registry.names(kind) if not registry.find(kind, name).summary()] == []
