@@ -165,7 +165,7 @@ class _Worker:
 
 
 def _encode_result(job_result: JobResult, rows: list[IndexRow]) -> dict[str, Any]:
-    fields = ("message", "failed", "traceback", "mistake", "fatal", "busy", "seconds", "remarks", "ended")
+    fields = ("message", "failed", "traceback", "mistake", "fatal", "busy", "seconds", "only_in_memory", "remarks", "ended")
     data = None
     if job_result.result is not None and job_result.stored is not None:
         from tmi.store.results import result_bytes

@@ -47,6 +47,8 @@ class JobResult:
         Wall time of the job.
     remarks : list of str
         Sentences for the user, shown as warnings.
+    only_in_memory : bool
+        For a network: whether the store cannot give it to another process, which would have to train it again.
     ended : list of int
         The process ids of the workers that the job ended.
     """
@@ -62,6 +64,7 @@ class JobResult:
     fatal: bool = False
     busy: bool = False
     seconds: float = 0.0
+    only_in_memory: bool = False
     remarks: list[str] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
 

@@ -36,7 +36,7 @@ class _Shared:
     not_before : float
         Of the monotonic clock: until then another run is expected to hold it.
     owner : str or None
-        Of a network: the worker that makes it, or alone has it in memory because it is not in the store. No other worker gets
+        Of a network: the worker that makes it, or alone has it in memory because the store does not keep it. No other worker gets
         its cells, and this worker gets no others until they are given out, since it holds one network at a time.
     networks : dict
         Of a data set.
@@ -141,7 +141,7 @@ class JobQueue:
         elif shared is not None:
             self._remarks = result.remarks
             shared.in_progress, shared.ready = False, True
-            if job.stage == Stage.NETWORK and self._in_store(Stage.NETWORK, job.planned.network_key):
+            if not result.only_in_memory:
                 shared.owner = None
 
     def lost(self, worker: str) -> None:

@@ -56,7 +56,7 @@ class Lease:
 
 
 class Busy(Exception):
-    """A process of another run works on it."""
+    """Another process works on it."""
 
 
 class TooManyAttempts(Exception):
@@ -104,7 +104,7 @@ class Leases:
         Raises
         ------
         Busy
-            If a running process of another run holds it.
+            If another process that still runs holds it.
         TooManyAttempts
             If this run has begun the work ``attempts`` times.
         StoreError
@@ -132,7 +132,9 @@ class Leases:
             self._create(path, mine)
         except FileExistsError:
             other = read(path)
-            if other is not None and other.run == self.run:  # its process ended: a run gives out no work twice at once
+            # A run gives work out again when its worker is gone. A worker on another machine has ended, however young its lease;
+            # one on this machine may have lost its scheduler only, and still work.
+            if other is not None and other.run == self.run and not _works_beside(path, other, mine):
                 ended = (*other.ended, other.pid)
                 if len(ended) >= self.attempts:
                     with suppress(OSError):
@@ -194,6 +196,11 @@ def is_alive(path: Path, lease: Lease) -> bool:
     if lease.host == socket.gethostname() and not is_running(lease.pid):
         return False
     return abs(time.time() - _changed(path)) < STALE  # clocks of other machines may be ahead
+
+
+def _works_beside(path: Path, other: Lease, mine: Lease) -> bool:
+    """Whether the other lease is of another process of this machine that still works."""
+    return other.host == mine.host and other.pid != mine.pid and is_alive(path, other)
 
 
 def sweep(folder: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 import tmi
 from tests.tmi import toys
+from tests.tmi.engines.counting import NETWORKS, counts, write_suite
 from tmi import EngineError, Store
 from tmi.plugins import host as plugins
 from tmi.plugins.registry import Registry
@@ -88,6 +89,18 @@ def test_workers_do_what_one_process_does(folder):
     warm = tmi.run(suite, folder / "together", workers=2, only=["toy", "accuracy"])
     assert all(e.cached for e in warm)
     assert list((folder / "together" / "leases").iterdir()) == []
+
+
+@pytest.mark.parametrize("keep", ["all", "networks", "results"])
+@pytest.mark.parametrize(("builder", "workers"), [("toy-net", 2), ("toy-net", 3), ("kept-net", 2)])
+def test_every_network_is_trained_once(tmp_path, monkeypatch, keep, builder, workers):
+    suite = write_suite(tmp_path, monkeypatch, builder)
+    results = tmi.run(suite, tmp_path / "store", workers=workers, threads=1, keep=keep)
+    assert {entry.status for entry in results} == {"ok"}
+    datasets, networks = counts(tmp_path)
+    assert networks == dict.fromkeys(NETWORKS, 1)
+    most = 1 if keep == "all" else workers
+    assert all(1 <= count <= most for count in datasets.values()), datasets
 
 
 def test_a_data_set_that_cannot_be_made_is_tried_once(folder):

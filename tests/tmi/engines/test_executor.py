@@ -9,26 +9,27 @@ import pytest
 import tmi
 from tests.tmi import toys
 from tmi import load_suite
-from tmi.engines import executor as work
-from tmi.engines import serial as engines
+from tmi.engines import executor as module
+from tmi.engines.job import JobResult, Options
+from tmi.engines.serial import serial
 from tmi.store.store import Store
 from tmi.suites.plan import make_plan
 
 
 @pytest.fixture
 def compute(tmp_path, monkeypatch):
-    """Compute a suite's cells with the serial engine; returns the outcomes and what was called."""
+    """Compute a suite's cells with the serial engine; return the results of the jobs and the calls of the toys."""
     log = tmp_path / "calls"
     monkeypatch.setenv("TMI_TOY_LOG", str(log))
     toys.plugin(tmp_path)
 
-    def computed(content, head='plugins = ["toys.py"]', **orders):
+    def computed(content, head='plugins = ["toys.py"]', **options):
         suite = load_suite(toys.suite(tmp_path, content, head=head))
         store = Store(tmp_path / "store")
         store.prepare()
-        outcomes = list(engines.serial(make_plan(suite), engines.Options(store, "a run", **orders)))
-        assert [o.planned.cell for o in outcomes] == list(suite.cells)
-        return outcomes, log.read_text().split("\n")[:-1] if log.exists() else []
+        results = list(serial(make_plan(suite), Options(store, "a run", **options)))
+        assert [o.planned.cell for o in results] == list(suite.cells)
+        return results, log.read_text().split("\n")[:-1] if log.exists() else []
 
     return computed
 
@@ -37,40 +38,40 @@ TWO_PROBES = toys.BASE + '[probes.q]\nuse = "toy-probe"\nscale = 2\n'
 
 
 def test_a_data_set_and_a_network_are_made_once(compute):
-    outcomes, calls = compute(TWO_PROBES + "[networks.m]\nuse = 'toy-net'\nwidth = 2", 'plugins = ["toys.py"]\nseeds = [3, 4]')
+    results, calls = compute(TWO_PROBES + "[networks.m]\nuse = 'toy-net'\nwidth = 2", 'plugins = ["toys.py"]\nseeds = [3, 4]')
     assert calls == [line for s in (3, 4) for line in [f"data {s}", *[f"net {s}", f"probe {s} 1.0", f"probe {s} 2.0"] * 2]]
-    assert all(o.stored is not None and not o.message for o in outcomes)
-    assert all(o.seconds > 0 for o in outcomes)
-    for record in (o.stored.record for o in outcomes):
+    assert all(o.stored is not None and not o.message for o in results)
+    assert all(o.seconds > 0 for o in results)
+    for record in (o.stored.record for o in results):
         assert all(record["seconds"][what] > 0 for what in ("dataset", "network", "probe")), "whenever they were made"
         assert record["data"] == {"source": "a toy"}
 
 
 def test_a_cell_is_what_the_functions_make(compute, tmp_path):
-    (outcome,), _ = compute(toys.BASE, 'plugins = ["toys.py"]\nseeds = [5]')
-    registry = outcome.planned.registry
+    (result,), _ = compute(toys.BASE, 'plugins = ["toys.py"]\nseeds = [5]')
+    registry = result.planned.registry
     data = registry.generate("toy-data", seed=5)
     network = registry.build("toy-net", data, seed=5)
-    assert outcome.stored.metrics == registry.probe("toy-probe", network, data, seed=5).metrics
+    assert result.stored.metrics == registry.probe("toy-probe", network, data, seed=5).metrics
 
 
 def test_a_failing_data_set_is_tried_once_a_seed(compute):
-    outcomes, calls = compute(
+    results, calls = compute(
         TWO_PROBES + "[datasets.a]\nuse = 'bad-data'\n[networks.m]\nuse = 'toy-net'", 'plugins = ["toys.py"]\nseeds = [0, 1]'
     )
     assert [c for c in calls if c.startswith("bad-data")] == ["bad-data 0", "bad-data 1"]
-    bad = [o for o in outcomes if o.planned.cell.dataset.label == "a"]
+    bad = [o for o in results if o.planned.cell.dataset.label == "a"]
     assert len(bad) == 8
     (message,) = {o.message for o in bad}
     assert re.fullmatch(r"ValueError: the toy is broken: raise \(toys\.py, line \d+\)", message)
     assert all("in bad_data" in o.traceback for o in bad)
-    assert all(o.stored is not None for o in outcomes if o not in bad)
+    assert all(o.stored is not None for o in results if o not in bad)
 
 
 def test_a_failing_network_is_tried_once_a_data_set(compute):
-    outcomes, calls = compute(TWO_PROBES + "[networks.m]\nuse = 'bad-net'\n")
+    results, calls = compute(TWO_PROBES + "[networks.m]\nuse = 'bad-net'\n")
     assert calls.count("bad-net 0") == 1
-    assert [(str(o.planned.cell), o.stored is None) for o in outcomes] == [
+    assert [(str(o.planned.cell), o.stored is None) for o in results] == [
         ("d/n/p seed 0", False), ("d/n/q seed 0", False), ("d/m/p seed 0", True), ("d/m/q seed 0", True),
     ]  # fmt: skip
 
@@ -91,13 +92,13 @@ def test_every_way_to_fail(compute, kind, how):
     old, new = {
         "dataset": ("toy-data", "bad-data"), "network": ("toy-net", "bad-net"), "probe": ("toy-probe", "bad-probe"),
     }[kind]  # fmt: skip
-    (outcome,), _ = compute(toys.BASE.replace(f'"{old}"', f'"{new}"\nhow = "{how}"'))
-    assert outcome.stored is None
+    (result,), _ = compute(toys.BASE.replace(f'"{old}"', f'"{new}"\nhow = "{how}"'))
+    assert result.stored is None
     # An error that is not one of tmi's is a fault of the code: the place helps its author.
-    message, place = re.fullmatch(r"(.*?)( \(toys\.py, line \d+\))?", outcome.message).groups()
+    message, place = re.fullmatch(r"(.*?)( \(toys\.py, line \d+\))?", result.message).groups()
     assert message == MESSAGES[how]
     assert (place is None) == (how == "tmi")
-    assert "Traceback" in outcome.traceback
+    assert "Traceback" in result.traceback
 
 
 @pytest.mark.parametrize(
@@ -105,9 +106,9 @@ def test_every_way_to_fail(compute, kind, how):
     [("nan", "metric 'a': is nan"), ("nothing", "returned NoneType, expected ProbeResult"), ("nul-name", "cannot be stored")],
 )
 def test_what_is_no_result(compute, how, message):
-    (outcome,), _ = compute(toys.BASE.replace('"toy-probe"', f'"bad-probe"\nhow = "{how}"'))
-    assert outcome.stored is None
-    assert message in outcome.message
+    (result,), _ = compute(toys.BASE.replace('"toy-probe"', f'"bad-probe"\nhow = "{how}"'))
+    assert result.stored is None
+    assert message in result.message
 
 
 def test_ctrl_c_is_no_failure(compute, tmp_path):
@@ -148,17 +149,17 @@ def test_warnings_are_recorded_and_not_shown(compute, tmp_path, fail):
     content = toys.BASE.replace('"toy-probe"', f'"warning"\nfail = {fail}')
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        (outcome,), _ = compute(content, 'plugins = ["stopping.py", "toys.py"]')
-    assert (outcome.stored is None) == (fail == "true")
+        (result,), _ = compute(content, 'plugins = ["stopping.py", "toys.py"]')
+    assert (result.stored is None) == (fail == "true")
     if fail == "false":
-        assert outcome.stored.record["warnings"] == ["mind the gap", "old"]
+        assert result.stored.record["warnings"] == ["mind the gap", "old"]
 
 
 def test_messages_take_one_line():
-    assert work.message_of(ValueError("a\n  b")) == "ValueError: a b"
-    assert work.message_of(ValueError()) == "ValueError"
-    assert work.message_of(tmi.InputError("x")) == "x"
-    assert work.message_of(tmi.InputError()) == "InputError"
+    assert module.message_of(ValueError("a\n  b")) == "ValueError: a b"
+    assert module.message_of(ValueError()) == "ValueError"
+    assert module.message_of(tmi.InputError("x")) == "x"
+    assert module.message_of(tmi.InputError()) == "InputError"
 
 
 CHANGING = """
@@ -221,17 +222,17 @@ def test_a_probe_that_changes_what_others_share_fails_and_spoils_nothing(compute
     content = toys.BASE.replace(
         "[probes.p]", f"[probes.a]\nuse = 'toy-probe'\n[probes.b]\nuse = 'changing'\nhow = '{how}'\n[probes.p]\nscale = 2"
     )
-    outcomes, calls = compute(content, head)
-    assert 2 * outcomes[0].stored.metrics["total"] == outcomes[2].stored.metrics["total"]
+    results, calls = compute(content, head)
+    assert 2 * results[0].stored.metrics["total"] == results[2].stored.metrics["total"]
     if how == "nothing":
-        assert outcomes[1].stored.metrics == {"a": 1.0}
+        assert results[1].stored.metrics == {"a": 1.0}
     else:
-        assert outcomes[1].stored is None
-        assert what in outcomes[1].message
+        assert results[1].stored is None
+        assert what in results[1].message
     assert calls == ["data 0", "net 0", "probe 0 1.0", "probe 0 2.0"], "made once, then read from the store"
 
 
-def test_the_old_data_set_is_let_go_before_the_new_one_is_made(compute, monkeypatch):
+def test_the_old_data_set_is_released_before_the_new_one_is_made(compute, monkeypatch):
     """Two data sets at once would double the memory."""
     import gc
     import weakref
@@ -239,42 +240,41 @@ def test_the_old_data_set_is_let_go_before_the_new_one_is_made(compute, monkeypa
     from tmi.plugins.registry import Registry
 
     alive: list[weakref.ref] = []
-    made = Registry.generate
+    original = Registry.generate
 
     def generate(*args, **kwargs):
         gc.collect()
         assert not [ref for ref in alive if ref() is not None]
-        data = made(*args, **kwargs)
+        data = original(*args, **kwargs)
         alive.append(weakref.ref(data))
         return data
 
     monkeypatch.setattr(Registry, "generate", generate)
-    outcomes, _ = compute(toys.BASE, 'plugins = ["toys.py"]\nseeds = [0, 1, 2]')
+    results, _ = compute(toys.BASE, 'plugins = ["toys.py"]\nseeds = [0, 1, 2]')
     assert len(alive) == 3
-    assert all(o.stored is not None for o in outcomes)
+    assert all(o.stored is not None for o in results)
 
 
-def test_workers_of_one_run_may_make_the_same_thing_for_their_jobs(tmp_path):
-    """What could not be kept is made for every job: no worker takes the others for dead."""
+def test_workers_of_one_run_may_make_the_same_product_for_their_jobs(tmp_path):
+    """What is not kept is made for every job: that another worker makes it too is no attempt that ended a process."""
     toys.plugin(tmp_path)
     plan = make_plan(load_suite(toys.suite(tmp_path, toys.BASE + "sweep.scale = [1, 2, 3, 4]\n")))
     store = Store(tmp_path / "store")
     store.prepare()
-    claims = [store.leases("the run") for _ in plan]
     with ExitStack() as held:
-        for planned, own in zip(plan, claims, strict=True):
-            bench = work.Executor(store, own, keep="results")
-            outcome = work.JobResult(planned, "probe")
-            held.enter_context(bench._claimed("dataset", planned.dataset_key, outcome))
-            held.enter_context(bench._claimed("network", planned.network_key, outcome))
+        for planned in plan:
+            executor = module.Executor(store, store.leases("the run"), keep="results")
+            result = JobResult(planned, "probe")
+            held.enter_context(executor._leased("dataset", planned.dataset_key, result))
+            held.enter_context(executor._leased("network", planned.network_key, result))
         assert len(list((tmp_path / "store/leases").iterdir())) == 8
-        again = bench._claimed("dataset", plan[-1].dataset_key, outcome)
-        held.enter_context(again)  # begun a second time, as after a worker that died and left its claim
-        with pytest.raises(work._Failed, match="ended its worker process twice"):
-            held.enter_context(bench._claimed("dataset", plan[-1].dataset_key, outcome))
+        again = executor._leased("dataset", plan[-1].dataset_key, result)
+        held.enter_context(again)  # begun a second time, as after a worker that died and left its lease
+        with pytest.raises(module._Failed, match="ended its worker process twice"):
+            held.enter_context(executor._leased("dataset", plan[-1].dataset_key, result))
 
 
-def test_a_network_that_was_taken_apart_is_made_anew(compute, tmp_path):
+def test_a_network_that_a_probe_took_apart_is_made_again(compute, tmp_path):
     code = """
 import tmi
 @tmi.hookimpl
@@ -291,7 +291,7 @@ def vandal(network, data):
     assert second.stored is not None, second.message
 
 
-# What cannot be kept is said, with the reason.
+# The user is told what cannot be kept, with the reason.
 
 UNKEPT = '''
 @tmi.hookimpl
@@ -381,9 +381,9 @@ def unkept(compute, tmp_path):
     def computed(content):
         remarks = []
         for scale in (1, 2):
-            outcomes, calls = compute(content + f"scale = {scale}\n")
-            assert [o.message for o in outcomes] == [""]
-            remarks.append([remark for o in outcomes for remark in o.remarks])
+            results, calls = compute(content + f"scale = {scale}\n")
+            assert [o.message for o in results] == [""]
+            remarks.append([remark for o in results for remark in o.remarks])
         return remarks, calls
 
     return computed
@@ -418,7 +418,7 @@ def test_training_that_cannot_be_kept(unkept, name, reason):
 
 
 @pytest.mark.parametrize(("name", "fits"), [("kept", 1), ("described", 0)])
-def test_nothing_is_said_of_what_is_kept(unkept, name, fits):
+def test_no_remark_on_what_is_kept(unkept, name, fits):
     remarks, calls = unkept(toys.BASE.replace("toy-net", name))
     assert remarks == [[], []]
     assert calls.count("fit") == fits
@@ -441,8 +441,8 @@ def test_stored_weights_of_another_training_are_set_aside(compute, tmp_path):
 
     toys.plugin(tmp_path, text=toys.TOYS + UNKEPT)
     content = toys.BASE.replace("toy-net", "kept")
-    (outcome,), _ = compute(content)
-    store, planned = Store(tmp_path / "store"), outcome.planned
+    (result,), _ = compute(content)
+    store, planned = Store(tmp_path / "store"), result.planned
     training, record = store.load_network(planned.network_key)
     data, _ = store.load_dataset(planned.dataset_key)
     network = planned.registry.build("kept", data, seed=0)
@@ -452,9 +452,9 @@ def test_stored_weights_of_another_training_are_set_aside(compute, tmp_path):
     other = {name: values[:, :1] for name, values in training.weights.items()}
     for scale, weights in enumerate((more, other), 2):
         store.write_network(planned.network_key, network, Trained(weights, training.history), record)
-        (outcome,), calls = compute(content + f"scale = {scale}\n")
-        assert outcome.message == ""
-        (remark,) = outcome.remarks
+        (result,), calls = compute(content + f"scale = {scale}\n")
+        assert result.message == ""
+        (remark,) = result.remarks
         assert "is damaged" in remark
         assert "computed again" in remark
     assert calls.count("fit") == 4  # three runs, and once above

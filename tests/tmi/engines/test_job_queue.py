@@ -46,19 +46,13 @@ def nothing_there(stage, key):
     return False
 
 
-class Store(set):
-    """The keys of the data sets and networks that are stored."""
-
-    def has(self, stage, key) -> bool:
-        return key in self
-
-    def keep(self, job) -> None:
-        if job.stage != "probe":
-            self.add({"dataset": job.planned.dataset_key, "network": job.planned.network_key}[job.stage])
-
-
 def ok(job) -> JobResult:
     return JobResult(job.planned, job.stage, stored=object() if job.stage == "probe" else None)  # type: ignore[arg-type]
+
+
+def unstored(job) -> JobResult:
+    """The result of a job whose network the store cannot keep."""
+    return JobResult(job.planned, job.stage, only_in_memory=job.stage == "network")
 
 
 def said(job) -> str:
@@ -100,11 +94,9 @@ def test_two_workers_do_not_make_the_same_thing():
 
 
 def test_workers_share_the_cells_of_a_network_that_is_stored():
-    store = Store()
-    plan = JobQueue(cells("a", "m", "pqr"), store.has)
+    plan = JobQueue(cells("a", "m", "pqr"), nothing_there)
     for _ in range(2):
         job = plan.next("one")
-        store.keep(job)
         list(plan.done(job, ok(job)))
     assert {said(plan.next("one")), said(plan.next("two"))} == {"amp", "amq"}
 
@@ -112,11 +104,11 @@ def test_workers_share_the_cells_of_a_network_that_is_stored():
 def test_the_cells_of_a_network_that_is_not_stored_are_its_workers():
     plan = JobQueue(cells("a", "mn", "pqr"), nothing_there)
     job = plan.next("one")
-    list(plan.done(job, ok(job)))
+    list(plan.done(job, unstored(job)))
     for worker in ("one", "two"):
         job = plan.next(worker)
         assert said(job) == {"one": "am", "two": "an"}[worker]
-        list(plan.done(job, ok(job)))
+        list(plan.done(job, unstored(job)))
     assert plan.next("three") is None, "both networks are in another worker's memory"
     assert [said(plan.next("two")) for _ in range(3)] == ["anp", "anq", "anr"]
     assert plan.next("two") is None
@@ -127,7 +119,7 @@ def test_the_cells_of_a_network_that_is_not_stored_are_its_workers():
     time.sleep(2 * module._PAUSE)
     job = plan.next("two")
     assert said(job) == "am", "made again, since its worker is gone"
-    list(plan.done(job, ok(job)))
+    list(plan.done(job, unstored(job)))
     assert plan.next("three") is None
     assert {said(plan.next("two")) for _ in range(3)} == {"amp", "amq", "amr"}
 
@@ -139,8 +131,8 @@ def test_a_network_that_is_not_stored_is_made_once_a_life_of_its_worker(data):
     monkey = pytest.MonkeyPatch()
     monkey.setattr(module, "_PAUSE", 0.0)
     plan_cells = data.draw(st.permutations(cells("ab", "mn", "pqr")))
-    stored = Store(data.draw(st.sets(st.sampled_from(["a", "b", "a/m"]))))
-    plan = JobQueue(plan_cells, stored.has)
+    stored = data.draw(st.sets(st.sampled_from(["a", "b", "a/m"])))
+    plan = JobQueue(plan_cells, lambda stage, key: key in stored)
     memory: dict[str, str | None] = {}
     in_flight, settled, deaths, made = [], [], 0, []
     while plan:
@@ -165,7 +157,7 @@ def test_a_network_that_is_not_stored_is_made_once_a_life_of_its_worker(data):
                 memory[worker] = key
             elif job.stage == "probe" and key not in stored:
                 assert memory.get(worker) == key
-            settled += list(plan.done(job, ok(job)))
+            settled += list(plan.done(job, ok(job) if key in stored else unstored(job)))
     monkey.undo()
     assert sorted(str(result.planned) for result in settled) == sorted(map(str, plan_cells))
     assert len(made) <= len(set(made)) + 2 * deaths

@@ -70,7 +70,7 @@ def test_what_a_kill_leaves_of_a_lease_is_swept(folder, monkeypatch):
     assert list(folder.iterdir()) == []
 
 
-def test_nothing_is_claimed_for_what_nobody_else_can_use(folder):
+def test_work_that_no_other_process_can_use_has_no_lease(folder):
     with Leases(folder, "mine").hold(None):
         assert not folder.exists()
 
@@ -109,14 +109,15 @@ def test_the_lease_of_somebody_alive_is_left(folder, lease):
 
 def test_work_that_ends_its_workers_is_given_up(folder):
     leases = Leases(folder, "mine", attempts=3)
-    for ended in ([], [1]):
-        put(folder, run="mine", pid=2, ended=ended)
+    first, second, third = (2**22 + number for number in (1, 2, 3))  # no process has such a number
+    for pid, ended in ((first, []), (second, [first])):
+        put(folder, run="mine", pid=pid, ended=ended)
         with leases.hold(KEY):
-            assert read(folder / KEY).ended == (*ended, 2)
-    put(folder, run="mine", pid=3, ended=[1, 2])
+            assert read(folder / KEY).ended == (*ended, pid)
+    put(folder, run="mine", pid=third, ended=[first, second])
     with pytest.raises(TooManyAttempts) as caught, leases.hold(KEY):
         pytest.fail("often enough")
-    assert caught.value.pids == (1, 2, 3)
+    assert caught.value.pids == (first, second, third)
     assert not (folder / KEY).exists(), "the next run tries again"
 
 
@@ -146,7 +147,7 @@ def test_a_full_disk_is_said(folder, monkeypatch):
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(StoreError, match=r"cannot be written to .No space left on device"), Leases(folder, "mine").hold(KEY):
-        pytest.fail("nothing is claimed")
+        pytest.fail("there is no lease")
 
 
 def test_signs_of_life(folder, monkeypatch):
@@ -190,3 +191,16 @@ def test_a_file_system_without_links(folder, monkeypatch):
         with pytest.raises(Busy), Leases(folder, "other").hold(KEY):
             pytest.fail("it is another's")
     assert not list(folder.iterdir())
+
+
+def test_a_worker_of_the_same_run_that_still_works_keeps_its_lease(folder):
+    """Work may be given out again because the scheduler lost sight of a worker: that is no attempt that ended a process."""
+    leases = Leases(folder, "mine", attempts=2)
+    path = put(folder, run="mine", pid=os.getppid())
+    with pytest.raises(Busy), leases.hold(KEY):
+        pytest.fail("the other worker holds it")
+    assert read(path).ended == ()
+    for other in ({"pid": os.getpid()}, {"host": "elsewhere", "pid": 7}, {"pid": dead()}):
+        put(folder, run="mine", **other)
+        with leases.hold(KEY):
+            assert read(path).ended == (other["pid"],)
