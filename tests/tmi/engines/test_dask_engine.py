@@ -1,314 +1,302 @@
-"""Workers in processes of their own, real ones: each test starts them, which takes some seconds."""
+"""What the dispatcher makes of each state of a future and of the scheduler, with a scripted client.
+
+`test_dask_engine_processes` has real schedulers and workers.
+"""
 
 from __future__ import annotations
 
-import signal
-import socket
-import subprocess
-import sys
-import threading
 import time
-from contextlib import suppress
-from pathlib import Path
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
-import tmi
-from tests.tmi import toys
-from tests.tmi.engines.counting import NETWORKS, counts, write_suite
-from tmi import EngineError, Store
-from tmi.plugins import host as plugins
-from tmi.plugins.registry import Registry
-from tmi.runs.runner import collect
-from tmi.store import files
+pytest.importorskip("distributed")
 
-pytestmark = pytest.mark.slow
+from tests.tmi.engines.test_job_queue import Cell, cells
+from tmi import EngineError
+from tmi.engines import dask_engine as module
+from tmi.engines import job_queue
+from tmi.engines.job import JobResult
+from tmi.runtime.signals import Stop
 
-PLUGINS = 'plugins = ["toys.py"]'
+CELLS = cells("a", "m", "pqrstu")
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("TMI_TOY_LOG", str(tmp_path / "calls"))
-    toys.plugin(tmp_path)
-    return tmp_path
+class Future:
+    """A future whose answers are scripted: each call of `result` takes the next one, the last one for good."""
+
+    def __init__(self, job, worker: str) -> None:
+        self.job, self.worker, self.status = job, worker, "pending"
+        self.answers: list[object] = [JobResult(job.planned, job.stage, stored=object())]
+        self.error: Exception | None = None
+
+    def result(self, timeout: float) -> object:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if callable(answer):
+            answer = answer()
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def exception(self, timeout: float) -> Exception | None:
+        return self.error
+
+    def cancel(self) -> None:
+        self.status = "cancelled"
+
+    def release(self) -> None:
+        pass
+
+    def add_done_callback(self, callback) -> None:
+        pass
 
 
-TRAINED = """
-[datasets.squares]
-use = "squares"
-samples = 100
-test_samples = 20
-[datasets.d]
-use = "toy-data"
-[networks.constructed]
-use = "theorem1"
-[networks.sgd]
-use = "cnn"
-kernel = 2
-hidden = 0
-epochs = 3
-sweep.filters = [1, 4]
-[probes.accuracy]
-use = "accuracy"
-[probes.sparsity]
-use = "activation-sparsity"
-[probes.toy]
-use = "toy-probe"
-[probes.bad]
-use = "bad-probe"
-[[skip]]
-dataset = "d"
-network = "sgd"
-"""
+class Client:
+    """Two workers that finish every job at once, but for the first, which the script treats."""
 
+    def __init__(self, script) -> None:
+        self.status = "running"
+        self.workers = ["one", "two"]
+        self.scheduler = SimpleNamespace(ncores=None)
+        self.script, self.submitted, self.asked = script, [], 0
+        self.later: dict[int, object] = {}
 
-def test_workers_do_what_one_process_does(folder):
-    suite = toys.suite(folder, TRAINED, head=PLUGINS + "\nseeds = [0, 1, 2]")
-    alone = tmi.run(suite, folder / "alone", threads=1)
-    toys.calls(folder)
-    together = tmi.run(suite, folder / "together", workers=2, threads=1)
-    said = toys.calls(folder)
-    assert [e.status for e in together] == [e.status for e in alone]
-    assert {e.status for e in together} == {"ok", "failed"}
-    for a, b in zip(alone, together, strict=True):
-        assert (str(a), a.key, a.metrics, a.message) == (str(b), b.key, b.metrics, b.message)
-        if a.status == "failed":
-            assert "in bad_probe" in b.traceback
-            continue
-        assert list(a.metrics) == list(b.metrics)
-        for name, array in alone.load(a).arrays.items():
-            np.testing.assert_array_equal(array.values, together.load(b).arrays[name].values)
-        assert b.record["threads"] == 1
-    assert sorted(c for c in said if c.startswith("data")) == ["data 0", "data 1", "data 2"], "shared work is done once"
-    trained = [Store(folder / name) for name in ("alone", "together")]
-    for key in trained[0].keys("network"):  # the stored weights too
-        one, other = (files.read_sealed(store.path(key, "network")) for store in trained)
-        assert len(one) == len(other)
-    warm = tmi.run(suite, folder / "together", workers=2, only=["toy", "accuracy"])
-    assert all(e.cached for e in warm)
-    assert list((folder / "together" / "leases").iterdir()) == []
+    def submit(self, work, job, *, key, workers, allow_other_workers, pure) -> Future:
+        assert workers[0] in self.workers or self.status != "running"
+        future = Future(job, workers[0])
+        self.submitted.append(future)
+        if len(self.submitted) == 1:
+            self.script(self, future)
+        else:
+            future.status = "finished"
+        return future
 
+    def sync(self, function, *, workers, callback_timeout) -> dict[str, int]:
+        self.asked += 1
+        action = self.later.pop(self.asked, None)
+        if action is not None:
+            action()
+        return dict.fromkeys(self.workers, 1)
 
-@pytest.mark.parametrize("keep", ["all", "networks", "results"])
-@pytest.mark.parametrize(("builder", "workers"), [("toy-net", 2), ("toy-net", 3), ("kept-net", 2)])
-def test_every_network_is_trained_once(tmp_path, monkeypatch, keep, builder, workers):
-    suite = write_suite(tmp_path, monkeypatch, builder)
-    results = tmi.run(suite, tmp_path / "store", workers=workers, threads=1, keep=keep)
-    assert {entry.status for entry in results} == {"ok"}
-    datasets, networks = counts(tmp_path)
-    assert networks == dict.fromkeys(NETWORKS, 1)
-    most = 1 if keep == "all" else workers
-    assert all(1 <= count <= most for count in datasets.values()), datasets
-
-
-def test_a_data_set_that_cannot_be_made_is_tried_once(folder):
-    content = (
-        toys.BASE
-        + "[datasets.bad]\nuse = 'bad-data'\nhow = 'tmi'\n[networks.bad]\nuse = 'bad-net'\n[networks.m]\nuse = 'toy-net'\n"
-    )
-    results = tmi.run(toys.suite(folder, content), folder / "store", workers=2)
-    assert toys.calls(folder).count("bad-data 0") == 1
-    bad = [e for e in results if e.dataset == "bad"]
-    assert len(bad) == 3
-    assert {(e.status, e.message, e.mistake) for e in bad} == {("failed", "the toy is broken", True)}
-    assert [e.status for e in results if e.dataset == "d"] == ["ok", "failed", "ok"]
-    again = collect(folder / "suite.toml", folder / "store")
-    assert [(e.status, e.message, e.traceback) for e in again] == [(e.status, e.message, e.traceback) for e in results]
+    def after(self, requests: int, action) -> None:
+        """Do something when the list of workers has been asked for so many times more."""
+        self.later[self.asked + requests] = action
 
 
 @pytest.fixture
-def scheduler():
-    """A scheduler with one worker, as on a cluster."""
-    from distributed import LocalCluster
+def dispatch(monkeypatch):
+    """Run the cells on a scripted client; return the client and the results."""
+    monkeypatch.setattr(module, "encode_job", lambda job, options: job)
+    monkeypatch.setattr(module, "decode_result", lambda answer, job, store: answer)
+    monkeypatch.setattr(module, "_INTERVAL", 0.0)
+    monkeypatch.setattr(job_queue, "_PAUSE", 0.01)
 
-    with LocalCluster(n_workers=1, threads_per_worker=2, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster:
-        yield cluster.scheduler_address
+    def run(script, plan: list[Cell] = CELLS):
+        client = Client(script)
+        store = SimpleNamespace(has=lambda stage, key: True)
+        options = SimpleNamespace(store=store, run="run", stop=Stop(), attempts=2)
+        return client, list(module._Dispatcher(client, plan, options).results())
 
-
-def test_a_real_scheduler(folder, scheduler, monkeypatch):
-    suite = toys.suite(folder, head=PLUGINS + "\nseeds = [0, 1, 2]")
-    results = tmi.run(suite, folder / "store", scheduler=scheduler)
-    assert [e.status for e in results] == ["ok"] * 3
-    # Relative folders are the asker's.
-    monkeypatch.chdir(folder)
-    assert all(e.status == "ok" for e in tmi.run(toys.suite(folder), "here", scheduler=scheduler))
-    assert len(list(Store(folder / "here").keys())) == 1
-    # A worker whose code is not the asker's files nothing under the wrong key.
-    changed = toys.TOYS.replace("scale * float", "2 * scale * float")
-    run = f"import tmi; tmi.run('suite.toml', 'other', scheduler={scheduler!r})"
-    toys.plugin(folder, text=changed)
-    done = toys.python("-c", run, folder=folder)
-    assert done.returncode != 0
-    assert "has other code" in done.stderr or "it changed since this process loaded it" in done.stderr
-    assert list(Store(folder / "other").keys()) == []
+    return run
 
 
-def test_a_plugin_that_workers_cannot_have(folder):
-    space = {"__name__": "__main__", "tmi": tmi}
-    exec("def typed(network, data): return tmi.ProbeResult({'a': 1})", space)
-    module = type(sys)("typed")
-    module.tmi_probes = tmi.hookimpl(lambda: {"typed": space["typed"]})
-    module.tmi_probes.__name__ = "tmi_probes"
-    host = plugins.load([folder / "toys.py"])
-    host.add(plugins.Plugin("typed", "a test", module))
-    suite = toys.suite(folder, toys.BASE.replace("toy-probe", "typed"), head="")
-    with pytest.raises(EngineError, match=r"worker on .*: probe 'typed' is unknown"):
-        tmi.run(suite, folder / "store", workers=2, registry=Registry(host))
+def dies(client: Client, future: Future) -> None:
+    """The scheduler sees that the worker is gone, and another one comes."""
+    client.workers = [*(worker for worker in client.workers if worker != future.worker), "three"]
 
 
-def test_a_scheduler_that_is_not_there(folder):
-    with pytest.raises(EngineError, match=r"scheduler tcp://127\.0\.0\.1:9: cannot be reached"):
-        tmi.run(toys.suite(folder), folder / "store", scheduler="tcp://127.0.0.1:9")
-    done = toys.command("run", "suite.toml", "--scheduler", "nonsense", folder=folder)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: scheduler nonsense: cannot be reached") or "\nerror: scheduler nonsense" in done.stderr
-    assert "Traceback" not in done.stderr
+def before_it_begins(client, future) -> None:
+    client.after(1, lambda: dies(client, future))
 
 
-def test_a_script_without_a_main_guard(folder):
-    toys.suite(folder, head=PLUGINS + "\nseeds = [0, 1]")
-    (folder / "script.py").write_text("import tmi\nprint(tmi.run('suite.toml', 'store', workers=2))\n")
-    done = toys.python("script.py", folder=folder)
-    assert done.stdout == "Results(suite: 2 cells, 0 failed)\n", done.stderr
+def while_it_runs(client, future) -> None:
+    client.after(4, lambda: dies(client, future))
 
 
-def test_workers_end_with_the_run_that_started_them(folder):
-    toys.plugin(folder, text=toys.TOYS.replace('called(f"probe', 'import time; time.sleep(100); called(f"probe'))
-    toys.suite(folder)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tmi.cli", "run", "suite.toml", "--store", "store", "--workers", "2"],
-        cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=toys.environment(TMI_TOY_LOG=folder / "calls"),
-    )  # fmt: skip
-    wait_for(lambda: len(list((folder / "store" / "leases").glob("?" * 64))) == 1)
-    import psutil
-
-    workers = psutil.Process(process.pid).children(recursive=True)
-    assert len(workers) == 2
-    process.kill()
-    process.wait()
-    wait_for(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
+def after_it_finished(client, future) -> None:
+    """The result is in the memory of a worker that is gone."""
+    future.status = "lost"
+    client.after(2, lambda: dies(client, future))
 
 
-def wait_for(condition) -> None:
-    until = time.monotonic() + 90
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.1)
+def between_finished_and_fetched(client, future) -> None:
+    future.status = "finished"
+
+    def lose() -> Exception:
+        future.status = "lost"
+        dies(client, future)
+        return TimeoutError()
+
+    future.answers = [lose]
 
 
-SLOW = toys.TOYS.replace('called(f"probe', 'import time; time.sleep(1); called(f"probe')
+def while_it_is_fetched(client, future) -> None:
+    """The scheduler reports that it has no result, and the client waits for a new one."""
+    future.status = "finished"
+
+    def reset() -> Exception:
+        future.status = "pending"
+        client.after(2, lambda: dies(client, future))
+        return TimeoutError()
+
+    future.answers = [reset]
 
 
-class Cluster:
-    """A scheduler and its workers in processes of their own, as on a cluster, on a port that stays."""
-
-    def __init__(self, folder: Path) -> None:
-        self.environment = toys.environment(TMI_TOY_LOG=folder / "calls")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.address = f"tcp://127.0.0.1:{self.port}"
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self.scheduler = self.start_scheduler()
-
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.environment,
-        )  # fmt: skip
-        self.processes.append(process)
-        return process
-
-    def start_scheduler(self) -> subprocess.Popen[bytes]:
-        return self.start("scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard")
-
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        return self.start("worker", self.address, "--no-nanny", "--nthreads", "1", "--memory-limit", "0", "--no-dashboard")
-
-    def reachable(self) -> bool:
-        with suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
-            return True
-        return False
-
-    def close(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
+def and_its_result_is_never_seen(client, future) -> None:
+    """The state stays finished: a scheduler that has not noticed yet."""
+    future.status = "finished"
+    future.answers = [OSError("connection refused")]
+    client.after(3, lambda: dies(client, future))
 
 
-@pytest.fixture
-def cluster(folder):
-    cluster = Cluster(folder)
-    wait_for(cluster.reachable)
-    yield cluster
-    cluster.close()
+def and_the_scheduler_forgets_the_job(client, future) -> None:
+    future.status = "cancelled"
 
 
-def run_beside(folder: Path, address: str) -> tuple[threading.Thread, list[object]]:
-    """Run eight cells of one second in another thread; its results, or the error, come in the list."""
-    toys.plugin(folder, text=SLOW)
-    suite = toys.suite(folder, toys.BASE + "sweep.scale = [1, 2, 3, 4, 5, 6, 7, 8]\n")
-    answers: list[object] = []
+def and_dask_gives_the_job_up(client, future) -> None:
+    from distributed.scheduler import KilledWorker
 
-    def run() -> None:
-        try:
-            answers.append(tmi.run(suite, folder / "store", scheduler=address))
-        except BaseException as error:
-            answers.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    wait_for(lambda: (folder / "calls").exists() and "probe" in (folder / "calls").read_text())
-    return thread, answers
+    future.status, future.error = "error", KilledWorker("key", "a worker", 3)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_scheduler_that_ends_ends_the_run(folder, cluster, number):
-    cluster.start_worker()
-    thread, answers = run_beside(folder, cluster.address)
+def and_the_scheduler_is_restarted(client, future) -> None:
+    """The client cancels its futures, connects again, and finds other workers."""
+    client.status = "connecting"
+    future.status = "cancelled"
+    connect_again_later(client)
+
+
+def connect_again_later(client) -> None:
+    """Connect when the status has been read some times."""
+
+    class Reconnecting(Client):
+        reads = 0
+
+        @property
+        def status(self) -> str:
+            type(self).reads += 1
+            if type(self).reads > 4:
+                self.workers = ["three"]
+                return "running"
+            return "connecting"
+
+        @status.setter
+        def status(self, value: str) -> None:
+            pass
+
+    client.__class__ = Reconnecting
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        before_it_begins, while_it_runs, after_it_finished, between_finished_and_fetched, while_it_is_fetched,
+        and_its_result_is_never_seen, and_the_scheduler_forgets_the_job, and_dask_gives_the_job_up, and_the_scheduler_is_restarted,
+    ],
+)  # fmt: skip
+def test_a_job_whose_worker_dies_is_given_out_again(dispatch, moment):
+    client, results = dispatch(moment)
+    assert sorted(str(result.planned) for result in results) == sorted(map(str, CELLS))
+    assert all(result.stored is not None for result in results)
+    first = client.submitted[0].job.planned
+    assert [future.job.planned for future in client.submitted].count(first) == 2
+
+
+@pytest.mark.parametrize("error", [OSError("timed out"), TimeoutError(), AttributeError("NoneType")])
+def test_a_result_that_comes_late_is_not_computed_again(dispatch, error):
+    def script(client, future) -> None:
+        future.status = "finished"
+        future.answers = [error, error, *future.answers]
+
+    client, results = dispatch(script)
+    assert len(client.submitted) == len(results) == len(CELLS)
+
+
+def test_a_result_that_never_comes_from_a_worker_that_runs(dispatch, monkeypatch):
+    monkeypatch.setattr(module, "_FETCHES", 3)
+
+    def script(client, future) -> None:
+        future.status = "finished"
+        future.answers = [TimeoutError()]
+
+    client, results = dispatch(script)
+    assert (len(client.submitted), len(results)) == (len(CELLS) + 1, len(CELLS))
+
+
+def test_code_that_cannot_run_on_the_workers_ends_the_run(dispatch):
+    def script(client, future) -> None:
+        future.status, future.error = "error", ModuleNotFoundError("No module named 'tmi'")
+
+    with pytest.raises(EngineError, match=r"the workers cannot do the jobs \(ModuleNotFoundError: No module named 'tmi'\)"):
+        dispatch(script)
+
+
+@pytest.mark.parametrize("status", ["closed", "closing"])
+def test_a_client_that_gave_up_means_that_the_scheduler_is_gone(dispatch, status):
+    def script(client, future) -> None:
+        future.status, client.status = "cancelled", status
+
+    with pytest.raises(EngineError, match="the scheduler is gone; what is finished is kept"):
+        dispatch(script)
+
+
+def test_a_scheduler_that_does_not_answer_is_gone_after_a_while(dispatch, monkeypatch):
+    monkeypatch.setattr(module, "_SILENCE", 0.3)
+
+    def fail() -> None:
+        raise OSError("timed out")
+
+    def script(client, future) -> None:
+        for number in range(10_000):
+            client.after(number, fail)
+
     begun = time.monotonic()
-    cluster.scheduler.send_signal(number)
-    thread.join(60)
-    assert time.monotonic() - begun < 45
-    assert isinstance(answers[0], EngineError)
-    assert str(answers[0]) == "the scheduler is gone; what is finished is kept, and the next run continues from there"
-    assert 1 <= len(list(Store(folder / "store").keys())) < 8
+    with pytest.raises(EngineError, match="the scheduler is gone"):
+        dispatch(script)
+    assert 0.3 < time.monotonic() - begun < 20
 
 
-def test_a_scheduler_that_is_restarted_gets_the_jobs_again(folder, cluster):
-    cluster.start_worker()
-    thread, answers = run_beside(folder, cluster.address)
-    cluster.scheduler.kill()
-    cluster.scheduler.wait()
-    cluster.start_scheduler()
-    wait_for(cluster.reachable)
-    cluster.start_worker()
-    thread.join(90)
-    assert [entry.status for entry in answers[0]] == ["ok"] * 8
+def test_a_request_that_fails_now_and_then_does_no_harm(dispatch):
+    def fail() -> None:
+        raise OSError("timed out")
+
+    def script(client, future) -> None:
+        for number in (1, 3, 4):
+            client.after(number, fail)
+        client.after(5, lambda: setattr(future, "status", "finished"))
+
+    client, results = dispatch(script)
+    assert len(client.submitted) == len(results) == len(CELLS)
 
 
-def test_a_client_that_restarts_the_workers_of_all(folder, cluster):
-    """`Client.restart` cancels the futures of every client."""
-    from distributed import Client
+def test_a_job_that_is_always_lost_becomes_a_failed_row(dispatch, monkeypatch):
+    monkeypatch.setattr(module, "_LOSSES", 1)
 
-    workers = [cluster.start_worker()]
-    thread, answers = run_beside(folder, cluster.address)
-    with Client(cluster.address, set_as_default=False) as other, suppress(Exception):
-        other.restart(timeout=1, wait_for_workers=False)
-    workers.append(cluster.start_worker())
-    thread.join(90)
-    assert [entry.status for entry in answers[0]] == ["ok"] * 8
+    class Forgetful(Client):
+        def submit(self, work, job, **settings) -> Future:
+            future = super().submit(work, job, **settings)
+            if job.planned == CELLS[0]:
+                future.status = "lost"
+            return future
+
+    def script(client, future) -> None:
+        client.__class__ = Forgetful
+        future.status = "lost"
+
+    client, results = dispatch(script)
+    failed = [result for result in results if result.failed]
+    assert [(result.planned, result.message) for result in failed] == [(CELLS[0], "its worker ended again and again")]
+    assert len(results) == len(CELLS)
 
 
-def test_a_worker_that_is_killed_at_any_moment(folder, cluster):
-    workers = [cluster.start_worker(), cluster.start_worker()]
-    thread, answers = run_beside(folder, cluster.address)
-    for _ in range(3):
-        workers.append(cluster.start_worker())
-        workers.pop(0).kill()
-        time.sleep(1.5)
-    thread.join(90)
-    assert [entry.status for entry in answers[0]] == ["ok"] * 8
+def test_after_a_request_to_stop_what_runs_is_collected(dispatch):
+    def script(client, future) -> None:
+        client.after(3, lambda: setattr(future, "status", "finished"))
+        dispatcher_stop.asked = True
+
+    dispatcher_stop = Stop()
+    client = Client(script)
+    store = SimpleNamespace(has=lambda stage, key: True)
+    options = SimpleNamespace(store=store, run="run", stop=dispatcher_stop, attempts=2)
+    results = list(module._Dispatcher(client, CELLS, options).results())
+    assert len(results) == len(client.submitted) < len(CELLS)
