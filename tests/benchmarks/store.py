@@ -82,7 +82,7 @@ WAYS = [
     Way("costs", "recorded costs, from the index", costs),
     Way("count", "number of files, from the index", count),
     Way("read_files", "all metrics and records, every file opened", read_files),
-    Way("rebuild", "the same, and the index made anew", read_all, indexed=False),
+    Way("rebuild", "the same, and the index made again", read_all, indexed=False),
 ]
 
 

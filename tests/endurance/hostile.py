@@ -82,7 +82,7 @@ class Ground:
         self.store = Store(self.home)
 
     def poison(self, change: Callable[[h5py.File], object]) -> None:
-        """Change the HDF5 inside a result, and seal it anew."""
+        """Change the HDF5 inside a result, and seal it again."""
         self.fresh()
         path = self.store.path(self.key)
         scratch = self.folder / "poisoned.h5"

@@ -29,7 +29,7 @@ import json, sys, time
 begun = time.perf_counter()
 from tmi.suites.plan import make_plan
 from tmi.runs.runner import collect
-from tmi.store import Store
+from tmi.store.store import Store
 from tmi.suites.reader import load_suite
 imported = time.perf_counter()
 suite = load_suite(sys.argv[1])
@@ -76,7 +76,7 @@ def fill(suite: Path, home: Path) -> int:
 
 
 def of_a_newer_version(index: Path) -> None:
-    """Write an index that this version neither reads nor replaces."""
+    """Write an index of a newer version, which this one neither reads nor replaces."""
     with closing(sqlite3.connect(index, isolation_level=None)) as database:
         database.execute(f"PRAGMA application_id = {_APPLICATION}")
         database.execute(f"PRAGMA user_version = {LAYOUT + 1}")
@@ -89,11 +89,11 @@ def timed(*arguments: object) -> tuple[float, subprocess.CompletedProcess[str]]:
 
 
 def warm(count: int, suite: Path, home: Path, part: Part) -> None:
-    """Time the two commands with the index, without one, and where there can be none."""
+    """Time the two commands with the index, when it has to be made, and when none can be made."""
     took: dict[str, list[float]] = {"run": [], "results": []}
     problems = []
-    _, done = timed("run", suite, "--store", home)  # what the file system has not read yet is no matter of the index
-    for state in ("made anew", "there", "cannot be"):
+    _, done = timed("run", suite, "--store", home)  # so that the files are in the cache of the operating system
+    for state in ("made again", "there", "cannot be"):
         for name in ("run", "results"):
             index = home / NAME
             if state != "there":
@@ -112,7 +112,7 @@ def warm(count: int, suite: Path, home: Path, part: Part) -> None:
     limits = {"run": 3.0, "results": 1.0}
     for name, limit in limits.items():
         first, there, without = took[name]
-        found = f"{there:.2f} s with the index, {first:.2f} s when it is made anew, {without:.2f} s without one"
+        found = f"{there:.2f} s with the index, {first:.2f} s when it is made again, {without:.2f} s without one"
         part.add(f"tmi {name} over {count:,} cells: ≤ {limit:g} s", found + (", slower" if there > limit else ""), None)
 
 
