@@ -89,7 +89,8 @@ def run(page: Path, folder: Path) -> Iterator[Printed]:
     namespace: dict[str, object] = {"__name__": page.stem}
     page_blocks = blocks(text)
     with contextlib.chdir(folder):
-        for block, following in zip(page_blocks, [*page_blocks[1:], None], strict=True):
+        for number, block in enumerate(page_blocks):
+            following = page_blocks[number + 1] if number + 1 < len(page_blocks) else None
             where = f"{page.name}:{block.line}"
             if block.file:
                 Path(block.file).parent.mkdir(parents=True, exist_ok=True)

@@ -78,6 +78,13 @@ def test_wrong_output_is_detected(tmp_path: Path) -> None:
     assert page.read_text().endswith("```text\n2\n```\n")
 
 
+@pytest.mark.parametrize("text", ["", "Text.\n"])
+def test_a_page_may_have_no_blocks(tmp_path: Path, text: str) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    assert list(pages.run(page, tmp_path)) == []
+
+
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
 def test_toml_blocks_are_suites_or_projects(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [block for block in pages.blocks(page.read_text(encoding="utf-8")) if block.file]
