@@ -1,4 +1,4 @@
-"""Progress that a plug-in reports without knowing who shows it."""
+"""Progress of a plug-in's loop, independent of the display that shows it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _display: ContextVar[Display | None] = ContextVar("tmi_progress", default=None)
 
 
 def track(steps: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Go through steps and show how far one is.
+    """Iterate over steps and show the progress.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def track(steps: Iterable[T], description: str, total: int | None = None) -> Ite
     description : str
         What is being done, such as ``"training"``.
     total : int, optional
-        How many steps there are, where ``len(steps)`` does not say.
+        The number of steps, where ``len(steps)`` does not give it.
 
     Yields
     ------
@@ -46,7 +46,7 @@ def track(steps: Iterable[T], description: str, total: int | None = None) -> Ite
 
 @contextmanager
 def shown_by(display: Display) -> Iterator[None]:
-    """Let ``display(steps, description, total)`` show every `track` inside the block."""
+    """Show every `track` inside the block by ``display(steps, description, total)``, which yields the steps."""
     token = _display.set(display)
     try:
         yield

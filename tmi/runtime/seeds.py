@@ -1,4 +1,4 @@
-"""One seed for every source of random numbers, and no trace of it afterwards."""
+"""One seed for every source of random numbers; their states are restored afterwards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def fixed_seed(seed: int) -> Iterator[None]:
-    """Seed Python's, NumPy's and torch's global generators inside the block, and put them back after it.
+    """Seed Python's, NumPy's and torch's global generators inside the block, and restore their states after it.
 
     Captum's GradientShap family draws from NumPy's global state, so that a torch seed alone is not enough.
 
@@ -22,7 +22,7 @@ def fixed_seed(seed: int) -> Iterator[None]:
     import torch
 
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-    # Devices that nobody uses are left alone: asking for their state would start them.
+    # Devices that are not in use are left alone: reading their state would initialise them.
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=devices):
         try:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: once to finish what is running, twice to stop at once."""
+"""Ctrl-C and SIGTERM: the first finishes what is running, the second stops at once."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """Whether to begin anything new.
+    """A request to begin nothing new.
 
     Attributes
     ----------
     asked : bool
+        Whether it was made.
     by_signal : bool
-        Whether it was a person, or the system, and not a failure.
+        Whether it was made by a signal, and not after a failure.
     """
 
     def __init__(self) -> None:
@@ -32,12 +33,13 @@ def stoppable(say: Callable[[str], None]) -> Iterator[Stop]:
     Parameters
     ----------
     say : callable
-        Told once what happens now.
+        Shows a message to the user; called once.
 
     Yields
     ------
     Stop
-        Never asked to in another thread than the main one, which alone gets signals, or where the program handles them itself.
+        Never set by a signal in another thread than the main one, which alone gets signals, or where the program has handlers
+        of its own.
     """
     stop = Stop()
 
@@ -45,15 +47,15 @@ def stoppable(say: Callable[[str], None]) -> Iterator[Stop]:
         if stop.by_signal:
             raise KeyboardInterrupt
         stop.asked = stop.by_signal = True
-        with suppress(Exception):  # where nobody listens any more, as after a lost connection, the run still ends in order
+        with suppress(Exception):  # the terminal may be closed, as after a lost connection; the run still ends in order
             say("stopping when what is running is finished; once more to stop at once")
 
-    before = {}
+    previous = {}
     if threading.current_thread() is threading.main_thread():
-        ours = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-        before = {number: signal.signal(number, handle) for number in SIGNALS if signal.getsignal(number) is ours[number]}
+        defaults = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+        previous = {number: signal.signal(number, handle) for number in SIGNALS if signal.getsignal(number) is defaults[number]}
     try:
         yield stop
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""How many threads a computation takes: one number for torch, numba, and the libraries below NumPy and scikit-learn."""
+"""The number of threads: one setting for torch, numba, and the libraries below NumPy and scikit-learn."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def limited(threads: int | None) -> Iterator[None]:
-    """Let torch, numba, BLAS and OpenMP take so many threads inside the block.
+    """Limit torch, numba, BLAS and OpenMP to a number of threads inside the block.
 
     Parameters
     ----------
     threads : int or None
-        None leaves them as they are. Sums may be taken in another order with another number, so that results agree to rounding
-        only; with the same number they agree bit for bit.
+        None leaves the numbers as they are. With another number sums may be taken in another order, so that results agree to
+        rounding only; with the same number they agree bit for bit.
     """
     if threads is None:
         yield
@@ -24,7 +24,7 @@ def limited(threads: int | None) -> Iterator[None]:
     import torch
     from threadpoolctl import threadpool_limits
 
-    # torch's number comes last: numba, when it starts its own threads, changes it.
+    # torch's number is set last, because numba changes it when it starts its own threads.
     numba_before = numba.get_num_threads()
     torch_before = torch.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
@@ -38,5 +38,5 @@ def limited(threads: int | None) -> Iterator[None]:
 
 
 def available() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
