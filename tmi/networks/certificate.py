@@ -86,8 +86,8 @@ def check_is_phi(network: LayeredModule, what: str) -> None:
 def is_phi(network: LayeredModule) -> bool:
     """Whether the network was constructed and its logits are φ of its task on test images.
 
-    Every tile is shown exactly, half contained and just outside, and in a small task in every window: see
-    `tmi.networks.comparison.every_tile`. The logits may differ from φ by 1e-6 of ε, or of the largest
+    Every tile is shown exactly, half contained and just outside, in corners and off the border, and in a small task at every
+    window: see `tmi.networks.comparison.every_tile`. The logits may differ from φ by 1e-6 of ε, or of the largest
     distance that the tile can have where that is smaller; by 1e-3 of it where the network computes in float32.
 
     Notes

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from tmi.tasks.task import TemplateTask
     from tmi.tasks.tiles import FeatureTile
 
-SHARES = (0.0, 0.5, 1 + 1 / 16)
-"""Distances of a pasted tile in units of ε: exact, half contained, and just outside."""
+SHARES = (0.0, 0.5, 1 + 1 / 16, 0.25)
+"""Distances of a pasted tile in units of ε: exact, half contained and just outside in corners; the last at an inner place."""
 
 EVERY_WINDOW = 1024
 """In tasks with at most so many windows every window is shown."""
@@ -43,8 +43,8 @@ class Pasted(NamedTuple):
 def every_tile(task: TemplateTask) -> Pasted:
     """Choose images that tell φ from a function that is wrong for a tile, a class or a place, by a factor or by an offset.
 
-    Every tile is pasted at each distance of `SHARES`, each time in another corner of the image. In a task with at most
-    `EVERY_WINDOW` windows, every window of every tile is then pasted exactly.
+    Every tile is pasted at each distance of `SHARES`: three times in a corner of the image, another one each time, and once at a
+    random place off the border. In a task with at most `EVERY_WINDOW` windows, every tile is then pasted exactly at every window.
 
     Parameters
     ----------
@@ -53,12 +53,14 @@ def every_tile(task: TemplateTask) -> Pasted:
     Returns
     -------
     Pasted
-        3·T images for T tiles, and one for each window of a small task.
+        4·T images for T tiles, and one for each window of a small task.
     """
     windows = np.array(task.windows)
     kind, tile = (part.ravel() for part in np.indices((len(SHARES), len(windows))))
     corner = (tile + kind) % 4
-    row, col = (windows[tile] - 1).T * [corner // 2, corner % 2]
+    least = np.minimum(1, windows - 1)
+    inner = np.random.default_rng(0).integers(least, np.maximum(windows - 1, least + 1))
+    row, col = np.where(kind == len(SHARES) - 1, inner[tile].T, (windows[tile] - 1).T * [corner // 2, corner % 2])
     share = np.array(SHARES)[kind]
     if windows.prod(1).sum() <= EVERY_WINDOW:
         places = [np.indices((rows, cols)).reshape(2, -1) for rows, cols in task.windows]

@@ -98,6 +98,16 @@ def wrong_modules(task):
     yield "the last row and column are not read", Changed(task, hidden=without(np.flatnonzero(border)))
     border = ((table["row"] == 0) | (table["col"] == 0)).to_numpy()
     yield "the first row and column are not read", Changed(task, hidden=without(np.flatnonzero(border)))
+    if not border.all():
+        yield "only the first row and column are read", Changed(task, hidden=without(np.flatnonzero(~border)))
+    corner = (table["row"].isin([0, *windows[:, 0] - 1]) & table["col"].isin([0, *windows[:, 1] - 1])).to_numpy()
+    inner = (
+        (table["row"] > 0) & (table["row"] < windows[:, 0] - 1) & (table["col"] > 0) & (table["col"] < windows[:, 1] - 1)
+    ).to_numpy()
+    if inner.any():
+        yield "only the border is read", Changed(task, hidden=without(np.flatnonzero(inner)))
+        yield "only the corners are read", Changed(task, hidden=without(np.flatnonzero(~corner)))
+        yield "only the inner windows are read", Changed(task, hidden=without(np.flatnonzero(~inner)))
     yield "every logit is twice φ", Changed(task, logits=lambda y: 2 * y)
     if task.tiles[0].epsilon < 100:  # else no window is half contained
         yield "a half contained tile is not seen", Changed(task, hidden=lambda h: h * (h > 0.6 * h.max()))
