@@ -22,13 +22,9 @@ Baseline = Literal["black", "background"]
 _REFERENCES = 16
 
 
-class _Last:
-    """The truth that was built last: methods that run one after another on one network share it and its cached values."""
-
-    network: weakref.ref[Any] | None = None
-    data: weakref.ref[Any] | None = None
-    settings: tuple[Any, ...] = ()
-    truth: Truth | None = None
+# The truth that was built last, with its network, data set and settings: methods that run one after another on one network share
+# it and its cached values.
+_last: list[Any] = []
 
 
 def truth_of(network: tmi.Network, data: tmi.Dataset, images: int, baseline: Baseline) -> Truth:
@@ -50,19 +46,10 @@ def truth_of(network: tmi.Network, data: tmi.Dataset, images: int, baseline: Bas
     # The objects may be the same and their content not: weights may have been written, modules replaced or hooked.
     answer = network.logits(data.test.images[:1]).numpy().tobytes() if len(data.test) else b""
     settings = images, baseline, repr(network.module), _digest(network, data), answer
-    same = (
-        _Last.truth is not None
-        and _Last.network is not None
-        and _Last.data is not None
-        and _Last.network() is network
-        and _Last.data() is data
-        and _Last.settings == settings
-    )
-    if not same:
-        _Last.truth = _truth(network, data, images, baseline)
-        _Last.network, _Last.data, _Last.settings = weakref.ref(network), weakref.ref(data), settings
-    assert _Last.truth is not None
-    return _Last.truth
+    if not (_last and _last[0]() is network and _last[1]() is data and _last[2] == settings):
+        _last[:] = weakref.ref(network), weakref.ref(data), settings, _truth(network, data, images, baseline)
+    truth: Truth = _last[3]
+    return truth
 
 
 class _Hash:
