@@ -48,7 +48,7 @@ if TYPE_CHECKING:  # a string in a suite, a `tmi.plugins.references.Reference` i
     Measure: TypeAlias = Any
 else:
     Method = Annotated[str, Named("method")]
-    """The name of an attribution method, with its settings in brackets: ``"integrated-gradients(steps=200)"``."""
+    """The name of an attribution method, with its settings in brackets, as in ``"integrated-gradients(steps=200)"``."""
     Measure = Annotated[str, Named("measure")]
     """The name of a measure of attributions, with its settings in brackets."""
 
