@@ -28,8 +28,8 @@ def certificate(network: tmi.Network, data: tmi.Dataset, *, images: Count = 1000
     Returns
     -------
     ProbeResult
-        Metrics ``certified``, ``radius_mean`` and ``radius_min``; array ``radius`` (image). Not applicable to a network that was
-        not constructed: nothing is certified of it, which does not mean that its predictions change easily.
+        Metrics ``certified``, ``radius_mean`` and ``radius_min``; array ``radius`` (image). A network that was not constructed
+        has no certificate: ``certified`` is 0, and a note says so.
 
     Raises
     ------
@@ -38,7 +38,8 @@ def certificate(network: tmi.Network, data: tmi.Dataset, *, images: Count = 1000
     """
     scenes = labelled(data.test, images)
     if network.origin != "constructed":
-        return tmi.ProbeResult.not_applicable(f"the network is {network.origin}; only a constructed network has a certificate")
+        note = f"the network is {network.origin}; nothing is certified, which does not mean that its predictions change easily"
+        return tmi.ProbeResult({"certified": 0.0}, info={"certified": INFO["certified"]}, notes=note)
     radius = network.certificate(scenes.images, scenes.labels).numpy()
     result = ResultBuilder(INFO)
     result.add("certified", np.mean(radius > 0))
