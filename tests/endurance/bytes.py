@@ -1,4 +1,4 @@
-"""Every byte flipped, every cut, files missing and foreign: what is damaged is noticed, and no wrong number is ever believed."""
+"""Every byte flipped, every cut, files missing and foreign: damage is noticed, and no wrong number is read."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Victim:
         self.path.write_bytes(data)
 
     def try_all(self, changed: Iterator[tuple[str, bytes]]) -> tuple[int, int, list[str]]:
-        """Return how many changes were tried, how many of them were noticed, and what was believed."""
+        """Return how many changes were tried, how many of them were noticed, and what was read wrongly."""
         tried = noticed = 0
         wrong = []
         for what, data in changed:
@@ -95,7 +95,7 @@ def victims(folder: Path) -> dict[str, Victim]:
             return "damaged"
         # A damaged file is set aside by the first reading, so that the second finds none.
         whole = found is not None and result is not None and toys.same(found, result) and seen == stored
-        return "unchanged" if whole else "another result is believed"
+        return "unchanged" if whole else "another result is read"
 
     def read_dataset() -> str:
         found = store.load_dataset(data_key)
@@ -103,22 +103,20 @@ def victims(folder: Path) -> dict[str, Victim]:
             return "damaged"
         from tmi.store.datasets import pack
 
-        return (
-            "unchanged" if found[1] == data_record and _same_pack(pack(found[0]), pack(data)) else "another data set is believed"
-        )
+        return "unchanged" if found[1] == data_record and _same_pack(pack(found[0]), pack(data)) else "another data set is read"
 
     def read_network() -> str:
         found = store.load_network(network_key)
         if found is None:
             return "damaged"
-        return "unchanged" if found[1] == network[1] and _same_training(found[0], network[0]) else "other weights are believed"
+        return "unchanged" if found[1] == network[1] and _same_training(found[0], network[0]) else "other weights are read"
 
     def read_index() -> str:
         other = Store(home)
         found = other.read_all(p.key for p in plan if p.key)
         rows = other.index.read("dataset", {})
         if found != truth or rows:
-            return "another result is believed"
+            return "another result is read"
         return "damaged" if _was_remade(index.path, index.data) else "unchanged"
 
     index = Victim(home / NAME, read_index)
@@ -151,7 +149,7 @@ def _was_remade(path: Path, data: bytes) -> bool:
 def damage(quick: bool, part: Part) -> None:
     rng = random.Random(7)
     with scratch() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # each damage is told
+        warnings.simplefilter("ignore")  # one for each damage
         for name, victim in victims(folder).items():
             size = len(victim.data)
             few = 300 if name == "index" else 1000

@@ -73,7 +73,10 @@ def _clear(done: subprocess.CompletedProcess[str], *words: str) -> list[str]:
 
 def full(quick: bool, part: Part, workers: int) -> None:
     how = "tmi run" if workers == 1 else f"tmi run --workers {workers}"
-    with scratch() as folder, part.step(f"disk full in the middle of {how}: exit 2, a clear line, nothing lost, goes on") as said:
+    with (
+        scratch() as folder,
+        part.step(f"disk full in the middle of {how}: exit 2, a clear line, nothing lost, continues") as said,
+    ):
         suite = toys.suite(folder, scales=40, net="ms = 20", probe="values = 5000")  # 40 kB a result, random: 1.8 MB in all
         keys = [p.key for p in toys.plan_of(suite)]
         _alone(suite, folder / "truth")

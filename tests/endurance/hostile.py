@@ -33,7 +33,7 @@ from tmi.store.store import Store
 from . import toys
 from .rows import Part, Row, in_a_child, scratch
 
-_SECRET = b"a secret of the machine that nobody put into this store"
+_SECRET = b"a secret of the machine that is in no store"
 _MEMORY = 4 * 2**30  # bytes that the process may take: more is refused, not given
 _DEEP = "[" * 200_000
 _RUNS = {"pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "os.fork"}
@@ -329,7 +329,7 @@ def _small(ground: Ground, name: str, text: str | None, when: float | None = Non
     else:
         path.write_text(text, encoding="utf-8")
     if when is None:
-        when = 1.0  # long ago, so that it is nobody's
+        when = 1.0  # long ago, so that it counts as abandoned
     os.utime(path, (when, when))
     ground.store.path(ground.key).unlink()
 
@@ -354,7 +354,7 @@ def _hostile_row(ground: Ground, content: str) -> list[str]:
         warnings.simplefilter("ignore")
         found = Store(ground.home).read_all([ground.key])[ground.key]
         right = Store(ground.truth).read(ground.key)
-        return [] if found == right else [f"believed: {str(found)[:80]}"]
+        return [] if found == right else [f"read: {str(found)[:80]}"]
 
 
 def _hostile_schema(ground: Ground, statement: str) -> list[str]:
@@ -439,7 +439,7 @@ def _named_as_paths(ground: Ground) -> list[str]:
 
 def links(ground: Ground, part: Part) -> None:
     """Put links to files outside in every place of the store."""
-    with part.step("links in the store: what they lead to is neither believed nor changed") as said:
+    with part.step("links in the store: their targets are neither read nor changed") as said:
         outside = ground.folder / "outside"
         outside.mkdir()
         target = outside / "target"

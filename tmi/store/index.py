@@ -143,7 +143,7 @@ class Index:
     def __init__(self, folder: str | Path) -> None:
         self.path = Path(folder) / NAME
         self.trouble = ""
-        self._removed = False  # whether the database was taken away in the latest operation, by this process or another
+        self._removed = False  # whether this process or another removed the database during the latest operation
         self._rest_until = 0.0
 
     def __repr__(self) -> str:
@@ -200,7 +200,7 @@ class Index:
             self._write(_DELETE, [(kind, key) for key in keys])
 
     def clear(self) -> None:
-        """Take the database away, whatever it holds; a file that is not ours is moved to the folder ``damaged``."""
+        """Delete the database; a file of another program in its place is moved to the folder ``damaged``."""
         with self._guarded():
             self._remove()
 
@@ -273,7 +273,7 @@ class Index:
         return _Header(not data, is_ours, int.from_bytes(data[60:64]), data[18:20] == b"\1\1")
 
     def _identity(self) -> tuple[int, int] | None:
-        """Tell this file from another that takes its place."""
+        """Return what distinguishes this file from one that replaces it."""
         try:
             status = self.path.lstat()
         except OSError:
@@ -281,7 +281,7 @@ class Index:
         return status.st_dev, status.st_ino
 
     def _remove(self) -> None:
-        """Take away what is there, under its lock if it can be locked at all: another process may be writing to it."""
+        """Remove what is there, under its lock if it can be locked: another process may be writing to it."""
         import sqlite3
 
         there = self._identity()
@@ -303,7 +303,7 @@ class Index:
 
     @contextmanager
     def _guarded(self, *, writes: bool = False) -> Iterator[None]:
-        """Turn errors into `trouble`, and take a damaged database away."""
+        """Turn errors into `trouble`, and remove a damaged database."""
         self.trouble, self._removed = "", False
         try:
             try:

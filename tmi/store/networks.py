@@ -56,7 +56,7 @@ def why_not_kept(network: Network, trained: Trained, build: Callable[[], Network
         with given_weights(trained.weights, trained.history):
             rebuilt = build()
         first = difference(network, rebuilt, images)
-    except Exception as error:  # whatever a builder or its module raises
+    except Exception as error:  # builders and modules may raise anything
         return f"it cannot be built with the weights: {error}"
     return first and f"its builder makes another network with the weights: {first} is different"
 

@@ -110,7 +110,7 @@ def dead(store):
 
 
 def test_only_the_folders_of_a_store_are_swept(store, dead, tmp_path):
-    """With ``--store .`` the folder is somebody's working folder, and another store or a link may be in it."""
+    """With ``--store .`` the folder is a user's working folder, and another store or a link may be in it."""
     outside = tmp_path / "outside"
     ours = [
         store.folder,

@@ -206,7 +206,7 @@ def test_a_changed_field_is_not_believed(filled, column, value):
     assert not (filled.path.parent / "damaged").exists()
 
 
-def test_a_damaged_row_takes_the_index_away(filled):
+def test_a_damaged_row_removes_the_index(filled):
     """It is made from the files again: one damaged row is a sign that others may be."""
     with closing(sqlite3.connect(filled.path, isolation_level=None)) as database:
         database.execute("UPDATE entry SET seal = zeroblob(32) WHERE key = ?", (ROWS[3].key,))
@@ -457,7 +457,7 @@ def test_a_lock_that_is_held_for_long(filled, monkeypatch):
         index.add([row(30)])
         assert "locked" in index.trouble
         start = time.monotonic()
-        for i in range(100):  # a run goes on without waiting each time
+        for i in range(100):  # a run does not wait each time
             index.add([row(30 + i)])
         assert time.monotonic() - start < 1
         assert "locked" in index.trouble
@@ -534,7 +534,7 @@ for i, one in enumerate(mine):
 
 
 def test_many_find_it_damaged_at_once(filled):
-    """One of them makes it anew; nobody's rows come out changed, and the others' are kept or read from their files again."""
+    """One of them deletes it; no row comes out changed, and rows that are lost are read from their files again."""
     data = bytearray(filled.path.read_bytes())
     data[200:4096] = bytes(3896)
     filled.path.write_bytes(data)

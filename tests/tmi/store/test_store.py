@@ -169,7 +169,7 @@ def test_kill_at_any_moment(tmp_path):
     assert sum(entry.cached for entry in done) == grown[-1]
     assert list((tmp_path / "store").rglob("*.tmp")) == []
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert len([c for c in calls if c.startswith("probe")]) <= grown[-1] + killed, "only the cell at hand is lost"
+    assert len([c for c in calls if c.startswith("probe")]) <= grown[-1] + killed, "only the cell in progress is lost"
 
 
 def test_git_ignores_a_new_store(tmp_path):
