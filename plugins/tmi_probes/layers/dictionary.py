@@ -14,8 +14,8 @@ from tmi.params import Count, Positive
 from tmi.runtime.seeds import fixed_seed
 
 from ..measures.recovery import varies
+from ..measures.recovery_metrics import add_recovery
 from ..pipeline.features import KINDS, Features
-from ..pipeline.recovery import add_recovery
 from ..pipeline.result import ResultBuilder, each_once
 from ..pipeline.samples import Maps, Samples, samples_of
 from ..pipeline.scenes import labelled

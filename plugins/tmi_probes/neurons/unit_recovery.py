@@ -10,8 +10,8 @@ import tmi
 from tmi.params import Count
 
 from ..measures.recovery import Recovery, varies
+from ..measures.recovery_metrics import add_recovery
 from ..pipeline.features import KINDS, Kind, features_of_kinds, own_kind
-from ..pipeline.recovery import add_recovery
 from ..pipeline.result import ResultBuilder
 from ..pipeline.scenes import labelled
 from ..pipeline.units import units_of_layers

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..measures.recovery import Recovery, recovery
+from .recovery import Recovery, recovery
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .features import Features
-    from .result import ResultBuilder
+    from ..pipeline.features import Features
+    from ..pipeline.result import ResultBuilder
 
 
 def add_recovery(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tmi_probes.measures.recovery import recovery
+from tmi_probes.measures.recovery_metrics import add_recovery
 from tmi_probes.pipeline.features import Features
-from tmi_probes.pipeline.recovery import add_recovery
 from tmi_probes.pipeline.result import ResultBuilder
 
 SHOWN = np.array([0, 0, 1, 1, 2, 2])
