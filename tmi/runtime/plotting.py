@@ -42,6 +42,3 @@ def figure_style() -> Iterator[None]:
             yield
     finally:
         mpl.use(before)
-
-
-house_style = figure_style

@@ -42,9 +42,9 @@ def fine(results):
     \"\"\"Say a little, and draw.\"\"\"
     from tmi.report import Section
     from tmi.report.html import figure, paragraph
-    from tmi.runtime.plotting import house_style
+    from tmi.runtime.plotting import figure_style
 
-    with house_style():
+    with figure_style():
         import matplotlib.pyplot as plt
 
         drawn, axes = plt.subplots(figsize=(1, 1))

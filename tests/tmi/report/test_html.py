@@ -4,7 +4,7 @@ import base64
 
 from tests.tmi.report.pages import Page
 from tmi.report import html
-from tmi.runtime.plotting import PALETTE, house_style
+from tmi.runtime.plotting import PALETTE, figure_style
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\""
 
@@ -30,7 +30,7 @@ def test_a_table():
 
 
 def test_a_figure_is_a_png_inside_the_page():
-    with house_style():
+    with figure_style():
         import matplotlib.pyplot as plt
 
         before = plt.get_fignums()
@@ -52,7 +52,7 @@ def test_the_same_figure_gives_the_same_bytes():
     def draw():
         import matplotlib.pyplot as plt
 
-        with house_style():
+        with figure_style():
             drawn, axes = plt.subplots(figsize=(2, 1))
             axes.plot([0, 1])
             return html.figure(drawn, "a", "b")
@@ -60,12 +60,12 @@ def test_the_same_figure_gives_the_same_bytes():
     assert draw() == draw()
 
 
-def test_the_house_style_leaves_no_trace():
+def test_the_figure_style_leaves_no_trace():
     import matplotlib as mpl
 
     before = dict(mpl.rcParams)
     backend = mpl.get_backend()
-    with house_style():
+    with figure_style():
         assert mpl.rcParams["font.size"] == 9
     assert mpl.get_backend() == backend
     assert {k: v for k, v in mpl.rcParams.items() if k != "backend"} == {k: v for k, v in before.items() if k != "backend"}
