@@ -168,15 +168,15 @@ def test_integrated_gradients_by_fine_integration(question):
             start, end = patch(task, b, index, row, col), patch(task, x, index, row, col)
             y = start + alpha * (end - start)
             apart = np.where(tile.support, y - tile.values, 0)
-            awake = np.abs(apart).sum((1, 2, 3), keepdims=True) < tile.epsilon
-            patch(task, expected[i], index, row, col)[:] += (-np.sign(apart) * awake).mean(0) * (end - start)
+            active = np.abs(apart).sum((1, 2, 3), keepdims=True) < tile.epsilon
+            patch(task, expected[i], index, row, col)[:] += (-np.sign(apart) * active).mean(0) * (end - start)
             jumps += 1
     found = exact.integrated_gradients(task, images, baselines, targets)
     assert np.abs(found - expected).max() <= 6 * jumps / steps
 
 
 def test_one_pixel_by_hand():
-    """From 0 to 1 past t = 1/2 with ε = 1/4: awake from 1/4 to 3/4, up and down again; to 1/2 alone: up by ε."""
+    """From 0 to 1 past t = 1/2 with ε = 1/4: active from 1/4 to 3/4, up and down again; to 1/2 alone: up by ε."""
     task = tmi.TemplateTask([tmi.TileClass("half", [tmi.FeatureTile([[0.5]], 0.25)])], (1, 1, 1))
     images = torch.tensor([1.0, 0.5, 0.625, 0.125]).view(4, 1, 1, 1)
     found = exact.integrated_gradients(task, images, torch.zeros_like(images), [0] * 4)
@@ -208,9 +208,9 @@ def test_overlapping_windows_are_summed():
     images = torch.ones(1, 1, 4, 5)
     covered = np.outer([1, 2, 2, 1], [1, 2, 2, 2, 1])
     assert exact.signed(SQUARES, images, [0])[0, 0] == pytest.approx(covered * 1.5 / 4)
-    # From black every window wakes at α = 1 − 1.5/4, and all four pixels share alike.
+    # From black every window becomes active at α = 1 − 1.5/4, and all four pixels have equal shares.
     assert exact.integrated_gradients(SQUARES, images, images * 0, [0])[0, 0] == pytest.approx(covered * 1.5 / 4)
-    # To black the windows of the black square fall asleep.
+    # To black the windows of the black square become inactive.
     assert exact.integrated_gradients(SQUARES, images, images * 0, [1])[0, 0] == pytest.approx(-covered * 1.5 / 4)
 
 

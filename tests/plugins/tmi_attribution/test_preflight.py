@@ -46,7 +46,7 @@ def named(code):
 
 
 class Ask(nn.Module):
-    """A convolution, then whatever is asked, then a linear layer."""
+    """A convolution, then the given function, then a linear layer."""
 
     def __init__(self, between, bias=True):
         super().__init__()

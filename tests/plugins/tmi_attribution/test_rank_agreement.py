@@ -116,7 +116,7 @@ def test_true_scores_have_the_mean_skill_as_their_mean():
     score, chance, oracle = rng.random((4, 30)), rng.random((4, 30)) * 0.3, 0.8 + rng.random((4, 30)) * 0.2
     by_hand = np.mean([(s.mean() - c.mean()) / (o.mean() - c.mean()) for s, c, o in zip(score, chance, oracle, strict=True)])
     assert true_scores(score, chance, oracle).mean() == pytest.approx(by_hand)
-    assert true_scores(oracle, chance, oracle) == pytest.approx(np.ones(30))  # whatever images are drawn
+    assert true_scores(oracle, chance, oracle) == pytest.approx(np.ones(30))  # for any images
     assert true_scores(chance, chance, oracle) == pytest.approx(np.zeros(30))
 
 

@@ -132,8 +132,8 @@ def test_only_what_says_so_minds_working_in_place(name):
         with pytest.raises(RuntimeError, match="in-place"):
             run(METHODS[name], cnn(inplace=True), images, targets, known, layer="0.0")
     else:
-        whole, mended = (run(METHODS[name], cnn(i), images, targets, known, layer="0.0") for i in (True, False))
-        assert whole.numpy() == pytest.approx(mended.numpy(), abs=1e-12)
+        in_place, copied = (run(METHODS[name], cnn(i), images, targets, known, layer="0.0") for i in (True, False))
+        assert in_place.numpy() == pytest.approx(copied.numpy(), abs=1e-12)
 
 
 @pytest.mark.parametrize("name", ["layer_feature_ablation", "layer_feature_permutation"])

@@ -96,8 +96,8 @@ def test_shape_hooks_and_neighbours(name):
 def test_working_in_place_does_no_harm(name):
     images, targets, known = given()
     for layer in ("0.0", "3"):
-        whole, mended = (run(METHODS[name], cnn(i), images, targets, asked(known), layer=layer) for i in (True, False))
-        assert whole.numpy() == pytest.approx(mended.numpy(), abs=1e-12)
+        in_place, copied = (run(METHODS[name], cnn(i), images, targets, asked(known), layer=layer) for i in (True, False))
+        assert in_place.numpy() == pytest.approx(copied.numpy(), abs=1e-12)
 
 
 def test_gradient_shap_follows_the_seed():
