@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from tmi.errors import DamagedFileError
 from tmi.hashing import canonical
 from tmi.probing.result import LabelledArray, MetricInfo, ProbeResult
 from tmi.stages import Stage
@@ -84,7 +85,7 @@ def metrics_of(parts: Parts) -> Stored:
     with damaged_if_it_fails():
         names, values = (parts.arrays[name].values.tolist() for name in ("metric", "metrics"))
         metrics = dict(zip(names, values, strict=True))
-        record = record_of(parts, _ResultRecord)
+        record = record_of(parts, Stage.PROBE)
         return Stored(parts.header["key"], metrics, record, tuple(parts.header["notes"]))
 
 
@@ -140,7 +141,7 @@ class _ResultRecord(msgspec.Struct):
     finished: str = ""
 
 
-class ProductRecord(msgspec.Struct):
+class _ProductRecord(msgspec.Struct):
     """The types of what a run reads of the record of a data set or a network."""
 
     seconds: float
@@ -148,16 +149,19 @@ class ProductRecord(msgspec.Struct):
     finished: str = ""
 
 
-def record_of(parts: Parts, types: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the record of a file whose entries have these types.
+def record_of(parts: Parts, kind: Stage) -> dict[str, Any]:
+    """Return the record of a file.
 
     Raises
     ------
-    msgspec.ValidationError, KeyError
-        If they do not.
+    DamagedFileError
+        If what a run reads of it has other types.
     """
     record: dict[str, Any] = parts.header["record"]
-    msgspec.convert(record, types)
+    try:
+        msgspec.convert(record, _ResultRecord if kind == Stage.PROBE else _ProductRecord)
+    except msgspec.ValidationError as error:
+        raise DamagedFileError(f"it is no {kind.product} (its record: {error})") from error
     return record
 
 

@@ -27,7 +27,6 @@ from .files import Stamp
 from .format import VERSION, Parts, check_key, damaged_if_it_fails, headed, is_key, read_parts
 from .index import Index, IndexRow
 from .results import (
-    ProductRecord,
     Stored,
     from_row,
     metrics_of,
@@ -257,7 +256,7 @@ class Store:
         from .datasets import unpack
 
         return self._guarded(
-            Stage.DATASET, key, lambda parts: (unpack(parts.header, parts.arrays), record_of(parts, ProductRecord))
+            Stage.DATASET, key, lambda parts: (unpack(parts.header, parts.arrays), record_of(parts, Stage.DATASET))
         )
 
     def write_dataset(self, key: str, data: Dataset, record: Mapping[str, Any]) -> None:
@@ -286,7 +285,7 @@ class Store:
         from .networks import trained_of
 
         return self._guarded(
-            Stage.NETWORK, key, lambda parts: (trained_of(parts.header, parts.arrays), record_of(parts, ProductRecord))
+            Stage.NETWORK, key, lambda parts: (trained_of(parts.header, parts.arrays), record_of(parts, Stage.NETWORK))
         )
 
     def write_network(self, key: str, network: Network, trained: Trained | None, record: Mapping[str, Any]) -> None:
