@@ -1,7 +1,8 @@
 """Compares the results of two stores cell by cell, bit for bit: ``python -m tests.compare_stores OLD NEW``.
 
-Keys differ wherever code was moved or changed, so results are paired by what they are results of: data set, network and probe with
-their settings, and the seed. Prints what is only in one store, and each metric, array or note that differs; exit code 1 if any does.
+Keys differ wherever code was moved or changed, so results are paired by what made them: data set, network and probe with their
+settings, and the seed. Prints what is only in one store, and each metric, array or note that differs; exit code 1 if any
+does.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _SHOWN = 20
 
 
 def read(folder: Path) -> dict[str, Contents]:
-    """Return the results of a store by what they are results of."""
+    """Return the results of a store by what made them."""
     results = {}
     for path in sorted(folder.glob("results/??/*.h5")):
         header, arrays = from_bytes(read_sealed(path))
