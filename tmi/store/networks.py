@@ -48,7 +48,9 @@ def why_not_kept(network: Network, trained: Trained, build: Callable[[], Network
     """
     if not trained.calls:
         return (
-            "its builder calls fit itself: history = tmi.train_once(module, fit) keeps it" if network.origin == "trained" else ""
+            "its builder trains without tmi.train_once: history = tmi.train_once(module, fit) keeps it"
+            if network.origin == "trained"
+            else ""
         )
     if trained.problem:
         return trained.problem

@@ -405,7 +405,7 @@ def test_a_data_set_that_cannot_be_kept(unkept, name, reason):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("plain", "its builder calls fit itself: history = tmi.train_once(module, fit) keeps it"),
+        ("plain", "its builder trains without tmi.train_once: history = tmi.train_once(module, fit) keeps it"),
         ("complex_buffer", "weight 'wave': complex128 is not stored"),
         ("half", "weight 'short': NumPy has no bfloat16"),
         ("by_clock", "its builder makes another network with the weights: history is different"),
@@ -432,7 +432,9 @@ def test_a_reason_reaches_the_user_once(tmp_path, monkeypatch):
         assert process.returncode == 0, process.stderr
         assert process.stderr.count("its training is not kept") == 1
     warned = process.stderr.split("warning: ")[1]
-    assert warned.startswith("network plain: its training is not kept (its builder calls fit itself: history = tmi.train_once")
+    assert warned.startswith(
+        "network plain: its training is not kept (its builder trains without tmi.train_once: history = tmi.train_once"
+    )
 
 
 def test_stored_weights_of_another_training_are_set_aside(compute, tmp_path):

@@ -132,7 +132,7 @@ class TestWhyNotKept:
     def test_the_builder_trains_by_itself(self, data, images):
         """The reason names the remedy."""
         reason = why_not_kept(network_of(data), Trained(), None, images)
-        assert reason == "its builder calls fit itself: history = tmi.train_once(module, fit) keeps it"
+        assert reason == "its builder trains without tmi.train_once: history = tmi.train_once(module, fit) keeps it"
 
     def test_what_train_once_found(self, data, images):
         assert why_not_kept(network_of(data), Trained(problem="weight 'a': is sparse", calls=1), None, images) == (
