@@ -16,7 +16,6 @@ GRACE = 5.0
 """Seconds between the exception and what follows where the block has not ended: the exception again, or the last resort."""
 
 _SOON = 1e-3  # seconds
-_MACHINERY = (__file__, contextlib.__file__)
 
 
 class TimedOut(Exception):
@@ -70,38 +69,49 @@ class _AlarmClock:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._active = self._stopping = False
+        self._active = self._armed = self._stopping = False
 
     def start(self) -> None:
-        remaining, self._other_interval = signal.setitimer(signal.ITIMER_REAL, 0)
-        now = time.monotonic()
-        self._due = now + self._seconds
-        self._other_due = now + remaining if remaining else math.inf
         self._other_handler = signal.getsignal(signal.SIGALRM)
         self._active = True
         signal.signal(signal.SIGALRM, self._ring)
+        timer = signal.setitimer(signal.ITIMER_REAL, 0)
+        # A signal that was pending has been handled by now, and its handler may have set the timer again.
+        timer_set_again = signal.setitimer(signal.ITIMER_REAL, 0)
+        remaining, self._other_interval = timer_set_again if timer_set_again[0] else timer
+        now = time.monotonic()
+        self._due = now + self._seconds
+        self._other_due = now + remaining if remaining else math.inf
+        enclosing = getattr(self._other_handler, "__self__", None)
+        if isinstance(enclosing, _AlarmClock):  # exact, where the system gives 0 for less than a microsecond
+            self._other_due = min(enclosing._due, enclosing._other_due)
+        self._armed = True
         self._arm()
 
     def stop(self) -> None:
         if not self._active:
             return
         self._stopping = True
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        if self._armed:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, self._other_handler)  # a signal that is pending reaches _ring before
         self._active = False
-        if self._other_due < math.inf:
+        if self._armed and self._other_due < math.inf:
             signal.setitimer(signal.ITIMER_REAL, _delay(self._other_due), self._other_interval)
 
     def _arm(self) -> None:
         signal.setitimer(signal.ITIMER_REAL, _delay(min(self._due, self._other_due)))
 
     def _ring(self, number: int, frame: FrameType | None) -> None:
+        if not self._armed:  # the timer is still that of before
+            self._call_other_handler(number, frame)
+            return
         now = time.monotonic() + 1e-5  # the timer's resolution
         is_due = now >= self._due
         try:
             if now >= self._other_due or not is_due:  # neither is due: a signal that was sent, or came late
                 self._ring_other(number, frame)
-            if is_due and frame is not None and frame.f_code.co_filename in _MACHINERY:
+            if is_due and _in_this_module(frame):
                 self._due = now + _SOON  # an exception there could skip the end of the limit
             elif is_due and not self._stopping:
                 self._due = now + GRACE  # again and again, for code that swallows the first one
@@ -115,15 +125,27 @@ class _AlarmClock:
         self._other_due = self._other_due + self._other_interval if self._other_interval else math.inf
         signal.setitimer(signal.ITIMER_REAL, 0)
         try:
-            if callable(self._other_handler):
-                self._other_handler(number, frame)
-            elif self._other_handler == signal.SIG_DFL:  # the system's default action, which ends the process
-                signal.signal(signal.SIGALRM, signal.SIG_DFL)
-                signal.raise_signal(signal.SIGALRM)
+            self._call_other_handler(number, frame)
         finally:
             remaining, interval = signal.setitimer(signal.ITIMER_REAL, 0)
             if remaining:
                 self._other_due, self._other_interval = time.monotonic() + remaining, interval
+
+    def _call_other_handler(self, number: int, frame: FrameType | None) -> None:
+        if callable(self._other_handler):
+            self._other_handler(number, frame)
+        elif self._other_handler == signal.SIG_DFL:  # the system's default action, which ends the process
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGALRM)
+
+
+def _in_this_module(frame: FrameType | None) -> bool:
+    """Whether a limit is being begun or ended in this frame."""
+    if frame is not None and frame.f_code.co_filename == contextlib.__file__:
+        return True
+    while frame is not None and frame.f_code.co_filename != __file__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _delay(due: float) -> float:

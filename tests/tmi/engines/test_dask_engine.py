@@ -191,7 +191,8 @@ def connect_again_later(client) -> None:
     "moment",
     [
         before_it_begins, while_it_runs, after_it_finished, between_finished_and_fetched, while_it_is_fetched,
-        and_its_result_is_never_seen, and_the_scheduler_forgets_the_job, and_dask_gives_the_job_up, and_the_scheduler_is_restarted,
+        and_its_result_is_never_seen, and_the_scheduler_forgets_the_job, and_dask_gives_the_job_up,
+        and_the_scheduler_is_restarted,
     ],
 )  # fmt: skip
 def test_a_job_whose_worker_dies_is_given_out_again(dispatch, moment):
@@ -283,7 +284,7 @@ def test_a_job_that_is_always_lost_becomes_a_failed_row(dispatch, monkeypatch):
         client.__class__ = Forgetful
         future.status = "lost"
 
-    client, results = dispatch(script)
+    results = dispatch(script)[1]
     failed = [result for result in results if result.failed]
     assert [(result.planned, result.message) for result in failed] == [(CELLS[0], "its worker ended again and again")]
     assert len(results) == len(CELLS)
