@@ -92,7 +92,7 @@ def test_swept_lists_words_and_floats():
 
 
 def test_select(results):
-    assert len(results.select()) == 5
+    assert len(results.select()) == 6
     assert len(results.select(dataset="d")) == 2
     assert results.select(k=1, dataset="d").entries == results.entries[:1]
     assert len(results.select(flat=None)) == 3
@@ -127,5 +127,5 @@ def test_load(results, tmp_path):
 
 
 def test_text(results):
-    assert repr(results) == "Results(s: 5 cells, 1 failed)"
+    assert repr(results) == "Results(s: 6 cells, 1 failed)"
     assert [str(e) for e in results][:3] == ["d[k=1]/n/p seed 0", "d[k=3]/n/p seed 1", "e[k=None]/n/p seed 0"]

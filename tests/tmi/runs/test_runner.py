@@ -454,7 +454,7 @@ def test_ctrl_c_and_again(folder, number):
     assert process.returncode == 130, (out, err)
     assert "Traceback" not in err
     assert "stopping when what is running is finished; once more to stop at once" in err
-    assert "what was finished is kept, and the same command goes on from there" in err
+    assert "finished cells are kept, and the same command continues from there" in err
     store = Store(folder / "store")
     kept = len(list(store.keys()))
     assert 3 <= kept < 15
