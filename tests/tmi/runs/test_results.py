@@ -95,7 +95,7 @@ def test_select(results):
     assert len(results.select()) == 6
     assert len(results.select(dataset="d")) == 2
     assert results.select(k=1, dataset="d").entries == results.entries[:1]
-    assert len(results.select(flat=None)) == 3
+    assert len(results.select(flat=None)) == 4
     assert results.select(status="failed").entries == results.failed == [results.entries[3]]
     assert results.missing == []
     assert results.select(seed=9).entries == []
