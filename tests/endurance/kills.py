@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tmi.stages import Stage
 from tmi.store import files
 from tmi.store import leases as claiming
 from tmi.store.failures import Failures
@@ -127,7 +128,7 @@ def watch(board: Board) -> None:
     show(runner, "make_plan", lambda *_: "planning")
     show(Store, "read_all", lambda *_: "asking the store")
     show(Store, "prepare", lambda *_: "preparing the store")
-    show(Store, "_write", lambda store, kind, *_: written[kind])
+    show(Store, "_write", lambda store, stage, *_: written[Stage(stage).product])
     show(Failures, "write", lambda *_: "writing a failure")
     show(claiming.Leases, "_take", lambda *_: "claiming")
     show(work.Executor, "_run", lambda bench, planned, stage, *_: stages[stage])
