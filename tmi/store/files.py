@@ -182,7 +182,7 @@ def sweep(folders: Iterable[Path]) -> int:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process of this machine is running."""
+    """Whether a process of this machine is running; one that was killed and not yet waited for by its parent is not."""
     if pid < 1:  # these would be groups of processes
         return False
     try:
@@ -191,7 +191,16 @@ def is_running(pid: int) -> bool:
         return False
     except (PermissionError, OverflowError):
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process ended but its parent did not ask how; Linux alone can tell without more libraries."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[:1] == ["Z"]  # the name before it, in brackets, may hold anything
 
 
 def _left_behind(path: Path) -> bool:

@@ -210,6 +210,12 @@ def test_running_processes():
     ended.wait()
     assert files.is_running(os.getpid())
     assert not files.is_running(ended.pid)
+    killed = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    assert files.is_running(killed.pid)
+    killed.kill()
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is not waited for
+    assert not files.is_running(killed.pid)
+    killed.wait()
     assert not files.is_running(0)
     assert not files.is_running(-1)
     assert files.is_running(10**30)  # no number that this system knows: better kept than lost
