@@ -66,7 +66,7 @@ def _metrics(results: Results) -> Section:
             (metric, _better(info.get(metric.partition(".")[0])), *(cells.get((metric, n)) for n in networks))
             for metric in dict.fromkeys(g.metric for g in members)
         ]
-        meaning = [f"{name}: {about.text}{_range(about)}" for name, about in info.items()]
+        meaning = [f"{name}: {about.text.rstrip('.')}.{_range(about)}" for name, about in info.items()]
         parts.append(
             folded(f"{dataset}: {probe}", table(("metric", "better", *networks), rows) + (bullets(meaning) if meaning else ""))
         )
