@@ -45,7 +45,7 @@ def record_of(
     notes : mapping, optional
         Of the data set.
     warnings : sequence of str
-        Raised meanwhile.
+        Given while it was made.
     """
     import torch
 
