@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tmi.errors import InputError, UnknownNameError, did_you_mean
 from tmi.tasks.images import check_images
+
+from .adapters import (
+    FORMS,
+    Form,
+    Output,
+    in_full_precision,
+    name_without_wrappers,
+    part_of,
+    widened,
+    with_readout,
+    without_wrappers,
+)
+from .check import check
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +35,8 @@ if TYPE_CHECKING:
 
 
 Origin = Literal["constructed", "trained", "imported"]
+
+N = TypeVar("N", bound="LayeredModule")
 
 
 class LayeredModule:
@@ -37,6 +53,9 @@ class LayeredModule:
         origin: Origin,
         *,
         task: TemplateTask,
+        output: Output | None = None,
+        form: Form | None = None,
+        parts: Mapping[str, Output] | None = None,
         meanings: Mapping[str, Mapping[str, Any] | Callable[[], Mapping[str, Any]]] | None = None,
         history: Mapping[str, Any] | None = None,
         name: str = "",
@@ -45,8 +64,13 @@ class LayeredModule:
     ) -> None:
         if not hasattr(module, "named_modules"):
             raise InputError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
-        self.module = module.eval()
-        self.layers = (layers,) if isinstance(layers, str) else tuple(layers)
+        if form is not None and form not in FORMS:
+            raise InputError(f"form: expected one of {', '.join(FORMS)}, got {form!r}{did_you_mean(str(form), FORMS)}")
+        given, wrapped = (layers,) if isinstance(layers, str) else tuple(layers), module
+        module = in_full_precision(without_wrappers(module)).eval()
+        self.module = module if output is None and form is None else with_readout(module, output, form)
+        self.layers = tuple(name_without_wrappers(wrapped, layer) for layer in given)
+        self.parts = {name_without_wrappers(wrapped, layer): part for layer, part in (parts or {}).items()}
         self.task = task
         self.name, self.seed, self.params = name, seed, dict(params or {})
         if origin not in ("constructed", "trained", "imported"):
@@ -54,20 +78,72 @@ class LayeredModule:
         self.origin: Origin = origin
         if not self.layers:
             raise InputError("layers: needs at least one; the last one gives the logits")
-        submodules = dict(module.named_modules())
+        submodules = dict(module.named_modules(remove_duplicate=False))
+        for layer in self.parts:
+            if layer not in self.layers:
+                raise UnknownNameError(f"parts {layer!r}: not among the layers{did_you_mean(layer, self.layers)}")
+        meanings = {name_without_wrappers(wrapped, layer): columns for layer, columns in (meanings or {}).items()}
         for layer in self.layers:
             if layer not in submodules or not layer:
                 raise UnknownNameError(f"layer {layer!r}: the module has none{did_you_mean(layer, filter(None, submodules))}")
-        for layer, columns in (meanings or {}).items():
+        for layer, columns in meanings.items():
             if layer not in self.layers:
                 raise UnknownNameError(f"meanings {layer!r}: not among the layers{did_you_mean(layer, self.layers)}")
             if not callable(columns):
                 _check_lengths(layer, columns)
-        self.meanings = {layer: columns if callable(columns) else dict(columns) for layer, columns in (meanings or {}).items()}
+        self.meanings = {layer: columns if callable(columns) else dict(columns) for layer, columns in meanings.items()}
         self.history = {name: np.asarray(values, float) for name, values in (history or {}).items()}
+        self._checked = False
 
     def __repr__(self) -> str:
         return f"Network({self.name or type(self.module).__name__}, {self.origin}, layers: {', '.join(self.layers)})"
+
+    def check(self, images: Any) -> None:
+        """Check, on the first image, that the module answers as every probe takes for granted; once for each network.
+
+        `activations`, `logits`, `tmi.build` and `tmi.probe` call it, so that no network is examined unchecked.
+
+        Parameters
+        ----------
+        images : Tensor or array, float32 or float64, shape (N, C, m, n), in [0, 1]
+            The first one is evaluated; nothing is checked if there is none.
+
+        Raises
+        ------
+        InputError
+            In one sentence with the remedy, if the module fails on the image; it answers with something else than real logits
+            (N, L) for the L classes of the task, see the parameters ``output`` and ``form``; a named layer is not used exactly
+            once, or does not give one tensor with an entry for each image, see ``parts``; the forward pass does not repeat bit
+            for bit; or an image's answer depends on the other images of its batch.
+
+        Notes
+        -----
+        An answer (N, L, 1, 1) is taken as (N, L).
+        """
+        if self._checked or not len(images):
+            return
+        (image,) = self._batches(images[:1], 1)
+
+        def forward(batch: torch.Tensor) -> tuple[Any, dict[str, list[Any]]]:
+            answer, outputs = self._evaluate(batch, self.layers)
+            if getattr(answer, "ndim", 0) > 2 and answer.shape[1:].numel() == answer.shape[1] == len(self.task.classes):
+                self.module, answer = with_readout(self.module, None, "squeeze"), answer.flatten(1)
+            return answer, outputs
+
+        check(forward, image, len(self.task.classes), alone=getattr(self.module, "images_at_once", 2) < 2)
+        self._checked = True
+
+    def with_module(self: N, module: nn.Module) -> N:
+        """Return this network around a changed copy of its module: the same layers, task, origin and meanings.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            A copy of ``network.module`` with other weights or in another dtype. It is not checked.
+        """
+        network = copy.copy(self)
+        network.module = module.eval()
+        return network
 
     def activations(
         self, images: Any, layers: Sequence[str] | str | None = None, batch_size: int = 256
@@ -99,6 +175,7 @@ class LayeredModule:
         chosen = self.layers if layers is None else (layers,) if isinstance(layers, str) else tuple(dict.fromkeys(layers))
         for layer in chosen:
             self._check_layer(layer)
+        self.check(images)
         outputs = [self._forward(batch, chosen) for batch in self._batches(images, batch_size)]
         return {layer: torch.cat([batch[layer] for batch in outputs]) for layer in chosen}
 
@@ -106,8 +183,9 @@ class LayeredModule:
         """Return the module's output on images, shape (N, L); see `activations`."""
         import torch
 
+        self.check(images)
         with self._evaluating(), torch.no_grad():
-            return torch.cat([self.module(batch).cpu() for batch in self._batches(images, batch_size)])
+            return torch.cat([widened(self.module(batch).cpu()) for batch in self._batches(images, batch_size)])
 
     def neurons(self, layer: str) -> pd.DataFrame | None:
         """Return what each neuron of a layer means.
@@ -156,26 +234,44 @@ class LayeredModule:
             yield images[start : start + batch_size].detach().to(device, dtype)
 
     def _forward(self, batch: torch.Tensor, layers: Sequence[str]) -> dict[str, torch.Tensor]:
+        _, outputs = self._evaluate(batch, layers)
+        for layer, given in outputs.items():
+            if len(given) != 1:
+                times = "did not use it" if not given else f"used it {len(given)} times"
+                raise InputError(f"layer {layer!r}: the module {times} on these images")
+        return {layer: widened(given[0]) for layer, given in outputs.items()}
+
+    def _evaluate(self, batch: torch.Tensor, layers: Sequence[str]) -> tuple[Any, dict[str, list[Any]]]:
+        """Return the module's answer and the outputs of layers, one for each use."""
         import torch
 
-        outputs: dict[str, torch.Tensor] = {}
-        modules = dict(self.module.named_modules())
+        outputs: dict[str, list[Any]] = {layer: [] for layer in layers}
+        modules = dict(self.module.named_modules(remove_duplicate=False))
 
         def keep(layer: str) -> Any:
-            # A copy: a later in-place ReLU would write into the output itself.
-            return lambda _module, _inputs, output: outputs.__setitem__(layer, output.detach().to("cpu", copy=True))
+            def hook(_module: Any, _inputs: Any, output: Any) -> None:
+                if layer in self.parts:
+                    output = self._part(layer, output)
+                # A copy: a later in-place ReLU would write into the output itself.
+                is_tensor = isinstance(output, torch.Tensor)
+                outputs[layer].append(output.detach().to("cpu", copy=True) if is_tensor else output)
+
+            return hook
 
         handles = [modules[layer].register_forward_hook(keep(layer)) for layer in layers]
         try:
             with self._evaluating(), torch.no_grad():
-                self.module(batch)
+                answer = self.module(batch)
         finally:
             for handle in handles:
                 handle.remove()
-        for layer in layers:
-            if layer not in outputs:
-                raise InputError(f"layer {layer!r}: the module did not use it on these images")
-        return outputs
+        return answer, outputs
+
+    def _part(self, layer: str, output: Any) -> Any:
+        try:
+            return part_of(output, self.parts[layer])
+        except InputError as error:
+            raise InputError(f"parts {layer!r}: {error}") from None
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

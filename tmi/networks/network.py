@@ -22,6 +22,8 @@ class Network(LayeredModule):
     ----------
     module : torch.nn.Module
         Maps images (N, C, m, n) to logits (N, L). Where it has an attribute ``images_at_once``, batches are no larger than that.
+        Wrappers (DataParallel, ``torch.compile``) are removed, and weights of lower precision than float32 are copied to float32,
+        which holds them exactly; the attribute ``module`` is what is examined.
     layers : sequence of str
         Names of submodules, first to last; the last one gives the logits. The activations of a layer are its submodule's output,
         after the non-linearity where the submodule contains one.
@@ -29,6 +31,14 @@ class Network(LayeredModule):
         Where its weights come from.
     task : TemplateTask
         The classification problem that it solves.
+    output : int, str or callable, optional
+        Which part of the module's answer the logits are: a position in a tuple, a name in a dict or object, or a function of the
+        answer.
+    form : {"squeeze", "sigmoid", "mean", "max"}, optional
+        How that part becomes logits (N, L): without its axes of length 1; one logit z as the two logits −z/2 and z/2, whose
+        softmax is the sigmoid of z; a map reduced to the mean or the maximum over its places.
+    parts : mapping of str to (int, str or callable), optional
+        For a layer whose output is no single tensor, which part of it the activations are.
     meanings : mapping of str to (mapping of str to sequence, or callable that returns one), optional
         For each layer whose neurons are understood, columns as long as the flattened layer: the tile, class, row, col, … that
         each neuron stands for. A callable is called when the table is first needed: a layer may have millions of neurons.
@@ -43,9 +53,10 @@ class Network(LayeredModule):
     Raises
     ------
     InputError
-        If there is no layer, the origin is none of the three, or the columns of a layer's meanings differ in length.
+        If there is no layer, the origin is none of the three, ``form`` is unknown, or the columns of a layer's meanings differ in
+        length. What the module computes is checked on the first image, see `check`.
     UnknownNameError
-        If the module has no submodule of a layer's name, or meanings are given for a name that is not a layer.
+        If the module has no submodule of a layer's name, or meanings or parts are given for a name that is not a layer.
     """
 
     def explain(self, image: Any, layers: Sequence[str] | str | None = None) -> Explanation:

@@ -195,6 +195,8 @@ class Registry:
         _expect(component, network, Network)
         network.module.zero_grad()  # the store does not keep gradients, so those of the last training step are cleared here too
         network.name, network.seed, network.params = name, seed, values
+        if isinstance(data, Dataset):
+            _check_on(network, data)
         result: Network = network
         return result
 
@@ -212,6 +214,7 @@ class Registry:
             raise InputError(f"probe {name!r}: expected a Network, got {type(network).__name__}")
         if not isinstance(data, Dataset):
             raise InputError(f"probe {name!r}: expected a Dataset, got {type(data).__name__}")
+        _check_on(network, data)
         with fixed_seed(seed):
             arguments = self.with_references(component, values)
             result = component.function(network, data, **_with_seed(component, seed), **arguments)
@@ -378,6 +381,11 @@ def _seed(seed: Any) -> int:
 
 def _with_seed(component: Component, seed: int) -> dict[str, int]:
     return {"seed": seed} if parameters.takes_seed(component.function) else {}
+
+
+def _check_on(network: Network, data: Dataset) -> None:
+    """Check the network on the first image of a data set."""
+    network.check((data.test if len(data.test) else data.train)[:1].images)
 
 
 def _expect(component: Component, value: Any, kind: type) -> None:

@@ -1,0 +1,194 @@
+"""Adapts a module: removes wrappers, widens weights of low precision, and turns its answer into logits (N, L)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from tmi.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Output = int | str | Callable[[Any], Any]
+"""Which part of an answer: a position in a tuple or list, a name in a dict or object, or a function of the answer."""
+
+Form = Literal["squeeze", "sigmoid", "mean", "max"]
+FORMS: tuple[Form, ...] = ("squeeze", "sigmoid", "mean", "max")
+"""How a tensor becomes logits (N, L): see `tmi.Network`."""
+
+_WRAPPED = {"DataParallel": "module", "DistributedDataParallel": "module", "OptimizedModule": "_orig_mod"}
+
+
+def without_wrappers(module: nn.Module) -> nn.Module:
+    """Return a module without wrappers around it or around its submodules: DataParallel, DistributedDataParallel, torch.compile.
+
+    Returns
+    -------
+    torch.nn.Module
+        The module itself where there is nothing to remove. Else a copy that shares submodules and weights, so that the given
+        module stays as it is.
+
+    Notes
+    -----
+    Hooks on a layer need not run inside a compiled function, so that the module is evaluated as it was before.
+    """
+    return _without_wrappers(module, {})
+
+
+def _without_wrappers(module: nn.Module, known: dict[int, nn.Module]) -> nn.Module:
+    if id(module) in known:
+        return known[id(module)]
+    known[id(module)] = module  # a module that contains itself ends the recursion here
+    inner = _inner_name(module)
+    if inner is not None:
+        result = _without_wrappers(getattr(module, inner), known)
+    else:
+        children = {name: child and _without_wrappers(child, known) for name, child in module._modules.items()}
+        changed = any(children[name] is not child for name, child in module._modules.items())
+        result = module
+        # `nn.Module.compile` leaves the compiled call in the module itself.
+        if changed or getattr(module, "_compiled_call_impl", None) is not None:
+            result = shallow_copy(module)
+            result._modules = type(module._modules)(children)
+            result._compiled_call_impl = None
+    known[id(module)] = result
+    return result
+
+
+def name_without_wrappers(module: nn.Module, name: str) -> str:
+    """Return a submodule's name without the parts that stand for wrappers: ``"module.conv"`` of a DataParallel is ``"conv"``."""
+    kept = []
+    for part in name.split("."):
+        if part != _inner_name(module):
+            kept.append(part)
+        module = module._modules.get(part) or module if hasattr(module, "_modules") else module
+    return ".".join(kept)
+
+
+def _inner_name(module: nn.Module) -> str | None:
+    """Return the name of the attribute that holds the wrapped module; None for a module that is no wrapper."""
+    # By name: importing torch's compiler takes a second.
+    return next((_WRAPPED[kind.__name__] for kind in type(module).__mro__ if kind.__name__ in _WRAPPED), None)
+
+
+def shallow_copy(module: nn.Module) -> nn.Module:
+    """Return a copy that shares submodules, weights and buffers, with hooks of its own."""
+    result = copy.copy(module)
+    for name, value in vars(module).items():
+        if name.endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called")):
+            setattr(result, name, copy.copy(value))
+    return result
+
+
+def in_full_precision(module: nn.Module) -> nn.Module:
+    """Return a copy in float32 of a module that has weights or buffers of lower precision; float32 holds their values exactly.
+
+    Raises
+    ------
+    InputError
+        If the module cannot be copied.
+    """
+    import torch
+
+    tensors = (*module.parameters(), *module.buffers())
+    if not any(tensor.is_floating_point() and tensor.element_size() < 4 for tensor in tensors):
+        return module
+    try:
+        module = copy.deepcopy(module)
+    except Exception as error:
+        raise InputError(
+            f"module: has weights of low precision and cannot be copied to float32 ({type(error).__name__}: {error}); "
+            "give it as module.float()"
+        ) from None
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point() and tensor.element_size() < 4:
+            tensor.data = tensor.data.to(torch.float32)
+    return module
+
+
+def part_of(value: Any, part: Output) -> Any:
+    """Return a part of an answer.
+
+    Raises
+    ------
+    InputError
+        If the answer has no such part; the message lists those that it has.
+    """
+    if callable(part):
+        return part(value)
+    if isinstance(part, int) and isinstance(value, Sequence) and -len(value) <= part < len(value):
+        return value[part]
+    if isinstance(part, str):
+        if isinstance(value, Mapping) and part in value:
+            return value[part]
+        if not isinstance(value, Mapping) and hasattr(value, part):
+            return getattr(value, part)
+    hint = did_you_mean(part, map(str, value)) if isinstance(part, str) and isinstance(value, Mapping) else ""
+    raise InputError(f"{part!r} is not a part of {described(value)}{hint}")
+
+
+class Readout:
+    """A forward hook that turns a module's answer into logits.
+
+    Parameters
+    ----------
+    output : int, str or callable, optional
+        Which part of the answer; None for the whole.
+    form : {"squeeze", "sigmoid", "mean", "max"}, optional
+        See `tmi.Network`.
+    """
+
+    def __init__(self, output: Output | None, form: Form | None) -> None:
+        self.output, self.form = output, form
+
+    def __call__(self, _module: Any, _inputs: Any, answer: Any) -> Any:
+        """Return the logits."""
+        import torch
+
+        if self.output is not None:
+            try:
+                answer = part_of(answer, self.output)
+            except InputError as error:
+                raise InputError(f"output: {error}") from None
+        if self.form is None or not isinstance(answer, torch.Tensor):
+            return answer
+        if self.form == "sigmoid":
+            logit = answer.reshape(-1, 1)
+            return torch.cat([-logit / 2, logit / 2], 1)
+        if answer.ndim < 2:
+            return answer
+        if self.form == "squeeze":
+            return answer.reshape(len(answer), *([size for size in answer.shape[1:] if size != 1] or [1]))
+        flat = answer.flatten(2) if answer.ndim > 2 else answer[:, :, None]
+        return flat.mean(2) if self.form == "mean" else flat.amax(2)
+
+
+def with_readout(module: nn.Module, output: Output | None, form: Form | None) -> nn.Module:
+    """Return a module that gives logits: a copy that shares submodules and weights, with a `Readout` as a hook."""
+    result = shallow_copy(module)
+    result.register_forward_hook(Readout(output, form))
+    return result
+
+
+def described(value: Any) -> str:
+    """Describe an answer in words: ``"a tuple of tensor (2, 3), None"``."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+    if isinstance(value, Mapping):
+        return f"a {type(value).__name__} of {', '.join(map(repr, value))}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        parts = ", ".join(described(part) if isinstance(part, torch.Tensor) else type(part).__name__ for part in value)
+        return f"a {type(value).__name__} of {parts}"
+    return f"a {type(value).__name__}"
+
+
+def widened(tensor: torch.Tensor) -> torch.Tensor:
+    """Return numbers of low precision, integers and truth values as float32; others as they are."""
+    if tensor.is_floating_point() and tensor.element_size() >= 4:
+        return tensor
+    return tensor if tensor.is_complex() else tensor.float()

@@ -1,0 +1,163 @@
+"""The check of a network on the first image that it sees: without it, a module of another form gives wrong numbers quietly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tmi.errors import InputError, TmiError
+
+from .adapters import described
+
+if TYPE_CHECKING:
+    import torch
+
+Outputs = dict[str, list[Any]]
+Forward = Callable[["torch.Tensor"], tuple[Any, Outputs]]
+"""From images to the module's answer, and to the outputs of each named layer, one for each use."""
+
+_REPEATS = 20  # of a module that draws random numbers, which need not change its answer every time
+
+
+def check(forward: Forward, image: torch.Tensor, classes: int, alone: bool) -> None:
+    """Check that a module answers as every probe takes for granted.
+
+    Parameters
+    ----------
+    forward : callable
+        Images (N, C, m, n) to the module's answer and the outputs of its named layers.
+    image : Tensor, shape (1, C, m, n), in [0, 1]
+        It is evaluated three times, twice together with its negative 1 − x.
+    classes : int
+        L, the number of logits.
+    alone : bool
+        Whether the module is only ever given one image at a time, so that images cannot influence each other.
+
+    Raises
+    ------
+    InputError
+        With the remedy, if the module fails; its answer is not one tensor of real numbers (N, L); a named layer does not give
+        one tensor with one entry an image, or is not used exactly once; a second evaluation gives other bits; or an image's
+        answer depends on the other images of its batch beyond rounding.
+    """
+    import torch
+
+    pair = image if alone else torch.cat([image, 1 - image])
+    (logits, outputs), is_random = _evaluated(forward, pair, seed=1)
+    _check_logits(logits, len(pair), classes)
+    _check_layers(outputs, len(pair))
+    for seed in range(2, 2 + (_REPEATS if is_random else 1)):
+        (again, outputs_again), _ = _evaluated(forward, pair, seed)
+        _check_layers(outputs_again, len(pair))
+        for name, first, second in _paired(logits, outputs, again, outputs_again):
+            if first.shape != second.shape or not _same_bits(first, second):
+                raise InputError(
+                    f"network: {name} differ from one evaluation of the same images to the next; draw nothing at random in "
+                    "evaluation mode (F.dropout needs training=self.training) and change no state"
+                )
+    if alone:
+        return
+    (single, outputs_single), _ = _evaluated(forward, image, seed=1)
+    _check_layers(outputs_single, 1)
+    for name, both, one in _paired(logits, outputs, single, outputs_single):
+        if both.shape[1:] != one.shape[1:] or not _agree(both[:1], one):
+            raise InputError(
+                f"network: {name} on an image depend on the other images of its batch; normalise by running statistics "
+                "(track_running_stats=True), and combine no images"
+            )
+
+
+def _evaluated(forward: Forward, images: torch.Tensor, seed: int) -> tuple[tuple[Any, Outputs], bool]:
+    """Return the answer, the layers' outputs, and whether random numbers were drawn."""
+    import random
+
+    import numpy as np
+    import torch
+
+    from tmi.runtime.seeds import fixed_seed
+
+    def generators() -> tuple[Any, ...]:
+        return torch.get_rng_state().numpy().tobytes(), random.getstate(), repr(np.random.get_state(legacy=False))  # noqa: NPY002
+
+    with fixed_seed(seed):
+        before = generators()
+        try:
+            result = forward(images)
+        except TmiError:
+            raise
+        except Exception as error:
+            text = " ".join(str(error).split()).removesuffix(".")[:300]
+            remedy = "; give it weights of one dtype (module.float())" if "dtype" in text or "type" in text else ""
+            where = f"network: its module fails on images {tuple(images.shape)}"
+            raise InputError(f"{where} ({type(error).__name__}: {text}){remedy}") from error
+        return result, generators() != before
+
+
+def _check_logits(answer: Any, count: int, classes: int) -> None:
+    import torch
+
+    wanted = f"expected logits (N, {classes}) for N images and {classes} classes"
+    if not isinstance(answer, torch.Tensor):
+        parts = list(answer) if isinstance(answer, Mapping) else []
+        which = f'output="{parts[0]}"' if parts else "output=0"
+        given = f"network: the module answers with {described(answer)}, {wanted}"
+        raise InputError(f"{given}; name the part by {which}, or give a function")
+    given = f"network: the module answers {count} images with {described(answer)}, {wanted}"
+    if not answer.is_floating_point():
+        raise InputError(f"{given}; give logits, which are real numbers")
+    if tuple(answer.shape) == (count, classes):
+        return
+    if classes == 2 and answer.numel() == count:
+        raise InputError(f'{given}; form="sigmoid" makes one sigmoid logit two')
+    if answer.ndim > 2 and tuple(answer.shape[:2]) == (count, classes):
+        raise InputError(f'{given}; form="mean" or form="max" reduces a map')
+    if answer.ndim > 2 and answer.numel() == count * classes and len(answer) == count:
+        raise InputError(f'{given}; form="squeeze" removes axes of length 1')
+    if answer.ndim == 2 and len(answer) == count:
+        raise InputError(f"{given}; choose one for each class, as output=lambda y: y[:, :{classes}] does")
+    raise InputError(f"{given}; give a function that returns them as output=…")
+
+
+def _check_layers(outputs: Outputs, count: int) -> None:
+    import torch
+
+    for layer, given in outputs.items():
+        where, other = f"network: layer {layer!r}", "or name another layer"
+        if not given:
+            raise InputError(f"{where}: the module did not use it on these images; name a layer that its forward pass calls")
+        if len(given) > 1:
+            raise InputError(f"{where} is used {len(given)} times in one pass; give each use a module of its own, {other}")
+        (output,) = given
+        if not isinstance(output, torch.Tensor):
+            part = next(iter(output), 0) if isinstance(output, Mapping) else 0
+            remedy = f"say which part by parts={{{layer!r}: {part!r}}}"
+            raise InputError(f"{where} gives {described(output)}, not a tensor; {remedy}, {other}")
+        if output.is_complex() or output.layout != torch.strided or output.is_quantized:
+            raise InputError(f"{where} gives {described(output)}, not an array of real numbers; name another layer")
+        if output.ndim < 1 or len(output) != count:
+            shape = f"{tuple(output.shape)} for {count} images, not one entry an image along its first axis"
+            raise InputError(f"{where} gives {shape}; move that axis by parts={{{layer!r}: lambda y: …}}, {other}")
+
+
+def _paired(logits: Any, outputs: Outputs, others: Any, other_outputs: Outputs) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
+    layers = [(f"the activations of layer {layer!r}", outputs[layer][0], other_outputs[layer][0]) for layer in outputs]
+    return [("the logits", logits, others), *layers]
+
+
+def _same_bits(first: torch.Tensor, second: torch.Tensor) -> bool:
+    import torch
+
+    return torch.equal(first, second) or bool(((first == second) | (first.isnan() & second.isnan())).all())
+
+
+def _agree(first: torch.Tensor, second: torch.Tensor) -> bool:
+    """Whether two tensors agree up to rounding, which depends on the size of a batch."""
+    import torch
+
+    if not first.is_floating_point():
+        return torch.equal(first, second)
+    eps = torch.finfo(first.dtype).eps
+    first, second = first.double(), second.double()
+    finite = first[first.isfinite()].abs()
+    scale = float(finite.max()) if finite.numel() else 0.0
+    return torch.allclose(first, second, rtol=0, atol=max(1e-4, 8 * eps) * scale, equal_nan=True)
