@@ -46,7 +46,7 @@ def _without_wrappers(module: nn.Module, known: dict[int, nn.Module]) -> nn.Modu
     if inner is not None:
         result = _without_wrappers(getattr(module, inner), known)
     else:
-        children = {name: child and _without_wrappers(child, known) for name, child in module._modules.items()}
+        children = {n: None if child is None else _without_wrappers(child, known) for n, child in module._modules.items()}
         changed = any(children[name] is not child for name, child in module._modules.items())
         result = module
         # `nn.Module.compile` leaves the compiled call in the module itself.
@@ -64,7 +64,8 @@ def name_without_wrappers(module: nn.Module, name: str) -> str:
     for part in name.split("."):
         if part != _inner_name(module):
             kept.append(part)
-        module = module._modules.get(part) or module if hasattr(module, "_modules") else module
+        child = module._modules.get(part)
+        module = module if child is None else child
     return ".".join(kept)
 
 

@@ -27,7 +27,7 @@ def check(forward: Forward, image: torch.Tensor, classes: int, alone: bool) -> N
     forward : callable
         Images (N, C, m, n) to the module's answer and the outputs of its named layers.
     image : Tensor, shape (1, C, m, n), in [0, 1]
-        It is evaluated three times, twice together with its negative 1 − x.
+        It is evaluated together with its negative 1 − x, twice, and each of the two alone.
     classes : int
         L, the number of logits.
     alone : bool
@@ -57,14 +57,15 @@ def check(forward: Forward, image: torch.Tensor, classes: int, alone: bool) -> N
                 )
     if alone:
         return
-    (single, outputs_single), _ = _evaluated(forward, image, seed=1)
-    _check_layers(outputs_single, 1)
-    for name, both, one in _paired(logits, outputs, single, outputs_single):
-        if both.shape[1:] != one.shape[1:] or not _agree(both[:1], one):
-            raise InputError(
-                f"network: {name} on an image depend on the other images of its batch; normalise by running statistics "
-                "(track_running_stats=True), and combine no images"
-            )
+    for number in range(len(pair)):
+        (single, outputs_single), _ = _evaluated(forward, pair[number : number + 1], seed=1)
+        _check_layers(outputs_single, 1)
+        for name, both, one in _paired(logits, outputs, single, outputs_single):
+            if both.shape[1:] != one.shape[1:] or not _agree(both[number : number + 1], one):
+                raise InputError(
+                    f"network: {name} on an image depend on the other images of its batch; normalise by running statistics "
+                    "(track_running_stats=True), and combine no images"
+                )
 
 
 def _evaluated(forward: Forward, images: torch.Tensor, seed: int) -> tuple[tuple[Any, Outputs], bool]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext, suppress
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tests.strategies import tasks
 from tmi.networks.certificate import is_phi
 from tmi.networks.comparison import EVERY_WINDOW, SHARES, every_tile, random_places, render
 
-from .wrong import LARGE, SMALL, Changed, constructed, without, wrong_modules
+from .wrong import LARGE, REFUSED, SMALL, Changed, constructed, without, wrong_modules
 
 BUILDS = [("theorem1", "fused"), ("theorem1", "literal"), ("theorem2", "fused"), ("theorem2", "literal")]
 
@@ -23,6 +24,10 @@ def test_no_network_that_is_wrong_in_one_way_is_phi(name):
     task = SMALL[name]
     for what, module in wrong_modules(task):
         network = constructed(module, task)
+        if what.startswith(REFUSED):  # by the check of a network, where the first image shows it
+            with suppress(tmi.InputError):
+                assert not is_phi(network), what
+            continue
         assert not is_phi(network), what
         with pytest.raises(tmi.InputError, match="not φ of its task"):
             network.certificate(torch.zeros(1, *task.image_shape))
@@ -39,7 +44,8 @@ def test_large_tasks():
     assert np.prod(LARGE.windows, 1).sum() > EVERY_WINDOW
     assert is_phi(tmi.build("theorem1", LARGE))
     for what, module in wrong_modules(LARGE):
-        assert not is_phi(constructed(module, LARGE)), what
+        with suppress(tmi.InputError) if what.startswith(REFUSED) else nullcontext():
+            assert not is_phi(constructed(module, LARGE)), what
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -24,6 +24,13 @@ class Plain(nn.Module):
         return self.logits(self.drop(self.relu(self.conv(x)).flatten(1)))
 
 
+class Columns(nn.Module):
+    """The first two columns."""
+
+    def forward(self, x):
+        return x[:, :2]
+
+
 @pytest.fixture
 def images():
     return torch.rand(10, 1, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -96,7 +103,7 @@ def test_images_are_cast_to_the_weights(network, images):
 
 
 def test_a_module_without_weights_keeps_the_images_dtype(squares, images):
-    network = Network(nn.Sequential(nn.Flatten()), ["0"], "constructed", task=squares)
+    network = Network(nn.Sequential(nn.Flatten(), Columns()), ["0"], "constructed", task=squares)
     assert network.logits(images.double()).dtype == torch.float64
 
 
@@ -116,6 +123,7 @@ def test_modes_are_put_back(network, images):
 
 
 def test_an_error_leaves_nothing_behind(network, images):
+    network.check(images)
     network.module.train()
 
     def fail(*_):
@@ -231,7 +239,7 @@ def test_images_follow_the_module_to_its_device(squares, images, kind):
 
         def forward(self, x):
             devices.append(x.device.type)
-            return torch.zeros(len(x), 2)
+            return self.inner(torch.zeros(len(x), 2))
 
     assert Network(Elsewhere(), ["inner"], "constructed", task=squares).logits(images).shape == (len(images), 2)
     assert set(devices) == {"meta"}

@@ -46,13 +46,14 @@ class Changed(nn.Module):
         super().__init__()
         self.inner = tmi.build("theorem1", task).module
         self.change = hidden, logits
+        self.answer = nn.Identity()
 
     def forward(self, images):
         hidden = self.inner.hidden(images)
         if self.change[0]:
             hidden = self.change[0](hidden)
         logits = self.inner.logits(hidden)
-        return self.change[1](logits) if self.change[1] else logits
+        return self.answer(self.change[1](logits) if self.change[1] else logits)
 
 
 def without(neurons):
@@ -119,6 +120,10 @@ def wrong_modules(task):
     yield "another number of logits", Changed(task, logits=lambda y: torch.cat([y, y], 1))
 
 
+REFUSED = ("only the first image", "every second image", "another number of logits")
+"""What is wrong with modules that the check of a network may refuse before anything compares them with φ."""
+
+
 def constructed(module, task):
     return tmi.Network(module, [name for name, _ in module.named_children()][-1:], "constructed", task=task)
 
@@ -130,6 +135,7 @@ class Middle(nn.Module):
         super().__init__()
         self.inner = Formula(task, dtype)
         self.register_buffer("keep", (torch.arange(len(task.classes)) != label).to(dtype))
+        self.answer = nn.Identity()
 
     def forward(self, images):
-        return self.inner(images) * self.keep
+        return self.answer(self.inner(images) * self.keep)

@@ -173,7 +173,7 @@ class TestWhyNotKept:
         network, trained = built
         plain = nn.Linear.forward
         monkeypatch.setattr(nn.Linear, "forward", lambda self, x: plain(self, x) + torch.rand(()))
-        assert "a logit is different" in why_not_kept(network, trained, lambda: build_cnn(data), images)
+        assert "the logits differ from one evaluation" in why_not_kept(network, trained, lambda: build_cnn(data), images)
 
     @pytest.mark.parametrize("error", [ZeroDivisionError("no"), tmi.InputError("no"), SystemError("no")])
     def test_a_builder_that_fails(self, images, built, error):
