@@ -159,19 +159,24 @@ def layer_for(network: tmi.Network, level: Level, needs: tuple[str, ...], layer:
     UnknownNameError
         If the network has no layer of that name.
     InputError
-        If the logits are its only layer.
+        If the logits are its only layer, or the layer gives several tensors.
     """
     if layer is not None:
         network.activations(images[:1], layer)
+        if layer in network.parts:
+            raise InputError(f"layer {layer!r}: gives several tensors, which cannot be attributed to; name another layer")
         return layer
     if "maps" in needs:
         axes = {name: values.ndim for name, values in network.activations(images[:1]).items()}
-        return next((name for name in reversed(network.layers) if axes[name] == 4), None)
+        return next((name for name in reversed(network.layers) if axes[name] == 4 and name not in network.parts), None)
     if level == "input":
         return None
     if len(network.layers) == 1:
         raise InputError("layer: the network has no layer before its logits")
-    return "hidden" if "hidden" in network.layers else network.layers[0]
+    single = [name for name in network.layers[:-1] if name not in network.parts]
+    if not single:
+        raise InputError("layer: every layer before the logits gives several tensors, which cannot be attributed to")
+    return "hidden" if "hidden" in single else single[0]
 
 
 def references_of(truth: Truth, data: tmi.Dataset) -> torch.Tensor:

@@ -72,7 +72,7 @@ _MODULE_OF = {
 
 
 def problems(needs: Sequence[str], module: torch.nn.Module, images: torch.Tensor, layer: str | None = None) -> list[str]:
-    """Return why a method with certain needs would be wrong for a module.
+    """Return why a method with certain needs would be wrong for the module of a checked network; see `tmi.Network.check`.
 
     Parameters
     ----------
@@ -91,9 +91,6 @@ def problems(needs: Sequence[str], module: torch.nn.Module, images: torch.Tensor
         One reason each, with a remedy; empty if the method is sound.
     """
     image = images[:1].detach()
-    reasons = _depends_on_batch(module, image) + ([] if layer is None else _no_single_output(module, image, layer))
-    if reasons:
-        return reasons
     needs = [need for need in needs if need in _CHECKS]  # "constructed" is a property of the network, not of the module
     if needs and not graph_of(module, image).flows:
         return ["its logits do not depend differentiably on the image; occlusion and the ablations need no gradient"]
@@ -196,19 +193,6 @@ def _maps(module: torch.nn.Module, image: torch.Tensor, layer: str | None) -> li
     return [] if output.requires_grad else [f"layer {layer!r} does not depend differentiably on the image; name a later one"]
 
 
-def _no_single_output(module: torch.nn.Module, image: torch.Tensor, layer: str) -> list[str]:
-    """Return why a layer has no single output: of several, Captum takes one or changes all."""
-    import torch
-
-    if layer not in dict(module.named_modules(remove_duplicate=False)):
-        return [f"the module has no layer {layer!r}; name one of {', '.join(dict(module.named_children()))}"]
-    outputs = _outputs(module, image, layer)
-    if len(outputs) != 1:
-        return [f"layer {layer!r} is used {len(outputs)} times; name one that is used once"]
-    given = type(outputs[0]).__name__
-    return [] if isinstance(outputs[0], torch.Tensor) else [f"layer {layer!r} gives a {given}, not a tensor; name another"]
-
-
 def _outputs(module: torch.nn.Module, image: torch.Tensor, layer: str) -> list[Any]:
     """Return the outputs of a layer, one for each use."""
     outputs: list[Any] = []
@@ -217,21 +201,6 @@ def _outputs(module: torch.nn.Module, image: torch.Tensor, layer: str) -> list[A
         module.get_submodule(layer).register_forward_hook(lambda _m, _x, output: outputs.append(output))
         module(image.clone().requires_grad_(True))
     return outputs
-
-
-def _depends_on_batch(module: torch.nn.Module, image: torch.Tensor) -> list[str]:
-    """Return a sentence if the logits of an image depend on the other images of its batch, beyond rounding; else nothing."""
-    import torch
-
-    with recording(), torch.no_grad():
-        module = copy.deepcopy(module).eval()
-        alone, in_batch = module(image)[0], module(torch.cat([image, 1 - image]))[0]
-    if torch.allclose(alone, in_batch, rtol=1e-3, atol=1e-4, equal_nan=True):
-        return []
-    return [
-        "the logits of an image depend on the other images of its batch or are random, and so would its attributions; normalise "
-        "by running statistics (track_running_stats=True), and draw nothing at random"
-    ]
 
 
 def _in_place(module: torch.nn.Module, image: torch.Tensor, _layer: str | None = None) -> list[str]:
