@@ -11,6 +11,7 @@ from tmi.hashing import canonical
 from tmi.plugins.component import Component, suite_file
 from tmi.plugins.host import load
 from tmi.probing import attribution
+from tmi.runtime.paths import absolute
 
 _POSITIONAL = {
     "dataset": (),
@@ -45,7 +46,7 @@ def check_plugin(file: str | Path) -> tuple[list[str], list[str]]:
     faults_before = len(host.faults)
     host.load_file(file)
     problems = [str(fault) for fault in host.faults[faults_before:]]
-    path = Path(file).resolve()
+    path = absolute(file).resolve()
     registered = [component for component in host.components.values() if component.plugin.file == path]
     for component in registered:
         problems += [f"{component.kind} {component.name}: {problem}" for problem in check_component(component)]

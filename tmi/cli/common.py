@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import chdir
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from tmi.errors import InputError, SuiteError, TmiError
+from tmi.runtime.paths import absolute, shown
+
+from .streams import is_stdout, replace_unwritable, rows_alone
 
 if TYPE_CHECKING:
     from tmi.plugins.registry import Registry
@@ -23,6 +28,11 @@ KINDS = ("dataset", "network", "probe", "method", "measure", "suite", "report")
 
 class Group(click.Group):
     """A group of commands in which an error of the user is one line and exit code 2."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Start the command; here begins every use of it, also help, completion and errors of usage."""
+        replace_unwritable()
+        return super().main(*arguments, **options)
 
     def invoke(self, context: click.Context) -> Any:
         """Run the subcommand; each warning and each error becomes one line."""
@@ -69,13 +79,33 @@ def complain(lines: Sequence[str]) -> None:
         click.echo(f"{click.style('error:', fg='red')} {' '.join(line.split())}", err=True)
 
 
+class UserPath(click.Path):
+    """A path, made absolute before any plug-in can change the working folder."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """Return the absolute path as text."""
+        if value == "-":
+            self.fail('"-" is standard output, which takes rows alone; write ./- for a file or folder', parameter, context)
+        return str(absolute(value))
+
+
+class OutputFile(UserPath):
+    """A file to write: a path, or standard output, given as ``-`` or ``/dev/stdout``."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """Return the absolute path as text, or standard output, to which nothing else is then written."""
+        if context is None or not isinstance(value, str) or not is_stdout(value):
+            return super().convert(value, parameter, context)
+        return context.with_resource(rows_alone())
+
+
 plugin_option = click.option(
-    "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE", help="A Python file with plug-ins; repeatable."
+    "--plugin", "plugins", multiple=True, type=UserPath(), metavar="FILE", help="A Python file with plug-ins; repeatable."
 )
 
 
 store_option = click.option(
-    "--store", type=click.Path(), metavar="DIR", help="The store, a folder [default: $TMI_STORE or tmi-store]."
+    "--store", type=UserPath(), metavar="DIR", help="The store, a folder [default: $TMI_STORE or tmi-store]."
 )
 
 
@@ -84,10 +114,12 @@ only_option = click.option(
 )
 
 
-json_option = click.option("--json", "json_file", type=click.Path(), metavar="FILE", help="Write all rows as a JSON list.")
+json_option = click.option(
+    "--json", "json_file", type=OutputFile(), metavar="FILE", help="Write all rows as a JSON list; - is standard output."
+)
 
 
-report_option = click.option("--report", "report_dir", type=click.Path(), metavar="DIR", help="Write an HTML report into DIR.")
+report_option = click.option("--report", "report_dir", type=UserPath(), metavar="DIR", help="Write an HTML report into DIR.")
 
 
 def registry_of(plugins: Sequence[str]) -> Registry:
@@ -95,27 +127,47 @@ def registry_of(plugins: Sequence[str]) -> Registry:
     from tmi.plugins.host import load
     from tmi.plugins.registry import Registry
 
-    registry = Registry(load(plugins))
+    with chdir(absolute(".")):  # an imported file may change the working folder, and SUITE is read after it
+        registry = Registry(load(plugins))
     for fault in registry.faults:
         warn(str(fault))
     return registry
+
+
+def check_file(file: Path) -> None:
+    """Refuse a file that cannot be written, before the work and not after it."""
+    if not file.exists():
+        check_folder(file.parent, must_exist=True)
+    elif file.is_dir() or not os.access(file, os.W_OK):
+        raise InputError(f"{shown(file)}: cannot be written to (it is a folder, or has no write permission)")
 
 
 def check_folder(folder: Path, *, must_exist: bool) -> None:
     """Refuse a folder that cannot be written to, before the work and not after it."""
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if must_exist and existing != folder:
-        raise InputError(f"{folder}: there is no such folder")
+        raise InputError(f"{shown(folder)}: there is no such folder")
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InputError(f"{folder}: cannot be written to ({existing} is no folder, or has no write permission)")
+        raise InputError(f"{shown(folder)}: cannot be written to ({shown(existing)} is no folder, or has no write permission)")
 
 
-def deliver(results: Results, json_file: str | None, report_dir: str | None) -> None:
+def write_json(value: Any, file: str | BinaryIO) -> None:
+    """Write a value as JSON into a file, in UTF-8, or to standard output, in ASCII, which every terminal and reader takes."""
+    text = json.dumps(value, indent=1, ensure_ascii=not isinstance(file, str)) + "\n"
+    data = text.encode(errors="backslashreplace")
+    if isinstance(file, str):
+        Path(file).write_bytes(data)
+    else:
+        file.write(data)
+        file.flush()
+
+
+def deliver(results: Results, json_file: str | BinaryIO | None, report_dir: str | None) -> None:
     """Write the rows and the report where they are asked for."""
     if json_file:
-        results.to_json(json_file)
+        write_json(results.rows(), json_file)
     if report_dir:
         from tmi.report.page import write
 
         path = write(results, Path(report_dir))
-        click.echo(f"report: {path}")
+        click.echo(f"report: {shown(path)}")

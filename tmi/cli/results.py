@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import BinaryIO
+
 import click
 
 from tmi.errors import UnknownNameError
 
-from .common import deliver, json_option, only_option, plugin_option, registry_of, store_option
+from .common import deliver, json_option, only_option, plugin_option, registry_of, store_option, write_json
 
 
 @click.command()
@@ -22,7 +24,7 @@ def results(
     store: str | None,
     plugins: tuple[str, ...],
     only: tuple[str, ...],
-    json_file: str | None,
+    json_file: str | BinaryIO | None,
     metric: tuple[str, ...],
     failed: bool,
 ) -> None:
@@ -37,7 +39,10 @@ def results(
     if suite.endswith(".h5"):
         from tmi.store.store import read_result
 
-        for name, value in read_result(suite).metrics.items():
+        metrics = read_result(suite).metrics
+        if json_file:
+            write_json([{"metric": name, "value": value} for name, value in metrics.items()], json_file)
+        for name, value in metrics.items():
             if not metric or name in metric:
                 click.echo(f"{name}  {value:.6g}")
         return

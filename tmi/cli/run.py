@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
 from tmi.errors import SuiteError
 
-from .common import check_folder, deliver, json_option, only_option, plugin_option, registry_of, report_option, store_option
+from .common import (
+    check_file,
+    check_folder,
+    deliver,
+    json_option,
+    only_option,
+    plugin_option,
+    registry_of,
+    report_option,
+    store_option,
+)
 
 
 @click.command()
@@ -41,7 +51,7 @@ def run(
     store: str | None,
     plugins: tuple[str, ...],
     only: tuple[str, ...],
-    json_file: str | None,
+    json_file: str | BinaryIO | None,
     report_dir: str | None,
     dry_run: bool,
     workers: int,
@@ -57,14 +67,16 @@ def run(
     from tmi.suites.reader import load_suite
 
     start = time.perf_counter()
-    if json_file:
-        check_folder(Path(json_file).absolute().parent, must_exist=True)
+    if isinstance(json_file, str):
+        check_file(Path(json_file))
     if report_dir:
-        check_folder(Path(report_dir).absolute(), must_exist=False)
+        check_folder(Path(report_dir), must_exist=False)
     registry = registry_of(plugins)
     loaded = load_suite(suite, plugins=plugins, registry=registry)
     if dry_run:
         results = collect(loaded, store, only=only)
+        if json_file and not isinstance(json_file, str):  # a dry run writes no file
+            deliver(results, json_file, None)
         todo = results.failed if options["retry_failed"] else results.failed + results.missing
         chosen = {id(entry) for entry in todo}
         for entry in results:

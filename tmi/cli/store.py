@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from .common import Group, plugin_option, registry_of, store_option
+from .common import Group, OutputFile, plugin_option, registry_of, store_option, write_json
 
 if TYPE_CHECKING:
     from tmi.maintenance.inventory import StoreFile, Strange
@@ -24,18 +23,15 @@ def store() -> None:
 
 @store.command()
 @store_option
-@click.option("--json", "json_file", type=click.Path(), metavar="FILE", help="Write it as JSON instead.")
-def info(store: str | None, json_file: str | None) -> None:
+@click.option("--json", "json_file", type=OutputFile(), metavar="FILE", help="Write it as JSON instead; - is standard output.")
+def info(store: str | None, json_file: str | BinaryIO | None) -> None:
     """Say what the store holds: how much of each kind, what is damaged, left behind, or being computed now."""
-    import json
-
     from tmi.maintenance.info import info, lines
     from tmi.store.store import Store
 
     contents = info(Store(store))
     if json_file:
-        text = json.dumps(contents, indent=1, ensure_ascii=False) + "\n"
-        Path(json_file).write_text(text, encoding="utf-8", errors="backslashreplace")
+        write_json(contents, json_file)
         return
     for line in lines(contents):
         click.echo(line)
@@ -118,7 +114,7 @@ def prune(
 
 
 @store.command()
-@click.argument("dest")
+@click.argument("dest", type=OutputFile())
 @store_option
 @plugin_option
 @click.option("--suite", metavar="SUITE", help="Only the results of SUITE, a registered name or a TOML file.")
@@ -127,7 +123,7 @@ def prune(
 @click.pass_context
 def export(
     context: click.Context,
-    dest: str,
+    dest: str | BinaryIO,
     store: str | None,
     plugins: tuple[str, ...],
     suite: str | None,
@@ -136,7 +132,8 @@ def export(
 ) -> None:
     """Write results into DEST, a new folder that is a store itself, with a table results.csv.
 
-    A DEST that ends in .csv or .json gets the table alone. Exit 1: a damaged file was left out.
+    A DEST that ends in .csv or .json gets the table alone; - is the table as CSV on standard output. Exit 1: a damaged file was
+    left out.
     """
     from tmi.maintenance.export import export, is_table, write_table
     from tmi.store.store import Store
@@ -144,7 +141,7 @@ def export(
     if suite is None and (only or plugins):
         context.fail("--only and --plugin go with --suite")
     source = Store(store)
-    table = is_table(dest)
+    table = not isinstance(dest, str) or is_table(dest)
     if table and with_data:
         context.fail("--with-data needs a folder, and DEST is a table")
     results = None
@@ -152,7 +149,10 @@ def export(
         from tmi.runs.runner import collect
 
         results = collect(suite, source, only=only, plugins=plugins, registry=registry_of(plugins))
-    exported = write_table(source, dest, results) if table else export(source, dest, results, with_data=with_data)
+    if table or not isinstance(dest, str):
+        exported = write_table(source, dest, results)
+    else:
+        exported = export(source, dest, results, with_data=with_data)
     for note in exported.notes:
         click.echo(note, err=True)
     click.echo(exported.summary())

@@ -14,11 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tmi.errors import InputError, StoreError
 from tmi.hashing import canonical
 from tmi.runtime.formatting import format_count, format_size, printable
+from tmi.runtime.paths import absolute
 from tmi.runtime.progress import track
 from tmi.stages import Stage
 from tmi.store import files
@@ -97,7 +98,7 @@ def export(store: Store, dest: str | Path, results: Results | None = None, *, wi
     StoreError
         If it cannot be written; nothing of it stays.
     """
-    dest = Path(dest)
+    dest = absolute(dest)
     inventory = take_inventory(store)
     _check_folder(store, dest)
     exported = Exported(dest)
@@ -120,14 +121,14 @@ def export(store: Store, dest: str | Path, results: Results | None = None, *, wi
     return exported
 
 
-def write_table(store: Store, path: str | Path, results: Results | None = None) -> Exported:
+def write_table(store: Store, path: str | Path | BinaryIO, results: Results | None = None) -> Exported:
     """Write the metrics of results as a table.
 
     Parameters
     ----------
     store : Store
-    path : str or Path
-        Ends in ``.csv`` or ``.json``. A file that is there is replaced.
+    path : str, Path or binary file
+        Ends in ``.csv`` or ``.json``. A file that is there is replaced. An open file gets CSV.
     results : Results, optional
         Of a suite: the columns are those of `Results.to_frame`. By default everything in the store: the registered names of data
         set, network and probe, their settings as JSON, seed, metric, value and key.
@@ -143,7 +144,12 @@ def write_table(store: Store, path: str | Path, results: Results | None = None) 
     StoreError
         If it cannot be written.
     """
-    path = Path(path)
+    if not isinstance(path, str | Path):
+        columns, rows = _table(_stored(store, take_inventory(store), results), results)
+        path.write(_encoded(columns, rows, ".csv"))
+        path.flush()
+        return Exported(Path("standard output"), rows=len(rows))
+    path = absolute(path)
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"export {printable(path)}: tables are written as {' or '.join(FORMATS)}")
     columns, rows = _table(_stored(store, take_inventory(store), results), results)
@@ -160,7 +166,8 @@ def is_table(dest: str | Path) -> bool:
     InputError
         For the ending of a format that is not written.
     """
-    ending = Path(dest).suffix.lower()
+    dest = absolute(dest)
+    ending = dest.suffix.lower()
     if ending in _OTHER_FORMATS:
         raise InputError(f"export {printable(dest)}: tables are written as {' or '.join(FORMATS)}")
     return ending in FORMATS
@@ -189,8 +196,10 @@ def _check_folder(store: Store, dest: Path) -> None:
         raise InputError(f"{where}: is there already, and is no folder")
     if dest.exists() and any(dest.iterdir()):
         raise InputError(f"{where}: is not empty; an export needs a folder of its own")
-    if not dest.name or not dest.absolute().parent.is_dir():
-        raise InputError(f"{where}: there is no folder {printable(dest.absolute().parent)}")
+    if dest == Path.cwd():
+        raise InputError(f"{where}: is the working folder; name a new one")
+    if not dest.parent.is_dir():
+        raise InputError(f"{where}: there is no folder {printable(dest.parent)}")
     if dest.resolve().is_relative_to(store.folder.resolve()):
         raise InputError(f"{where}: lies in the store itself")
 

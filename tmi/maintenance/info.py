@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tmi.runtime.formatting import format_count, format_duration, format_size, format_time, printable
+from tmi.runtime.paths import shown
 from tmi.stages import Stage
 from tmi.store.format import VERSION
 from tmi.store.store import FOLDERS, Store
@@ -92,7 +93,7 @@ def lines(contents: Mapping[str, Any]) -> list[str]:
     kinds, damaged = contents["kinds"], contents["damaged"]
     left_behind = contents["temporary"] + contents["stale"]
     return [
-        f"store {printable(contents['folder'])}: {format_size(contents['size'])}, layout {contents['layout']}",
+        f"store {printable(shown(contents['folder']))}: {format_size(contents['size'])}, layout {contents['layout']}",
         *_table(kinds),
         f"failures: {contents['failures']:,}",
         f"damaged and set aside: {damaged['count']:,}" + (f", {format_size(damaged['size'])}" if damaged["count"] else ""),

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from tmi.errors import DataFileError, InputError, did_you_mean
+from tmi.runtime.paths import absolute
 
 from .certificate import is_phi
 from .comparison import random_places, render, tolerance
@@ -41,7 +42,7 @@ def export(
     opset: int | None = None,
 ) -> None:
     """Write a network as a program that runs without tmi; see `tmi.Network.export`."""
-    target = Path(path)
+    target = absolute(path)
     kind = _format(target, format)
     if opset is not None and kind != "onnx":
         raise InputError(f'opset: format "{kind}" has none')
@@ -75,7 +76,7 @@ def save_weights(network: LayeredModule, path: str | os.PathLike[str]) -> None:
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in network.module.state_dict().items()}
     if not weights:
         raise InputError(f"save_weights: {network!r} has none, for its layers follow from the task; use export")
-    with _written(Path(path)) as part:
+    with _written(absolute(path)) as part:
         save_file(weights, part, {"classes": json.dumps(network.task.class_names, ensure_ascii=False)})
 
 
@@ -84,10 +85,11 @@ def load_weights(network: LayeredModule, path: str | os.PathLike[str]) -> None:
     needed("safetensors")
     from safetensors import SafetensorError, safe_open
 
-    if not Path(path).is_file():
+    file_path = absolute(path)
+    if not file_path.is_file():
         raise DataFileError(f"{path}: no such file")
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(file_path, "pt") as file:
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:

@@ -16,6 +16,7 @@ from typing import Any
 import pluggy
 
 from tmi.errors import PluginError, did_you_mean
+from tmi.runtime.paths import absolute, shown
 
 from . import fingerprint, hooks
 from .component import KINDS, OWN, Component, Fault, Plugin
@@ -80,16 +81,17 @@ class PluginHost:
             If the file is missing, cannot be imported, has changed since this process imported it, or would import the helper of
             another plug-in file instead of its own. It is an error and not a fault because the user named the file.
         """
-        path = Path(file).resolve()
+        file = absolute(file)
+        path = file.resolve()
         if any(plugin.file == path for plugin in self._plugins.values()):
             return
         if not path.is_file():
-            raise PluginError(f"plug-in file {file}: there is no such file")
+            raise PluginError(f"plug-in file {shown(file)}: there is no such file")
         # The name in sys.modules is unique, so that it shadows no module. The folder is last on the path, for the file's helpers.
         name = f"tmi_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
         _folders.add(path.parent)
         if name in sys.modules and not fingerprint.is_current(path.stem, path):
-            raise PluginError(f"plug-in file {file}: it changed since this process loaded it; start a new process")
+            raise PluginError(f"plug-in file {shown(file)}: it changed since this process loaded it; start a new process")
         with suppress(PluginError):  # a file with a syntax error fails below, with a better message
             fingerprint.fingerprint(path.stem, path)  # taken now, so that it is of the imported code
         if str(path.parent) not in sys.path:
@@ -97,7 +99,7 @@ class PluginHost:
         try:
             module = sys.modules.get(name) or _import_file(name, path)
         except (Exception, SystemExit) as error:
-            raise PluginError(f"plug-in file {file}: cannot be imported ({type(error).__name__}: {error})") from error
+            raise PluginError(f"plug-in file {shown(file)}: cannot be imported ({type(error).__name__}: {error})") from error
         _check_helpers(path, name)
         self.add(Plugin(path.stem, str(path), module, path))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tmi import params as parameters
 from tmi.errors import InputError, PluginError, TmiError, UnknownNameError, did_you_mean
 from tmi.probing import attribution
+from tmi.runtime.paths import absolute
 
 from .component import KINDS, Component, Fault, Plugin, suite_file
 from .host import PluginHost, load
@@ -55,7 +56,7 @@ class Registry:
         PluginError
             If a file cannot be imported.
         """
-        new = [file for file in files if Path(file).resolve() not in self.files]
+        new = [file for file in files if absolute(file).resolve() not in self.files]
         if not new:
             return self
         host = self._host.copy()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tmi.errors import PluginError, StoreError, TmiError
 from tmi.hashing import digest
 from tmi.plugins.fingerprint import versions
+from tmi.runtime.paths import absolute, shown
 
 from .html import Section
 
@@ -43,7 +44,7 @@ def write(results: Results, folder: str | Path) -> Path:
     StoreError
         If it cannot be written.
     """
-    folder = Path(folder)
+    folder = absolute(folder)
     path = folder / NAME
     writer = _writer(results)
     mark = f'<meta name="tmi-digest" content="{_digest(results, writer)}">'
@@ -51,7 +52,7 @@ def write(results: Results, folder: str | Path) -> Path:
         if path.is_file() and mark.encode() in path.read_bytes()[:2000]:
             return path
     except OSError as error:
-        raise StoreError(f"report {path}: cannot be read ({error.strerror or error})") from error
+        raise StoreError(f"report {shown(path)}: cannot be read ({error.strerror or error})") from error
     from . import sections as standard
     from .html import page
 
@@ -64,7 +65,7 @@ def write(results: Results, folder: str | Path) -> Path:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        raise StoreError(f"report {path}: cannot be written ({error.strerror or error})") from error
+        raise StoreError(f"report {shown(path)}: cannot be written ({error.strerror or error})") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tmi.errors import UnknownNameError, did_you_mean
+from tmi.runtime.paths import absolute
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -212,4 +213,5 @@ class Results:
 
     def to_json(self, path: str | Path) -> None:
         """Write `rows` as a JSON list of objects."""
-        Path(path).write_text(json.dumps(self.rows(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(self.rows(), indent=1, ensure_ascii=False) + "\n"
+        absolute(path).write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -105,9 +105,9 @@ def run(
     engine = _engine(workers, scheduler, threads, memory, timeout, attempts)
     if keep not in get_args(Keep):
         raise InputError(f"keep {keep!r} is unknown{did_you_mean(keep, get_args(Keep))}")
+    store = store if isinstance(store, Store) else Store(store)  # first: a plug-in may change the working folder
     if not isinstance(suite, Suite):
         suite = load_suite(suite, plugins=plugins, registry=registry)
-    store = store if isinstance(store, Store) else Store(store)
     plan = make_plan(suite, only)
     stored = store.read_all(planned.key for planned in plan if planned.key)
     todo = [planned for planned in plan if planned.key not in stored]
@@ -228,9 +228,9 @@ def collect(
     suite, store, only, plugins, registry
         As for `run`.
     """
+    store = store if isinstance(store, Store) else Store(store)  # first: a plug-in may change the working folder
     if not isinstance(suite, Suite):
         suite = load_suite(suite, plugins=plugins, registry=registry)
-    store = store if isinstance(store, Store) else Store(store)
     plan = make_plan(suite, only)
     stored = store.read_all(planned.key for planned in plan if planned.key)
     failed = store.failures.keys() if len(stored) < len(plan) else set()

@@ -5,8 +5,11 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from tmi.errors import InputError
+
+from .paths import shown
 
 _BYTES = {
     **{"": 1, "b": 1},
@@ -80,8 +83,12 @@ def format_count(count: int, noun: str) -> str:
 
 
 def printable(name: object) -> str:
-    """Write a name in one line, its control characters escaped: a file name may hold codes that control a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in str(name))
+    """Write a name in one line, its control characters escaped: a file name may hold codes that control a terminal.
+
+    A path is written relative to the working folder if it lies in it.
+    """
+    text = shown(name) if isinstance(name, Path) else str(name)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def _parse(text: str, units: Mapping[str, int], expected: str, examples: str) -> float:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tmi.errors import DamagedFileError
+from tmi.runtime.paths import shown
 
 _SEAL = b"tmi-sha256:"
 _TEMPORARY = re.compile(r"\.[0-9a-z-]+\.(?P<host>.*)\.(?P<pid>[0-9]{1,9})\.[0-9a-f]{8}\.tmp")
@@ -151,7 +152,7 @@ def set_aside(path: Path, folder: Path) -> str:
         path.replace(aside)
     except OSError as error:
         return f"could not be set aside ({error.strerror})"
-    return f"set aside as {aside}"
+    return f"set aside as {shown(aside)}"
 
 
 def temporary_name(name: str) -> str:

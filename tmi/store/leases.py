@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tmi.errors import StoreError
+from tmi.runtime.paths import shown
 
 from .files import is_running, read_json, temporary_name, write_json
 
@@ -148,7 +149,7 @@ class Leases:
                 if read(path) != mine:
                     raise Busy from None  # another process took it over at the same time
         except OSError as error:
-            raise StoreError(f"store {self.folder.parent}: cannot be written to ({error.strerror or error})") from error
+            raise StoreError(f"store {shown(self.folder.parent)}: cannot be written to ({error.strerror or error})") from error
         self._held.add(path)
         self._start()
 

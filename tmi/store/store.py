@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tmi.errors import DamagedFileError, InputError, StoreError
 from tmi.probing.result import ProbeResult
+from tmi.runtime.paths import absolute, shown
 from tmi.stages import Stage
 
 from . import files
@@ -73,11 +74,13 @@ class Store:
     Parameters
     ----------
     folder : str or Path, optional
-        By default the variable ``TMI_STORE``, else ``tmi-store`` in the working folder. It is made by `prepare` or the first
-        `write`; a new one gets a ``.gitignore`` that leaves all of it out.
+        By default the variable ``TMI_STORE``, else ``tmi-store`` in the working folder; ``~`` is the home folder. It is made by
+        `prepare` or the first `write`; a new one gets a ``.gitignore`` that leaves all of it out.
 
     Attributes
     ----------
+    folder : Path
+        Absolute, so that a change of the working folder does not move it.
     index : Index
     failures : Failures
         Why cells failed when they were last tried.
@@ -91,15 +94,15 @@ class Store:
     def __init__(self, folder: str | Path | None = None) -> None:
         if folder is not None and not isinstance(folder, str | Path):
             raise StoreError(f"store: expected a folder, got {type(folder).__name__}")
-        self.folder = Path(folder or os.environ.get("TMI_STORE") or DEFAULT)
+        self.folder = absolute(folder or os.environ.get("TMI_STORE") or DEFAULT)
         if self.folder.exists() and not self.folder.is_dir():
-            raise StoreError(f"store {self.folder}: is not a folder")
+            raise StoreError(f"store {shown(self.folder)}: is not a folder")
         self.index = Index(self.folder)
         self.failures = Failures(self.folder / "failures")
         self._waiting: list[IndexRow] = []
 
     def __repr__(self) -> str:
-        return f"Store({str(self.folder)!r})"
+        return f"Store({shown(self.folder)!r})"
 
     def path(self, key: str, kind: Stage | str = Stage.PROBE) -> Path:
         """Return the path of the file of a key, whether or not it is there.
@@ -141,7 +144,7 @@ class Store:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise StoreError(f"store {self.folder}: cannot be written to ({error.strerror or error})") from error
+            raise StoreError(f"store {shown(self.folder)}: cannot be written to ({error.strerror or error})") from error
         files.sweep(self._folders())
         leasing.sweep(self.folder / leasing.FOLDER)
 
@@ -353,7 +356,7 @@ class Store:
                 self._make()
             return files.write_sealed(path, data, sync=sync)
         except OSError as error:
-            raise StoreError(f"store {self.folder}: cannot keep a {kind.product} ({error.strerror or error})") from error
+            raise StoreError(f"store {shown(self.folder)}: cannot keep a {kind.product} ({error.strerror or error})") from error
 
     def _wait(self, row: IndexRow) -> None:
         self._waiting.append(row)
@@ -373,7 +376,7 @@ class Store:
             self.set_aside(kind, key, str(error), stacklevel=4)
             return None
         except OSError as error:
-            raise StoreError(f"store {self.folder}: cannot read {path.name} ({error.strerror or error})") from error
+            raise StoreError(f"store {shown(self.folder)}: cannot read {path.name} ({error.strerror or error})") from error
 
 
 def read_result(path: str | Path) -> ProbeResult:
@@ -395,7 +398,7 @@ def read_result(path: str | Path) -> ProbeResult:
         If it is missing or cannot be read, or a newer tmi wrote it.
     """
     try:
-        return whole(read_parts(Path(path), None, Stage.PROBE))
+        return whole(read_parts(absolute(path), None, Stage.PROBE))
     except DamagedFileError as error:
         raise DamagedFileError(f"{path}: {error}") from error
     except OSError as error:

@@ -17,6 +17,7 @@ from tmi import params as parameters
 from tmi.errors import InputError, SuiteError, TmiError, did_you_mean
 from tmi.plugins.component import Component, suite_file
 from tmi.plugins.registry import Registry, installed
+from tmi.runtime.paths import absolute
 
 from .suite import Cell, Choice, Suite
 
@@ -51,32 +52,31 @@ def load_suite(
     PluginError
         If a plug-in file cannot be imported.
     """
+    path = absolute(suite) if isinstance(suite, str | Path) else Path().absolute()  # a plug-in may change the working folder
     registry = (registry or installed()).extended([plugins] if isinstance(plugins, str | Path) else plugins)
-    content, source, folder = _read(suite, registry)
+    content, source, folder = _read(suite, path, registry)
     files = content.get("plugins", [])
     if not _is_list_of(files, str):
         raise SuiteError([f"{source}: plugins: expected a list of file names, got {files!r}"])
     faults_before = len(registry.faults)
-    registry = registry.extended(folder / file for file in files)
+    registry = registry.extended(absolute(file, folder) for file in files)
     for fault in registry.faults[faults_before:]:
         warnings.warn(str(fault), stacklevel=3)
     return _Reader(content, source, registry).suite()
 
 
-def _read(suite: str | Path | Mapping[str, Any], registry: Registry) -> tuple[dict[str, Any], str, Path]:
+def _read(suite: str | Path | Mapping[str, Any], path: Path, registry: Registry) -> tuple[dict[str, Any], str, Path]:
     """Return the content of a suite, its name in messages, and the folder to which its paths are relative."""
     if isinstance(suite, Mapping):
-        return dict(suite), "suite", Path()
+        return dict(suite), "suite", path
     if not isinstance(suite, str | Path):
         raise SuiteError([f"suite: expected a name, a path or a mapping, got {type(suite).__name__}"])
     known = registry.names("suite")
     if isinstance(suite, str) and suite in known:
         path = suite_file(registry.find("suite", suite))
-    else:
-        path = Path(suite)
-        if not path.is_file():
-            message = f"there is no such file and no registered suite of this name{did_you_mean(suite, known)}"
-            raise SuiteError([f"suite {str(suite)!r}: {message}"])
+    elif not path.is_file():
+        message = f"there is no such file and no registered suite of this name{did_you_mean(suite, known)}"
+        raise SuiteError([f"suite {str(suite)!r}: {message}"])
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")), path.name, path.parent
     except OSError as error:

@@ -55,10 +55,10 @@ def test_a_damaged_file_that_cannot_be_set_aside(kept):
 def test_the_default_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TMI_STORE", raising=False)
-    assert Store().folder == Path("tmi-store")
+    assert Store().folder == tmp_path / "tmi-store"
     monkeypatch.setenv("TMI_STORE", "elsewhere")
-    assert Store().folder == Path("elsewhere")
-    assert Store("here").folder == Path("here")
+    assert Store().folder == tmp_path / "elsewhere"
+    assert Store("here").folder == tmp_path / "here"
     assert list(tmp_path.iterdir()) == [], "asking makes nothing"
 
 
