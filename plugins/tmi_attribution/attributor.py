@@ -16,6 +16,7 @@ from tmi.probing.attribution import MethodInfo, method_info
 from tmi.runtime.seeds import fixed_seed
 
 from .common import recording
+from .methods.path import at_once
 from .preflight import problems
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Attributor:
         """
         wanted = set(inspect.signature(self.method.function).parameters)
         step = 1 if "seed" in wanted else self.info.images_at_once
-        step = max(1, min(step, getattr(truth.module, "images_at_once", step)))
+        step = at_once(truth.images, max(1, min(step, getattr(truth.module, "images_at_once", step))))
         with recording():
             module = copy.deepcopy(truth.module)
         with self._counting(module):

@@ -94,18 +94,28 @@ class Scenes:
         return len(self.backgrounds)
 
     def __getitem__(self, index: Any) -> Scenes:
-        """Choose scenes by number, slice, mask or list of numbers; a single number returns one scene."""
+        """Choose scenes by number, slice, mask or list of numbers; a single number returns one scene.
+
+        A forward slice is a view: it needs no memory of its own, and shares what these scenes have rendered.
+        """
         import torch
 
         if isinstance(index, bool):
             raise IndexError("scenes are chosen by number, slice, mask or list of numbers, not by one truth value")
-        if not isinstance(index, int | slice):
-            index = np.asarray(index)
-            index = index if index.size or index.dtype == bool else index.astype(np.int64)  # [] chooses none
-        chosen = torch.from_numpy(np.arange(len(self))[index].reshape(-1).copy())
-        return self._with(
+        chosen: Any
+        if isinstance(index, slice) and (index.step is None or index.step > 0):
+            chosen = slice(*index.indices(len(self)))
+        else:
+            if not isinstance(index, int | slice):
+                index = np.asarray(index)
+                index = index if index.size or index.dtype == bool else index.astype(np.int64)  # [] chooses none
+            chosen = torch.from_numpy(np.arange(len(self))[index].reshape(-1).copy())
+        part = self._with(
             backgrounds=self.backgrounds[chosen], tile=self.tile[chosen], row=self.row[chosen], col=self.col[chosen]
         )
+        if isinstance(chosen, slice):
+            vars(part).update({name: vars(self)[name][chosen] for name in ("labels", "images", "masks") if name in vars(self)})
+        return part
 
     def __repr__(self) -> str:
         return f"Scenes({len(self)} of {self.task!r}, paste={self.paste!r})"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import tmi
 
+from .path import at_once
+
 if TYPE_CHECKING:
     import torch
 
@@ -33,7 +35,7 @@ def deeplift_shap(
     from captum.attr import DeepLiftShap
 
     references = two(references)
-    parts = references.tensor_split(-(-len(references) // _REFERENCES))
+    parts = references.tensor_split(-(-len(references) // at_once(images, _REFERENCES)))
     method = DeepLiftShap(module)
     with quiet():
         sums = [len(part) * method.attribute(images, part, target=targets) for part in parts]

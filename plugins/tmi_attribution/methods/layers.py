@@ -14,7 +14,7 @@ from tmi.params import Count
 
 from ..preflight import LRP_RULED
 from .deeplift import quiet, two
-from .path import AT_ONCE, portions, within
+from .path import at_once, portions, within
 from .relevance import ruled
 from .superpixels import superpixels
 
@@ -59,7 +59,7 @@ def layer_integrated_gradients(
     from captum.attr import LayerIntegratedGradients
 
     method = LayerIntegratedGradients(module, module.get_submodule(layer))
-    attributions: Tensor = method.attribute(images, baselines, target=targets, n_steps=steps, internal_batch_size=AT_ONCE)
+    attributions: Tensor = method.attribute(images, baselines, target=targets, n_steps=steps, internal_batch_size=at_once(images))
     return attributions
 
 
@@ -79,7 +79,7 @@ def layer_conductance(
     method = LayerConductance(within(module), module.get_submodule(layer))
     # Captum's default rule leaves out both ends of the path, and the change there.
     attributions: Tensor = method.attribute(
-        images, baselines, target=targets, n_steps=steps, method="riemann_trapezoid", internal_batch_size=AT_ONCE
+        images, baselines, target=targets, n_steps=steps, method="riemann_trapezoid", internal_batch_size=at_once(images)
     )
     return attributions
 
@@ -98,7 +98,7 @@ def internal_influence(
     from captum.attr import InternalInfluence
 
     method = InternalInfluence(within(module), module.get_submodule(layer))
-    attributions: Tensor = method.attribute(images, baselines, target=targets, n_steps=steps, internal_batch_size=AT_ONCE)
+    attributions: Tensor = method.attribute(images, baselines, target=targets, n_steps=steps, internal_batch_size=at_once(images))
     return attributions
 
 
@@ -142,7 +142,7 @@ def layer_gradient_shap(
     method = LayerGradientShap(within(module), module.get_submodule(layer))
     attributions = [
         count * method.attribute(images, baselines, n_samples=count, stdevs=0.0, target=targets).detach()
-        for count in portions(draws)
+        for count in portions(draws, at_once(images))
     ]
     return torch.stack(attributions).sum(0) / draws
 
@@ -215,7 +215,7 @@ def layer_feature_ablation(
         below,
         additional_forward_args=targets,
         layer_mask=numbers,
-        perturbations_per_eval=max(1, AT_ONCE // len(images)),
+        perturbations_per_eval=max(1, at_once(images) // len(images)),
     )
     return shared(attributions, numbers)
 
@@ -265,7 +265,7 @@ def layer_feature_permutation(
         images.repeat_interleave(draws, 0),
         additional_forward_args=targets.repeat_interleave(draws),
         layer_mask=numbers,
-        perturbations_per_eval=max(1, AT_ONCE // (draws * len(images))),
+        perturbations_per_eval=max(1, at_once(images) // (draws * len(images))),
     )
     return shared(attributions.unflatten(0, (len(images), draws)).mean(1), numbers)
 

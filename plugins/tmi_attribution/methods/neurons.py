@@ -9,7 +9,7 @@ import tmi
 from tmi.params import Count
 
 from .deeplift import quiet, two
-from .path import AT_ONCE, portions, within
+from .path import at_once, portions, within
 from .superpixels import shared, superpixels
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def neuron_integrated_gradients(
     from captum.attr import NeuronIntegratedGradients
 
     method = NeuronIntegratedGradients(within(module), module.get_submodule(layer))
-    how: dict[str, Any] = {"n_steps": steps, "internal_batch_size": AT_ONCE}
+    how: dict[str, Any] = {"n_steps": steps, "internal_batch_size": at_once(images)}
     return by_neuron(images, neurons, lambda x, neuron, rows: method.attribute(x, neuron, baselines[rows], **how))
 
 
@@ -61,7 +61,7 @@ def neuron_conductance(
 
     method = NeuronConductance(within(module), module.get_submodule(layer))
     # The weights of Captum's default rule do not add up to 1.
-    how: dict[str, Any] = {"n_steps": steps, "method": "gausslegendre", "internal_batch_size": AT_ONCE}
+    how: dict[str, Any] = {"n_steps": steps, "method": "gausslegendre", "internal_batch_size": at_once(images)}
     return by_neuron(
         images, neurons, lambda x, neuron, rows: method.attribute(x, neuron, baselines[rows], target=targets[rows], **how)
     )
@@ -112,7 +112,9 @@ def neuron_gradient_shap(
     method = NeuronGradientShap(within(module), module.get_submodule(layer))
 
     def mean(x: Tensor, neuron: Selector, rows: Tensor) -> Tensor:
-        attributions = [count * method.attribute(x, neuron, baselines[rows], n_samples=count) for count in portions(draws)]
+        attributions = [
+            count * method.attribute(x, neuron, baselines[rows], n_samples=count) for count in portions(draws, at_once(images))
+        ]
         return torch.stack(attributions).sum(0) / draws
 
     return by_neuron(images, neurons, mean)
@@ -151,7 +153,7 @@ def neuron_feature_ablation(
 
     grid = superpixels(images, cells)
     method = NeuronFeatureAblation(module, module.get_submodule(layer))
-    how: dict[str, Any] = {"feature_mask": grid, "perturbations_per_eval": max(1, AT_ONCE // len(images))}
+    how: dict[str, Any] = {"feature_mask": grid, "perturbations_per_eval": max(1, at_once(images) // len(images))}
     return shared(by_neuron(images, neurons, lambda x, neuron, rows: method.attribute(x, neuron, baselines[rows], **how)), grid)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import tmi
 from tmi.params import Count, NotNegative
 
-from .path import AT_ONCE, within
+from .path import at_once, within
 
 if TYPE_CHECKING:
     import torch
@@ -119,12 +119,12 @@ def smooth_integrated_gradients(
         images,
         nt_type="smoothgrad",
         nt_samples=draws,
-        nt_samples_batch_size=min(draws, AT_ONCE),
+        nt_samples_batch_size=min(draws, at_once(images)),
         stdevs=noise,
         target=targets,
         baselines=baselines,
         n_steps=steps,
-        internal_batch_size=AT_ONCE,
+        internal_batch_size=at_once(images),
     )
     return attributions
 
@@ -138,7 +138,7 @@ def _saliency(
         images,
         nt_type=kind,
         nt_samples=draws,
-        nt_samples_batch_size=min(draws, AT_ONCE),
+        nt_samples_batch_size=min(draws, at_once(images)),
         stdevs=noise,
         target=targets,
         abs=False,

@@ -8,7 +8,7 @@ import tmi
 from tmi.errors import InputError
 from tmi.params import Count
 
-from .path import AT_ONCE
+from .path import at_once
 
 if TYPE_CHECKING:
     import torch
@@ -56,6 +56,6 @@ def occlusion(
             (channels, stride, stride),
             baselines=baselines,
             target=targets,
-            perturbations_per_eval=max(1, AT_ONCE // len(images)),
+            perturbations_per_eval=max(1, at_once(images) // len(images)),
         )
         return attributions

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 AT_ONCE = 64
 """Points in one pass of the module, which bounds the memory for any number of points."""
 
+_PIXELS = 800_000  # of the points in one pass: fewer points of images that are large
+
 Quadrature = Literal["gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"]
 
 
@@ -40,7 +42,7 @@ def integrated_gradients(
 
     method = IntegratedGradients(within(module))
     attributions: torch.Tensor = method.attribute(
-        images, baselines, target=targets, n_steps=steps, method=quadrature, internal_batch_size=max(AT_ONCE, len(images))
+        images, baselines, target=targets, n_steps=steps, method=quadrature, internal_batch_size=max(at_once(images), len(images))
     )
     return attributions
 
@@ -71,7 +73,8 @@ def gradient_shap(
 
     method = GradientShap(within(module))
     total = sum(
-        count * method.attribute(images, baselines, target=targets, n_samples=count, stdevs=noise) for count in portions(draws)
+        count * method.attribute(images, baselines, target=targets, n_samples=count, stdevs=noise)
+        for count in portions(draws, at_once(images))
     )
     attributions: torch.Tensor = total / draws
     return attributions
@@ -88,6 +91,11 @@ def within(module: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
         return attributions
 
     return logits
+
+
+def at_once(images: torch.Tensor, most: int = AT_ONCE) -> int:
+    """Return how many points or images (N, C, m, n) to put into one pass of the module: at most ``most``, fewer large ones."""
+    return max(1, min(most, _PIXELS // max(1, images[:1].numel())))
 
 
 def portions(draws: int, most: int = AT_ONCE) -> list[int]:

@@ -13,7 +13,7 @@ import msgspec
 import tmi
 from tmi.params import Count, NotNegative
 
-from .path import AT_ONCE, portions
+from .path import at_once, portions
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,7 @@ def feature_ablation(
     grid = superpixels(images, cells)
     with torch.no_grad():
         attributions = FeatureAblation(module).attribute(
-            images, baselines, target=targets, feature_mask=grid, perturbations_per_eval=max(1, AT_ONCE // len(images))
+            images, baselines, target=targets, feature_mask=grid, perturbations_per_eval=max(1, at_once(images) // len(images))
         )
     return shared(attributions, grid)
 
@@ -77,13 +77,13 @@ def feature_permutation(
     method = FeaturePermutation(module, drawn)
     total = torch.zeros_like(images, requires_grad=False)
     with torch.no_grad():
-        for count in portions(draws):
+        for count in portions(draws, at_once(images)):
             copies = images.repeat_interleave(count, 0)
             attributions = method.attribute(
                 copies,
                 target=targets.repeat_interleave(count),
                 feature_mask=grid,
-                perturbations_per_eval=max(1, AT_ONCE // len(copies)),
+                perturbations_per_eval=max(1, at_once(images) // len(copies)),
             )
             total += attributions.unflatten(0, (len(images), count)).sum(1)
     return shared(total / draws, grid)
@@ -115,7 +115,7 @@ def shapley_sampling(
     grid = superpixels(images, cells)
     with torch.no_grad():
         attributions = ShapleyValueSampling(module).attribute(
-            images, baselines, target=targets, feature_mask=grid, n_samples=draws, perturbations_per_eval=AT_ONCE
+            images, baselines, target=targets, feature_mask=grid, n_samples=draws, perturbations_per_eval=at_once(images)
         )
     return shared(attributions, grid)
 
@@ -137,7 +137,7 @@ def shapley_exact(
     grid = superpixels(images, cells)
     with torch.no_grad():
         attributions = ShapleyValues(module).attribute(
-            images, baselines, target=targets, feature_mask=grid, perturbations_per_eval=max(1, AT_ONCE // len(images))
+            images, baselines, target=targets, feature_mask=grid, perturbations_per_eval=max(1, at_once(images) // len(images))
         )
     return shared(attributions, grid)
 
@@ -170,7 +170,7 @@ def kernel_shap(
         if grid.max() == 0:  # a single cell has the whole change
             return shared(FeatureAblation(module).attribute(images, baselines, target=targets, feature_mask=grid), grid)
         attributions = KernelShap(module).attribute(
-            images, baselines, target=targets, feature_mask=grid, n_samples=draws, perturbations_per_eval=AT_ONCE
+            images, baselines, target=targets, feature_mask=grid, n_samples=draws, perturbations_per_eval=at_once(images)
         )
     return shared(attributions, grid)
 
@@ -207,7 +207,7 @@ def lime(
     method = Lime(module, SkLearnLasso(alpha=alpha) if alpha else SkLearnLinearRegression())
     with torch.no_grad():
         attributions = method.attribute(
-            images, baselines, target=targets, feature_mask=grid, n_samples=draws, perturbations_per_eval=AT_ONCE
+            images, baselines, target=targets, feature_mask=grid, n_samples=draws, perturbations_per_eval=at_once(images)
         )
     return shared(attributions, grid)
 

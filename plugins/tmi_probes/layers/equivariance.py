@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from tmi.params import Count, Share
 
 from ..pipeline.result import ResultBuilder
 from ..pipeline.scenes import originals
-from ..pipeline.units import images_at_once
+from ..pipeline.units import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,15 @@ INFO = {
 }
 
 
-def equivariance(network: tmi.Network, data: tmi.Dataset, *, seed: int, tiles: Count = 3, level: Share = 0.0) -> tmi.ProbeResult:
+def equivariance(
+    network: tmi.Network,
+    data: tmi.Dataset,
+    *,
+    seed: int,
+    tiles: Count = 3,
+    level: Share = 0.0,
+    places: Count | Literal["all"] = "all",
+) -> tmi.ProbeResult:
     """Equivariance defect ‖Φ(T x) − T Φ(x)‖/‖Φ(x)‖ of every layer, over all legal shifts T of a tile on an even background.
 
     On such a background a move of the tile is a move of the whole picture, so that the shifted picture is exact. A layer with
@@ -41,6 +49,8 @@ def equivariance(network: tmi.Network, data: tmi.Dataset, *, seed: int, tiles: C
         How many test scenes' tiles; of distinct classes and tiles as far as there are any.
     level : float
         Brightness of the background; by default black, so that it looks like the zeros with which layers pad.
+    places : int or "all"
+        To how many places a tile is moved, drawn without replacement; by default to all legal ones.
 
     Returns
     -------
@@ -56,15 +66,20 @@ def equivariance(network: tmi.Network, data: tmi.Dataset, *, seed: int, tiles: C
         If no test scene shows a tile.
     """
     result = ResultBuilder(INFO)
-    chosen, result.notes = originals(data.test, tiles, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    chosen, result.notes = originals(data.test, tiles, rng)
     scenes = data.test[chosen].with_backgrounds(level)
     windows = np.array(data.task.windows)[scenes.tile.numpy()]
-    shape = (len(scenes), int(windows.prod(1).max()))
+    most = int(windows.prod(1).max())
+    shape = (len(scenes), most if places == "all" else min(places, most))
     rows, cols = np.full(shape, -1), np.full(shape, -1)
     maps = {layer: _Map(network, layer, values.shape[1:]) for layer, values in network.activations(scenes.images[:1]).items()}
     of_stride = {layer: {stride: np.full(shape, np.nan) for stride in layout.strides} for layer, layout in maps.items()}
     for k in range(len(scenes)):
         row, col = (part.ravel() for part in np.indices(windows[k]))
+        if len(row) > shape[1]:
+            taken = np.sort(rng.permutation(len(row))[: shape[1]])
+            row, col = row[taken], col[taken]
         rows[k, : len(row)], cols[k, : len(col)] = row, col
         for layer, stride, values in _of_scene(network, scenes[[k]], row, col, maps):
             of_stride[layer][stride][k, : len(row)] = values
@@ -74,8 +89,8 @@ def equivariance(network: tmi.Network, data: tmi.Dataset, *, seed: int, tiles: C
         result.arrays[f"defect.{layer}"] = (("tile", "place"), values)
         defined = np.isfinite(values)
         worst = np.where(defined, values, -1).argmax(1)
-        for name, places in (("row", rows), ("col", cols)):
-            worst_place = np.take_along_axis(places, worst[:, None], 1)[:, 0]
+        for name, place in (("row", rows), ("col", cols)):
+            worst_place = np.take_along_axis(place, worst[:, None], 1)[:, 0]
             result.arrays[f"worst_{name}.{layer}"] = ("tile", np.where(defined.any(1), worst_place, -1))
         if defined.any():
             result.add(f"defect_mean.{layer}", values[defined].mean())
@@ -140,18 +155,16 @@ def _of_scene(
     network: tmi.Network, scene: tmi.Scenes, row: NDArray[np.int64], col: NDArray[np.int64], maps: dict[str, _Map]
 ) -> Iterator[tuple[str, int, Array]]:
     """Yield each layer's defects over all places of a scene's tile; NaN for no shift, and for shifts between strides."""
-    images = scene.repeated(len(row)).moved(row, col).images
     before = {layer: values[0].double().numpy() for layer, values in network.activations(scene.images).items()}
     down, across = row - int(scene.row), col - int(scene.col)
     by_stride = {(layer, stride): np.full(len(row), np.nan) for layer, layout in maps.items() for stride in layout.strides}
-    step = images_at_once(sum(values.size for values in before.values()))
-    for start in range(0, len(row), step):
-        activations = network.activations(images[start : start + step], batch_size=step)
-        for layer, values in activations.items():
+    for rows in parts_of(len(row), scene.task, sum(values.size for values in before.values())):
+        moved_scenes = scene.repeated(len(row[rows])).moved(row[rows], col[rows])
+        for layer, values in network.activations(moved_scenes.images).items():
             size = float(np.linalg.norm(before[layer]))
             if not 0 < size < np.inf:
                 continue
-            for i, moved in enumerate(values.double().numpy(), start):
+            for i, moved in enumerate(values.double().numpy(), rows.start):
                 for stride in maps[layer].strides:
                     if (down[i] or across[i]) and down[i] % stride == across[i] % stride == 0:
                         y, x = int(down[i]) // stride, int(across[i]) // stride

@@ -10,7 +10,7 @@ from tmi.params import Count
 from ..measures.hoyer import hoyer, hoyer_of_norms
 from ..pipeline.result import ResultBuilder
 from ..pipeline.scenes import labelled
-from ..pipeline.units import activations_in_parts, sizes_of
+from ..pipeline.units import activations_in_parts, in_parts, sizes_of
 
 INFO = {
     "active_per_image": tmi.MetricInfo("Mean number of neurons that are not 0 on a test image (L0)", "lower", 0),
@@ -66,7 +66,8 @@ def activation_sparsity(network: tmi.Network, data: tmi.Dataset, *, images: Coun
             magnitudes[layer] += np.abs(values).sum(0, dtype=np.float64)
             squares[layer] += np.square(values, dtype=np.float64).sum(0)
     result = ResultBuilder(INFO)
-    result.add("windows_per_image", len(tmi.match(scenes.images, data.task.tiles).image) / len(scenes))
+    windows = sum(len(tmi.match(part.images, data.task.tiles)) for _, part in in_parts(scenes))
+    result.add("windows_per_image", windows / len(scenes))
     result.arrays |= {"active_count": (("image", "layer"), active_count), "image_hoyer": (("image", "layer"), image_hoyer)}
     result.coords["layer"] = np.array(layers)
     for column, layer in enumerate(layers):

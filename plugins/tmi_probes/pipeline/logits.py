@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .units import in_parts
+
 if TYPE_CHECKING:
     import tmi
 
@@ -16,7 +18,8 @@ NO_CLASS = -1
 
 def logits_of(network: tmi.Network, scenes: tmi.Scenes) -> NDArray[np.float64]:
     """Return the logits on the scenes' images, float64 (N, L), so that their differences are exact."""
-    return network.logits(scenes.images).double().numpy()
+    most = min(256, getattr(network.module, "images_at_once", 256))  # so that parts end where the network's batches do
+    return np.concatenate([network.logits(part.images).double().numpy() for _, part in in_parts(scenes, most=most)])
 
 
 def predictions(logits: NDArray[Any]) -> NDArray[np.int64]:

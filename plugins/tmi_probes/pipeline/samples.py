@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,10 +13,9 @@ import tmi
 
 from .features import KINDS, Features, Kind, numbered, shown_by_images
 from .scenes import in_float64
-from .units import images_at_once, sizes_of
+from .units import in_parts
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
 
 Maps = Literal["places", "mean"]
@@ -66,17 +66,15 @@ def samples_of(network: tmi.Network, layer: str, scenes: tmi.Scenes, maps: Maps,
     """
     import torch
 
-    wide = widened(network, layer, scenes)
-    exact, images = wide or (network, scenes.images)
-    shape = exact.activations(images[:1], layer)[layer].shape[1:]
+    wide = widened(network, layer, scenes[:1])
+    exact = wide or network
+    shape = exact.activations(in_float64(scenes[:1]).images if wide else scenes[:1].images, layer)[layer].shape[1:]
     by_place = len(shape) == 3 and maps == "places"
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, int(np.prod(shape[1:], dtype=int)), (len(scenes), places)) if by_place else None
-    step = images_at_once(sizes_of(network, scenes, [layer])[layer])
     parts = []
-    for start in range(0, len(scenes), step):
-        rows = slice(start, start + step)
-        values = exact.activations(images[rows], layer, batch_size=step)[layer]
+    for rows, part in in_parts(scenes, math.prod(shape)):
+        values = exact.activations(in_float64(part).images if wide else part.images, layer)[layer]
         if drawn is not None:
             index = torch.from_numpy(drawn[rows])[:, None].expand(-1, shape[0], -1)
             values = values.flatten(2).gather(2, index).transpose(1, 2).flatten(0, 1)
@@ -88,24 +86,23 @@ def samples_of(network: tmi.Network, layer: str, scenes: tmi.Scenes, maps: Maps,
     return Samples(np.concatenate(parts), shown, by_place, wide is not None)
 
 
-def widened(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> tuple[tmi.Network, torch.Tensor] | None:
-    """Return a network that computes the same in float64, and the scenes' images in float64.
+def widened(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> tmi.Network | None:
+    """Return a network that computes the same in float64.
 
     Returns
     -------
-    (Network, Tensor) or None
+    Network or None
         A copy, or a constructed network itself, which computes in its images' dtype. None for a module that cannot be copied
-        or does not run in float64.
+        or does not run in float64 on the scenes.
     """
-    images = in_float64(scenes).images
+    network.check(scenes.images)  # so that what fails below fails in float64 alone
     try:
         if network.origin != "constructed":
-            module = copy.deepcopy(network.module).double()
-            network = tmi.Network(module, network.layers, network.origin, task=network.task)
-        network.activations(images[:1], layer)
+            network = network.with_module(copy.deepcopy(network.module).double())
+        network.activations(in_float64(scenes).images, layer)
     except RuntimeError:  # torch's error for a module that cannot be copied, and for mixed dtypes
         return None
-    return network, images
+    return network
 
 
 def _shown_at_places(scenes: tmi.Scenes, drawn: NDArray[np.int64], shape: tuple[int, ...]) -> dict[Kind, NDArray[np.int64]]:

@@ -24,7 +24,8 @@ def labelled(scenes: tmi.Scenes, images: int | None = None) -> tmi.Scenes:
     chosen = (scenes.labels >= 0).nonzero().flatten()[:images]
     if not len(chosen):
         raise InputError("data: none of the scenes shows a tile, so that no image has a label")
-    return scenes[chosen]
+    # The first scenes are a view, others a copy.
+    return scenes[: len(chosen)] if int(chosen[-1]) < len(chosen) else scenes[chosen]
 
 
 def originals(scenes: tmi.Scenes, tiles: int, rng: np.random.Generator) -> tuple[list[int], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     import tmi
 
-_AT_ONCE = 4_000_000  # activations of one batch: bounds the memory
+_AT_ONCE = 4_000_000  # pixels, or activations of named layers, of one batch: the one bound of what probes hold at a time
 _HELD = 50_000_000  # activations of several layers that are held together
 
 
@@ -42,12 +43,41 @@ def sizes_of(network: tmi.Network, scenes: tmi.Scenes, layers: Sequence[str]) ->
     UnknownNameError
         For a layer that the network does not have.
     """
-    return {layer: values.numel() for layer, values in network.activations(scenes.images[:1], layers).items()}
+    return {layer: values.numel() for layer, values in network.activations(scenes[:1].images, layers).items()}
 
 
-def images_at_once(activations: int) -> int:
-    """Return how many images to take at a time where each has so many activations: 1 to 256."""
-    return max(1, min(256, _AT_ONCE // activations))
+def images_at_once(values: int) -> int:
+    """Return how many images to take at a time where each has so many pixels or activations: 1 to 256."""
+    return max(1, min(256, _AT_ONCE // max(1, values)))
+
+
+def parts_of(count: int, task: tmi.TemplateTask, activations: int = 0, most: int = 256) -> Iterator[slice]:
+    """Yield which images to take at a time.
+
+    Parameters
+    ----------
+    count : int
+        How many images there are.
+    task : TemplateTask
+        Its image shape tells how many pixels an image has.
+    activations : int
+        How many activations of an image are held.
+    most : int
+        How many images at most.
+
+    Yields
+    ------
+    slice
+    """
+    step = min(most, images_at_once(max(activations, math.prod(task.image_shape))))
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
+
+
+def in_parts(scenes: tmi.Scenes, activations: int = 0, most: int = 256) -> Iterator[tuple[slice, tmi.Scenes]]:
+    """Yield scenes a few at a time, each part with its rows, so that only their images are rendered; see `parts_of`."""
+    for rows in parts_of(len(scenes), scenes.task, activations, most):
+        yield rows, scenes[rows]
 
 
 def activations_in_parts(
@@ -69,10 +99,8 @@ def activations_in_parts(
     activations : dict of str to ndarray
         Layer to activations (images, neurons).
     """
-    step = images_at_once(sum(sizes.values()))
-    for start in range(0, len(scenes), step):
-        rows = slice(start, start + step)
-        activations = network.activations(scenes.images[rows], list(sizes), batch_size=step)
+    for rows, part in in_parts(scenes, sum(sizes.values())):
+        activations = network.activations(part.images, list(sizes))  # one batch: a part has 256 images at most
         yield rows, {layer: values.reshape(len(values), -1).numpy() for layer, values in activations.items()}
 
 

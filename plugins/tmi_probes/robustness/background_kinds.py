@@ -13,8 +13,9 @@ from tmi.runtime.seeds import fixed_seed
 from ..pipeline.logits import predictions
 from ..pipeline.result import ResultBuilder, each_once
 from ..pipeline.scenes import originals
+from ..pipeline.units import parts_of
 from .variants import INFO as SPREADS
-from .variants import compare
+from .variants import compare, on_backgrounds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,7 +65,7 @@ def background_kinds(
     for kind in kinds:
         rng = np.random.default_rng([seed, _ALL.index(kind)])
         drawn = _draw(kind, rng, data, backgrounds)
-        variants = [scenes[[k]].repeated(len(drawn)).with_backgrounds(drawn) for k in range(len(scenes))]
+        variants = [on_backgrounds(scenes[[k]], drawn, np.arange(len(drawn))) for k in range(len(scenes))]
         compared = compare(network, scenes, variants, [])
         result.notes += [f"{kind}: {note}" for note in compared.notes]
         result.metrics |= {f"{name}.{kind}": compared.metrics[name] for name in _METRICS if name in compared.metrics}
@@ -87,7 +88,13 @@ def background_kinds(
 def _draw(kind: Kind, rng: np.random.Generator, data: tmi.Dataset, count: int) -> Any:
     if kind == "data":
         return data.test.backgrounds[rng.permutation(len(data.test))[:count]]
-    return draw(kind, rng, (count, *data.task.image_shape))
+    if kind == "constant":
+        return draw(kind, rng, (count, *data.task.image_shape))
+    # Drawn one after another, so that the random numbers, in float64, are held for a few at a time.
+    drawn = np.empty((count, *data.task.image_shape), np.float32)
+    for rows in parts_of(count, data.task):
+        drawn[rows] = draw(kind, rng, drawn[rows].shape)
+    return drawn
 
 
 def draw(kind: str, rng: np.random.Generator, shape: tuple[int, ...]) -> Images:

@@ -13,6 +13,7 @@ from tmi.params import Count
 from ..pipeline.logits import commonest_share, predictions
 from ..pipeline.result import ResultBuilder, each_once
 from ..pipeline.scenes import labelled
+from ..pipeline.units import in_parts
 from .background_kinds import smooth
 
 if TYPE_CHECKING:
@@ -94,10 +95,10 @@ def deformation(
         for strength in strengths:
             # The same draw for every strength of a kind, so that curves are smooth.
             rng = np.random.default_rng([seed, _ALL.index(kind)])
-            deformed = deform(scenes, kind, strength, rng)
-            right.append(predictions(network.logits(deformed).double().numpy()) == label)
-            oracle.append(predictions(np.asarray(data.task.phi(deformed))) == label)
-            shown.append(deformed[0])
+            seen, known, first = _predicted(network, scenes, kind, strength, rng)
+            right.append(seen == label)
+            oracle.append(known == label)
+            shown.append(first)
         still_right = np.array([at_strength[right[0]].mean() if right[0].any() else 0 for at_strength in right])
         lost = np.flatnonzero(still_right < 0.9)
         result.add(f"accuracy_under.{kind}", np.mean(right[1:]))
@@ -111,6 +112,22 @@ def deformation(
             f"shown.{kind}": ((axis, "channel", "row", "col"), np.stack(shown)),
         }
     return result.result()
+
+
+def _predicted(
+    network: tmi.Network, scenes: tmi.Scenes, kind: Kind, strength: float, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
+    """Return the predictions of the network and of φ on deformed scenes, and the first image."""
+    seen, known = [], []
+    first: NDArray[Any] | None = None
+    most = min(256, getattr(network.module, "images_at_once", 256))  # so that parts end where the network's batches do
+    for _, part in in_parts(scenes, most=most):
+        deformed = deform(part, kind, strength, rng)
+        first = deformed[0].copy() if first is None else first
+        seen.append(predictions(network.logits(deformed).double().numpy()))
+        known.append(predictions(np.asarray(scenes.task.phi(deformed))))
+    assert first is not None
+    return np.concatenate(seen), np.concatenate(known), first
 
 
 def deform(scenes: tmi.Scenes, kind: Kind, strength: float, rng: np.random.Generator) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from tmi.params import Count
 
 from ..pipeline.result import ResultBuilder
 from ..pipeline.scenes import originals
-from .variants import compare, std
+from .variants import at_places, compare, on_backgrounds, std
 
 
 def background_robustness(
@@ -43,8 +43,7 @@ def background_robustness(
     chosen, notes = originals(data.test, tiles, rng)
     taken = [rng.permutation(np.delete(np.arange(len(data.test)), index))[:backgrounds] for index in chosen]
     variants = [
-        data.test[[index]].repeated(len(numbers)).with_backgrounds(data.test.backgrounds[numbers])
-        for index, numbers in zip(chosen, taken, strict=True)
+        on_backgrounds(data.test[[index]], data.test.backgrounds, numbers) for index, numbers in zip(chosen, taken, strict=True)
     ]
     if len(data.test) - 1 < backgrounds:
         notes.append(f"{len(data.test) - 1} backgrounds instead of {backgrounds}: the test set has no more")
@@ -86,7 +85,7 @@ def translation_robustness(
         rows, cols = data.task.windows[int(scene.tile)]
         count = rows * cols if places == "all" else places
         taken = np.sort(rng.permutation(rows * cols)[:count])
-        variants.append(scene.repeated(len(taken)).moved(taken // cols, taken % cols))
+        variants.append(at_places(scene, taken // cols, taken % cols))
     return compare(network, data.test[chosen], variants, notes)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,8 +11,11 @@ import tmi
 
 from ..pipeline.logits import logits_of, margins, of_label, predictions
 from ..pipeline.result import ResultBuilder
+from ..pipeline.units import parts_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 INFO = {
@@ -48,6 +51,35 @@ class Spread:
     margin_min: float
 
 
+@dataclass(frozen=True)
+class Variants:
+    """Variants of one scene, which are rendered a few at a time.
+
+    Attributes
+    ----------
+    count : int
+    of : callable
+        ``(rows) -> Scenes``: those that a slice chooses.
+    """
+
+    count: int
+    of: Callable[[slice], tmi.Scenes]
+
+
+def at_places(scene: tmi.Scenes, row: NDArray[np.int64], col: NDArray[np.int64]) -> Variants:
+    """Return one scene with its tile at many places (N,)."""
+    return Variants(len(row), lambda rows: scene.repeated(len(row[rows])).moved(row[rows], col[rows]))
+
+
+def on_backgrounds(scene: tmi.Scenes, backgrounds: Any, numbers: NDArray[np.int64]) -> Variants:
+    """Return one scene on those of the backgrounds (N, C, m, n) that the numbers choose."""
+
+    def of(rows: slice) -> tmi.Scenes:
+        return scene.repeated(len(numbers[rows])).with_backgrounds(backgrounds[numbers[rows]])
+
+    return Variants(len(numbers), of)
+
+
 def spread(logits: NDArray[np.float64], label: int) -> Spread:
     """Measure how far logits vary.
 
@@ -81,7 +113,7 @@ def std(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def compare(
     network: tmi.Network,
     originals: tmi.Scenes,
-    variants: list[tmi.Scenes],
+    variants: list[Variants],
     notes: list[str],
     backgrounds: list[NDArray[np.int64]] | None = None,
 ) -> tmi.ProbeResult:
@@ -91,7 +123,7 @@ def compare(
     ----------
     network : Network
     originals : Scenes
-    variants : list of Scenes
+    variants : list of Variants
         The k-th are variants of the k-th original, and show its tile.
     notes : list of str
         Notes of the caller; those of the result follow them.
@@ -108,7 +140,8 @@ def compare(
     labels = originals.labels.numpy()
     before = logits_of(network, originals)
     predicted = predictions(before)
-    shape = (len(variants), max(map(len, variants)))
+    counts = [varied.count for varied in variants]
+    shape = (len(variants), max(counts))
     # Tiles of different sizes have different numbers of places; the rest of a shorter row counts as not kept.
     logits = np.full((*shape, before.shape[1]), np.nan)
     kept = np.zeros(shape, bool)
@@ -118,12 +151,13 @@ def compare(
     spreads: list[Spread] = []
     right: list[bool] = []
     same: list[bool] = []
-    for k, scenes in enumerate(variants):
-        n = len(scenes)
-        logits[k, :n], kept[k, :n] = logits_of(network, scenes), scenes.unambiguous().numpy()
-        row[k, :n], col[k, :n] = scenes.row, scenes.col
+    for k, varied in enumerate(variants):
+        for rows in parts_of(varied.count, originals.task):
+            scenes = varied.of(rows)
+            logits[k, rows], kept[k, rows] = logits_of(network, scenes), scenes.unambiguous().numpy()
+            row[k, rows], col[k, rows] = scenes.row, scenes.col
         if backgrounds is not None:
-            background[k, :n] = backgrounds[k]
+            background[k, : varied.count] = backgrounds[k]
         of_kept = logits[k, kept[k]]
         if not len(of_kept):
             tile = originals.task.tile_name(int(originals.tile[k]))
@@ -133,11 +167,11 @@ def compare(
         margin = margins(logits[k], np.full(shape[1], labels[k]))
         worst[k] = int(np.where(kept[k], margin, np.inf).argmin())
         worst_margin[k] = margin[worst[k]]
-        worst_images[k] = scenes.images[worst[k]]
+        worst_images[k] = varied.of(slice(worst[k], worst[k] + 1)).images[0]
         after = predictions(of_kept)
         right.extend(after == labels[k])
         same.extend(after == predicted[k])
-    result.add("kept", kept.sum() / sum(map(len, variants)))
+    result.add("kept", kept.sum() / sum(counts))
     if spreads:
         logit_std = np.stack([part.logit_std for part in spreads])
         result.add("logit_std", logit_std.mean())

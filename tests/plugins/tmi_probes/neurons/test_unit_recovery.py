@@ -47,19 +47,20 @@ def test_constant_units_are_left_out_and_counted():
     class Padded(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.logits = torch.nn.Identity()
+            self.hidden, self.logits = torch.nn.Identity(), torch.nn.Identity()
 
         def forward(self, images):
             phi = TASK.phi(images)
-            return self.logits(torch.cat([torch.zeros_like(phi[:, :1]), phi, torch.ones_like(phi[:, :1])], 1))
+            self.hidden(torch.cat([torch.zeros_like(phi[:, :1]), phi, torch.ones_like(phi[:, :1])], 1))
+            return self.logits(phi)
 
-    result = unit_recovery(network(Padded()), dataset(60), seed=0, features=["class"])
+    result = unit_recovery(network(Padded(), "hidden", "logits"), dataset(60), seed=0, features=["class"])
     plain = unit_recovery(network(Phi()), dataset(60), seed=0, features=["class"])
-    assert result.metrics["varying.logits"] == 3 / 5
-    assert result.metrics["f1.class.logits"] == plain.metrics["f1.class.logits"]
-    assert result.arrays["f1.class.logits"].values.tolist() == [0, 1, 1, 1, 0]
-    assert result.arrays["best_feature.class.logits"].values.tolist() == [-1, 0, 1, 2, -1]
-    assert result.arrays["unit.class.logits"].values.tolist() == [1, 2, 3]
+    assert result.metrics["varying.hidden"] == 3 / 5
+    assert result.metrics["f1.class.hidden"] == plain.metrics["f1.class.logits"]
+    assert result.arrays["f1.class.hidden"].values.tolist() == [0, 1, 1, 1, 0]
+    assert result.arrays["best_feature.class.hidden"].values.tolist() == [-1, 0, 1, 2, -1]
+    assert result.arrays["unit.class.hidden"].values.tolist() == [1, 2, 3]
     assert "2 of 5 examined units are constant" in result.notes[0]
 
 

@@ -35,7 +35,7 @@ class Blocks(nn.Module):
     def __init__(self, size):
         super().__init__()
         self.maps = nn.MaxPool2d(size)
-        self.logits = nn.Sequential(nn.Flatten(), nn.LazyLinear(4))
+        self.logits = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
 
     def forward(self, images):
         return self.logits(self.maps(images))

@@ -124,7 +124,10 @@ def test_the_background_is_really_another_and_the_tile_really_the_same():
             seen.append(images.clone())
             return super().forward(images)
 
-    background_robustness(network(Spy(), "hidden", "logits"), data, seed=0, tiles=1)
+    spied = network(Spy(), "hidden", "logits")
+    spied.check(data.test.images)
+    seen.clear()
+    background_robustness(spied, data, seed=0, tiles=1)
     original, variants = seen[0], seen[1]
     assert len(torch.unique(variants.flatten(1), dim=0)) == 11
     same = (variants == original).all(0)[0]
