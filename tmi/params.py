@@ -15,7 +15,9 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -161,7 +163,7 @@ def check_value(parameter: Parameter, value: Any) -> Any:
     if named_kind(parameter.type) and _has_functions(value):
         return value  # a method or measure may be given as a function
     try:
-        result = msgspec.convert(value, parameter.type, strict=True)
+        result = _convert(value, parameter.type)
     except msgspec.ValidationError as error:
         message = re.sub(r" - at `\$.*", "", str(error)).replace("`", "")
         invalid = re.match(r"Invalid enum value '(.*)'", message)
@@ -175,6 +177,65 @@ def check_value(parameter: Parameter, value: Any) -> Any:
     if not _finite(result):
         raise InputError(f"expected finite numbers, got {value!r}")
     return result
+
+
+def _convert(value: Any, kind: Any) -> Any:
+    """Convert a value; in a union with `Path`, which msgspec does not take, text is a path unless another member accepts it."""
+    members = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else ()
+    paths = [member for member in members if _is_path(member)]
+    if paths:
+        for other in [member for member in members if member is not str and not _is_path(member)]:
+            with suppress(msgspec.ValidationError):
+                return msgspec.convert(value, other, strict=True, dec_hook=_path)
+        kind = paths[0]
+    return msgspec.convert(value, kind, strict=True, dec_hook=_path if takes_path(kind) else None)
+
+
+def _is_path(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, PurePath)
+
+
+def _path(kind: Any, value: Any) -> Any:
+    """Convert text to a path: `msgspec.convert` calls this for types that it does not know."""
+    if isinstance(value, PurePath) or (isinstance(value, str) and value and "\0" not in value):
+        return Path(value)
+    raise ValueError("expected a path")
+
+
+def takes_path(kind: Any) -> bool:
+    """Return whether values of a type are paths, or contain some."""
+    return _is_path(kind) or any(map(takes_path, typing.get_args(kind)))
+
+
+def map_paths(value: Any, function: Callable[[Path], Any]) -> Any:
+    """Return a value with a function applied to every path in it.
+
+    Parameters
+    ----------
+    value : object
+        A setting, or any part of it.
+    function : callable
+        ``(path) -> object``.
+    """
+    if isinstance(value, Path):
+        return function(value)
+    if isinstance(value, Mapping):
+        return {name: map_paths(item, function) for name, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return type(value)(map_paths(item, function) for item in value)
+    return value
+
+
+def as_text(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with every path as text, as JSON needs it; other values are the same objects."""
+    return {name: map_paths(value, str) if has_path(value) else value for name, value in values.items()}
+
+
+def has_path(value: Any) -> bool:
+    """Return whether a value is a path or contains one."""
+    found: list[Path] = []
+    map_paths(value, found.append)
+    return bool(found)
 
 
 def _has_functions(value: Any) -> bool:
@@ -277,6 +338,8 @@ def _type_text(kind: Any) -> str:
         return " | ".join(_type_text(a) for a in arguments)
     if kind is type(None):
         return "none"
+    if _is_path(kind):
+        return "path"
     if origin is not None:
         return f"{origin.__name__}[{', '.join(_type_text(a) for a in arguments if a is not ...)}]"
     return getattr(kind, "__name__", str(kind))

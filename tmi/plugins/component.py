@@ -144,8 +144,8 @@ class Component:
         module, name = self._parts
         if self.source_file is None or module == "__main__" or "<" in name:
             return None
-        if getattr(self.target, "__closure__", None):
-            return None  # the values in a closure are in no file
+        if getattr(self.target, "__closure__", None) or hasattr(self.target, "__self__"):
+            return None  # the values in a closure, and those of a method's object, are in no file
         # Only the name of a plug-in file is part of the fingerprint, not its path.
         return self.source_file.stem if self.source_file == self.plugin.file else module, self.source_file
 

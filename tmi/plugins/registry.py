@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tmi import params as parameters
 from tmi.errors import InputError, PluginError, TmiError, UnknownNameError, did_you_mean
@@ -17,6 +17,7 @@ from tmi.runtime.paths import absolute
 
 from .component import KINDS, Component, Fault, Plugin, suite_file
 from .host import PluginHost, load
+from .inputs import with_absolute_paths
 from .references import Reference, named_in, parse
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from tmi.tasks.dataset import Dataset
     from tmi.tasks.task import TemplateTask
 
+Named: TypeAlias = str | Callable[..., Any] | Component
+"""A registered name, a function that takes the place of a registered one, or a component itself."""
+
+GIVEN = Plugin("<given>", "given as a function", None)
+"""Stands for the plug-in of a function that was given instead of a name."""
+
 
 class Registry:
     """The components that the plug-ins of a host registered, by kind and name.
@@ -32,10 +39,17 @@ class Registry:
     Parameters
     ----------
     host : PluginHost
+    folder : Path, optional
+        The folder that a relative path in a setting starts from; by default the working folder.
+
+    Attributes
+    ----------
+    folder : Path or None
     """
 
-    def __init__(self, host: PluginHost) -> None:
+    def __init__(self, host: PluginHost, folder: Path | None = None) -> None:
         self._host = host
+        self.folder = folder
         self._references: dict[tuple[str, str], Reference] = {}
 
     @property
@@ -62,7 +76,11 @@ class Registry:
         host = self._host.copy()
         for file in new:
             host.load_file(file)
-        return Registry(host)
+        return Registry(host, self.folder)
+
+    def at(self, folder: Path | None) -> Registry:
+        """Return a registry with the same components, in whose settings a relative path starts from another folder."""
+        return self if folder == self.folder else Registry(self._host, folder)
 
     def names(self, kind: str) -> list[str]:
         """Return the registered names of a kind, sorted.
@@ -76,14 +94,18 @@ class Registry:
             raise UnknownNameError(f"kind {kind!r} is unknown{did_you_mean(kind, KINDS)}")
         return sorted(name for k, name in self._host.components if k == kind)
 
-    def find(self, kind: str, name: str) -> Component:
-        """Look up a name.
+    def find(self, kind: str, name: Named) -> Component:
+        """Look up a name; a function becomes a component of its own name, and a component is returned as it is.
 
         Raises
         ------
         UnknownNameError
             If it is not registered; the message suggests the nearest name.
         """
+        if isinstance(name, Component):
+            return name
+        if callable(name):
+            return Component(kind, getattr(name, "__name__", type(name).__name__), name, GIVEN)
         known = self.names(kind)
         if name not in known:
             raise UnknownNameError(f"{kind} {name!r} is unknown{did_you_mean(name, known)}")
@@ -107,21 +129,28 @@ class Registry:
         """
         if callable(target):
             return self._resolve(kind, target)
-        if (kind, target) not in self._references:  # a plan looks up the same few names thousands of times
-            self._references[kind, target] = self._resolve(kind, target)
-        return self._references[kind, target]
+        known = self._references.get((kind, target))  # a plan looks up the same few names thousands of times
+        if known is None:
+            known = self._resolve(kind, target)
+            if self.folder is not None or not parameters.has_path(known.params):  # the working folder may be another next time
+                self._references[kind, target] = known
+        return known
 
     def _resolve(self, kind: str, target: str | Callable[..., Any]) -> Reference:
         if callable(target):
-            name = getattr(target, "__name__", type(target).__name__).replace("_", "-")
-            component = Component(kind, name, target, Plugin("<given>", "given as a function", None))
-            text, settings = name, dict[str, Any]()
+            component = self.find(kind, target)
+            name = text = component.name.replace("_", "-")
+            settings: dict[str, Any] = {}
         else:
             name, settings = parse(target)
             component, text = self.find(kind, name), target
         values, problems = parameters.check(component.function, settings, name, attribution.GIVEN[kind])
         if problems:
             raise InputError(f"{kind} {text!r}: " + "; ".join(problems))
+        try:
+            values = with_absolute_paths(component.function, values, self.folder, attribution.GIVEN[kind])
+        except InputError as error:
+            raise InputError(f"{kind} {text!r}: {error}") from None
         return Reference(text, component, values)
 
     def references(self, component: Component, params: Mapping[str, Any]) -> list[Reference]:
@@ -151,8 +180,8 @@ class Registry:
                 result[name] = references if isinstance(result[name], list) else references[0]
         return result
 
-    def check(self, kind: str, name: str, settings: dict[str, Any]) -> dict[str, Any]:
-        """Check settings and fill in defaults.
+    def check(self, kind: str, name: Named, settings: dict[str, Any]) -> dict[str, Any]:
+        """Check settings, fill in defaults, and make paths absolute.
 
         Raises
         ------
@@ -160,26 +189,29 @@ class Registry:
             If settings are invalid; the message lists every problem, joined by semicolons.
         """
         component = self.find(kind, name)
-        values, problems = parameters.check(component.function, settings, name)
+        values, problems = parameters.check(component.function, settings, component.name)
         if problems:
-            raise InputError(f"{kind} {name!r}: " + "; ".join(problems))
-        return values
+            raise InputError(f"{kind} {component.name!r}: " + "; ".join(problems))
+        try:
+            return with_absolute_paths(component.function, values, self.folder)
+        except InputError as error:
+            raise InputError(f"{kind} {component.name!r}: {error}") from None
 
-    def generate(self, name: str, /, *, seed: int = 0, **params: Any) -> Dataset:
+    def generate(self, name: Named, /, *, seed: int = 0, **params: Any) -> Dataset:
         """See `tmi.generate`."""
         from tmi.runtime.seeds import fixed_seed
         from tmi.tasks.dataset import Dataset
 
         seed = _seed(seed)
-        values = self.check("dataset", name, params)
         component = self.find("dataset", name)
+        values = self.check("dataset", component, params)
         with fixed_seed(seed):
             data = component.function(**_with_seed(component, seed), **values)
         _expect(component, data, Dataset)
-        result: Dataset = replace(data, name=name, seed=seed, params=values)
+        result: Dataset = replace(data, name=component.name, seed=seed, params=parameters.as_text(values))
         return result
 
-    def build(self, name: str, data: Dataset | TemplateTask, /, *, seed: int = 0, **params: Any) -> Network:
+    def build(self, name: Named, data: Dataset | TemplateTask, /, *, seed: int = 0, **params: Any) -> Network:
         """See `tmi.build`."""
         from tmi.networks.network import Network
         from tmi.runtime.seeds import fixed_seed
@@ -187,21 +219,21 @@ class Registry:
         from tmi.tasks.task import TemplateTask
 
         seed = _seed(seed)
-        values = self.check("network", name, params)
         component = self.find("network", name)
+        values = self.check("network", component, params)
         if not isinstance(data, Dataset | TemplateTask):
-            raise InputError(f"network {name!r}: expected a Dataset or TemplateTask, got {type(data).__name__}")
+            raise InputError(f"network {component.name!r}: expected a Dataset or TemplateTask, got {type(data).__name__}")
         with fixed_seed(seed):
             network = component.function(data, **_with_seed(component, seed), **values)
         _expect(component, network, Network)
         network.module.zero_grad()  # the store does not keep gradients, so those of the last training step are cleared here too
-        network.name, network.seed, network.params = name, seed, values
+        network.name, network.seed, network.params = component.name, seed, parameters.as_text(values)
         if isinstance(data, Dataset):
             _check_on(network, data)
         result: Network = network
         return result
 
-    def probe(self, name: str, network: Network, data: Dataset, /, *, seed: int = 0, **params: Any) -> ProbeResult:
+    def probe(self, name: Named, network: Network, data: Dataset, /, *, seed: int = 0, **params: Any) -> ProbeResult:
         """See `tmi.probe`."""
         from tmi.networks.network import Network
         from tmi.probing.result import ProbeResult
@@ -209,12 +241,12 @@ class Registry:
         from tmi.tasks.dataset import Dataset
 
         seed = _seed(seed)
-        values = self.check("probe", name, params)
         component = self.find("probe", name)
+        values = self.check("probe", component, params)
         if not isinstance(network, Network):
-            raise InputError(f"probe {name!r}: expected a Network, got {type(network).__name__}")
+            raise InputError(f"probe {component.name!r}: expected a Network, got {type(network).__name__}")
         if not isinstance(data, Dataset):
-            raise InputError(f"probe {name!r}: expected a Dataset, got {type(data).__name__}")
+            raise InputError(f"probe {component.name!r}: expected a Dataset, got {type(data).__name__}")
         _check_on(network, data)
         with fixed_seed(seed):
             arguments = self.with_references(component, values)
@@ -400,7 +432,7 @@ def _expect(component: Component, value: Any, kind: type) -> None:
 def _toml(value: Any) -> str:
     import json
 
-    return "none" if value is None else json.dumps(value, ensure_ascii=False)
+    return "none" if value is None else json.dumps(value, ensure_ascii=False, default=str)  # a path has no type of its own
 
 
 __all__ = ["Registry", "build", "describe", "generate", "installed", "names", "probe", "with_files"]

@@ -1,0 +1,57 @@
+"""Settings that are paths: made absolute and looked for, before a function or a key uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from tmi import params as parameters
+from tmi.errors import InputError
+from tmi.runtime.paths import absolute
+
+
+def with_absolute_paths(
+    function: Callable[..., Any],
+    params: Mapping[str, Any],
+    folder: Path | None = None,
+    given: Collection[str] = parameters.GIVEN,
+) -> dict[str, Any]:
+    """Return settings with every path as an absolute `Path`; settings of other types are the same objects.
+
+    Parameters
+    ----------
+    function : callable
+        Its signature says which settings are paths.
+    params : mapping
+        Checked settings; their paths may be text.
+    folder : Path, optional
+        The folder that a relative path starts from; by default the working folder.
+    given : collection of str
+        See `tmi.params.parameters`.
+
+    Raises
+    ------
+    InputError
+        If there is nothing at a path; the message names the setting and the path.
+    """
+    result = dict(params)
+    for name, parameter in parameters.parameters(function, given).items():
+        if name in result and parameters.takes_path(parameter.type):
+            try:
+                value = parameters.check_value(parameter, result[name])
+                result[name] = parameters.map_paths(value, lambda path: _existing(path, folder))
+            except InputError as error:
+                raise InputError(f"{name}: {error}") from None
+    return result
+
+
+def _existing(path: Path, folder: Path | None) -> Path:
+    result = absolute(path, folder)
+    try:
+        result.stat()
+    except OSError as error:
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise InputError(f"there is no file or folder {result}") from None
+        raise InputError(f"{result} cannot be read ({error.strerror or error})") from None
+    return result
