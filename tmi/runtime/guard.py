@@ -1,0 +1,223 @@
+"""A guard around every call of a plug-in: what the call left changed is put back, and a warning names the plug-in.
+
+Warning filters and variables of the environment that a library sets when it is imported inside a call belong to the library: they
+stay, and no plug-in is named for them.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.machinery
+import os
+import signal
+import sys
+import sysconfig
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
+from types import GeneratorType, ModuleType, TracebackType
+from typing import Any
+
+from .library_switches import LIBRARIES
+from .switches import PROCESS, UNREADABLE, Switch, importing_a_library
+
+plugin_packages: set[str] = set()
+"""The top-level packages of installed plug-ins: what these set when they are imported is theirs, and not a library's."""
+
+
+class SwitchWarning(UserWarning):
+    """A plug-in left a setting of the process changed."""
+
+
+_switches: list[Switch] = []
+_reads: list[Callable[[], Any]] = []  # the `read` of each
+_initial: list[Any] = []  # the value of each when its library was first seen to be imported
+_found: set[str] = set()
+_finding = threading.Lock()
+
+
+_active: list[str] = []  # whom the guards that are active are for; appending and popping are atomic
+
+
+class _State(threading.local):
+    imports = 0  # of libraries that are under way in this thread
+
+
+_state = _State()
+
+
+def _find_switches() -> None:
+    """Add the switches of the libraries that were imported since the last call."""
+    for module, switches_of in LIBRARIES.items():
+        if module not in _found and module in sys.modules:
+            if getattr(getattr(sys.modules[module], "__spec__", None), "_initializing", False):
+                continue
+            _add(module, list(switches_of()))
+
+
+def _add(module: str, switches: list[Switch]) -> None:
+    values = [switch.read() for switch in switches]
+    with _finding:
+        if module not in _found:
+            _found.add(module)
+            _initial.extend(values)  # before the switches, so that each of them has a value
+            _switches.extend(switches)
+            _reads.extend(switch.read for switch in switches)
+
+
+class Guard:
+    """A context that puts back what was changed inside it, also after an exception, and warns of each change.
+
+    Parameters
+    ----------
+    who : str
+        What is called: ``"probe 'accuracy' of plug-in tmi_probes"``.
+    """
+
+    def __init__(self, who: str) -> None:
+        self._who = who
+
+    def __enter__(self) -> Guard:
+        if _Finder not in sys.meta_path:
+            sys.meta_path.insert(0, _Finder)
+        _find_switches()
+        _active.append(self._who)
+        self._before = [read() for read in _reads]
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        _active.pop()
+        _find_switches()
+        now = [read() for read in _reads]
+        if now == self._before:
+            return
+        # A library that was imported inside had its own defaults before.
+        before_all = [*self._before, *_initial[len(self._before) :]]
+        changes: dict[str, str] = {}
+        for switch, before, after in zip(_switches, before_all, now, strict=False):
+            if before is not UNREADABLE and (after is UNREADABLE or switch.changed(before, after)):
+                changes.setdefault(switch.name, _put_back(switch, before, after))
+        # If warnings are made errors, that of the plug-in comes first.
+        with nullcontext() if error is None else suppress(SwitchWarning):
+            for text in changes.values():
+                warnings.warn(f"{self._who} left {text}", SwitchWarning, stacklevel=3)
+
+
+def _put_back(switch: Switch, before: Any, after: Any) -> str:
+    """Put a switch back, and return the change as text."""
+    text = "" if after is UNREADABLE else switch.text(before, after)
+    shown = f"{switch.name} changed" + (f" ({text})" if text else "")
+    try:
+        switch.write(before)
+    except Exception as error:
+        return f"{shown}, and it could not be put back ({type(error).__name__}: {error}); {switch.remedy}"
+    return f"{shown}, which was put back; {switch.remedy}"
+
+
+class Guarded:
+    """A function whose calls are guarded. Its signature, docstring and attributes are those of the function.
+
+    Parameters
+    ----------
+    function : callable
+    who : str
+        As for `Guard`.
+    """
+
+    def __init__(self, function: Callable[..., Any], who: str) -> None:
+        functools.update_wrapper(self, function)
+        self._guarded_as = who
+        identify = getattr(function, "tmi_external", None)
+        if identify is not None:
+            self.tmi_external = Guarded(identify, f"tmi.external of {who}")
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        with Guard(self._guarded_as):
+            result = self.__wrapped__(*args, **kwargs)
+            return list(result) if isinstance(result, GeneratorType) else result  # its code runs inside the guard
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__wrapped__":  # while it is made
+            raise AttributeError(name)
+        return getattr(self.__wrapped__, name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Guarded) and self.__wrapped__ == other.__wrapped__
+
+    def __hash__(self) -> int:
+        return hash(self.__wrapped__)
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
+
+    def __reduce__(self) -> Any:
+        return Guarded, (self.__wrapped__, self._guarded_as)
+
+
+def guarded(function: Callable[..., Any], who: str) -> Callable[..., Any]:
+    """Return a function whose calls are guarded; see `Guarded`."""
+    if isinstance(function, functools.partial):  # stays one, for those who take it apart
+        result = functools.partial(guarded(function.func, who), *function.args, **function.keywords)
+        vars(result).update(vars(function))
+        return result
+    return Guarded(function, who)
+
+
+_LIBRARY_FOLDERS = tuple({sysconfig.get_paths()[key] + os.sep for key in ("stdlib", "platstdlib", "purelib", "platlib")})
+_LOADERS = (importlib.machinery.SourceFileLoader, importlib.machinery.ExtensionFileLoader)
+
+
+def _is_library(name: str, file: str) -> bool:
+    installed = file.startswith(_LIBRARY_FOLDERS) or "site-packages" in file or "dist-packages" in file
+    return installed and name.partition(".")[0] not in plugin_packages
+
+
+class _Finder:
+    """Notices imports of libraries inside a guard: the first of the finders, which leaves the finding to the others."""
+
+    @classmethod
+    def find_spec(cls, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
+        if not _active or (_state.imports and name not in LIBRARIES):
+            return None
+        finders = (finder for finder in sys.meta_path if finder is not cls and hasattr(finder, "find_spec"))
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in finders)), None)
+        # Other loaders may be shared by several modules.
+        if spec is not None and type(spec.loader) in _LOADERS and _is_library(name, spec.origin or ""):
+            loader: Any = spec.loader
+            loader.exec_module = functools.partial(_execute, loader)
+        return spec
+
+
+def _execute(loader: Any, module: ModuleType) -> None:
+    """Execute the module of a library; what it sets is noted."""
+    del loader.exec_module
+    _state.imports += 1
+    try:
+        with importing_a_library() if _state.imports == 1 else nullcontext():
+            loader.exec_module(module)
+    finally:
+        _state.imports -= 1
+    if module.__name__ in LIBRARIES:
+        _add(module.__name__, list(LIBRARIES[module.__name__]()))  # its defaults
+
+
+def _in_forked_child() -> None:
+    """Give a process that a plug-in forks its own way to end: SIGTERM ends it, SIGINT is left to the process that forked it."""
+    if not _active:
+        return
+    # Both handlers may be those of the run, or of a Dask worker, which ask for an orderly end of a process that this is not.
+    if callable(signal.getsignal(signal.SIGTERM)):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, signal.SIG_DFL, signal.SIG_IGN, None):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("stdout", "stderr"):  # a live display's lock may be held by a thread that this process does not have
+        stream = getattr(sys, name)
+        setattr(sys, name, getattr(stream, "rich_proxied_file", stream))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_forked_child)
+
+_add("", PROCESS)
