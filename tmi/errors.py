@@ -13,6 +13,10 @@ class InputError(TmiError, ValueError):
     """An invalid image, tile, task or parameter."""
 
 
+class MissingPathError(InputError):
+    """A setting names a file or folder that is missing or cannot be read."""
+
+
 class UnknownNameError(TmiError, LookupError):
     """A name that is not registered or does not exist; the message suggests the nearest known name."""
 

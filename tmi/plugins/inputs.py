@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tmi import params as parameters
-from tmi.errors import InputError
+from tmi.errors import InputError, MissingPathError
 from tmi.runtime.paths import absolute
 
 
@@ -32,8 +32,10 @@ def with_absolute_paths(
 
     Raises
     ------
-    InputError
+    MissingPathError
         If there is nothing at a path; the message names the setting and the path.
+    InputError
+        If a setting does not have its type.
     """
     result = dict(params)
     for name, parameter in parameters.parameters(function, given).items():
@@ -42,7 +44,7 @@ def with_absolute_paths(
                 value = parameters.check_value(parameter, result[name])
                 result[name] = parameters.map_paths(value, lambda path: _existing(path, folder))
             except InputError as error:
-                raise InputError(f"{name}: {error}") from None
+                raise type(error)(f"{name}: {error}") from None
     return result
 
 
@@ -52,6 +54,6 @@ def _existing(path: Path, folder: Path | None) -> Path:
         result.stat()
     except OSError as error:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
-            raise InputError(f"there is no file or folder {result}") from None
-        raise InputError(f"{result} cannot be read ({error.strerror or error})") from None
+            raise MissingPathError(f"there is no file or folder {result}") from None
+        raise MissingPathError(f"{result} cannot be read ({error.strerror or error})") from None
     return result

@@ -150,7 +150,7 @@ class Registry:
         try:
             values = with_absolute_paths(component.function, values, self.folder, attribution.GIVEN[kind])
         except InputError as error:
-            raise InputError(f"{kind} {text!r}: {error}") from None
+            raise type(error)(f"{kind} {text!r}: {error}") from None
         return Reference(text, component, values)
 
     def references(self, component: Component, params: Mapping[str, Any]) -> list[Reference]:

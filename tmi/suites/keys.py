@@ -2,22 +2,26 @@
 
 A key covers the name of a function, its settings with defaults, the seed, its code (see `tmi.plugins.fingerprint`), the external
 inputs that it declares with `tmi.external`, the same for each method and measure that its settings name, the versions of the
-libraries, and the keys of its inputs. Nothing else is part of a key: not the device, the number of workers, the store, the report
-or the command.
+libraries, and the keys of its inputs. Of a setting that is a path, the content of the file or folder is part of the key, and the
+path is not. Nothing else is part of a key: not the device, the number of workers, the store, the report or the command.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from tmi.errors import SuiteError, TmiError
+from tmi.errors import MissingPathError, SuiteError, TmiError
 from tmi.hashing import digest
+from tmi.params import has_path, map_paths
 from tmi.plugins.component import Component
 from tmi.plugins.fingerprint import core_fingerprint, versions
+from tmi.plugins.inputs import with_absolute_paths
 from tmi.plugins.registry import Registry
 from tmi.stages import Stage
 
+from .content import content_of
 from .suite import Cell, Choice
 
 FORMAT = 1
@@ -77,14 +81,22 @@ class Keys:
     ----------
     registry : Registry
         Looks up the methods and measures that settings name.
+    contents : mapping of str to str, optional
+        Digests of the content of files and folders by path, where they are known; see `tmi.suites.content`.
+
+    Attributes
+    ----------
+    contents : dict of str to str
+        The digest of the content of each path that is part of a key; each is taken once.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, contents: Mapping[str, str] | None = None) -> None:
         self._registry = registry
+        self.contents = dict(contents or {})
         self._keys: dict[tuple[object, ...], str | None] = {}
         self._choices: list[Choice] = []
         self._outside: dict[int, object] = {}
-        self._code: dict[tuple[str, str], str | None] = {}
+        self._code: dict[int, tuple[Component, str | None]] = {}
 
     def of(self, cell: Cell) -> tuple[str | None, str | None, str | None]:
         """Return the keys of a cell's data set, network and result.
@@ -94,7 +106,8 @@ class Keys:
         Raises
         ------
         SuiteError
-            If a function's external inputs cannot be identified, or its settings cannot be written as JSON.
+            If a function's external inputs cannot be identified, a file is missing that a setting names, or the settings cannot be
+            written as JSON.
         """
         dataset = self.key(cell.dataset, cell.seed)
         network = self.key(cell.network, cell.seed, dataset)
@@ -109,41 +122,77 @@ class Keys:
         return self._keys[request]
 
     def _compute(self, choice: Choice, seed: int, upstream: tuple[str | None, ...]) -> str | None:
-        references = self._registry.references(choice.component, choice.params)
+        try:
+            references = self._registry.references(choice.component, choice.params)
+            values = with_absolute_paths(choice.component.function, choice.params, self._registry.folder)
+            params, *uses_params = [self._with_contents(given) for given in (values, *(used.params for used in references))]
+        except MissingPathError as error:
+            raise SuiteError([f"{choice.kind} {choice}: {error}"]) from error
         code = self._code_of(choice.component)
         codes = [self._code_of(reference.component) for reference in references]
         upstream_keys = {stage: key for stage, key in zip(Stage, upstream, strict=False) if key is not None}
         if code is None or None in codes or len(upstream_keys) < len(upstream):
             return None
         try:
-            outside = self._outside_of(choice)
+            outside = self._outside_of(choice, values)
             if references:  # name, settings, code and external inputs of each named component are part of the key as well
                 uses = [
                     [
                         reference.component.kind,
                         reference.component.name,
-                        reference.params,
+                        used_params,
                         reference_code,
                         _identify(f"{reference.component.kind} {reference.text}", reference.component, reference.params),
                     ]
-                    for reference, reference_code in zip(references, codes, strict=True)
+                    for reference, used_params, reference_code in zip(references, uses_params, codes, strict=True)
                 ]
                 outside = {"outside": outside, "uses": uses}
-            return make_key(Stage(choice.kind), choice.component.name, code, choice.params, seed, upstream_keys, outside)
+            return make_key(Stage(choice.kind), choice.component.name, code, params, seed, upstream_keys, outside)
         except (TypeError, ValueError) as error:  # a date or a set in the settings, or in what `tmi.external` returned
             message = f"its settings or its external inputs cannot be written as JSON ({error})"
             raise SuiteError([f"{choice.kind} {choice}: {message}"]) from error
 
     def _code_of(self, component: Component) -> str | None:
-        name = component.kind, component.name
-        if name not in self._code:
-            self._code[name] = component.fingerprint()
-        return self._code[name]
+        if id(component) not in self._code:
+            code = component.fingerprint()
+            # A module may define several functions, and only one is called.
+            self._code[id(component)] = component, None if code is None else f"{code} {_function_of(component)}"
+        return self._code[id(component)][1]
 
-    def _outside_of(self, choice: Choice) -> object:
+    def _outside_of(self, choice: Choice, values: Mapping[str, Any]) -> object:
         if id(choice) not in self._outside:
-            self._outside[id(choice)] = _identify(f"{choice.kind} {choice}", choice.component, choice.params)
+            self._outside[id(choice)] = _identify(f"{choice.kind} {choice}", choice.component, values)
         return self._outside[id(choice)]
+
+    def _with_contents(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings with the content of every path in its place."""
+        return {name: map_paths(value, self._content) if has_path(value) else value for name, value in params.items()}
+
+    def _content(self, path: Path) -> dict[str, str]:
+        if str(path) not in self.contents:
+            self.contents[str(path)] = content_of(path)
+        return {"content": self.contents[str(path)]}
+
+
+def paths_of(registry: Registry, choice: Choice) -> list[str]:
+    """Return the absolute paths in the settings of a choice, and in those of the methods and measures that they name.
+
+    Raises
+    ------
+    MissingPathError
+        If there is nothing at one of them.
+    """
+    paths: list[str] = []
+    used = [reference.params for reference in registry.references(choice.component, choice.params)]
+    for params in (with_absolute_paths(choice.component.function, choice.params, registry.folder), *used):
+        map_paths(params, lambda path: paths.append(str(path)))
+    return paths
+
+
+def _function_of(component: Component) -> str:
+    """Return the name of a function in its module."""
+    target: str | Callable[..., Any] = component.target
+    return target.partition(":")[2] if isinstance(target, str) else getattr(target, "__qualname__", "")
 
 
 def _identify(where: str, component: Component, params: Mapping[str, Any]) -> object:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from tmi.errors import SuiteError
@@ -25,6 +25,8 @@ class Planned:
         Looks up its plug-ins.
     dataset_key, network_key, key : str or None
         None if the code cannot be fingerprinted. The result is then computed and not stored.
+    contents : mapping of str to str
+        Of the files and folders that settings of the plan name: the digest of the content that the keys are made of, by path.
     """
 
     cell: Cell
@@ -32,6 +34,7 @@ class Planned:
     dataset_key: str | None
     network_key: str | None
     key: str | None
+    contents: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def keys(self) -> dict[Stage, str | None]:
@@ -50,7 +53,8 @@ class Planned:
 
 
 def _id(choice: Choice, seed: int) -> Hashable:
-    return choice.component.name, repr(choice.params), seed
+    target = choice.component.target
+    return choice.component.name, target if isinstance(target, str) else id(target), repr(choice.params), seed
 
 
 def make_plan(suite: Suite, only: str | Iterable[str] = ()) -> list[Planned]:
@@ -70,7 +74,8 @@ def make_plan(suite: Suite, only: str | Iterable[str] = ()) -> list[Planned]:
     Raises
     ------
     SuiteError
-        If the patterns match no cell, or the external inputs of a function cannot be identified.
+        If the patterns match no cell, the external inputs of a function cannot be identified, or a file is missing that a
+        setting names.
     """
     patterns = [only] if isinstance(only, str) else list(only)
     cells = [cell for cell in suite.cells if not patterns or any(_matches(cell, p) for p in patterns)]
@@ -78,7 +83,7 @@ def make_plan(suite: Suite, only: str | Iterable[str] = ()) -> list[Planned]:
         names = sorted({cell.labels for cell in suite.cells})
         raise SuiteError([f"--only {', '.join(patterns)}: matches no cell; known: {', '.join(names)}"])
     keys = Keys(suite.registry)
-    return [Planned(cell, suite.registry, *keys.of(cell)) for cell in cells]
+    return [Planned(cell, suite.registry, *keys.of(cell), keys.contents) for cell in cells]
 
 
 def _matches(cell: Cell, pattern: str) -> bool:

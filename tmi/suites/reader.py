@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from tmi import params as parameters
-from tmi.errors import InputError, SuiteError, TmiError, did_you_mean
+from tmi.errors import InputError, MissingPathError, SuiteError, TmiError, did_you_mean
 from tmi.plugins.component import Component, suite_file
+from tmi.plugins.inputs import with_absolute_paths
 from tmi.plugins.registry import Registry, installed
 from tmi.runtime.paths import absolute
 
@@ -34,7 +35,8 @@ def load_suite(
     Parameters
     ----------
     suite : str, Path or mapping
-        A registered name, the path of a TOML file, or the content of such a file.
+        A registered name, the path of a TOML file, or the content of such a file. In a mapping, ``use`` may also be a function.
+        Relative paths in a file are relative to its folder, those in a mapping to the working folder.
     plugins : path or iterable of path
         Plug-in files in addition to those that the suite names.
     registry : Registry, optional
@@ -62,7 +64,7 @@ def load_suite(
     registry = registry.extended(absolute(file, folder) for file in files)
     for fault in registry.faults[faults_before:]:
         warnings.warn(str(fault), stacklevel=3)
-    return _Reader(content, source, registry).suite()
+    return _Reader(content, source, registry.at(absolute(folder))).suite()
 
 
 def _read(suite: str | Path | Mapping[str, Any], path: Path, registry: Registry) -> tuple[dict[str, Any], str, Path]:
@@ -157,7 +159,7 @@ class _Reader:
         return result
 
     def component(self, kind: str, where: str, name: Any) -> Component | None:
-        if not isinstance(name, str):
+        if not isinstance(name, str) and not callable(name):
             self.problem(where, f"use: expected the name of a {kind}{did_you_mean(name or '', self.registry.names(kind))}")
             return None
         try:
@@ -176,7 +178,7 @@ class _Reader:
         schema = parameters.parameters(component.function)
         swept: dict[str, list[Any]] = {}
         for name, values in sweep.items():
-            swept[name] = self.sweep(where, name, values, component.name, schema)
+            swept[name] = self.sweep(where, name, values, component, schema)
             if name in settings:
                 self.problem(where, f"{name}: is both set and swept")
         # The first value of each sweep takes the setting's place in the check; `sweep` has checked all of its values.
@@ -187,13 +189,15 @@ class _Reader:
                 self.problem(where, problem)
         for name in params.keys() - swept.keys():
             self.names(where, name, schema[name], params[name])
+            self.path(where, "", component, name, params[name])
+        params = parameters.as_text(params)
         for values in itertools.product(*swept.values()):
             combination = dict(zip(swept, values, strict=True))
             yield Choice(kind, label, component, params | combination, combination)
 
-    def sweep(self, where: str, name: str, values: Any, use: str, schema: Mapping[str, parameters.Parameter]) -> list[Any]:
+    def sweep(self, where: str, name: str, values: Any, use: Component, schema: Mapping[str, parameters.Parameter]) -> list[Any]:
         if name not in schema:
-            self.problem(where, f"sweep.{name}: {use!r} has no such parameter{did_you_mean(name, schema)}")
+            self.problem(where, f"sweep.{name}: {use.name!r} has no such parameter{did_you_mean(name, schema)}")
             return []
         if not isinstance(values, list) or not values:
             self.problem(where, f"sweep.{name}: expected a list of values, got {values!r}")
@@ -201,14 +205,23 @@ class _Reader:
         checked = []
         for value in values:
             try:
-                checked.append(parameters.check_value(schema[name], value))
+                checked_value = parameters.check_value(schema[name], value)
+                checked.append(parameters.as_text({name: checked_value})[name])
             except InputError as error:
                 self.problem(where, f"sweep.{name}: {error}")
             else:
                 self.names(where, f"sweep.{name}", schema[name], checked[-1])
+                self.path(where, "sweep.", use, name, checked[-1])
         if any(value in checked[:i] for i, value in enumerate(checked)):
             self.problem(where, f"sweep.{name}: contains a value twice")
         return checked
+
+    def path(self, where: str, prefix: str, component: Component, name: str, value: Any) -> None:
+        """Report a setting that names no file or folder."""
+        try:
+            with_absolute_paths(component.function, {name: value}, self.registry.folder)
+        except MissingPathError as error:
+            self.problem(where, f"{prefix}{error}")
 
     def names(self, where: str, name: str, parameter: parameters.Parameter, value: Any) -> None:
         for problem in self.registry.reference_problems(parameter, value):
