@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import io
 import os
@@ -18,7 +19,17 @@ def replace_unwritable() -> None:
     """Write a replacement for each character that the encoding of standard output or standard error does not have."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # None where it is closed
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="replace", encoding=_ascii() if codecs.lookup(stream.encoding).name == "ascii" else None)
+
+
+def _ascii() -> str:
+    """Return another name for ASCII: click takes that encoding for a mistake, and writes UTF-8 where it finds its name."""
+    name, ascii = "tmi_ascii", codecs.lookup("ascii")
+    other = codecs.CodecInfo(
+        *ascii[:4], incrementalencoder=ascii.incrementalencoder, incrementaldecoder=ascii.incrementaldecoder, name=name
+    )
+    codecs.register(lambda wanted: other if wanted == name else None)
+    return name
 
 
 def is_stdout(path: str) -> bool:

@@ -107,6 +107,7 @@ class LocalWorkers:
         environment = dict(os.environ)
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             environment[name] = str(self._threads)
+        environment["PYTHONIOENCODING"] = "utf-8:replace"  # of the log: what a plug-in prints must not fail its cell
         # Plug-in packages in the caller's folder, or on its path, are to be found by the worker too.
         environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109
         return environment
@@ -115,7 +116,7 @@ class LocalWorkers:
         return Path(self._folder.name) / f"worker-{number}.log"
 
     def _last_line(self, number: int) -> str:
-        lines = self._log(number).read_text(errors="replace").split("\n")
+        lines = self._log(number).read_text(encoding="utf-8", errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
