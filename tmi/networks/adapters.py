@@ -162,7 +162,8 @@ class Readout:
         if answer.ndim < 2:
             return answer
         if self.form == "squeeze":
-            return answer.reshape(len(answer), *([size for size in answer.shape[1:] if size != 1] or [1]))
+            axes = [axis for axis in range(1, answer.ndim) if answer.shape[axis] == 1]
+            return answer.squeeze(axes[1:] if len(axes) == answer.ndim - 1 else axes)  # (N, 1, 1) becomes (N, 1)
         flat = answer.flatten(2) if answer.ndim > 2 else answer[:, :, None]
         return flat.mean(2) if self.form == "mean" else flat.amax(2)
 
