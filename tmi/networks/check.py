@@ -42,56 +42,62 @@ def check(forward: Forward, image: torch.Tensor, classes: int, alone: bool) -> N
     """
     import torch
 
+    from tmi.runtime.seeds import fixed_seed
+
     pair = image if alone else torch.cat([image, 1 - image])
-    (logits, outputs), is_random = _evaluated(forward, pair, seed=1)
-    _check_logits(logits, len(pair), classes)
-    _check_layers(outputs, len(pair))
-    for seed in range(2, 2 + (_REPEATS if is_random else 1)):
-        (again, outputs_again), _ = _evaluated(forward, pair, seed)
-        _check_layers(outputs_again, len(pair))
-        for name, first, second in _paired(logits, outputs, again, outputs_again):
-            if first.shape != second.shape or not _same_bits(first, second):
-                raise InputError(
-                    f"network: {name} differ from one evaluation of the same images to the next; draw nothing at random in "
-                    "evaluation mode (F.dropout needs training=self.training) and change no state"
-                )
-    if alone:
-        return
-    for number in range(len(pair)):
-        (single, outputs_single), _ = _evaluated(forward, pair[number : number + 1], seed=1)
-        _check_layers(outputs_single, 1)
-        for name, both, one in _paired(logits, outputs, single, outputs_single):
-            if both.shape[1:] != one.shape[1:] or not _agree(both[number : number + 1], one):
-                raise InputError(
-                    f"network: {name} on an image depend on the other images of its batch; normalise by running statistics "
-                    "(track_running_stats=True), and combine no images"
-                )
+    with fixed_seed(0):  # puts the generators back afterwards
+        before = _generators()
+        logits, outputs = _evaluated(forward, pair)
+        is_random = _generators() != before
+        _check_logits(logits, len(pair), classes)
+        _check_layers(outputs, len(pair))
+        for _ in range(_REPEATS if is_random else 1):
+            _check_repetition((logits, outputs), _evaluated(forward, pair))
+        for number in range(0 if alone else len(pair)):
+            _check_neighbours((logits, outputs), number, _evaluated(forward, pair[number : number + 1]))
 
 
-def _evaluated(forward: Forward, images: torch.Tensor, seed: int) -> tuple[tuple[Any, Outputs], bool]:
-    """Return the answer, the layers' outputs, and whether random numbers were drawn."""
+def _evaluated(forward: Forward, images: torch.Tensor) -> tuple[Any, Outputs]:
+    try:
+        return forward(images)
+    except TmiError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split()).removesuffix(".")[:300]
+        remedy = "; give it weights of one dtype (module.float())" if "dtype" in text or "type" in text else ""
+        where = f"network: its module fails on images {tuple(images.shape)}"
+        raise InputError(f"{where} ({type(error).__name__}: {text}){remedy}") from error
+
+
+def _generators() -> tuple[Any, ...]:
+    """Return the states of the global generators of torch, Python and NumPy: an evaluation that changes one draws numbers."""
     import random
 
     import numpy as np
     import torch
 
-    from tmi.runtime.seeds import fixed_seed
+    of_numpy: Any = np.random.get_state()  # noqa: NPY002
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), of_numpy[1].tobytes(), of_numpy[2:]
 
-    def generators() -> tuple[Any, ...]:
-        return torch.get_rng_state().numpy().tobytes(), random.getstate(), repr(np.random.get_state(legacy=False))  # noqa: NPY002
 
-    with fixed_seed(seed):
-        before = generators()
-        try:
-            result = forward(images)
-        except TmiError:
-            raise
-        except Exception as error:
-            text = " ".join(str(error).split()).removesuffix(".")[:300]
-            remedy = "; give it weights of one dtype (module.float())" if "dtype" in text or "type" in text else ""
-            where = f"network: its module fails on images {tuple(images.shape)}"
-            raise InputError(f"{where} ({type(error).__name__}: {text}){remedy}") from error
-        return result, generators() != before
+def _check_repetition(first: tuple[Any, Outputs], second: tuple[Any, Outputs]) -> None:
+    _check_layers(second[1], len(first[0]))
+    for name, one, other in _paired(*first, *second):
+        if one.shape != other.shape or not _same_bits(one, other):
+            raise InputError(
+                f"network: {name} differ from one evaluation of the same images to the next; draw nothing at random in "
+                "evaluation mode (F.dropout needs training=self.training) and change no state"
+            )
+
+
+def _check_neighbours(both: tuple[Any, Outputs], number: int, alone: tuple[Any, Outputs]) -> None:
+    _check_layers(alone[1], 1)
+    for name, in_batch, single in _paired(*both, *alone):
+        if in_batch.shape[1:] != single.shape[1:] or not _agree(in_batch[number : number + 1], single):
+            raise InputError(
+                f"network: {name} on an image depend on the other images of its batch; normalise by running statistics "
+                "(track_running_stats=True), and combine no images"
+            )
 
 
 def _check_logits(answer: Any, count: int, classes: int) -> None:
@@ -155,7 +161,7 @@ def _agree(first: torch.Tensor, second: torch.Tensor) -> bool:
     """Whether two tensors agree up to rounding, which depends on the size of a batch."""
     import torch
 
-    if not first.is_floating_point():
+    if torch.equal(first, second) or not first.is_floating_point():
         return torch.equal(first, second)
     eps = torch.finfo(first.dtype).eps
     first, second = first.double(), second.double()
