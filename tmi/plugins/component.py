@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from tmi.errors import PluginError
+from tmi.runtime.guard import Guard, guarded
 
 from . import fingerprint
+from .files import file_of
+from .fingerprint import Record
 
 KINDS = {
     "dataset": "tmi_dataset_generators",
@@ -90,9 +92,13 @@ class Component:
             return module, attribute
         return self.target.__module__, getattr(self.target, "__qualname__", "<object>")  # a callable object has no source file
 
+    def __str__(self) -> str:
+        origin = f" of plug-in {self.plugin.name}" if self.plugin.module is not None else ""  # a function may be given itself
+        return f"{self.kind} {self.name!r}{origin}"
+
     @cached_property
     def function(self) -> Callable[..., Any]:
-        """The function. Its module is imported at the first access.
+        """The function, whose calls are guarded (`tmi.runtime.guard`). Its module is imported at the first access.
 
         Raises
         ------
@@ -100,22 +106,21 @@ class Component:
             If the module cannot be imported or has no such function; the message names the plug-in.
         """
         if callable(self.target):
-            return self.target
+            return guarded(self.target, str(self))
         module, attribute = self._parts
-        where = f"{self.kind} {self.name!r} of plug-in {self.plugin.name}"
         with suppress(PluginError):
             self.fingerprint()  # taken now, so that it is of the imported code: the file may change later
         try:
-            imported = importlib.import_module(module)
+            with Guard(f"{self}, when {shown_module(module)} was imported,"):
+                imported = importlib.import_module(module)
         except (Exception, SystemExit) as error:
-            raise PluginError(f"{where}: cannot import {module!r} ({type(error).__name__}: {error})") from error
+            raise PluginError(f"{self}: cannot import {module!r} ({type(error).__name__}: {error})") from error
         function = getattr(imported, attribute, None)
         if function is None:
-            raise PluginError(f"{where}: {shown_module(module)} has no {attribute!r}")
+            raise PluginError(f"{self}: {shown_module(module)} has no {attribute!r}")
         if not callable(function):
-            raise PluginError(f"{where}: {self.target!r} is not a function")
-        result: Callable[..., Any] = function
-        return result
+            raise PluginError(f"{self}: {self.target!r} is not a function")
+        return guarded(function, str(self))
 
     @cached_property
     def source_file(self) -> Path | None:
@@ -130,16 +135,19 @@ class Component:
 
     def fingerprint(self) -> str | None:
         """Return the fingerprint of the code (see `tmi.plugins.fingerprint`); None if there is no source file, as at a prompt."""
-        source = self._source
-        return None if source is None else fingerprint.fingerprint(*source)
+        return None if self._record is None else self._record.digest
 
     def is_current(self) -> bool:
         """Return whether the source files still hold the code that was fingerprinted."""
-        source = self._source
-        return source is None or fingerprint.is_current(*source)
+        return self._record is None or not self._record.changed()
+
+    @cached_property
+    def _record(self) -> Record | None:
+        # Kept: once its file has changed, the component of a later registry has another one.
+        return None if self.source is None else fingerprint.record_of(*self.source)
 
     @property
-    def _source(self) -> tuple[str, Path] | None:
+    def source(self) -> tuple[str, Path] | None:
         """The module to fingerprint and its file; None if the code cannot be fingerprinted."""
         module, name = self._parts
         if self.source_file is None or module == "__main__" or "<" in name:
@@ -205,8 +213,8 @@ def suite_file(component: Component) -> Path:
 
 def shown_module(module: str) -> str:
     """Return how messages name a module: a plug-in file by its file name, any other by its dotted name."""
-    file = re.fullmatch(r"tmi_plugin_(.*)_[0-9a-f]{8}", module)
-    return f"file {file[1]}.py" if file else f"module {module!r}"
+    file = file_of(module)
+    return f"file {file.name}" if file else f"module {module!r}"
 
 
 def _description(component: Component) -> str:

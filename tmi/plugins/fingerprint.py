@@ -13,7 +13,7 @@ import functools
 import hashlib
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from importlib import metadata
 from importlib.util import find_spec
@@ -72,7 +72,7 @@ def core_fingerprint() -> str:
     """Return the fingerprint of the parts of the core that compute numbers; see `CORE`."""
     root = Path(__file__).parents[1]
     files = sorted(file for part in CORE for file in ([root / part] if part.endswith(".py") else (root / part).rglob("*.py")))
-    return digest([[file.relative_to(root).as_posix(), tree_digest(file)] for file in files])
+    return digest([[file.relative_to(root).as_posix(), _tree_of(file)] for file in files])
 
 
 def fingerprint(module: str, file: Path | None = None) -> str:
@@ -101,7 +101,40 @@ def fingerprint(module: str, file: Path | None = None) -> str:
     top-level package wherever that is installed. Other installed packages are covered by their version. Imports that are
     computed at run time are not found.
     """
-    return digest(_fingerprint(module, file or source_of(module)).content)
+    return record_of(module, file or source_of(module)).digest
+
+
+class _File(NamedTuple):
+    """A source file as it was when it was first read, which is when it is imported."""
+
+    stamp: tuple[int, int] | None
+    digest: str
+
+
+class Record(NamedTuple):
+    """The code of a module and of its own modules that it imports, as it was when it was imported.
+
+    Attributes
+    ----------
+    content : dict
+        What the fingerprint is the digest of.
+    modules : dict of str to Path
+        The source file of each module.
+    files : dict of Path to _File
+    """
+
+    content: dict[str, Any]
+    modules: dict[str, Path]
+    files: dict[Path, _File]
+
+    @property
+    def digest(self) -> str:
+        """The fingerprint."""
+        return digest(self.content)
+
+    def changed(self) -> set[Path]:
+        """Return the source files that hold other code now, or cannot be read."""
+        return {path for path, file in self.files.items() if _stamp(path) != file.stamp and _digest_now(path) != file.digest}
 
 
 def is_current(module: str, file: Path) -> bool:
@@ -112,13 +145,44 @@ def is_current(module: str, file: Path) -> bool:
     module, file
         As for `fingerprint`.
     """
-    earlier = _fingerprint(module, file)
-    return all(_stamp(path) == stamp or _tree_of(path) == tree_digest(path) for path, stamp in earlier.stamps.items())
+    return not record_of(module, file).changed()
 
 
-class _Fingerprint(NamedTuple):
-    content: dict[str, Any]
-    stamps: dict[Path, tuple[int, int] | None]
+def forget_changed(sources: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    """Forget the code of modules whose files have changed since they were imported, and of those that import them.
+
+    Parameters
+    ----------
+    sources : iterable of (str, Path)
+        Modules and their files, as for `record_of`; their own modules are looked at too.
+
+    Returns
+    -------
+    dict of str to Path
+        The modules that must be imported again, with their files; their next record is of the new code.
+    """
+    records = [record_of(*source) for source in sources]
+    changed = {path for record in records for path in record.changed()}
+    if not changed:
+        return {}
+    modules = {name: path for record in records for name, path in record.modules.items()}
+    affected = {name: path for name, path in modules.items() if _uses(name, path, changed)}
+    for path in changed:
+        _files.pop(path, None)
+    for source in affected.items():
+        _records.pop(source, None)
+    return affected
+
+
+def _uses(module: str, file: Path, changed: set[Path]) -> bool:
+    try:
+        return not changed.isdisjoint(record_of(module, file).files)
+    except PluginError:  # it cannot be read any more
+        return True
+
+
+_files: dict[Path, _File] = {}
+_records: dict[tuple[str, Path], Record] = {}
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
@@ -130,26 +194,50 @@ def _stamp(file: Path) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_size
 
 
-@functools.cache
-def _fingerprint(module: str, file: Path) -> _Fingerprint:
+def _digest_now(file: Path) -> str | None:
+    try:
+        return _tree_of(file)
+    except PluginError:
+        return None
+
+
+def record_of(module: str, file: Path) -> Record:
+    """Return the record of a module, made at the first call and kept.
+
+    Parameters
+    ----------
+    module, file
+        As for `fingerprint`.
+
+    Raises
+    ------
+    PluginError
+        If a source file cannot be read as Python.
+    """
+    if (module, file) not in _records:
+        _records[module, file] = _record(module, file)
+    return _records[module, file]
+
+
+def _record(module: str, file: Path) -> Record:
     top = module.partition(".")[0]
-    modules: dict[str, str] = {}
     packages: dict[str, str] = {}
-    stamps: dict[Path, tuple[int, int] | None] = {}
+    sources: dict[str, Path] = {}
     pending = [(module, file)]
     while pending:
         name, path = pending.pop()
-        if name in modules:
+        if name in sources:
             continue
-        stamps[path] = _stamp(path)
-        modules[name] = tree_digest(path)
+        sources[name] = path
+        _file(path)
         for imported in imports_of(path, name):
             source_or_version = _locate(imported, top, path.parent)
             if isinstance(source_or_version, Path):
                 pending.append((imported, source_or_version))
             elif source_or_version:
                 packages[imported.partition(".")[0]] = source_or_version
-    return _Fingerprint({"modules": modules, "packages": packages}, stamps)
+    digests = {name: _file(path).digest for name, path in sources.items()}
+    return Record({"modules": digests, "packages": packages}, sources, {path: _file(path) for path in sources.values()})
 
 
 def source_of(module: str) -> Path:
@@ -183,10 +271,10 @@ def _submodule(folder: Path, name: str) -> Path | None:
     return next((file for file in (path.with_name(f"{path.name}.py"), path / "__init__.py") if file.exists()), None)
 
 
-@functools.cache
-def tree_digest(file: Path) -> str:
-    """Return the digest of a source file's syntax tree at the first call, which is when the file is imported."""
-    return _tree_of(file)
+def _file(path: Path) -> _File:
+    if path not in _files:
+        _files[path] = _File(_stamp(path), _tree_of(path))  # the stamp is taken first: the file may be written meanwhile
+    return _files[path]
 
 
 def _tree_of(file: Path) -> str:

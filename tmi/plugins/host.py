@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pluggy
 
 from tmi.errors import PluginError, did_you_mean
+from tmi.runtime.guard import Guard, plugin_packages
 from tmi.runtime.paths import absolute, shown
 
 from . import fingerprint, hooks
 from .component import KINDS, OWN, Component, Fault, Plugin
+from .files import module_of
 
 _folders: set[Path] = set()  # the folders of plug-in files; like sys.path, shared by all hosts of the process
+_sources: dict[Path, set[tuple[str, Path]]] = {}  # the modules and files in which each plug-in file has its functions
 
 
 class PluginHost:
@@ -63,8 +65,10 @@ class PluginHost:
     def load_installed(self) -> None:
         """Register every module that an installed distribution lists in the entry-point group ``tmi``."""
         for entry, origin in _entry_points(self.faults):
+            plugin_packages.add(entry.value.partition(":")[0].partition(".")[0])
             try:
-                module = entry.load()
+                with Guard(f"plug-in {entry.name}, when it was imported,"):
+                    module = entry.load()
             except (Exception, SystemExit) as error:  # a script without a guard for __main__ may exit
                 self.faults.append(
                     Fault(entry.name, f"cannot import {entry.value!r} ({type(error).__name__}: {error}) [{origin}]")
@@ -75,11 +79,14 @@ class PluginHost:
     def load_file(self, file: str | Path) -> None:
         """Register a plug-in from a Python file. A file that is already registered is skipped.
 
+        A file that was edited since this process imported it is imported again, with its helpers that were edited. The
+        components that other hosts have of it stay as they are.
+
         Raises
         ------
         PluginError
-            If the file is missing, cannot be imported, has changed since this process imported it, or would import the helper of
-            another plug-in file instead of its own. It is an error and not a fault because the user named the file.
+            If the file is missing, cannot be imported, or would import the helper of another plug-in file instead of its own. It
+            is an error and not a fault because the user named the file.
         """
         file = absolute(file)
         path = file.resolve()
@@ -87,17 +94,16 @@ class PluginHost:
             return
         if not path.is_file():
             raise PluginError(f"plug-in file {shown(file)}: there is no such file")
-        # The name in sys.modules is unique, so that it shadows no module. The folder is last on the path, for the file's helpers.
-        name = f"tmi_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+        if path.suffix != ".py":
+            raise PluginError(f"plug-in file {shown(file)}: is not a Python file, whose name ends with .py")
+        name = module_of(path)
         _folders.add(path.parent)
-        if name in sys.modules and not fingerprint.is_current(path.stem, path):
-            raise PluginError(f"plug-in file {shown(file)}: it changed since this process loaded it; start a new process")
+        _forget_changed(path)
         with suppress(PluginError):  # a file with a syntax error fails below, with a better message
             fingerprint.fingerprint(path.stem, path)  # taken now, so that it is of the imported code
-        if str(path.parent) not in sys.path:
-            sys.path.append(str(path.parent))
         try:
-            module = sys.modules.get(name) or _import_file(name, path)
+            with Guard(f"plug-in {path.stem}, when it was imported,"):
+                module = importlib.import_module(name)
         except (Exception, SystemExit) as error:
             raise PluginError(f"plug-in file {shown(file)}: cannot be imported ({type(error).__name__}: {error})") from error
         _check_helpers(path, name)
@@ -129,7 +135,8 @@ class PluginHost:
 
     def _register(self, kind: str, plugin: Plugin, implementation: Callable[[], Any]) -> None:
         try:
-            targets = implementation()
+            with Guard(f"plug-in {plugin.name}, in its hook {KINDS[kind]},"):
+                targets = implementation()
             if not isinstance(targets, Mapping):
                 raise TypeError(f"expected a dict of names and targets, got {type(targets).__name__}")
         except Exception as error:
@@ -143,7 +150,15 @@ class PluginHost:
             if problem:
                 self.faults.append(Fault(plugin.name, f"{kind} {name!r} refused: {problem} [{plugin.origin}]"))
             else:
-                self.components[kind, name] = Component(kind, name, target, plugin)
+                component = self.components[kind, name] = Component(kind, name, target, plugin)
+                if plugin.file is not None:
+                    self._note_source(component, plugin.file)
+
+    def _note_source(self, component: Component, file: Path) -> None:
+        with suppress(PluginError):
+            component.fingerprint()  # taken now: the file may be imported again after an edit
+            if component.source is not None:
+                _sources.setdefault(file, set()).add(component.source)
 
 
 def _misspelt(module: Any) -> str:
@@ -182,18 +197,26 @@ def _entry_points(faults: list[Fault]) -> Iterator[tuple[metadata.EntryPoint, st
     yield from accepted.values()
 
 
-def _import_file(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError("is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+def _forget_changed(path: Path) -> None:
+    """Make Python import a plug-in file again if it or one of its helpers has changed since this process imported it.
+
+    What was imported before stays as it is: a registry that was made from it still computes with it.
+    """
+    importlib.invalidate_caches()  # a helper may have been written a moment ago
+    sources = _sources.setdefault(path, set()) | {(path.stem, path)}
     try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+        changed = fingerprint.forget_changed(sources)
+    except PluginError:  # it cannot be read
+        return
+    stale = {str(path) for path in changed.values()}
+    packages = tuple(str(path.parent) + os.sep for path in changed.values() if path.name == "__init__.py")
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        if file in stale or (packages and file.startswith(packages)):  # a package is imported again with all its modules
+            del sys.modules[name]
+    for file in stale:
+        with suppress(OSError, NotImplementedError):  # it would hide an edit within a second that keeps the file's size
+            Path(importlib.util.cache_from_source(file)).unlink()
 
 
 def _check_helpers(path: Path, name: str) -> None:

@@ -144,7 +144,7 @@ class Guarded:
         return getattr(self.__wrapped__, name)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Guarded) and self.__wrapped__ == other.__wrapped__
+        return bool(self.__wrapped__ == (other.__wrapped__ if isinstance(other, Guarded) else other))
 
     def __hash__(self) -> int:
         return hash(self.__wrapped__)

@@ -193,4 +193,4 @@ def test_no_code_of_a_file_is_run(store, tmp_path):
     assert report.ok, report.problems()
     assert report.not_comparable == [f"3 results: made with a plug-in file that is not loaded; give --plugin {evil}"]
     assert not (tmp_path / "ran").exists()
-    assert "tmi_plugin_evil" not in " ".join(sys.modules)
+    assert "evil_2epy" not in " ".join(sys.modules)

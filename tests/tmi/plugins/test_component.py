@@ -35,7 +35,8 @@ class TestFunction:
         import math
 
         component = self.component("math:sqrt")
-        assert component.function is math.sqrt
+        assert component.function == math.sqrt
+        assert component.function(4.0) == 2.0
         assert component.fingerprint() is None
         assert component.summary() == ""
 

@@ -40,6 +40,8 @@ def clear():
     for value in vars(fingerprint).values():
         if isinstance(value, functools._lru_cache_wrapper):
             value.cache_clear()
+    fingerprint._files.clear()
+    fingerprint._records.clear()
     importlib.invalidate_caches()
 
 
@@ -140,7 +142,7 @@ def test_a_changed_helper_counts(tree, statement, changed):
 
 def test_other_packages_count_by_version(tree, monkeypatch):
     tree.write(zzmod="import numpy.linalg\nimport sklearn.metrics\nimport PIL.Image\nimport os.path, json")
-    found = fingerprint._fingerprint("zzmod", tree.folder / "zzmod.py").content
+    found = fingerprint.record_of("zzmod", tree.folder / "zzmod.py").content
     assert list(found["modules"]) == ["zzmod"]
     versions = fingerprint.versions()
     assert found["packages"] == {
@@ -161,7 +163,7 @@ def test_packages_of_the_system_and_the_user_count_by_version(tree):
     sys.path.append(str(site))
     try:
         tree.write(zzmod="import zzinstalled")
-        found = fingerprint._fingerprint("zzmod", tree.folder / "zzmod.py").content
+        found = fingerprint.record_of("zzmod", tree.folder / "zzmod.py").content
     finally:
         sys.path.remove(str(site))
     assert list(found["modules"]) == ["zzmod"]

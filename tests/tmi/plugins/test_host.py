@@ -80,7 +80,7 @@ def _plugin_file(folder, text, name="zz_margin.py"):
     yield file
     sys.path[:] = path
     for new in set(sys.modules) - modules:
-        if new.startswith(("zz_", "tmi_plugin_")):
+        if new.startswith(("zz_", "tmi.plugins.files.")):
             del sys.modules[new]
 
 
@@ -326,7 +326,6 @@ class TestFile:
         file.write_text("import tmi")
         with pytest.raises(PluginError, match="is not a Python file"):
             PluginHost().load_file(file)
-        sys.path.remove(str(tmp_path))
 
 
 def test_built_in_plugins_are_installed_without_fault():
