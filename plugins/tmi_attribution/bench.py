@@ -15,7 +15,7 @@ from .attributor import Attributor, not_finite
 from .build_truth import Baseline, at_level, layer_for, references_of, truth_of
 from .common import described, each_once, finite, spread_over
 from .intervals import interval, mean_skill, skill_of_means
-from .measures.arrays import flat
+from .measures.arrays import divides, flat
 from .measures.replacing import logits_of_baselines, logits_of_images
 from .scoring import Measure, Score
 
@@ -162,7 +162,10 @@ def attribution_bench(
         for measure in tmi.track(fitting, "measures")
     }
     metrics["zero_map"] = float((np.abs(flat(signed)).max(1) == 0).mean())
-    metrics |= _summary(scores, fitting, seed, resamples, min(again, len(truth)), notes)
+    partial_masks = divides(truth.masks)
+    if not partial_masks.any():
+        notes.append("localisation: not applicable, for all pixels or neurons are in G, and so is every map")
+    metrics |= _summary(scores, fitting, partial_masks, seed, resamples, min(again, len(truth)), notes)
     metrics = finite(metrics, notes)
     info = INFO | {m.name: tmi.MetricInfo(_meaning(m), m.info.better, m.info.low, m.info.high, m.info.unit) for m in fitting}
     # A metric is described by the part of its name before the first dot; a measure's settings may hold a dot.
@@ -256,9 +259,18 @@ def _attributed(run: Attributor, network: tmi.Network, truth: Truth, images: tor
 
 
 def _summary(
-    scores: dict[str, Score], measures: list[Measure], seed: int, resamples: int, again: int, notes: list[str]
+    scores: dict[str, Score],
+    measures: list[Measure],
+    partial_masks: NDArray[np.bool_],
+    seed: int,
+    resamples: int,
+    again: int,
+    notes: list[str],
 ) -> dict[str, float]:
-    """Return the means with their intervals, those of chance and the oracle, and the skills."""
+    """Return the means with their intervals, those of chance and the oracle, and the skills.
+
+    Localisation can be scored on the images of which G is some of the pixels, bool (N,).
+    """
     metrics: dict[str, float] = {}
     localising: list[Array] = []
     interval_of = partial(interval, seed=seed, resamples=resamples)
@@ -285,8 +297,8 @@ def _summary(
             notes.append(f"skill.{name}: left out, for the oracle scores hardly otherwise than chance: nearly all pixels decide")
             continue
         metrics |= _with_interval(f"skill.{name}", float(skill_of_means(*triple)), interval_of(triple, skill_of_means))
-        if known.all():
-            localising += triple
+        if known[partial_masks].all():
+            localising += [part[partial_masks] for part in (score.scores, score.chance, score.oracle)]
         else:
             notes.append(f"skill.mean: without {name}, which is not defined on every image")
     if localising:

@@ -114,16 +114,20 @@ def attribution(
         "mass": {name: mass(values, truth) for name, values in maps.items()},
         "precision": {name: precision(values, truth) for name, values in maps.items()},
     }
-    level = chance_of_pixels(truth).mean()
+    chance = chance_of_pixels(truth)
+    scored = np.isfinite(chance)
+    level = chance[scored].mean() if scored.any() else np.nan
     metrics: dict[str, float] = {}
     for measure, by_method in scores.items():
+        if not scored.any():
+            continue
         metrics[f"{measure}.chance"] = level
         for name, values in by_method.items():
-            metrics[f"{measure}.{name}"] = values.mean()
-            if level < 1 and name != "oracle":
-                metrics[f"{measure}_skill.{name}"] = skill(values.mean(), level, 1.0)
-    if level == 1:
-        notes.append("skill: left out, for the tiles cover the whole image")
+            metrics[f"{measure}.{name}"] = values[scored].mean()
+            if name != "oracle":
+                metrics[f"{measure}_skill.{name}"] = skill(values[scored].mean(), level, 1.0)
+    if not scored.any():
+        notes.append("mass, precision: not applicable, for the tile's support is the whole image, in which every map lies")
     for name, values in maps.items():
         if not runs[name].info.control:
             metrics[f"zero_map.{name}"] = (values.max((1, 2)) == 0).mean()

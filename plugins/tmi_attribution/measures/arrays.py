@@ -46,9 +46,15 @@ def known_mean(scores: Array) -> Array:
 
 
 def share_of_pixels(region: Mask) -> Array:
-    """Return a region's share of the pixels, NaN where it is empty: (N, …) gives (N,)."""
+    """Return a region's share of the pixels, NaN where it is none or all of them: (N, …) gives (N,)."""
+    return ratio(sizes(region), np.where(divides(region), flat(region).shape[1], 0))
+
+
+def divides(region: Mask) -> Mask:
+    """Return where a region is some of the pixels: of none and of all of them every map has the same share. (N, …) gives (N,)."""
     inside = sizes(region)
-    return ratio(inside, np.where(inside > 0, flat(region).shape[1], 0))
+    some: Mask = (inside > 0) & (inside < flat(region).shape[1])
+    return some
 
 
 def share_inside(maps: Array, region: Mask) -> Array:
@@ -63,7 +69,8 @@ def share_inside(maps: Array, region: Mask) -> Array:
     Returns
     -------
     ndarray of float64, shape (N,)
-        Σ inside / Σ, in [0, 1]. A map that is 0 everywhere counts as a constant one; NaN where the region is empty.
+        Σ inside / Σ, in [0, 1]. A map that is 0 everywhere counts as a constant one; NaN where the region is empty, or all
+        pixels.
     """
     values, inside = flat(maps), flat(region)
     with np.errstate(over="ignore"):

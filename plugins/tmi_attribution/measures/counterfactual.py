@@ -64,8 +64,8 @@ def background_invariance(
     Returns
     -------
     ndarray of float64, shape (N,)
-        In [0, 1]; the mean over the backgrounds on which the image shows its class alone. NaN where there is none, and where
-        nothing is attributed to G on either background.
+        In [0, 1]; the mean over the backgrounds on which the image is another one and shows its class alone. NaN where there is
+        none, as where the tile covers the image, and where nothing is attributed to G on either background.
     """
     import torch
 
@@ -75,7 +75,8 @@ def background_invariance(
         drawn = torch.from_numpy(rng.random(truth.scenes.task.image_shape)).to(truth.scenes.backgrounds.dtype)
         scenes = truth.scenes.with_backgrounds(drawn)
         score = _likeness(maps, attribute(_on(truth, scenes)), truth.masks)
-        scores.append(np.where(scenes.unambiguous().numpy(), score, np.nan))
+        changed = (scenes.images != truth.scenes.images).flatten(1).any(1)
+        scores.append(np.where((scenes.unambiguous() & changed).numpy(), score, np.nan))
     return known_mean(np.stack(scores))
 
 

@@ -39,7 +39,8 @@ def infidelity(maps: Array, truth: Truth, *, seed: int, squares: Count = 40, sid
     Returns
     -------
     ndarray of float64, shape (N,)
-        0 where the map predicts the changes up to a factor, 1 where it predicts nothing. NaN where no removal changes the logit.
+        0 where the map predicts the changes up to a factor, 1 where it predicts nothing. NaN where no removal changes the logit,
+        and where all squares are the same one: its change is predicted by any map up to a factor.
 
     Notes
     -----
@@ -55,6 +56,8 @@ def infidelity(maps: Array, truth: Truth, *, seed: int, squares: Count = 40, sid
     predicted = predicted / np.maximum(np.abs(predicted).max(0), np.finfo(float).tiny)  # squares of small numbers underflow
     explained = np.square((predicted * observed).sum(0))
     possible = np.square(predicted).sum(0) * np.square(observed).sum(0)
+    if len(np.unique(regions.reshape(len(regions), -1), axis=0)) == 1:  # a factor predicts a single change
+        return np.full(len(maps), np.nan)
     return np.where(observed.any(0), (1 - ratio(explained, possible, 0)).clip(0, 1), np.nan)
 
 

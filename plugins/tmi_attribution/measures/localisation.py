@@ -1,7 +1,8 @@
 """Localisation: six measures of how far the attribution lies in the mask G, the support of the tile.
 
 ``mass`` depends on the values, the others on the order of the pixels. With equal pixels the score is the expectation over their
-random orders, so a constant map, or a map of zeros, has exactly the score of chance. An image with an empty mask has no score.
+random orders, so a constant map, or a map of zeros, has exactly the score of chance. An image whose mask is empty, or the whole
+image, has no score: every map would have the same.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import tmi
 from tmi.params import Share
 
-from .arrays import flat, parts, ratio, share_inside, share_of_pixels, sizes
+from .arrays import divides, flat, parts, ratio, share_inside, share_of_pixels, sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,8 +32,7 @@ def chance_of_pixels(truth: Truth) -> Array:
 
 def chance_of_auc(truth: Truth) -> Array:
     """Return 1/2: with a random map a pixel of G is as often above one outside as below it."""
-    share = share_of_pixels(truth.masks)
-    return np.where(share < 1, 0.5, np.nan)
+    return np.where(divides(truth.masks), 0.5, np.nan)
 
 
 def chance_of_average_precision(truth: Truth) -> Array:
@@ -131,7 +131,7 @@ def auc(maps: Array, truth: Truth) -> Array:
     Returns
     -------
     ndarray of float64, shape (N,)
-        In [0, 1]; equal pixels count half. NaN also where G is all pixels.
+        In [0, 1]; equal pixels count half.
 
     Notes
     -----
@@ -175,7 +175,7 @@ def average_precision(maps: Array, truth: Truth) -> Array:
         # A place among equal pixels holds one of G with probability inside/equal; the others of G are spread over the rest.
         earlier = before + (place - start) * (inside - 1) / np.maximum(equal - 1, 1)
         result[rows] = (inside / equal * (1 + earlier) / (place + 1)).sum(1)
-    return ratio(result, sizes(truth.masks))
+    return ratio(result, np.where(divides(truth.masks), sizes(truth.masks), 0))
 
 
 def _among_strongest(maps: Array, masks: Mask, k: NDArray[np.int64]) -> Array:
@@ -193,7 +193,7 @@ def _among_strongest(maps: Array, masks: Mask, k: NDArray[np.int64]) -> Array:
         # The share of the equal pixels that are among the k strongest.
         share = (wanted - sizes(above)) / sizes(equal)
         result[rows] = (sizes(above & inside) + share * sizes(equal & inside)) / wanted
-    return np.where(sizes(masks) > 0, result, np.nan)
+    return np.where(divides(masks), result, np.nan)
 
 
 def _descending(maps: Array, masks: Mask) -> tuple[Mask, NDArray[np.int64], NDArray[np.int64]]:

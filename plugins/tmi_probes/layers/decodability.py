@@ -74,8 +74,14 @@ def decodability(
     order = rng.permutation(len(scenes))
     columns = {"class": scenes.labels, "tile": scenes.tile, "row": scenes.row, "col": scenes.col}
     labels = {name: column.numpy() for name, column in columns.items()}
+    for name, label in list(labels.items()):
+        if (label == label[0]).all():
+            del labels[name]
+            result.cannot_fail(f"decodability.{name}", f"all images have one {name}")
+    if not labels:
+        return result.result()
     targets = labels | {f"{name}.chance": label[order] for name, label in labels.items()}
-    one_hot = np.concatenate([np.eye(label.max() + 1)[label] for name, label in labels.items() if name != "class"], axis=1)
+    one_hot = np.concatenate([np.eye(int(columns[name].max()) + 1)[columns[name].numpy()] for name in TARGETS[1:]], axis=1)
     oracle = _with_place(decode(coordinates(one_hot), labels, fold))
     units = units_of_layers(network, scenes, network.layers, neurons, rng, result.notes)
     pixels = [] if "pixels" in network.layers else [("pixels", scenes.images.flatten(1).numpy())]
@@ -83,7 +89,7 @@ def decodability(
     for layer, values in chain(pixels, ((layer, part.activations) for layer, part in units)):
         if not np.isfinite(values).all():
             result.notes.append(f"{layer}: left out, for activations are NaN or infinite")
-            right[layer] = np.full((len(TARGETS) + 1, len(scenes)), np.nan)
+            right[layer] = np.full((len(oracle), len(scenes)), np.nan)
             continue
         points = coordinates(values)
         if not points.shape[1]:
@@ -100,10 +106,11 @@ def decodability(
                 oracle=oracle[target].mean(),
             )
     result.arrays["right"] = (("target", "layer", "image"), np.stack(list(right.values()), axis=1))
-    result.coords |= {"target": [*TARGETS, "place"], "layer": list(right)}
+    result.coords |= {"target": list(oracle), "layer": list(right)}
     return result.result()
 
 
 def _with_place(right: dict[str, Any]) -> dict[str, Any]:
-    """Return the targets, and the place: its row and its column."""
-    return {name: right[name] for name in TARGETS} | {"place": right["row"] * right["col"]}
+    """Return the targets, and the place: its row and its column, or the one of them that varies."""
+    parts = [right[name] for name in ("row", "col") if name in right]
+    return {name: right[name] for name in TARGETS if name in right} | ({"place": np.prod(parts, axis=0)} if parts else {})

@@ -146,7 +146,7 @@ def dictionary(
         present = shown.features(kind)
         result.add(f"features.{kind}", len(present))
         if len(present) < 2:
-            result.notes.append(f"{kind}: left out, for all samples show the same")
+            result.cannot_fail(kind, f"all samples show one {kind}")
             continue
         supervised = _supervised(x, fitted, y, present)
         order = rng.permutation(len(y))
@@ -178,16 +178,19 @@ def _fitted_codes(result: ResultBuilder, methods: list[Method], x: Array, y: Arr
             continue
         with fixed_seed(how.seed):  # scikit-learn's Lasso draws from NumPy's global state
             codes[method], directions, restored = _FITS[method](x, y, how)
-        result.add(f"explained.{method}", _explained(y, restored))
+        if np.ptp(y, axis=0).any():
+            result.add(f"explained.{method}", _explained(y, restored))
+        else:
+            result.cannot_fail(f"explained.{method}", "the test samples do not vary")
         result.arrays[f"atoms.{method}"] = ((f"atom.{method}", "unit"), directions)
     return codes
 
 
 def _explained(samples: Array, restored: Array) -> float:
-    """Return the share of the variance that is restored; of samples without variance 1 if they are restored exactly, else 0."""
+    """Return the share of the variance that is restored, of samples that vary."""
     error = np.square(samples - restored, dtype=np.float64).sum()
     whole = np.square(samples - samples.mean(0), dtype=np.float64).sum()
-    return float(1 - error / whole) if whole > 0 else float(error == 0)
+    return float(1 - error / whole)
 
 
 def _supervised(x: Array, fitted: Samples, y: Array, present: Features) -> Array:

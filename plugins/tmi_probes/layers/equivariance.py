@@ -58,7 +58,8 @@ def equivariance(
         For each layer the metrics ``defect_mean`` and ``defect_worst``; arrays ``defect.<layer>`` (tile, place), NaN where the
         shift does not count, and the place of the worst shift ``worst_row.<layer>``, ``worst_col.<layer>`` (tile); ``place_row``
         and ``place_col`` (tile, place), −1 beyond the tile's places. Tiles on whose unmoved picture a layer is 0 do not count for
-        that layer.
+        that layer; tiles whose picture no shift changes do not count at all, and the probe is not applicable where that is so of
+        all.
 
     Raises
     ------
@@ -81,6 +82,10 @@ def equivariance(
             taken = np.sort(rng.permutation(len(row))[: shape[1]])
             row, col = row[taken], col[taken]
         rows[k, : len(row)], cols[k, : len(col)] = row, col
+        if not _moves(scenes[[k]], row, col):
+            name = data.task.tile_name(int(scenes.tile[k]))
+            result.cannot_fail(f"tile {name}", "no shift changes its picture")
+            continue
         for layer, stride, values in _of_scene(network, scenes[[k]], row, col, maps):
             of_stride[layer][stride][k, : len(row)] = values
     result.arrays |= {"place_row": (("tile", "place"), rows), "place_col": (("tile", "place"), cols)}
@@ -97,10 +102,18 @@ def equivariance(
             result.add(f"defect_worst.{layer}", values[defined].max())
         else:
             result.notes.append(
-                f"defect.{layer}: left out, for every unmoved picture leaves it 0 or not finite, or no shift is legal"
+                f"defect.{layer}: left out, for every unmoved picture leaves it 0 or not finite, or no shift can be compared"
             )
     result.coords["tile"] = [data.task.tile_name(int(tile)) for tile in scenes.tile]
     return result.result()
+
+
+def _moves(scene: tmi.Scenes, row: NDArray[np.int64], col: NDArray[np.int64]) -> bool:
+    """Return whether the picture is another one with the tile at some of the places."""
+    for rows in parts_of(len(row), scene.task):
+        if bool((scene.repeated(len(row[rows])).moved(row[rows], col[rows]).images != scene.images).any()):
+            return True
+    return False
 
 
 class _Map:
@@ -130,10 +143,10 @@ class _Map:
         return self._shapes[0][1:] != (1, 1) or len(self._shapes) > 1
 
     def difference(self, before: Array, after: Array, down: int, across: int) -> float:
-        """Return ‖Φ(T x) − T Φ(x)‖ where both have a value, for a shift of the map by whole steps."""
+        """Return ‖Φ(T x) − T Φ(x)‖ where both have a value, for a shift of the map by whole steps; NaN where they never do."""
         if not self.has_place:
             return float(np.linalg.norm(after - before))
-        total = 0.0
+        total, compared = 0.0, 0
         parts = (np.split(values.ravel(), self._ends) for values in (before, after))
         for still, moved, (channels, rows, cols) in zip(*parts, self._shapes, strict=True):
             here = still.reshape(channels, rows, cols)[
@@ -142,8 +155,8 @@ class _Map:
             there = moved.reshape(channels, rows, cols)[
                 :, max(0, down) : max(0, rows + min(0, down)), max(0, across) : max(0, cols + min(0, across))
             ]
-            total += float(np.square(there - here).sum())
-        return float(np.sqrt(total))
+            total, compared = total + float(np.square(there - here).sum()), compared + here.size
+        return float(np.sqrt(total)) if compared else float("nan")
 
 
 def _of_windows(network: tmi.Network, layer: str) -> bool:

@@ -27,7 +27,9 @@ def add_recovery(
     values : ndarray, shape (N, units)
         Activations of units, or codes, that vary.
     features : Features
-        What each of the N samples shows. If all show the same, there is nothing to recover and no metric is added.
+        What each of the N samples shows. If all show the same, there is nothing to recover and no metric is added. A metric
+        that cannot fail is left out with a note: ``uniqueness`` of one unit; ``f1`` where no two samples show the same, for then
+        a unit's strongest sample is a feature; all of them for two samples, which any unit that varies tells apart.
     order : ndarray of int64, shape (N,)
         A permutation of the samples, for chance.
 
@@ -37,10 +39,20 @@ def add_recovery(
     """
     scored, shuffled = recovery(values, features), recovery(values[order], features)
     units = values.shape[1]
-    if len(features) > 1:
-        possible = min(len(features), units)  # matched one to one at most
-        result.add(f"mcc.{name}", scored.mcc, chance=shuffled.mcc, oracle=possible / len(features))
-        if units:
-            result.add(f"uniqueness.{name}", scored.uniqueness, chance=shuffled.uniqueness, oracle=possible / units)
-            result.add(f"f1.{name}", scored.f1.mean(), chance=shuffled.f1.mean(), oracle=1.0)
+    if len(features) < 2:
+        result.cannot_fail(f"mcc.{name}, uniqueness.{name}, f1.{name}", f"all samples show one {features.kind}")
+        return scored
+    if len(values) == 2:
+        result.cannot_fail(f"mcc.{name}, uniqueness.{name}, f1.{name}", "there are two samples, which any unit tells apart")
+        return scored
+    possible = min(len(features), units)  # matched one to one at most
+    result.add(f"mcc.{name}", scored.mcc, chance=shuffled.mcc, oracle=possible / len(features))
+    if units > 1:
+        result.add(f"uniqueness.{name}", scored.uniqueness, chance=shuffled.uniqueness, oracle=possible / units)
+    elif units:
+        result.cannot_fail(f"uniqueness.{name}", "one unit alone is unique")
+    if units and len(features) < len(values):
+        result.add(f"f1.{name}", scored.f1.mean(), chance=shuffled.f1.mean(), oracle=1.0)
+    elif units:
+        result.cannot_fail(f"f1.{name}", f"no two samples show the same {features.kind}")
     return scored

@@ -82,6 +82,8 @@ def activation_sparsity(network: tmi.Network, data: tmi.Dataset, *, images: Coun
         for name, values in (("hoyer", image_hoyer[:, column]), ("neuron_hoyer", neuron_hoyer)):
             if not np.isnan(values).all():
                 result.add(f"{name}.{layer}", values[~np.isnan(values)].mean())
+        if len(scenes) == 1:
+            result.notes.append(f"neuron_hoyer.{layer}: left out, for there is one image only")
         undefined = int(np.isnan(image_hoyer[:, column]).sum())
         if neurons == 1:
             result.notes.append(f"hoyer.{layer}: left out, for the layer has one neuron")

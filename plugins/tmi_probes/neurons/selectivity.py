@@ -95,6 +95,7 @@ def selectivity(
     share = np.bincount(label) / len(label)
     share = share[share > 0]
     result = ResultBuilder(INFO)
+    vacuous = _vacuous(result, label, tile)
     result.add("label_entropy", max(0.0, -(share * np.log(share)).sum()))
     rng = np.random.default_rng(seed)
     if len(network.layers) == 1:
@@ -104,7 +105,7 @@ def selectivity(
             result.notes.append(
                 "one tile a class: class selectivity rises with tile purity by definition; their correlation says nothing"
             )
-        _add_means(result, panel(one_hot(tile).T, label, tile, firing), "oracle")
+        _add_means(result, panel(one_hot(tile).T, label, tile, firing), "oracle", vacuous)
     for layer, units in units_of_layers(network, scenes, network.layers[:-1], neurons, rng, result.notes):
         live = (units.activations != 0).any(0)
         if not live.all():
@@ -132,15 +133,29 @@ def selectivity(
                 result.notes.append(f"{name}.{layer}: not defined for {undefined} of {len(of_neurons)} live neurons, left out")
         order = rng.permutation(len(label))
         shuffled = panel(values, label[order], tile[order], firing) | {"tile_purity": tile_purity(values, tile[order])}
-        _add_means(result, measured | {"tile_purity": purity}, layer)
-        result.add(f"monosemantic.{layer}", (measured["classes_per_neuron"] == 1).mean())
-        _add_means(result, shuffled, f"{layer}.chance")
+        _add_means(result, measured | {"tile_purity": purity}, layer, vacuous)
+        if "monosemantic" not in vacuous:
+            result.add(f"monosemantic.{layer}", (measured["classes_per_neuron"] == 1).mean())
+        _add_means(result, shuffled, f"{layer}.chance", vacuous)
         _add_correlations(result, measured, purity, layer)
         table = network.neurons(layer)
-        if table is not None and "tile" in table:
+        if table is not None and "tile" in table and "known_tile" not in vacuous:
             known = feature_of_neurons(table, features(scenes, "tile"), data.task)[units.index[live]]
             result.add(f"known_tile.{layer}", (group_means(np.abs(values), tile).argmax(0) == known).mean())
     return result.result()
+
+
+def _vacuous(result: ResultBuilder, label: NDArray[np.int64], tile: NDArray[np.int64]) -> set[str]:
+    """Return the measures that are alike for all neurons on images of one class, or of one tile, and note them."""
+    names: set[str] = set()
+    for shown, kind, alike in (
+        (label, "class", ("class_selectivity", "auc", "mutual_information", "classes_per_neuron", "monosemantic")),
+        (tile, "tile", ("monosemanticity_score", "tile_purity", "known_tile")),
+    ):
+        if (shown == shown[0]).all():
+            result.cannot_fail(", ".join(alike), f"all images show one {kind}")
+            names.update(alike)
+    return names
 
 
 def panel(activations: Array, label: NDArray[np.int64], tile: NDArray[np.int64], firing: float = 0.01) -> dict[str, Array]:
@@ -170,10 +185,10 @@ def panel(activations: Array, label: NDArray[np.int64], tile: NDArray[np.int64],
     return {name: np.where(np.isfinite(value), value, np.nan) for name, value in zip(MEASURES, values, strict=True)}
 
 
-def _add_means(result: ResultBuilder, measured: Mapping[str, Array], name: str) -> None:
-    """Add the mean of each measure over the neurons for which it is defined."""
+def _add_means(result: ResultBuilder, measured: Mapping[str, Array], name: str, vacuous: set[str]) -> None:
+    """Add the mean of each measure over the neurons for which it is defined; those named as vacuous are left out."""
     for measure, values in measured.items():
-        if np.isfinite(values).any():
+        if np.isfinite(values).any() and measure not in vacuous:
             result.add(f"{measure}.{name}", values[np.isfinite(values)].mean())
 
 

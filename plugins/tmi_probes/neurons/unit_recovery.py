@@ -93,9 +93,7 @@ def unit_recovery(
         values = units.activations[:, varying]
         for kind, present in kinds.items():
             scored = add_recovery(result, f"{kind}.{layer}", values, present, rng.permutation(len(values)))
-            if len(present) == 1:
-                result.notes.append(f"{kind}.{layer}: one feature only, which all images show")
-            elif not varying.any():
+            if not varying.any():
                 result.notes.append(f"{kind}.{layer}: no unit varies")
             result.arrays |= _arrays(scored, varying, kind, layer)
     result.arrays["own_kind"] = ("layer", np.array([own_kind(network.neurons(layer)) or "" for layer in network.layers]))

@@ -10,7 +10,7 @@ import tmi
 from tmi.params import Count
 
 from ..pipeline.logits import NO_CLASS, commonest_share, logits_of, margins, of_label, of_others, predictions
-from ..pipeline.result import ResultBuilder
+from ..pipeline.result import ONE_CLASS, ResultBuilder
 from ..pipeline.scenes import labelled
 
 if TYPE_CHECKING:
@@ -60,22 +60,24 @@ def accuracy(network: tmi.Network, data: tmi.Dataset, *, images: Count | None = 
     logits, label = logits_of(network, test), test.labels.numpy()
     prediction = predictions(logits)
     result = ResultBuilder(INFO)
-    result.add("accuracy", (prediction == label).mean())
-    result.add("tied", (prediction == NO_CLASS).mean())
-    result.add("chance", commonest_share(label))
+    several = logits.shape[1] > 1
+    if several:
+        result.add("accuracy", (prediction == label).mean())
+        result.add("tied", (prediction == NO_CLASS).mean())
+        result.add("chance", commonest_share(label))
+    else:
+        result.cannot_fail("accuracy, train_accuracy, tied, margins", ONE_CLASS)
     result.add("label_logit_min", of_label(logits, label).min())
-    if (data.train.labels >= 0).any():
+    if several and (data.train.labels >= 0).any():
         train = labelled(data.train, images)
         result.add("train_accuracy", (predictions(logits_of(network, train)) == train.labels.numpy()).mean())
-    else:
+    elif several:
         result.notes.append("train_accuracy: left out, for no training scene shows a tile")
-    if logits.shape[1] > 1:
+    if several:
         margin = margins(logits, label)
         result.add("offlabel_logit_max", of_others(logits, label).max())
         result.add("margin_min", margin.min())
         result.add("margin_mean", margin.mean())
-    else:
-        result.notes.append("margins: left out, for there is only one class")
     classes = list(data.task.class_names)
     result.arrays |= {
         "logits": (("image", "class"), logits),

@@ -8,7 +8,7 @@ import tmi
 from tmi.params import Count
 
 from ..pipeline.logits import logits_of, predictions
-from ..pipeline.result import ResultBuilder
+from ..pipeline.result import ONE_CLASS, ResultBuilder
 from ..pipeline.scenes import labelled
 
 INFO = {"correct": tmi.MetricInfo("Share of the shown images that are predicted right", "higher", 0, 1)}
@@ -40,7 +40,10 @@ def examples(network: tmi.Network, data: tmi.Dataset, *, per_class: Count = 2) -
     label, logits = shown.labels.numpy(), logits_of(network, shown)
     prediction = predictions(logits)
     result = ResultBuilder(INFO)
-    result.add("correct", (prediction == label).mean())
+    if logits.shape[1] > 1:
+        result.add("correct", (prediction == label).mean())
+    else:  # the images are shown all the same
+        result.notes.append(f"correct: not applicable, for {ONE_CLASS}")
     result.arrays |= {
         "images": (("image", "channel", "row", "col"), shown.images),
         "masks": (("image", "row", "col"), shown.masks),

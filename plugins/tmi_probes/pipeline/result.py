@@ -10,6 +10,9 @@ import numpy as np
 import tmi
 from tmi.errors import InputError
 
+ONE_CLASS = "there is one class only, so that every prediction is right"
+"""Why no share of right or unchanged predictions is given."""
+
 
 class ResultBuilder:
     """Collects the metrics, arrays, coordinates and notes of one probe for its `ProbeResult`.
@@ -34,6 +37,7 @@ class ResultBuilder:
         self.arrays: dict[str, Any] = {}
         self.coords: dict[str, Any] = {}
         self.notes: list[str] = []
+        self._reasons: list[str] = []
 
     def add(self, metric: str, value: Any, *, chance: Any = None, oracle: Any = None) -> None:
         """Add a metric, and where they are given its controls ``<metric>.chance`` and ``<metric>.oracle``."""
@@ -41,8 +45,26 @@ class ResultBuilder:
             if number is not None:
                 self.metrics[name] = float(number)
 
+    def cannot_fail(self, what: str, reason: str) -> None:
+        """Leave out metrics that every network would score alike on this data: their value would say nothing.
+
+        Parameters
+        ----------
+        what : str
+            Names of metrics, separated by commas.
+        reason : str
+            Completes "…: not applicable, for ".
+        """
+        self.notes.append(f"{what}: not applicable, for {reason}")
+        self._reasons.append(reason)
+
     def result(self) -> tmi.ProbeResult:
-        """Return the result; a note names the metrics that are not finite, which are left out."""
+        """Return the result; a note names the metrics that are not finite, which are left out.
+
+        Where `cannot_fail` left no metric, the whole result is not applicable.
+        """
+        if not self.metrics and self._reasons:
+            return tmi.ProbeResult.not_applicable("; ".join(dict.fromkeys(self._reasons)))
         metrics = {name: value for name, value in self.metrics.items() if np.isfinite(value)}
         left_out = [name for name in self.metrics if name not in metrics]
         notes = [*self.notes, *([f"left out, for they are not finite numbers: {', '.join(left_out)}"] if left_out else [])]

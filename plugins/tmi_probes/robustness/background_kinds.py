@@ -50,7 +50,8 @@ def background_kinds(
     ProbeResult
         For each kind the metrics ``logit_std``, ``label_logit_std``, ``margin_min``, ``unchanged``, ``correct`` and ``kept`` of
         ``background-robustness``. Arrays ``correct_by_tile`` (kind, tile), NaN where no variant is kept, and of each kind's worst
-        variant the ``worst_image`` (kind, channel, row, col), its ``worst_margin`` and its tile's index ``worst_tile``.
+        variant the ``worst_image`` (kind, channel, row, col), its ``worst_margin`` and its tile's index ``worst_tile``. A kind
+        that changes no image is left out; not applicable where none does.
 
     Raises
     ------
@@ -61,12 +62,16 @@ def background_kinds(
     result = ResultBuilder(INFO)
     chosen, result.notes = originals(data.test, tiles, np.random.default_rng(seed))
     scenes = data.test[chosen]
-    correct, worst = [], []
+    correct, worst, measured = [], [], []
     for kind in kinds:
         rng = np.random.default_rng([seed, _ALL.index(kind)])
         drawn = _draw(kind, rng, data, backgrounds)
         variants = [on_backgrounds(scenes[[k]], drawn, np.arange(len(drawn))) for k in range(len(scenes))]
-        compared = compare(network, scenes, variants, [])
+        compared = compare(network, scenes, variants, [], "background")
+        if not compared.applicable:
+            result.cannot_fail(kind, compared.notes[0])
+            continue
+        measured.append(kind)
         result.notes += [f"{kind}: {note}" for note in compared.notes]
         result.metrics |= {f"{name}.{kind}": compared.metrics[name] for name in _METRICS if name in compared.metrics}
         arrays = {name: array.values for name, array in compared.arrays.items()}
@@ -74,6 +79,8 @@ def background_kinds(
         # Where no variant is kept, the first scene is shown, and its margin is NaN.
         k = int(np.where(np.isnan(arrays["worst_margin"]), np.inf, arrays["worst_margin"]).argmin())
         worst.append((arrays["worst_images"][k], arrays["worst_margin"][k], int(scenes.tile[k])))
+    if not measured:
+        return result.result()
     images, margins, tile = zip(*worst, strict=True)
     result.arrays |= {
         "correct_by_tile": (("kind", "tile"), np.array(correct)),
@@ -81,7 +88,7 @@ def background_kinds(
         "worst_margin": ("kind", np.array(margins)),
         "worst_tile": ("kind", np.array(tile)),
     }
-    result.coords |= {"kind": kinds, "tile": [data.task.tile_name(int(index)) for index in scenes.tile]}
+    result.coords |= {"kind": measured, "tile": [data.task.tile_name(int(index)) for index in scenes.tile]}
     return result.result()
 
 

@@ -11,7 +11,7 @@ import tmi
 from tmi.params import Count
 
 from ..pipeline.logits import commonest_share, predictions
-from ..pipeline.result import ResultBuilder, each_once
+from ..pipeline.result import ONE_CLASS, ResultBuilder, each_once
 from ..pipeline.scenes import labelled
 from ..pipeline.units import in_parts
 from .background_kinds import smooth
@@ -85,20 +85,25 @@ def deformation(
         If no test scene shows a tile, or a kind is named twice.
     """
     each_once("kinds", kinds)
+    if len(data.task.classes) == 1:
+        return tmi.ProbeResult.not_applicable(ONE_CLASS)
     scenes = labelled(data.test, images)
     label = scenes.labels.numpy()
     result = ResultBuilder(INFO)
-    result.add("chance", commonest_share(label))
     for kind in kinds:
         strengths = STRENGTHS[kind]
-        right, oracle, shown = [], [], []
+        right, oracle, shown, changed = [], [], [], False
         for strength in strengths:
             # The same draw for every strength of a kind, so that curves are smooth.
             rng = np.random.default_rng([seed, _ALL.index(kind)])
-            seen, known, first = _predicted(network, scenes, kind, strength, rng)
+            seen, known, first, differs = _predicted(network, scenes, kind, strength, rng)
+            changed |= differs
             right.append(seen == label)
             oracle.append(known == label)
             shown.append(first)
+        if not changed:
+            result.cannot_fail(kind, f"{kind} changes no image")
+            continue
         still_right = np.array([at_strength[right[0]].mean() if right[0].any() else 0 for at_strength in right])
         lost = np.flatnonzero(still_right < 0.9)
         result.add(f"accuracy_under.{kind}", np.mean(right[1:]))
@@ -111,23 +116,26 @@ def deformation(
             f"oracle.{kind}": (axis, np.mean(oracle, axis=1)),
             f"shown.{kind}": ((axis, "channel", "row", "col"), np.stack(shown)),
         }
+    if result.metrics:
+        result.add("chance", commonest_share(label))
     return result.result()
 
 
 def _predicted(
     network: tmi.Network, scenes: tmi.Scenes, kind: Kind, strength: float, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
-    """Return the predictions of the network and of φ on deformed scenes, and the first image."""
-    seen, known = [], []
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any], bool]:
+    """Return the predictions of the network and of φ on deformed scenes, the first image, and whether an image is changed."""
+    seen, known, differs = [], [], False
     first: NDArray[Any] | None = None
     most = min(256, getattr(network.module, "images_at_once", 256))  # so that parts end where the network's batches do
     for _, part in in_parts(scenes, most=most):
         deformed = deform(part, kind, strength, rng)
         first = deformed[0].copy() if first is None else first
+        differs = differs or not np.array_equal(deformed, part.images.numpy())
         seen.append(predictions(network.logits(deformed).double().numpy()))
         known.append(predictions(np.asarray(scenes.task.phi(deformed))))
     assert first is not None
-    return np.concatenate(seen), np.concatenate(known), first
+    return np.concatenate(seen), np.concatenate(known), first, differs
 
 
 def deform(scenes: tmi.Scenes, kind: Kind, strength: float, rng: np.random.Generator) -> NDArray[Any]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 import tmi
-from tmi.errors import InputError
 from tmi.params import Count
 
 from ..pipeline.result import ResultBuilder
-from ..pipeline.scenes import originals
+from ..pipeline.scenes import labelled, originals
 from .variants import at_places, compare, on_backgrounds, std
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def background_robustness(
@@ -30,15 +32,16 @@ def background_robustness(
     Returns
     -------
     ProbeResult
-        See ``translation-robustness``.
+        See ``translation-robustness``. Not applicable where no other background changes an image.
 
     Raises
     ------
     InputError
-        If no test scene shows a tile, or there is one test scene only.
+        If no test scene shows a tile.
     """
     if len(data.test) < 2:
-        raise InputError("data: there is one test scene only, so that there is no other background")
+        labelled(data.test, 1)
+        return tmi.ProbeResult.not_applicable("there is one test scene only, and so no other background")
     rng = np.random.default_rng(seed)
     chosen, notes = originals(data.test, tiles, rng)
     taken = [rng.permutation(np.delete(np.arange(len(data.test)), index))[:backgrounds] for index in chosen]
@@ -47,7 +50,7 @@ def background_robustness(
     ]
     if len(data.test) - 1 < backgrounds:
         notes.append(f"{len(data.test) - 1} backgrounds instead of {backgrounds}: the test set has no more")
-    return compare(network, data.test[chosen], variants, notes, taken)
+    return compare(network, data.test[chosen], variants, notes, "background", taken)
 
 
 def translation_robustness(
@@ -70,7 +73,7 @@ def translation_robustness(
         its place and ``variant_background``, the number of the test scene whose background it has (−1: its own). The worst
         variant of each tile, that of least margin: ``worst_variant`` (−1 where none is kept), ``worst_margin``, and the images
         ``original_images`` and ``worst_images``. A variant that shows no class or several is left out of the metrics; ``kept``
-        is the share of the others.
+        is the share of the others. Not applicable where each tile has one place only.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def translation_robustness(
         count = rows * cols if places == "all" else places
         taken = np.sort(rng.permutation(rows * cols)[:count])
         variants.append(at_places(scene, taken // cols, taken % cols))
-    return compare(network, data.test[chosen], variants, notes)
+    return compare(network, data.test[chosen], variants, notes, "place")
 
 
 RATIO_INFO = {
@@ -124,38 +127,43 @@ def variance_ratio(
     -------
     ProbeResult
         Metrics ``variance_translation``, ``variance_background`` and ``variance_ratio``, which is left out where no logit varies
-        over backgrounds; arrays ``variance`` (change, tile, class).
+        over backgrounds; arrays ``variance`` (change, tile, class). Not applicable where no other place and no other background
+        changes an image.
 
     Raises
     ------
     InputError
-        If no test scene shows a tile, or there is one test scene only.
+        If no test scene shows a tile.
     """
     parts = {
         "background": background_robustness(network, data, seed=seed, tiles=tiles, backgrounds=backgrounds),
         "translation": translation_robustness(network, data, seed=seed, tiles=tiles, places=places),
     }
     result = ResultBuilder(RATIO_INFO)
-    result.notes += [f"{name}: {note}" for name, part in parts.items() for note in part.notes]
+    result.notes += [f"{name}: {note}" for name, part in parts.items() for note in part.notes if part.applicable]
     for name, part in parts.items():
-        if "logit_variance" in part.metrics:
+        if not part.applicable:
+            result.cannot_fail(f"variance_{name}", part.notes[0])
+        elif "logit_variance" in part.metrics:
             result.add(f"variance_{name}", part.metrics["logit_variance"])
     if result.metrics.get("variance_background", 0) > 0 and "variance_translation" in result.metrics:
         result.add("variance_ratio", result.metrics["variance_translation"] / result.metrics["variance_background"])
     else:
-        result.notes.append(
-            "variance_ratio: left out, for no logit varies over the backgrounds, or no variant is of one class only"
-        )
-    variance = []
-    for part in parts.values():
-        logits, kept = part.arrays["logits"].values, part.arrays["kept_variant"].values
-        variance.append(
-            [
-                np.square(std(of_tile[use])) if use.any() else np.full(of_tile.shape[1], np.nan)
-                for of_tile, use in zip(logits, kept, strict=True)
-            ]
-        )
-    result.arrays["variance"] = (("change", "tile", "class"), np.array(variance))
-    first = parts["background"]
-    result.coords |= {"change": list(parts), "tile": first.coords["tile"], "class": first.coords["class"]}
+        result.notes.append("variance_ratio: left out, for no logit varies over the backgrounds, or a variance is left out")
+    applicable = {name: part for name, part in parts.items() if part.applicable}
+    if applicable:
+        result.arrays["variance"] = (("change", "tile", "class"), np.stack([_variances(part) for part in applicable.values()]))
+        first = next(iter(applicable.values()))
+        result.coords |= {"change": list(applicable), "tile": first.coords["tile"], "class": first.coords["class"]}
     return result.result()
+
+
+def _variances(part: tmi.ProbeResult) -> NDArray[np.float64]:
+    """Return the variances (tile, class) over the variants that are kept; NaN where none is."""
+    logits, kept = part.arrays["logits"].values, part.arrays["kept_variant"].values
+    return np.array(
+        [
+            np.square(std(of_tile[use])) if use.any() else np.full(of_tile.shape[1], np.nan)
+            for of_tile, use in zip(logits, kept, strict=True)
+        ]
+    )

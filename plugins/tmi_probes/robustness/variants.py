@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 import tmi
 
 from ..pipeline.logits import logits_of, margins, of_label, predictions
-from ..pipeline.result import ResultBuilder
+from ..pipeline.result import ONE_CLASS, ResultBuilder
 from ..pipeline.units import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import torch
     from numpy.typing import NDArray
 
 INFO = {
@@ -110,11 +111,26 @@ def std(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return deviation
 
 
+class _Different:
+    """Whether images, added a few at a time, differ from an original and from each other."""
+
+    def __init__(self, original: torch.Tensor) -> None:
+        self.original, self.first = original, original
+        self.from_original = self.from_each_other = self._any = False
+
+    def add(self, images: torch.Tensor) -> None:
+        if len(images) and not self._any:
+            self._any, self.first = True, images[0].clone()
+        self.from_original = self.from_original or bool((images != self.original).any())
+        self.from_each_other = self.from_each_other or bool((images != self.first).any())
+
+
 def compare(
     network: tmi.Network,
     originals: tmi.Scenes,
     variants: list[Variants],
     notes: list[str],
+    what: Literal["place", "background"],
     backgrounds: list[NDArray[np.int64]] | None = None,
 ) -> tmi.ProbeResult:
     """Compare the logits of each scene's variants.
@@ -127,13 +143,16 @@ def compare(
         The k-th are variants of the k-th original, and show its tile.
     notes : list of str
         Notes of the caller; those of the result follow them.
+    what : {"place", "background"}
+        What the variants change.
     backgrounds : list of ndarray of int, optional
         For each variant the number of its background.
 
     Returns
     -------
     ProbeResult
-        See `tmi_probes.robustness.invariance.translation_robustness`.
+        See `tmi_probes.robustness.invariance.translation_robustness`. A tile of which no variant that is kept is another image
+        than the original is left out; not applicable where that is so of all tiles.
     """
     result = ResultBuilder(INFO)
     result.notes += notes
@@ -149,21 +168,30 @@ def compare(
     worst, worst_margin = np.full(len(variants), -1), np.full(len(variants), np.nan)
     worst_images = originals.images.clone()
     spreads: list[Spread] = []
+    varying: list[Spread] = []
     right: list[bool] = []
     same: list[bool] = []
+    ambiguous = 0
     for k, varied in enumerate(variants):
+        different = _Different(originals.images[k])
         for rows in parts_of(varied.count, originals.task):
             scenes = varied.of(rows)
             logits[k, rows], kept[k, rows] = logits_of(network, scenes), scenes.unambiguous().numpy()
             row[k, rows], col[k, rows] = scenes.row, scenes.col
+            different.add(scenes.images[kept[k, rows]])
         if backgrounds is not None:
             background[k, : varied.count] = backgrounds[k]
-        of_kept = logits[k, kept[k]]
+        of_kept, tile = logits[k, kept[k]], originals.task.tile_name(int(originals.tile[k]))
         if not len(of_kept):
-            tile = originals.task.tile_name(int(originals.tile[k]))
+            ambiguous += 1
             result.notes.append(f"tile {tile}: left out, for every variant is ambiguous")
             continue
+        if not different.from_original:
+            result.notes.append(f"tile {tile}: not applicable, for there is no other {what} that changes its image")
+            continue
         spreads.append(spread(of_kept, int(labels[k])))
+        if different.from_each_other:  # the spread over equal images would be 0 for every network
+            varying.append(spreads[-1])
         margin = margins(logits[k], np.full(shape[1], labels[k]))
         worst[k] = int(np.where(kept[k], margin, np.inf).argmin())
         worst_margin[k] = margin[worst[k]]
@@ -171,17 +199,26 @@ def compare(
         after = predictions(of_kept)
         right.extend(after == labels[k])
         same.extend(after == predicted[k])
+    if not spreads and not ambiguous:
+        return tmi.ProbeResult.not_applicable(f"there is no other {what} that changes an image")
     result.add("kept", kept.sum() / sum(counts))
-    if spreads:
-        logit_std = np.stack([part.logit_std for part in spreads])
+    several = before.shape[1] > 1
+    if varying:
+        logit_std = np.stack([part.logit_std for part in varying])
         result.add("logit_std", logit_std.mean())
         result.add("logit_std_max", logit_std.max())
         result.add("logit_variance", np.square(logit_std).mean())
-        result.add("label_logit_std", np.mean([part.label_logit_std for part in spreads]))
-        result.add("margin_std", np.mean([part.margin_std for part in spreads]))
+        result.add("label_logit_std", np.mean([part.label_logit_std for part in varying]))
+        if several:
+            result.add("margin_std", np.mean([part.margin_std for part in varying]))
+    elif spreads:
+        result.cannot_fail("standard deviations", f"each tile is shown on one {what} only")
+    if spreads and several:
         result.add("margin_min", np.min([part.margin_min for part in spreads]))
         result.add("unchanged", np.mean(same))
         result.add("correct", np.mean(right))
+    elif spreads:
+        result.cannot_fail("margins, unchanged, correct", ONE_CLASS)
     result.arrays |= {
         "logits": (("tile", "variant", "class"), logits),
         "kept_variant": (("tile", "variant"), kept),

@@ -105,9 +105,12 @@ def test_what_skill_leaves_out_is_said():
     classes = [("whole", np.full((8, 8), 0.5), 1.0), ("part", np.ones((3, 3)), 0.3)]
     task = tmi.TemplateTask([tmi.TileClass(n, [tmi.FeatureTile(v, epsilon)]) for n, v, epsilon in classes], (1, 8, 8))
     result = bench(cnn_network(), dataset(12, task=task), "saliency", measures=["mass", "auc"])
-    assert any(note.startswith("auc: undefined on") for note in result.notes)
-    assert "skill.mean: without auc, which is not defined on every image" in result.notes
-    assert result.metrics["skill.mean"] == result.metrics["skill.mass"]
+    for measure in ("mass", "auc"):  # on the images whose tile is the whole image every map would score the same
+        assert any(note.startswith(f"{measure}: undefined on") for note in result.notes)
+    assert result.metrics["skill.mean"] == pytest.approx((result.metrics["skill.mass"] + result.metrics["skill.auc"]) / 2)
+    alone = bench(cnn_network(), dataset(12, task=tmi.TemplateTask(task.classes[:1], (1, 8, 8))), "saliency", measures=["mass"])
+    assert "mass" not in alone.metrics
+    assert any(note.startswith("localisation: not applicable") for note in alone.notes)
 
 
 def test_a_layer_of_maps_of_the_images_size_is_a_layer(data):

@@ -25,7 +25,7 @@ def plain(values, mask):
 def test_against_the_linear_programme(case):
     maps, masks = case
     found = earth_mover(maps, masked(masks))
-    if masks.any():
+    if masks.any() and masks.size > 1:
         assert found == pytest.approx([plain(maps[0], masks[0])], abs=1e-6)
     else:
         assert np.isnan(found).all()

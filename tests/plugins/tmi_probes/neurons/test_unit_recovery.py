@@ -79,7 +79,7 @@ def test_one_class_alone():
     one = one[one.labels == 0]
     result = unit_recovery(cnn_network(), tmi.Dataset(TASK, one, one), seed=0, features=["class"])
     assert not [name for name in result.metrics if name.startswith(("mcc", "f1", "uniqueness"))]
-    assert any("one feature only" in note for note in result.notes)
+    assert any("all samples show one class" in note for note in result.notes)
 
 
 def test_batches_and_sampling(monkeypatch):
