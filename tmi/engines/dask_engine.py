@@ -124,7 +124,7 @@ class _Dispatcher:
 
     def __init__(self, client: Client, cells: Sequence[Planned], options: Options, local: LocalWorkers | None = None) -> None:
         self._client, self._options, self._local = client, options, local
-        self._queue = JobQueue(cells, options.store.has)
+        self._queue = JobQueue(cells, options.store.has, options.running)
         self._in_flight: list[_InFlight] = []
         self._changed = threading.Event()  # set when the state of a future changes
         self._workers: list[str] = []

@@ -60,6 +60,8 @@ class Executor:
         Called with the cell and the stage when one that takes longer cannot be interrupted; see `tmi.runtime.time_limit`.
     keep : {"all", "networks", "results"}
         What is written besides the results.
+    at_stage : callable, optional
+        Called with each stage before a plug-in is called for it.
     """
 
     def __init__(
@@ -70,9 +72,10 @@ class Executor:
         timeout: float | None = None,
         last_resort: Callable[[Planned, Stage], Any] | None = None,
         keep: Keep = "all",
+        at_stage: Callable[[Stage], Any] = lambda stage: None,
     ) -> None:
         self._store, self._leases = store, leases
-        self._timeout, self._last_resort = timeout, last_resort
+        self._timeout, self._last_resort, self._at_stage = timeout, last_resort, at_stage
         self._keeps = {"all": ("dataset", "network"), "networks": ("network",), "results": ()}[keep]
         self._in_memory: dict[str, tuple[Hashable, _Product | _Failed]] = {}
         self._state: State | None = None
@@ -294,6 +297,7 @@ class Executor:
 
     def _run(self, planned: Planned, stage: Stage, function: Callable[[], Any]) -> _Product:
         """Call a plug-in."""
+        self._at_stage(stage)
         last_resort = None if self._last_resort is None else lambda: self._last_resort(planned, stage)  # type: ignore[misc]
         start = time.perf_counter()
         try:

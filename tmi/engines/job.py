@@ -12,6 +12,8 @@ from tmi.store.results import Stored
 from tmi.store.store import Store
 from tmi.suites.plan import Planned
 
+from .running import Running
+
 if TYPE_CHECKING:
     from tmi.probing.result import ProbeResult
 
@@ -103,6 +105,8 @@ class Options:
         What is written to the store besides the results: networks and data sets, networks, or neither.
     stop : Stop
         Read between two jobs: once it is set, no job is begun.
+    running : Running
+        What is being computed; an engine notes it.
     """
 
     store: Store
@@ -112,6 +116,7 @@ class Options:
     attempts: int = 2
     keep: Keep = "all"
     stop: Stop = field(default_factory=Stop)
+    running: Running = field(default_factory=Running)
 
 
 Engine = Callable[[Sequence[Planned], Options], Generator[JobResult, None, None]]

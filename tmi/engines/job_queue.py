@@ -16,6 +16,7 @@ from tmi.stages import Stage
 from tmi.suites.plan import Planned
 
 from .job import Job, JobResult
+from .running import Running
 
 _PAUSE = 0.25  # seconds for which a job that another run holds is left alone
 
@@ -65,9 +66,14 @@ class JobQueue:
     cells : iterable of Planned
     in_store : callable
         ``(stage, key) -> bool``: whether the store has a data set or a network.
+    running : Running, optional
+        Gets each job when it is given out, until it is done.
     """
 
-    def __init__(self, cells: Iterable[Planned], in_store: Callable[[Stage, str | None], bool]) -> None:
+    def __init__(
+        self, cells: Iterable[Planned], in_store: Callable[[Stage, str | None], bool], running: Running | None = None
+    ) -> None:
+        self._running = running or Running()
         self._datasets: dict[Hashable, _Shared] = {}
         self._in_store = in_store
         self._current: dict[str, tuple[Hashable, Hashable]] = {}  # the data set and network of each worker's last job
@@ -100,6 +106,7 @@ class JobQueue:
             if job is not None:
                 self._current[worker] = dataset.id, network.id
                 self._given_out.add(job)
+                self._running.begin(job, job.planned, job.stage, worker)
                 return job
         return None
 
@@ -117,6 +124,7 @@ class JobQueue:
             Of every cell that is settled by it: the job's own, or all that need what could not be made; and a fatal one.
         """
         self._given_out.discard(job)
+        self._running.end(job)
         shared = self._shared(job)
         # The remarks on a data set or a network go out with the next cell.
         result.remarks, self._remarks = [*self._remarks, *result.remarks], []

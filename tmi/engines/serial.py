@@ -30,8 +30,8 @@ def serial(cells: Sequence[Planned], options: Options) -> Generator[JobResult, N
         One for each cell that was begun. Those come last that another run is computing.
     """
     leases = options.store.leases(options.run, options.attempts)
-    executor = Executor(options.store, leases, timeout=options.timeout, keep=options.keep)
-    queue = JobQueue(cells, options.store.has)
+    executor = Executor(options.store, leases, timeout=options.timeout, keep=options.keep, at_stage=options.running.set_stage)
+    queue = JobQueue(cells, options.store.has, options.running)
     try:
         with limited(options.threads):
             while queue and not options.stop.asked:

@@ -1,14 +1,16 @@
-"""The progress of a run: live bars in a terminal, a line every 15 seconds elsewhere."""
+"""The progress of a run: live bars in a terminal, lines elsewhere; and what is being computed for a long time."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tmi.engines.job import JobResult
+from tmi.engines.running import Running, in_words
 from tmi.runtime.formatting import format_duration
 from tmi.runtime.progress import shown_by
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _EVERY = 15.0  # seconds between two lines where there is no terminal
+_LONG = (60.0, 300.0, 1800.0)  # seconds after which a cell that is still being computed is named; then as often as the last
+_LOOK = 1.0  # seconds between two looks at what is being computed
 
 
 class Watcher(Protocol):
@@ -34,16 +38,53 @@ class Watcher(Protocol):
 
 
 @contextmanager
-def watching(watcher: Watcher | None) -> Iterator[Watcher]:
-    """Yield the given watcher, or the display that suits standard error."""
+def watching(watcher: Watcher | None, running: Running) -> Iterator[Watcher]:
+    """Yield the given watcher, or the display that suits standard error.
+
+    Bars show all the time what is being computed; to any other watcher it is said after 1, 5 and 30 minutes.
+    """
     if watcher is not None:
-        yield watcher
+        with _reminders(watcher, running):
+            yield watcher
     elif sys.stderr.isatty():
-        with _bars() as bars, shown_by(bars.track):
+        with _bars(running) as bars, shown_by(bars.track):
             yield bars
     else:
-        with shown_by(_without_display):
-            yield _Silent()
+        silent = _Silent()
+        with shown_by(_without_display), _reminders(silent, running):
+            yield silent
+
+
+@contextmanager
+def _reminders(watcher: Watcher, running: Running) -> Iterator[None]:
+    """Say from a thread what has been computed for a long time: a plug-in that hangs does not return to this one."""
+    stop = threading.Event()
+
+    def look() -> None:
+        named: dict[object, int] = {}  # how often each job was named
+        while not stop.wait(_LOOK):
+            current = running.current()
+            named = {job.job: named.get(job.job, 0) for job in current}
+            due = [job for job in current if job.seconds >= _reminder(named[job.job])]
+            if due:
+                for job in due:
+                    named[job.job] += 1
+                with suppress(Exception):  # standard error may be closed
+                    watcher.say(f"still running: {in_words(due)}")
+                stop.wait(_EVERY - _LOOK)
+
+    thread = threading.Thread(target=look, name="tmi display", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _reminder(count: int) -> float:
+    """Return after how many seconds a job is named that was named ``count`` times."""
+    return _LONG[count] if count < len(_LONG) else _LONG[-1] * (count - len(_LONG) + 2)
 
 
 class Lines:
@@ -82,6 +123,8 @@ class Lines:
 
 
 class _Silent:
+    """Says only what the user must know: what a signal does, and what is being computed for a long time."""
+
     def start(self, todo: int, cached: int, left: Callable[[], float | None]) -> None:
         pass
 
@@ -89,20 +132,21 @@ class _Silent:
         pass
 
     def say(self, text: str) -> None:
-        pass
+        print(text, file=sys.stderr, flush=True)
 
 
 class _Bars:
     """One bar over the cells, and one below it for the steps of a plug-in."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, running: Running) -> None:
+        self._progress, self._running = progress, running
 
     def start(self, todo: int, cached: int, left: Callable[[], float | None]) -> None:
         self._failed = 0
         self._reported: set[str] = set()
         self._cached, self._left = cached, left
-        self._task = self._progress.add_task("cells", total=todo, left=self._time_left(), note=f"{cached} in the store")
+        self._last = ""
+        self._task = self._progress.add_task("cells", total=todo, left=self._time_left(), note=_Live(self._note))
 
     def done(self, result: JobResult) -> None:
         from rich.markup import escape  # labels and messages may hold square brackets
@@ -113,9 +157,14 @@ class _Bars:
                 text = escape(f"{result.planned.cell}: {result.message}")
                 self._progress.console.print(f"[red]failed[/] {text}", highlight=False)
             self._reported.add(result.message)
+        self._last = str(result.planned.cell)
+        self._progress.update(self._task, advance=1, left=self._time_left())
+
+    def _note(self) -> str:
+        from rich.markup import escape
+
         failed = f" · [red]{self._failed} failed[/]" if self._failed else ""
-        note = f"{self._cached} in the store{failed} · {escape(str(result.planned.cell))}"
-        self._progress.update(self._task, advance=1, left=self._time_left(), note=note)
+        return f"{self._cached} in the store{failed} · {escape(in_words(self._running.current(), 1) or self._last)}"
 
     def say(self, text: str) -> None:
         self._progress.console.print(text, style="yellow", highlight=False, markup=False)
@@ -134,8 +183,18 @@ class _Bars:
             self._progress.remove_task(task)
 
 
+class _Live:
+    """Text that is made each time it is shown."""
+
+    def __init__(self, text: Callable[[], str]) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text()
+
+
 @contextmanager
-def _bars() -> Iterator[_Bars]:
+def _bars(running: Running) -> Iterator[_Bars]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Column
@@ -150,7 +209,7 @@ def _bars() -> Iterator[_Bars]:
         TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as progress:
-        yield _Bars(progress)
+        yield _Bars(progress, running)
 
 
 def _without_display(steps: Iterable[T], description: str, total: int | None) -> Iterator[T]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from tmi.engines.job import Engine, JobResult, Keep, Options
 from tmi.engines.provenance import now
+from tmi.engines.running import in_words
 from tmi.engines.serial import serial
 from tmi.errors import InputError, StoreError, did_you_mean
 from tmi.runtime.signals import stoppable
@@ -169,7 +170,8 @@ def _compute(
     time_left = TimeLeft(Costs(store.index.costs()), todo, workers, _stored_keys(todo, store))
     fatal: JobResult | None = None
     shown: set[str] = set()
-    with watching(watcher) as display, stoppable(display.say) as stop:
+    running = options.running
+    with watching(watcher, running) as display, stoppable(display.say, lambda: in_words(running.current())) as stop:
         options.stop = stop
         display.start(len(todo), cached, time_left.seconds)
         try:

@@ -27,13 +27,15 @@ class Stop:
 
 
 @contextmanager
-def stoppable(say: Callable[[str], None]) -> Iterator[Stop]:
+def stoppable(say: Callable[[str], None], running: Callable[[], str] = str) -> Iterator[Stop]:
     """Turn the first SIGINT or SIGTERM inside the block into a request, and the second into `KeyboardInterrupt`.
 
     Parameters
     ----------
     say : callable
         Shows a message to the user; called once.
+    running : callable, optional
+        Returns what is running, in words, empty if nothing is: the message says that the block waits for it.
 
     Yields
     ------
@@ -48,7 +50,11 @@ def stoppable(say: Callable[[str], None]) -> Iterator[Stop]:
             raise KeyboardInterrupt
         stop.asked = stop.by_signal = True
         with suppress(Exception):  # the terminal may be closed, as after a lost connection; the run still ends in order
-            say("stopping when what is running is finished; once more to stop at once")
+            waiting_for = running()
+            say(
+                f"stopping when what is running is finished{': ' if waiting_for else ''}{waiting_for}; "
+                "Ctrl-C or SIGTERM once more stops at once, and the next run computes it again"
+            )
 
     previous = {}
     if threading.current_thread() is threading.main_thread():

@@ -17,6 +17,7 @@ from tmi import EngineError
 from tmi.engines import dask_engine as module
 from tmi.engines import job_queue
 from tmi.engines.job import JobResult
+from tmi.engines.running import Running
 from tmi.runtime.signals import Stop
 
 CELLS = cells("a", "m", "pqrstu")
@@ -94,7 +95,7 @@ def dispatch(monkeypatch):
     def run(script, plan: list[Cell] = CELLS):
         client = Client(script)
         store = SimpleNamespace(has=lambda stage, key: True)
-        options = SimpleNamespace(store=store, run="run", stop=Stop(), attempts=2)
+        options = SimpleNamespace(store=store, run="run", stop=Stop(), attempts=2, running=Running())
         return client, list(module._Dispatcher(client, plan, options).results())
 
     return run
@@ -298,6 +299,6 @@ def test_after_a_request_to_stop_what_runs_is_collected(dispatch):
     dispatcher_stop = Stop()
     client = Client(script)
     store = SimpleNamespace(has=lambda stage, key: True)
-    options = SimpleNamespace(store=store, run="run", stop=dispatcher_stop, attempts=2)
+    options = SimpleNamespace(store=store, run="run", stop=dispatcher_stop, attempts=2, running=Running())
     results = list(module._Dispatcher(client, CELLS, options).results())
     assert len(results) == len(client.submitted) < len(CELLS)
