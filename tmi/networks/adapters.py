@@ -38,6 +38,23 @@ def without_wrappers(module: nn.Module) -> nn.Module:
     return _without_wrappers(module, {})
 
 
+def evaluating(module: nn.Module) -> nn.Module:
+    """Put a module into evaluation mode and return it.
+
+    Raises
+    ------
+    InputError
+        For a module whose layers cannot be observed: TorchScript, or a program of ``torch.export``.
+    """
+    if any(kind.__name__ == "ScriptModule" for kind in type(module).__mro__):
+        raise InputError("module: runs in TorchScript, which does not show the activations of layers; give the original module")
+    try:
+        return module.eval()
+    except Exception as error:  # a program of torch.export
+        text = " ".join(str(error).split()).removesuffix(".")
+        raise InputError(f"module: has no evaluation mode ({type(error).__name__}: {text}); give the original module") from None
+
+
 def _without_wrappers(module: nn.Module, known: dict[int, nn.Module]) -> nn.Module:
     if id(module) in known:
         return known[id(module)]

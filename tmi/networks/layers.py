@@ -17,6 +17,7 @@ from .adapters import (
     FORMS,
     Form,
     Output,
+    evaluating,
     in_full_precision,
     name_without_wrappers,
     part_of,
@@ -67,7 +68,7 @@ class LayeredModule:
         if form is not None and form not in FORMS:
             raise InputError(f"form: expected one of {', '.join(FORMS)}, got {form!r}{did_you_mean(str(form), FORMS)}")
         given, wrapped = (layers,) if isinstance(layers, str) else tuple(layers), module
-        module = in_full_precision(without_wrappers(module)).eval()
+        module = in_full_precision(evaluating(without_wrappers(module)))
         self.module = module if output is None and form is None else with_readout(module, output, form)
         self.layers = tuple(name_without_wrappers(wrapped, layer) for layer in given)
         self.parts = {name_without_wrappers(wrapped, layer): part for layer, part in (parts or {}).items()}

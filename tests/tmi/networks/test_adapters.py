@@ -143,3 +143,17 @@ def test_options_are_checked(squares):
         Network(net(), ["1"], "trained", task=squares, form="maen")
     with pytest.raises(UnknownNameError, match="parts '2': not among the layers"):
         Network(net(), ["1"], "trained", task=squares, parts={"2": 0})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (torch.jit.script, "runs in TorchScript"),
+        (lambda module: torch.jit.trace(module, torch.rand(2, 1, 4, 4)), "runs in TorchScript"),
+        (lambda module: torch.export.export(module, (torch.rand(2, 1, 4, 4),)).module(), "has no evaluation mode"),
+    ],
+)
+def test_a_program_without_layers_is_refused(change, reason, squares):
+    for options in ({}, {"form": "squeeze"}):
+        with pytest.raises(InputError, match=f"module: {reason} .*give the original module".replace(" .*", ".*")):
+            Network(change(net()), ["1", "3"], "imported", task=squares, **options)
