@@ -145,6 +145,31 @@ class Network(LayeredModule):
 
         export(self, path, format=format, dtype=dtype, opset=opset)
 
+    def plain(self) -> Network:
+        """Return the same network with every weight an ordinary parameter, with the value that the layers compute with.
+
+        Probes that read weights read those. Folded in are ``torch.nn.utils.parametrize`` and ``parametrizations``, the hooks of
+        ``weight_norm``, ``spectral_norm`` and ``prune``, and other forward pre-hooks that set a weight.
+
+        Returns
+        -------
+        Network
+            This network itself where there is nothing to fold in. Shared parameters stay shared.
+
+        Raises
+        ------
+        InputError
+            If the copy does not compute what the network computes, on two random images.
+        """
+        import torch
+
+        from .plain import plain
+
+        images = torch.rand(2, *self.task.image_shape, generator=torch.Generator().manual_seed(0))
+        self.check(images)
+        module = plain(self.module, torch.cat(list(self._batches(images, 1))))
+        return self if module is self.module else self.with_module(module)
+
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Write the weights as plain arrays by name, in the format safetensors; needs the extra ``export``.
 

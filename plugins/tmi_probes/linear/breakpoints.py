@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .exact_network import ExactNetwork
+    from .switches import Use
 
     Array = NDArray[np.float64]
 
@@ -21,31 +23,30 @@ _AT_ONCE = 4_000_000  # numbers computed at a time
 
 
 def of_layers(exact: ExactNetwork, start: torch.Tensor, end: torch.Tensor, most: int) -> tuple[Array, bool]:
-    """Return every α in (0, 1) at which a ReLU switches on the path (1 − α)·start + α·end.
+    """Return every α in (0, 1) at which a piecewise linear operation changes its piece on the path (1 − α)·start + α·end.
 
-    ReLU after ReLU: between the breakpoints of the ReLUs before it, the input of a ReLU is linear in α, so that its values at the
-    breakpoints determine where it crosses 0.
+    Operation after operation: between the breakpoints of those before it, the input of an operation is linear in α, so that its
+    values at the breakpoints determine where it passes a kink.
 
     Parameters
     ----------
     exact : ExactNetwork
     start, end : Tensor of float64, shape (1, C, m, n)
     most : int
-        A path with more breakpoints is not followed into later ReLUs.
+        A path with more breakpoints is not followed into later operations.
 
     Returns
     -------
     alpha : ndarray of float64
         Sorted, each once.
     complete : bool
-        False where ``most`` was exceeded before the last ReLU.
+        False where ``most`` was exceeded before the last operation.
     """
     points = np.array([0.0, 1.0])
-    uses = len(exact.relus(start))
-    for use in range(uses):
+    for use in exact.uses(start):
         if len(points) - 2 > most:
             return points[1:-1], False
-        points = _merged([points, *_crossings(exact, start, end, points, use)])
+        points = _merged([points, *(_choices if use.selects else _crossings)(exact, start, end, points, use)])
     return points[1:-1], True
 
 
@@ -54,24 +55,77 @@ def on_path(start: torch.Tensor, end: torch.Tensor, alpha: torch.Tensor) -> torc
     return (start + alpha[:, None, None, None] * (end - start)).clamp(0, 1)
 
 
-def _crossings(exact: ExactNetwork, start: torch.Tensor, end: torch.Tensor, points: Array, use: int) -> list[Array]:
+def _states(
+    exact: ExactNetwork, start: torch.Tensor, end: torch.Tensor, points: Array, use: Use
+) -> Iterator[tuple[Array, Array, NDArray[np.int64] | None]]:
+    """Yield points of the path, and the values and selections of a use there, some at a time.
+
+    Each part begins with the last point of the part before it.
+    """
     import torch
 
-    crossings = []
-    width = exact.before_relu(start, use).shape[1]
+    width = exact.state(start, use).values.shape[1]
     step = max(1, min(2048, _AT_ONCE // max(start.numel(), width)))
-    last: Array | None = None
+    last: tuple[Array, Array, NDArray[np.int64] | None] | None = None
     for first in range(0, len(points), step):
-        values = exact.before_relu(on_path(start, end, torch.from_numpy(points[first : first + step])), use)
+        alpha = points[first : first + step]
+        state = exact.state(on_path(start, end, torch.from_numpy(alpha)), use)
+        values, selected = state.values, state.selected
         if last is not None:  # the interval between the previous part and this one
-            values = np.concatenate([last, values])
-        low = points[first : first + len(values)] if last is None else points[first - 1 : first - 1 + len(values)]
+            alpha, values = np.concatenate([last[0], alpha]), np.concatenate([last[1], values])
+            selected = None if selected is None or last[2] is None else np.concatenate([last[2], selected])
+        last = alpha[-1:], values[-1:], None if selected is None else selected[-1:]
+        yield alpha, values, selected
+
+
+def _crossings(exact: ExactNetwork, start: torch.Tensor, end: torch.Tensor, points: Array, use: Use) -> list[Array]:
+    """Return where a value of an elementwise operation changes its sign."""
+    crossings = []
+    for alpha, values, _ in _states(exact, start, end, points, use):
         before, after = values[:-1], values[1:]
         where, neuron = np.nonzero((before > 0) != (after > 0))
         a, b = before[where, neuron], after[where, neuron]
-        crossings.append(low[where] + (low[where + 1] - low[where]) * (a / (a - b)))
-        last = values[-1:]
+        crossings.append(alpha[where] + (alpha[where + 1] - alpha[where]) * (a / (a - b)))
     return crossings
+
+
+def _choices(exact: ExactNetwork, start: torch.Tensor, end: torch.Tensor, points: Array, use: Use) -> list[Array]:
+    """Return where an operation that selects, such as max pooling, begins to select another input.
+
+    Between two points every input is a line. Where other inputs are selected at both, their lines cross between; at the crossing
+    either both are the largest, or a third one is, which is looked for on both sides.
+    """
+    tried = points
+    while True:
+        crossings = []
+        for alpha, values, selected in _states(exact, start, end, tried, use):
+            where, a, b = _changes(values, selected)
+            crossings.append(alpha[where] + (alpha[where + 1] - alpha[where]) * (a / (a - b)))
+        more = _merged([tried, *crossings])
+        if len(more) == len(tried):
+            break
+        tried = more
+    # Between these points every selection stays the same: it changes where it differs on both sides.
+    changed = []
+    for middle, values, selected in _states(exact, start, end, (tried[1:] + tried[:-1]) / 2, use):
+        where, _, _ = _changes(values, selected)
+        first = int(np.searchsorted(tried, middle[0]))
+        changed.append(tried[first + np.unique(where)])
+    return changed
+
+
+def _changes(values: Array, selected: NDArray[np.int64] | None) -> tuple[NDArray[np.int64], Array, Array]:
+    """Return between which neighbouring points another input is selected, and the lead of the first over the second at both.
+
+    Inputs that are equal at both points are one: which of them is selected is a matter of rounding.
+    """
+    assert selected is not None
+    where, window = np.nonzero(selected[:-1] != selected[1:])
+    i, j = selected[where, window], selected[where + 1, window]
+    a, b = values[where, i] - values[where, j], values[where + 1, i] - values[where + 1, j]
+    size = np.abs(values).max(initial=0) * _SAME
+    differ = np.maximum(np.abs(a), np.abs(b)) > size
+    return where[differ], a[differ], b[differ]
 
 
 def of_formula(task: tmi.TemplateTask, start: Array, end: Array) -> Array:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,18 +16,22 @@ from tmi.errors import InputError
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
+    from torch import nn
+
+    from .pieces import Recording
+    from .switches import State, Use
 
     Array = NDArray[np.float64]
 
-BIAS = "bias"
-"""Parameters whose names begin like this are added, independently of the image."""
+EXACT = 1e-6
+"""Relative error up to which a linear form counts as exact."""
 
-_HELD = 4_000_000  # numbers of all ReLUs held at a time
-_CACHED = 1_000_000  # numbers of the widest ReLU computed at a time
+_HELD = 4_000_000  # numbers of all operations held at a time
+_CACHED = 1_000_000  # numbers of the widest operation computed at a time
 
 
-class NoGradientError(InputError):
-    """The logits of a network do not depend differentiably on the image."""
+class NoFormError(InputError):
+    """A network has no linear form: its logits do not depend differentiably on the image, or it cannot compute in float64."""
 
 
 @contextmanager
@@ -40,102 +45,110 @@ def _gradients() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Form:
-    """The linear form of all logits around one image: f(x) = W x + b.
+    """The linear form around one image: f(x) = W x + b.
 
     Attributes
     ----------
-    weight : ndarray of float64, shape (L, C, m, n)
+    weight : ndarray of float64, shape (K, C, m, n)
+        W of K logits.
     bias, logits : ndarray of float64, shape (L,)
         ``logits`` is f(x) as the network computes it; ``bias`` is computed without it.
+    error : float
+        Largest |W x + b − f(x)| over all logits, relative to the largest |f(x)|; if all are 0, to |W x| and |b|. The same is
+        compared at another image, with f held in the pieces of this one: the larger of both errors.
     """
 
     weight: Array
     bias: Array
     logits: Array
-
-    def error(self, image: Array) -> float:
-        """Return max |W x + b − f(x)| over the logits, relative to the largest |f(x)|; if all are 0, to |W x| and |b|."""
-        linear = self.weight.reshape(len(self.bias), -1) @ image.ravel()
-        scale = np.abs(self.logits).max() or max(np.abs(linear).max(), np.abs(self.bias).max()) or 1.0
-        return float(np.abs(linear + self.bias - self.logits).max() / scale)
+    error: float
 
 
 class ExactNetwork:
-    """A network evaluated in float64, with access to its gradients and to the inputs of its ReLUs.
+    """A network evaluated in float64, with access to its gradients and to its piecewise linear operations.
 
     Parameters
     ----------
     network : Network
-        Trained weights are read as float64; a constructed network computes in its images' dtype.
+        A copy with plain weights in float64 is examined; a constructed network computes in its images' dtype.
 
     Attributes
     ----------
     by_formula : bool
-        Whether it is a fused constructed network, which has no bias parameters.
+        Whether it is a fused constructed network, which has no weights.
+    module : torch.nn.Module
+        What is evaluated.
     """
 
     def __init__(self, network: tmi.Network) -> None:
+        import torch
+
+        network.check(torch.zeros(1, *network.task.image_shape))
         self.network, self.task = network, network.task
         module = network.module
-        tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-        tensors = {name: values for name, values in tensors.items() if values.is_floating_point()}
-        weight = next((p for p in module.parameters() if p.is_floating_point()), None)
-        self._device = None if weight is None else weight.device
-        self._dtype = None if weight is None else weight.dtype
-        with _gradients():
-            self._biases = {n: v.detach().clone() for n, v in tensors.items() if n.rpartition(".")[2].startswith(BIAS)}
-            self._weights = {n: v.detach() for n, v in tensors.items() if n not in self._biases}
-            if weight is None:
-                self._weights = {}
-            else:
-                self._weights = {n: v.double() for n, v in self._weights.items()}
-                self._biases = {n: v.double() for n, v in self._biases.items()}
-            self._fold_means()
-            for values in self._biases.values():
-                values.requires_grad_(True)
+        tensors = [t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]
+        self._device = tensors[0].device if tensors else None
+        self.by_formula = network.origin == "constructed" and not tensors
+        self.module = module if network.origin == "constructed" else _in_float64(network.plain().module)
+        self._uses: list[Use] | None = None
         self._width: int | None = None
-        self.by_formula = network.origin == "constructed" and not self._biases
 
-    def as_weights(self, images: torch.Tensor) -> torch.Tensor:
-        """Return images in the dtype and on the device of the network's own weights."""
-        return images if self._dtype is None else images.to(self._device, self._dtype)
-
-    def form(self, image: torch.Tensor) -> Form:
+    def form(self, image: torch.Tensor, logits: Sequence[int] | None = None) -> Form:
         """Return the linear form around an image, by one backward pass a logit.
 
         Parameters
         ----------
         image : Tensor of float64, shape (1, C, m, n)
+        logits : sequence of int, optional
+            The logits whose W is returned, by default all.
 
         Returns
         -------
         Form
-            W is the gradient of the logits with respect to the image, b the sum of gradient · bias over all biases (Srinivas and
-            Fleuret 2019): the logits at x = 0 with every ReLU held in its present state.
+            W is the gradient of the logits with respect to the image, b the logits at x = 0 with every piecewise linear operation
+            held in the piece that it has at the image. For a ReLU network b is the sum of gradient · bias over all biases
+            (Srinivas and Fleuret 2019), but no bias need be known.
 
         Raises
         ------
-        NoGradientError
-            If the logits do not depend differentiably on the image.
+        NoFormError
+            If the logits do not depend differentiably on the image, or the module cannot compute in float64.
         """
         import torch
 
+        from .pieces import Recording
+
+        other = torch.rand(image.shape, dtype=image.dtype, generator=torch.Generator().manual_seed(0))
+        recording = Recording()
         with _gradients(), self._evaluating():
             x = self._copied(image).requires_grad_(True)
-            logits = self._call(x)[0]
-            if not logits.requires_grad:
-                raise NoGradientError("the logits do not depend differentiably on the image, so that there is no linear form")
-            biases = list(self._biases.values())
-            weight, bias = [], []
-            for number, logit in enumerate(logits):
-                last = number == len(logits) - 1
-                first, *others = torch.autograd.grad(logit, [x, *biases], retain_graph=not last, allow_unused=True)
-                weight.append(torch.zeros_like(x) if first is None else first)
-                shares = [(g * b).sum() for g, b in zip(others, biases, strict=True) if g is not None]
-                bias.append(float(torch.stack(shares).detach().sum()) if shares else 0.0)
-            weights = torch.cat(weight).cpu().numpy()
-            values = logits.detach().cpu().numpy()
-        return Form(weights, self._bias_by_formula(image) if self.by_formula else np.array(bias), values)
+            with contextlib.nullcontext() if self.by_formula else recording:
+                answer = self._call(x)[0]
+            if not answer.requires_grad:
+                raise NoFormError("the logits do not depend differentiably on the image, so that there is no linear form")
+            wanted = range(len(answer)) if logits is None else logits
+            kept: dict[int, Array] = {}
+            products: list[Array] = []
+            for numbers, weight in _gradient_rows(answer, x):
+                kept |= {n: row for n, row in zip(numbers, weight, strict=True) if n in wanted}
+                flat = weight.reshape(len(numbers), -1)
+                products.append(np.stack([flat @ point.numpy().ravel() for point in (image, other)]))
+            linear, values = np.concatenate(products, axis=1), answer.detach().cpu().numpy()
+            if self.by_formula:
+                bias = self._bias_by_formula(image)
+                error = _error(linear[0], bias, values)
+            else:
+                bias, at_other = (self._held(recording, point) for point in (torch.zeros_like(image), other))
+                error = max(_error(linear[0], bias, values), _error(linear[1], bias, at_other))
+        return Form(np.stack([kept[number] for number in wanted]), bias, values, error)
+
+    def _held(self, recording: Recording, image: torch.Tensor) -> Array:
+        """Return the logits on an image with every operation held in its recorded piece."""
+        with recording.held():
+            # With a gradient to record, for torch may use other operations without.
+            answer = self._call(self._copied(image).requires_grad_(True))
+        values: Array = answer[0].detach().cpu().numpy()
+        return values
 
     def logits(self, images: torch.Tensor) -> Array:
         """Return the logits on float64 images (N, C, m, n), shape (N, L)."""
@@ -145,93 +158,88 @@ class ExactNetwork:
             step = self._step(images)
             return np.concatenate([self._call(self._copied(part)).cpu().numpy() for part in _parts(images, step)])
 
-    def relus(self, image: torch.Tensor) -> list[str]:
-        """Return the names of the ReLU modules in the order of their use on an image (1, C, m, n), one name a use."""
-        return [name for name, _ in self._inputs(image)]
+    def uses(self, image: torch.Tensor) -> list[Use]:
+        """Return the uses of piecewise linear operations on which the logits depend, in the order of the forward pass.
 
-    def before_relu(self, images: torch.Tensor, use: int) -> Array:
-        """Return the inputs of one ReLU, shape (N, neurons).
+        Parameters
+        ----------
+        image : Tensor of float64, shape (1, C, m, n)
+
+        Raises
+        ------
+        NoFormError
+            If the network was not constructed and is not piecewise linear and continuous, naming the operation.
+        """
+        from .switches import survey
+
+        if self._uses is None:
+            with self._evaluating():
+                self._uses, problem = survey(self.module, self._copied(image[:1]))
+            if problem and self.network.origin != "constructed":
+                raise NoFormError(f"the network is not piecewise linear and continuous: {problem}")
+        return self._uses
+
+    def state(self, images: torch.Tensor, use: Use) -> State:
+        """Return the state of one use on images.
 
         Parameters
         ----------
         images : Tensor of float64, shape (N, C, m, n)
-        use : int
-            Which use of a ReLU, counted as in `relus`.
+        use : Use
+            One of `uses`.
         """
-        step = self._step(images)
-        return np.concatenate([self._inputs(part, use)[0][1] for part in _parts(images, step)])
+        from .switches import State
 
-    def patterns(self, images: torch.Tensor) -> Iterator[tuple[slice, list[NDArray[np.bool_]]]]:
-        """Yield, a few images at a time, which inputs of each ReLU are above 0: one (N, neurons) for each use of a ReLU."""
+        parts = [self._states(part, [use])[0] for part in _parts(images, self._step(images))]
+        selected = None if parts[0].selected is None else np.concatenate([part.selected for part in parts])
+        return State(np.concatenate([part.values for part in parts]), selected)
+
+    def states(self, images: torch.Tensor) -> Iterator[tuple[slice, list[State]]]:
+        """Yield, a few images at a time, the states of all uses."""
+        uses = self.uses(images)
         step = self._step(images)
-        sizes = [values.shape[1] for _, values in self._inputs(images[:1])]
-        step = max(1, min(step, _HELD // max(1, sum(sizes))))
+        numbers = sum(state.values.size for state in self._states(images[:1], uses))
+        step = max(1, min(step, _HELD // max(1, numbers)))
         for start in range(0, len(images), step):
             rows = slice(start, start + step)
-            yield rows, [values > 0 for _, values in self._inputs(images[rows])]
+            yield rows, self._states(images[rows], uses)
 
-    def _inputs(self, images: torch.Tensor, use: int | None = None) -> list[tuple[str, Array]]:
-        """Return the inputs of each ReLU, or of one use of one, on a batch."""
+    def _states(self, images: torch.Tensor, uses: list[Use]) -> list[State]:
         import torch
-        from torch import nn
 
-        seen: list[tuple[str, Array]] = []
-        calls = -1
+        from .switches import Watch
 
-        def keep(name: str) -> Any:
-            def hook(_module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
-                nonlocal calls
-                calls += 1
-                if use is None or use == calls:
-                    seen.append((name, inputs[0].detach().reshape(len(inputs[0]), -1).cpu().numpy().copy()))
-
-            return hook
-
-        relus = {name: part for name, part in self.network.module.named_modules() if isinstance(part, nn.ReLU)}
-        handles = [part.register_forward_pre_hook(keep(name)) for name, part in relus.items()]
-        try:
-            with torch.inference_mode(False), torch.no_grad(), self._evaluating():
-                self._call(self._copied(images))
-        finally:
-            for handle in handles:
-                handle.remove()
-        return seen
+        watch = Watch(len(images), {use.number for use in uses})
+        with torch.inference_mode(False), torch.no_grad(), self._evaluating(), watch:
+            self._call(self._copied(images))
+        return watch.states
 
     def _step(self, images: torch.Tensor) -> int:
         if self._width is None:
-            self._width = max([images[0].numel(), *(values.shape[1] for _, values in self._inputs(images[:1]))])
+            widths = [state.values.size for state in self._states(images[:1], self.uses(images))]
+            self._width = max([images[0].numel(), *widths])
         # Larger batches leave the processor's cache and take twice as long.
-        return max(1, min(256, getattr(self.network.module, "images_at_once", 256), _CACHED // self._width))
+        return max(1, min(256, getattr(self.module, "images_at_once", 256), _CACHED // self._width))
 
     def _copied(self, images: torch.Tensor) -> torch.Tensor:
         return images.detach().clone().to(self._device) if self._device is not None else images.detach().clone()
 
     def _call(self, images: torch.Tensor) -> torch.Tensor:
-        from torch.func import functional_call
-
-        logits: torch.Tensor = functional_call(self.network.module, {**self._weights, **self._biases}, (images,))
+        try:
+            logits: torch.Tensor = self.module(images)
+        except RuntimeError as error:  # torch's, for tensors of different dtypes
+            raise NoFormError(f"the module cannot compute in float64 ({str(error).splitlines()[0]})") from error
         return logits
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
-        modes = [(part, part.training) for part in self.network.module.modules()]
-        self.network.module.eval()
+        modes = [(part, part.training) for part in self.module.modules()]
+        self.module.eval()
         try:
             yield
         finally:
             for part, mode in modes:
                 part.training = mode
-
-    def _fold_means(self) -> None:
-        """Fold the mean of each batch normalisation into its bias, for it shifts values too."""
-        from torch.nn.modules.batchnorm import _BatchNorm
-
-        for name, part in self.network.module.named_modules():
-            bias, mean = f"{name}.bias", f"{name}.running_mean"
-            if isinstance(part, _BatchNorm) and bias in self._biases and mean in self._weights:
-                scale = self._weights[f"{name}.weight"] / (self._weights[f"{name}.running_var"] + part.eps).sqrt()
-                self._biases[bias] = self._biases[bias] - scale * self._weights[mean]
-                self._weights[mean] = self._weights[mean] * 0
 
     def _bias_by_formula(self, image: torch.Tensor) -> Array:
         """Return Σ over active windows of ε − Σ_S s·c, s being the slope ±1 that the network has at a pixel of tile value c.
@@ -245,7 +253,7 @@ class ExactNetwork:
         matches = tmi.match(image, tiles)
         hidden = _window_layer(self.network)
         kept: list[torch.Tensor] = []
-        handle = self.network.module.get_submodule(hidden).register_forward_hook(lambda _m, _x, output: kept.append(output))
+        handle = self.module.get_submodule(hidden).register_forward_hook(lambda _m, _x, output: kept.append(output))
         try:
             with _gradients(), self._evaluating():
                 x = self._copied(image).requires_grad_(True)
@@ -263,6 +271,41 @@ class ExactNetwork:
         finally:
             handle.remove()
         return bias
+
+
+def _error(linear: Array, bias: Array, values: Array) -> float:
+    """Return the largest |W x + b − f(x)|, relative to the largest |f(x)|, or where all are 0 to |W x| and |b|."""
+    scale = np.abs(values).max() or max(np.abs(linear).max(), np.abs(bias).max()) or 1.0
+    return float(np.abs(linear + bias - values).max() / scale)
+
+
+def _in_float64(module: nn.Module) -> nn.Module:
+    """Return a copy in float64, without gradients of its weights; tensors that are neither weights nor buffers are copied too."""
+    import torch
+
+    from tmi.networks.plain import copied
+
+    module = copied(module).double().requires_grad_(False)
+    for part in module.modules():
+        for name, value in vars(part).items():
+            if isinstance(value, torch.Tensor) and value.is_floating_point():
+                setattr(part, name, value.detach().double())
+    return module
+
+
+def _gradient_rows(logits: torch.Tensor, x: torch.Tensor) -> Iterator[tuple[range, Array]]:
+    """Yield the gradients of logits with respect to an image, some logits at a time: their numbers and W (numbers, C, m, n)."""
+    import torch
+
+    step = max(1, _HELD // x.numel())
+    for start in range(0, len(logits), step):
+        numbers = range(start, min(start + step, len(logits)))
+        rows = []
+        for number in numbers:
+            last = number == len(logits) - 1
+            (gradient,) = torch.autograd.grad(logits[number], x, retain_graph=not last, allow_unused=True)
+            rows.append(torch.zeros_like(x) if gradient is None else gradient)
+        yield numbers, torch.cat(rows).cpu().numpy()
 
 
 def _parts(images: torch.Tensor, size: int) -> Iterator[torch.Tensor]:

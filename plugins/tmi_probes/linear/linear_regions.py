@@ -9,17 +9,18 @@ import numpy as np
 
 import tmi
 from tmi.params import Count
-from tmi_attribution.preflight import preflight
 
 from ..pipeline.result import ResultBuilder
 from ..pipeline.scenes import in_float64, labelled, originals
 from ..pipeline.units import activations_in_parts, sizes_of
 from .breakpoints import of_formula, of_layers, on_path
-from .exact_network import ExactNetwork
+from .exact_network import EXACT, ExactNetwork, NoFormError
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
+
+    from .switches import Use
 
     Array = NDArray[np.float64]
 
@@ -80,15 +81,16 @@ def linear_regions(
     scenes = labelled(data.test, images)
     exact, result = ExactNetwork(network), ResultBuilder(INFO)
     constructed = network.origin == "constructed"
+    if not constructed:
+        try:
+            _check_pieces(exact, in_float64(scenes).images[:1])
+        except NoFormError as reason:
+            return tmi.ProbeResult.not_applicable(str(reason))
     whole, layers = _layer_patterns(network, scenes) if exact.by_formula else _patterns(exact, in_float64(scenes))
     if constructed:
         whole = _formula_patterns(in_float64(scenes))
-    elif not layers:
-        return tmi.ProbeResult.not_applicable("the network uses no nn.ReLU module, whose switches could be counted")
-    else:
-        other_kinks = preflight(network.module, exact.as_weights(scenes.images[:1]))
-        if other_kinks:
-            result.notes.append(f"the counts are lower bounds, for not every kink is an nn.ReLU module's: {other_kinks[0]}")
+    elif not layers:  # an affine network has one piece
+        whole = [b""] * len(scenes)
     result.add("sample_regions", len(set(whole)))
     result.add("sample_regions_share", len(set(whole)) / len(scenes))
     for layer, patterns in layers.items():
@@ -111,19 +113,40 @@ def linear_regions(
     return result.result()
 
 
+def _check_pieces(exact: ExactNetwork, image: torch.Tensor) -> None:
+    """Raise a `NoFormError` for a network that is not continuous and piecewise linear in the image."""
+    exact.uses(image)
+    error = exact.form(image, [0]).error
+    if not error <= EXACT:
+        raise NoFormError(
+            f"the network is not piecewise linear: with its operations held in their pieces, W x + b misses f(x) by {error:.1g} "
+            "of the largest logit; a value may be detached, rounded or computed outside torch"
+        )
+
+
 def _patterns(exact: ExactNetwork, scenes: tmi.Scenes) -> tuple[list[bytes], dict[str, list[bytes]]]:
-    """Return a digest of each image's activation pattern, of all ReLUs together and by layer."""
-    names = [_layer_of(name, exact.network.layers) for name in exact.relus(scenes.images[:1])]
+    """Return a digest of the pieces that each image's operations are in, of all of them together and by layer."""
+    names = _names(exact.uses(scenes.images[:1]), exact.network.layers)
     whole: list[bytes] = []
     layers: dict[str, list[bytes]] = {name: [] for name in names}
     if names:
-        for _, patterns in exact.patterns(scenes.images):
-            packed = [np.packbits(part, axis=1) for part in patterns]
+        for _, states in exact.states(scenes.images):
+            pieces = [state.bytes for state in states]
             for layer in layers:
-                own = [part for part, name in zip(packed, names, strict=True) if name == layer]
+                own = [part for part, name in zip(pieces, names, strict=True) if name == layer]
                 layers[layer] += [_digest(*row) for row in zip(*own, strict=True)]
-            whole += [_digest(*row) for row in zip(*packed, strict=True)]
+            whole += [_digest(*row) for row in zip(*pieces, strict=True)]
     return whole, layers
+
+
+def _names(uses: list[Use], layers: tuple[str, ...]) -> list[str]:
+    """Return the layer of each use: the named layer that contains its module, the module's own name, or the operation's."""
+    names = []
+    for use in uses:
+        outside = sum(other.operation == use.operation and not other.where for other in uses[: uses.index(use)])
+        inside = next((layer for layer in layers if use.where == layer or use.where.startswith(f"{layer}.")), use.where)
+        names.append(inside or f"{use.operation.strip('_')}{outside + 1}")
+    return names
 
 
 def _layer_patterns(network: tmi.Network, scenes: tmi.Scenes) -> tuple[list[bytes], dict[str, list[bytes]]]:
@@ -155,11 +178,6 @@ def _formula_patterns(scenes: tmi.Scenes) -> list[bytes]:
 
 def _digest(*parts: NDArray[np.uint8]) -> bytes:
     return blake2b(b"".join(part.tobytes() for part in parts), digest_size=16).digest()
-
-
-def _layer_of(name: str, layers: tuple[str, ...]) -> str:
-    """Return the named layer that contains a module, or the module's own name."""
-    return next((layer for layer in layers if name == layer or name.startswith(f"{layer}.")), name)
 
 
 def _numbered(patterns: list[bytes]) -> NDArray[np.int64]:

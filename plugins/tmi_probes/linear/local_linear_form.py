@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,15 +13,12 @@ from tmi.params import Count
 from ..measures.cosine import cosine, mean_cosine
 from ..pipeline.result import ResultBuilder
 from ..pipeline.scenes import in_float64, labelled, originals, spread_over
-from .exact_network import ExactNetwork, NoGradientError
+from .exact_network import EXACT, ExactNetwork, Form, NoFormError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
-
-EXACT = 1e-6
-"""Relative error up to which a linear form counts as exact."""
 
 INFO = {
     "reconstruction_error": tmi.MetricInfo(
@@ -97,17 +95,26 @@ def local_linear_form(
     """
     exact, result = ExactNetwork(network), ResultBuilder(INFO)
     scenes = in_float64(labelled(data.test, images))
+    kept = spread_over(scenes.labels.tolist(), keep)
+    masks = scenes.masks.numpy()
+    rows: list[tuple[Any, ...]] = []
+    under: list[Array] = []
+    weights: list[NDArray[np.float32]] = []
     try:
-        weight, bias, logits, error = _forms(exact, scenes)
-    except NoGradientError as absent:
+        for number, form in enumerate(_forms(exact, scenes)):  # one W at a time: W of all images may not fit into memory
+            absolute = np.abs(form.weight)
+            inside = (absolute.sum(1) * masks[[number]]).sum((1, 2))[0]
+            rows.append((form.bias, form.logits, form.error, absolute.sum((1, 2, 3))[0], inside))
+            under += _under(scenes[[number]], form.weight)
+            if number in kept:
+                weights.append(form.weight[0].astype(np.float32))
+    except NoFormError as absent:
         return tmi.ProbeResult.not_applicable(str(absent))
-    under = _under(scenes, weight)
     chosen, few = originals(data.test, tiles, np.random.default_rng(seed))
     cosines = _varied(exact, in_float64(data.test), chosen, backgrounds, places, np.random.default_rng([seed, 1]))
-    size = np.abs(weight).sum((1, 2, 3))
-    masks = scenes.masks.numpy()
+    bias, logits, error, size, inside = map(np.array, zip(*rows, strict=True))
     shown = size > 0
-    share = (np.abs(weight).sum(1) * masks).sum((1, 2))[shown] / size[shown]
+    share = inside[shown] / size[shown]
     result.add("reconstruction_error", error.max())
     result.add("exact", np.mean(error <= EXACT))
     result.add("similarity_tile", _mean_by_shape(under, scenes.tile.numpy()))
@@ -122,14 +129,13 @@ def local_linear_form(
             f"W of the label is 0 on {int((~shown).sum())} of {len(size)} images, which the similarities leave out"
         )
     result.notes += few
-    kept = spread_over(scenes.labels.tolist(), keep)
     result.arrays |= {
         "error": ("image", error),
         "bias": (("image", "class"), bias),
         "logits": (("image", "class"), logits),
         "label": ("image", scenes.labels),
         "tile_index": ("image", scenes.tile),
-        "weights": (("kept", "channel", "row", "col"), weight[kept].astype(np.float32)),
+        "weights": (("kept", "channel", "row", "col"), np.stack(weights)),
         "images": (("kept", "channel", "row", "col"), scenes.images[kept].float()),
         "masks": (("kept", "row", "col"), masks[kept]),
         "cosine_backgrounds": (("tile", "other_background"), cosines["background"]),
@@ -143,17 +149,10 @@ def local_linear_form(
     return result.result()
 
 
-def _forms(exact: ExactNetwork, scenes: tmi.Scenes) -> tuple[Array, Array, Array, Array]:
-    """Return the label's W (N, C, m, n), b (N, L), the logits (N, L) and the relative errors (N,)."""
-    weight, bias, logits, error = [], [], [], []
+def _forms(exact: ExactNetwork, scenes: tmi.Scenes) -> Iterator[Form]:
+    """Yield the form around each image, with W of the label, (1, C, m, n)."""
     for number in range(len(scenes)):
-        image = scenes.images[number : number + 1]
-        form = exact.form(image)
-        weight.append(form.weight[int(scenes.labels[number])])
-        bias.append(form.bias)
-        logits.append(form.logits)
-        error.append(form.error(image.numpy()))
-    return np.stack(weight), np.stack(bias), np.stack(logits), np.array(error)
+        yield exact.form(scenes.images[number : number + 1], [int(scenes.labels[number])])
 
 
 def _varied(
@@ -163,19 +162,20 @@ def _varied(
     cosines = {"background": np.full((len(chosen), backgrounds), np.nan), "place": np.full((len(chosen), places), np.nan)}
     for k, index in enumerate(chosen):
         scene = scenes[[index]]
-        before = _forms(exact, scene)[0]
+        (before,) = _forms(exact, scene)
         others = rng.permutation(np.delete(np.arange(len(scenes)), index))[:backgrounds]
-        if len(others):
-            after = _forms(exact, scene.repeated(len(others)).with_backgrounds(scenes.backgrounds[others]))[0]
-            cosines["background"][k, : len(others)] = cosine(np.broadcast_to(before, after.shape), after)
+        changed = (scene.with_backgrounds(scenes.backgrounds[[other]]) for other in others.tolist())
+        for i, variant in enumerate(changed):
+            (after,) = _forms(exact, variant)
+            cosines["background"][k, i] = cosine(before.weight, after.weight)[0]
         rows, cols = scenes.task.windows[int(scene.tile)]
         here = int(scene.row) * cols + int(scene.col)
         other_places = rng.permutation(np.delete(np.arange(rows * cols), here))[:places]
-        if len(other_places):
-            moved = scene.repeated(len(other_places)).moved(other_places // cols, other_places % cols)
-            windows = np.stack(_under(moved, _forms(exact, moved)[0]))
-            own = np.stack(_under(scene, before))
-            cosines["place"][k, : len(other_places)] = cosine(np.broadcast_to(own, windows.shape), windows)
+        own = np.stack(_under(scene, before.weight))
+        for i, place in enumerate(other_places):
+            moved = scene.moved([place // cols], [place % cols])
+            (after,) = _forms(exact, moved)
+            cosines["place"][k, i] = cosine(own, np.stack(_under(moved, after.weight)))[0]
     return cosines
 
 

@@ -24,7 +24,7 @@ def test_breakpoints_are_where_patterns_change(seed):
     found, complete = of_layers(exact, ends[:1], ends[1:], 1000)
     assert complete
     images = torch.from_numpy(GRID * ends[1].numpy() + (1 - GRID) * ends[0].numpy())
-    patterns = np.concatenate([np.concatenate(part, axis=1) for _, part in exact.patterns(images)])
+    patterns = np.concatenate([np.concatenate([s.values > 0 for s in part], axis=1) for _, part in exact.states(images)])
     changed = np.flatnonzero((patterns[1:] != patterns[:-1]).any(1))
     step = 1 / 20_000
     # Every change seen on the grid is a breakpoint between the two points, and the grid sees every breakpoint but close pairs.

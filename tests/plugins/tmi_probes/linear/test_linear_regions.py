@@ -5,6 +5,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import tmi
@@ -13,7 +14,10 @@ from tmi_probes.linear.breakpoints import of_layers
 from tmi_probes.linear.exact_network import ExactNetwork
 from tmi_probes.linear.linear_regions import linear_regions
 
-from ..toys import TASK, Phi, cnn_network, dataset, deep, network
+from ..toys import TASK, Phi, cnn_network, dataset, deep, network, small_cnn
+from .stages import FORMS, PIECEWISE, SHAPE, Does, network_of
+from .test_pieces import SMOOTH
+from .test_pieces import TASK as LARGE
 
 
 def test_a_path_with_more_breakpoints_than_asked_for_stops():
@@ -74,11 +78,11 @@ def test_a_sample_of_a_one_layer_network_reaches_zaslavskys_number(neurons, regi
     n = len(images)
     scenes = tmi.Scenes(task, images, 0, [0] * n, [0] * n, paste="support")
     covered = scenes.images.clone()
-    patterns = np.concatenate([part[0] for _, part in ExactNetwork(net).patterns(images)])
+    patterns = np.concatenate([part[0].values > 0 for _, part in ExactNetwork(net).states(images)])
     assert len(np.unique(patterns, axis=0)) == zaslavsky(neurons, 4) == regions
     # The probe's own count, on scenes whose one-pixel tile is a part of these images.
     own = linear_regions(net, tmi.Dataset(task, scenes, scenes), seed=0, images=n, paths=1)
-    seen = np.concatenate([part[0] for _, part in ExactNetwork(net).patterns(covered)])
+    seen = np.concatenate([part[0].values > 0 for _, part in ExactNetwork(net).states(covered)])
     assert own.metrics["sample_regions"] == len(np.unique(seen, axis=0))
     first = ExactNetwork(net)
     assert len(of_layers(first, images[:1], images[-1:], 100)[0]) <= neurons
@@ -93,27 +97,141 @@ def test_equal_images_share_a_pattern_and_share_is_distinct_over_images():
     assert (thrice.arrays["pattern"].values.reshape(10, 3) == thrice.arrays["pattern"].values[::3, None]).all()
 
 
-def test_networks_without_relu_modules_and_with_other_kinks():
+def without_modules(module: nn.Module) -> nn.Module:
+    """The same small network with a function in the place of each ReLU module."""
+
     class Functional(nn.Module):
         def __init__(self):
             super().__init__()
-            self.hidden = nn.Linear(64, 5)
-            self.act = nn.ReLU()
-            self.logits = nn.Linear(5, 3)
+            self.conv, self.hidden, self.logits = module.conv[0], module.hidden[0], module.logits
 
         def forward(self, x):
-            return self.logits(self.act(torch.relu(self.hidden(x.flatten(1))) - 0.1))
+            return self.logits(self.hidden(self.conv(x).clamp(min=0).flatten(1)).relu_())
 
+    return Functional()
+
+
+def test_functions_count_as_modules_do():
+    module = small_cnn()
+    data = dataset(20)
+    by_module = linear_regions(network(module, "conv", "hidden", "logits"), data, seed=0)
+    by_function = linear_regions(network(without_modules(module), "conv", "hidden", "logits"), data, seed=0)
+    names = {"sample_layer_share.conv": "sample_layer_share.clamp1", "sample_layer_share.hidden": "sample_layer_share.relu1"}
+    assert {names.get(name, name): value for name, value in by_module.metrics.items()} == by_function.metrics
+    for path in ("background", "translation"):
+        first, second = (r.arrays[f"breakpoints.{path}"].values for r in (by_module, by_function))
+        assert first == pytest.approx(second, nan_ok=True, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", PIECEWISE)
+def test_between_breakpoints_a_network_of_any_operation_is_linear_and_at_each_a_piece_changes(name):
+    module = network_of([name, "average pooling", name], 3)
+    exact = ExactNetwork(network(module, "logits", task=LARGE))
+    ends = torch.from_numpy(np.random.default_rng(3).random((2, *SHAPE)))
+    found, complete = of_layers(exact, ends[:1], ends[1:], 5000)
+    assert complete
+    assert len(found) > 4
+    alpha = np.concatenate([[0], found, [1]])
+    middle = (alpha[1:] + alpha[:-1]) / 2
+    images = [ends[:1] + torch.from_numpy(a)[:, None, None, None] * (ends[1:] - ends[:1]) for a in (alpha, middle)]
+    at_ends, at_middle = (exact.logits(part) for part in images)
+    assert at_middle == pytest.approx((at_ends[1:] + at_ends[:-1]) / 2, abs=1e-9)
+    states = [np.concatenate([state.bytes for state in part], axis=1) for _, part in exact.states(images[1])]
+    changes = (np.diff(np.concatenate(states).astype(int), axis=0) != 0).any(1)
+    assert changes.mean() > 0.98  # two points may be nearer than rounding
+
+
+@pytest.mark.parametrize("name", PIECEWISE)
+def test_a_fine_grid_sees_no_piece_that_was_missed(name):
+    module = network_of([name], 5)
+    exact = ExactNetwork(network(module, "logits", task=LARGE))
+    ends = torch.from_numpy(np.random.default_rng(5).random((2, *SHAPE)))
+    found, _ = of_layers(exact, ends[:1], ends[1:], 5000)
+    grid = torch.linspace(0, 1, 2001, dtype=torch.float64)
+    images = ends[:1] + grid[:, None, None, None] * (ends[1:] - ends[:1])
+    logits = exact.logits(images)
+    bent = np.abs(np.diff(logits, 2, axis=0)).max(1) > 1e-9  # around an inner grid point the logits are not a line
+    for i in np.flatnonzero(bent) + 1:
+        assert ((found > float(grid[i - 1]) - 1e-9) & (found < float(grid[i + 1]) + 1e-9)).any()
+    assert bent.sum() > 3
+
+
+def test_max_pooling_by_hand():
+    # On the path α ↦ (α, 1 − α, 0.6, 0.2) the maximum is 1 − α up to 0.4, then 0.6 up to 0.6, then α.
+    module = nn.Sequential(nn.MaxPool2d(2), nn.Flatten())
+    module.add_module("logits", nn.Linear(1, 2))
+    exact = ExactNetwork(network(module, "logits", task=two_by_two(0.1)))
+    ends = torch.tensor([[0, 1, 0.6, 0.2], [1, 0, 0.6, 0.2]], dtype=torch.float64).reshape(2, 1, 2, 2)
+    assert of_layers(exact, ends[:1], ends[1:], 10)[0] == pytest.approx([0.4, 0.6])
+    # Inputs that are equal all along are one: rounding does not decide between them.
+    module[0] = nn.Sequential(nn.Conv2d(1, 1, 1), nn.MaxPool2d(2))
+    ends[:, :, 1, 1] = ends[:, :, 1, 0]
+    exact = ExactNetwork(network(module, "logits", task=two_by_two(0.1)))
+    assert len(of_layers(exact, ends[:1], ends[1:], 10)[0]) <= 2
+
+
+def test_a_slope_of_1_is_no_kink():
+    module = nn.Sequential(nn.Conv2d(2, 2, 1), nn.PReLU(2, 1.0), nn.LeakyReLU(1.0), nn.Flatten())
+    module.add_module("logits", nn.Linear(50, 3))
+    exact = ExactNetwork(network(module, "logits", task=LARGE))
+    ends = torch.from_numpy(np.random.default_rng(1).random((2, *SHAPE)))
+    assert not len(of_layers(exact, ends[:1], ends[1:], 10)[0])
+
+
+@pytest.mark.parametrize(("name", "said"), [
+    ("gelu", "Gelu is not a continuous"),
+    ("sigmoid", "Sigmoid is not"),
+    ("hardswish", "Hardswish is not"),
+    ("softmax", "Softmax is not"),
+    ("product", "Mul multiplies"),
+    ("detached gate", "not piecewise linear"),
+    ("straight-through", "not piecewise linear"),
+    ("hardshrink", "Hardshrink is not"),
+    ("mask", "Mul hides a non-linearity"),
+    ("where", "Where hides a non-linearity"),
+    ("threshold with a jump", "threshold is not continuous"),
+    ("steps", "Round is not"),
+])  # fmt: skip
+def test_another_operation_is_named(name, said):
+    functions = {**SMOOTH, "threshold with a jump": lambda x: F.threshold(x, 0.1, 0.0)}
+    module = network_of([name], 2, {n: lambda n=n: Does(functions[n]) for n in functions} | FORMS)
+    task = tmi.TemplateTask(LARGE.classes, SHAPE)
+    result = linear_regions(network(module, "logits", task=task), dataset(8, task=task), seed=0)
+    assert not result.applicable
+    assert said in result.notes[0]
+    assert "DeepLift" not in result.notes[0]
+
+
+def test_what_the_logits_do_not_depend_on_is_not_counted():
+    class Checks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor([-1.0, 2.0]))
+            self.logits = nn.Linear(64, 3)
+
+        def forward(self, x):
+            assert x.abs().amax((1, 2, 3)).max() <= 1
+            return self.logits(x.flatten(1)) * self.scale.abs().sum()
+
+    result = linear_regions(network(Checks()), dataset(8), seed=0)
+    assert result.metrics["sample_regions"] == 1
+    assert result.metrics["path_regions_max.background"] == 1
+
+
+def test_a_network_without_a_gradient_has_no_pieces():
     result = linear_regions(network(Phi()), dataset(8), seed=0)
     assert not result.applicable
-    assert "no nn.ReLU" in result.notes[0]
-    assert "lower bounds" in linear_regions(network(Functional()), dataset(8), seed=0).notes[0]
+    assert "differentiably" in result.notes[0]
+
+
+def two_by_two(epsilon: float) -> tmi.TemplateTask:
+    return tmi.TemplateTask(
+        [tmi.TileClass(n, [tmi.FeatureTile(np.full((2, 2), v), epsilon)]) for n, v in (("a", 0.2), ("b", 0.8))], (1, 2, 2)
+    )
 
 
 def test_a_tile_as_large_as_the_image_has_nowhere_to_go():
-    task = tmi.TemplateTask(
-        [tmi.TileClass(n, [tmi.FeatureTile(np.full((2, 2), v), 0.1)]) for n, v in (("a", 0.2), ("b", 0.8))], (1, 2, 2)
-    )
+    task = two_by_two(0.1)
     result = linear_regions(deep(task), dataset(6, task=task), seed=0)
     assert "path_regions.translation" not in result.metrics
     assert "path_regions.background" in result.metrics

@@ -1,0 +1,252 @@
+"""The pieces that a module's piecewise linear operations are in, on a batch of images, and whether all else in it is linear."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tmi_attribution.graph import LINEAR, PRODUCTS, Graph, hidden_nonlinearities, is_custom, is_product, operation, other_images
+
+from .pieces import CONTINUOUS, POOLING, arguments_of, name_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import nn
+
+_SELECTING = {"amax", "amin", "max", "min", *POOLING}
+
+# What autograd calls the operations of CONTINUOUS and _SELECTING.
+_PIECEWISE_NODES = frozenset(
+    """
+    Abs AdaptiveMaxPool2D AdaptiveMaxPool3D Amax Amin Clamp ClampMax ClampMin Fmax Fmin FractionalMaxPool2D FractionalMaxPool3D
+    Hardsigmoid Hardtanh LeakyRelu Max MaxPool2DWithIndices MaxPool3DWithIndices Maximum Min Minimum PreluKernel Relu
+    RreluWithNoise Softshrink Threshold
+    """.split()  # noqa: SIM905 -- a list of so many quoted names is harder to read
+)
+# Linear, the first ones while their masks do not depend on the image: `hidden_nonlinearities` compares that between images.
+_LINEAR = LINEAR | frozenset(
+    """
+    MaskedFill MaskedScatter MaskedSelect Where
+    Addr Copy CopySlices Cumsum Diagonal MkldnnConvolution ReflectionPad3D ReplicationPad3D SelectScatter SliceScatter Trace Tril
+    Triu UpsampleBicubic2D UpsampleLinear1D UpsampleNearest1D UpsampleNearest3D UpsampleTrilinear3D
+    """.split()  # noqa: SIM905 -- as above
+)
+
+
+@dataclass(frozen=True)
+class Use:
+    """One use of a piecewise linear operation.
+
+    Attributes
+    ----------
+    number : int
+        Which use of such an operation it is in the forward pass.
+    operation : str
+        Its name, such as ``"relu"``.
+    where : str
+        The innermost named module in which it is used; empty for the whole module.
+    """
+
+    number: int
+    operation: str
+    where: str
+
+    @property
+    def selects(self) -> bool:
+        """Whether it selects some of its inputs, as max pooling does, and is not elementwise."""
+        return self.operation in _SELECTING
+
+
+@dataclass(frozen=True)
+class State:
+    """One use of an operation on N images.
+
+    Attributes
+    ----------
+    values : ndarray, shape (N, neurons)
+        Of an elementwise operation: numbers that change their sign where it passes a kink. Of one that selects, as max pooling:
+        its inputs.
+    selected : ndarray of int64, shape (N, windows), or None
+        The position in ``values`` of the selected input.
+    """
+
+    values: NDArray[Any]
+    selected: NDArray[np.int64] | None = None
+
+    @property
+    def bytes(self) -> NDArray[np.uint8]:
+        """The pieces of each image, as bytes (N, …): which values are above 0, or which inputs are selected."""
+        if self.selected is None:
+            return np.packbits(self.values > 0, axis=1)
+        return self.selected.view(np.uint8)
+
+
+class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Keeps, inside a ``with`` block, the states of uses of piecewise linear operations.
+
+    Parameters
+    ----------
+    images : int
+        N, the size of the batch.
+    wanted : collection of int
+        The numbers of the uses to keep; see `Use`.
+    """
+
+    def __init__(self, images: int, wanted: Collection[int]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._images, self._wanted, self._count = images, wanted, 0
+        self.states: list[State] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Evaluate the operation; keep its state if it is wanted."""
+        kwargs = kwargs or {}
+        name = name_of(func)
+        number = self._count
+        self._count += name in CONTINUOUS or name in _SELECTING
+        if number == self._count or number not in self._wanted:
+            return func(*args, **kwargs)
+        given = arguments_of(func, args, kwargs)
+        if name in CONTINUOUS:
+            values = [value.detach().reshape(self._images, -1) for value in CONTINUOUS[name](given)]
+            joined = values[0].clone() if len(values) == 1 else torch.cat(values, 1)
+            self.states.append(State(joined.cpu().numpy()))
+            return func(*args, **kwargs)
+        inputs = given["self"].detach().clone()
+        output = func(*args, **kwargs)
+        self.states.append(State(inputs.reshape(self._images, -1).cpu().numpy(), self._selected(name, inputs, output, given)))
+        return output
+
+    def _selected(self, name: str, inputs: torch.Tensor, output: Any, given: dict[str, Any]) -> NDArray[np.int64]:
+        position = torch.arange(inputs.numel(), device=inputs.device).reshape(inputs.shape) % (inputs.numel() // self._images)
+        if name in POOLING:
+            dims = POOLING[name]
+            chosen = position.flatten(-dims).gather(-1, output[1].flatten(-dims))
+        elif isinstance(output, tuple):
+            index = output[1] if given["keepdim"] else output[1].unsqueeze(given["dim"])
+            chosen = position.gather(given["dim"], index)
+        else:
+            reduced = [d % inputs.ndim for d in given["dim"]]
+            last = list(range(-len(reduced), 0))
+            flat, where = (torch.movedim(x, reduced, last).flatten(-len(reduced)) for x in (inputs, position))
+            index = (flat if name == "amax" else -flat).argmax(-1, keepdim=True)
+            chosen = where.gather(-1, index)
+        return np.ascontiguousarray(chosen.reshape(self._images, -1).cpu().numpy())
+
+
+class _Survey(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Lists the uses of piecewise linear operations, each with the node that autograd makes for it."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.path: list[str] = []
+        self.uses: list[tuple[Use, bool]] = []  # with whether it has a jump, or selects from a whole batch
+        self.nodes: list[Any] = []
+        self._pending: Any = None
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.settle()
+        name = name_of(func)
+        given = arguments_of(func, args, kwargs or {})
+        output = func(*args, **(kwargs or {}))
+        if name in CONTINUOUS or name in _SELECTING:
+            unsupported = (name == "threshold" and given["threshold"] != given["value"]) or (
+                name in _SELECTING and not isinstance(output, tuple) and not given.get("dim")
+            )
+            self.uses.append((Use(len(self.uses), name, self.path[-1] if self.path else ""), unsupported))
+            self._pending = output[0] if isinstance(output, tuple) else output
+        return output
+
+    def settle(self) -> None:
+        """Keep the node of the last use; autograd makes it after the operation, and before the next one."""
+        if self._pending is not None:
+            self.nodes.append(self._pending.grad_fn)
+            self._pending = None
+
+
+def survey(module: nn.Module, image: torch.Tensor) -> tuple[list[Use], str]:
+    """List the piecewise linear operations on which the logits depend, and say what else in a module is not linear.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        No weight of it records gradients.
+    image : Tensor of float64, shape (1, C, m, n)
+
+    Returns
+    -------
+    uses : list of Use
+    problem : str
+        The first operation that is neither linear nor continuous and piecewise linear in the image; empty if there is none.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        found = _Survey()
+        logits = _surveyed(module, image, found)
+        if not logits.requires_grad:
+            return [], "the logits do not depend differentiably on the image"
+        nodes = _walk(logits.grad_fn)
+        reached = set(nodes)
+        uses = [(use, jumps) for (use, jumps), node in zip(found.uses, found.nodes, strict=True) if node in reached]
+        problem = next(
+            (f"{use.operation} is not continuous, or selects from all of its input" for use, jumps in uses if jumps), ""
+        )
+        problem = problem or next((reason for node in nodes if (reason := _not_linear(node))), "")
+        if not problem:
+            others = [Graph(True, _walk(_surveyed(module, x, _Survey()).grad_fn)) for x in other_images(image)]
+            known = {node for node in nodes if operation(node) in _PIECEWISE_NODES}
+            problem = next(iter(hidden_nonlinearities(Graph(True, nodes), others, known)), "")
+    return [use for use, _ in uses], problem
+
+
+def _surveyed(module: nn.Module, image: torch.Tensor, survey: _Survey) -> torch.Tensor:
+    with _paths(module, survey.path), survey:
+        logits: torch.Tensor = module(image.detach().clone().requires_grad_(True))
+    survey.settle()
+    return logits
+
+
+@contextmanager
+def _paths(module: nn.Module, path: list[str]) -> Iterator[None]:
+    """Keep the names of the modules whose forward pass is under way, the innermost one last."""
+
+    def enter(name: str) -> Any:
+        return lambda _module, _inputs: path.append(name)
+
+    def leave(_module: Any, _inputs: Any, _output: Any) -> None:
+        path.pop()
+
+    handles = []
+    for name, part in module.named_modules():
+        handles += [part.register_forward_pre_hook(enter(name), prepend=True), part.register_forward_hook(leave)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _not_linear(node: Any) -> str:
+    """Return why an operation is neither linear nor piecewise linear, as far as its name and inputs tell; else nothing."""
+    name = operation(node)
+    if is_product(node):
+        return f"{name} multiplies or divides by a value that depends on the image"
+    known = is_custom(node) or name in PRODUCTS or name in _LINEAR or name in _PIECEWISE_NODES
+    return "" if known else f"{name} is not a continuous piecewise linear function"
+
+
+def _walk(root: Any) -> list[Any]:
+    """Return every node that leads to a node of autograd's graph, each once, in the same order for the same operations."""
+    nodes: dict[Any, None] = {}
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if node in nodes:
+            continue
+        nodes[node] = None
+        waiting.extend(child for child, _ in node.next_functions if child is not None)
+    return list(nodes)
