@@ -19,7 +19,7 @@ KINDS = {"dataset": "dataset", "network": "network", "probe": "probe"}
 
 
 def choice(kind, name, **params):
-    return Choice(kind, f"{name} {canonical(params)}", SimpleNamespace(name=name), params, params)
+    return Choice(kind, f"{name} {canonical(params)}", SimpleNamespace(name=name, target=f"m:{name}"), params, params)
 
 
 def cells(datasets, networks, probes, seeds=(0,), keyed=True):
