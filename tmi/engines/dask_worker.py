@@ -7,6 +7,7 @@ differ from those of the process that sent the job would file its numbers under 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import socket
 import threading
@@ -97,6 +98,8 @@ class _Worker:
     def __init__(self, request: Mapping[str, Any]) -> None:
         import torch  # noqa: F401  # before the first lease: a process that ends during this import counts against no cell
 
+        # Dask's nanny starts its worker as a daemonic process, which may have no children; a plug-in may start some.
+        multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
         self.run: str = request["run"]
         self._store = Store(request["store"])
         self._leases = self._store.leases(self.run, request["attempts"])
