@@ -148,6 +148,28 @@ def part_of(value: Any, part: Output) -> Any:
     raise InputError(f"{part!r} is not a part of {described(value)}{hint}")
 
 
+def with_part(value: Any, part: Output, replacement: Any) -> Any:
+    """Return an answer with one of its parts replaced.
+
+    Raises
+    ------
+    InputError
+        If the part is given by a function: it says where the part is, not how it is put back.
+    """
+    part_of(value, part)
+    if isinstance(part, int):
+        items = [*value]
+        items[part] = replacement
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    if isinstance(part, str) and isinstance(value, Mapping):
+        changed = copy.copy(value)
+        changed[part] = replacement  # type: ignore[index]
+        return changed
+    if isinstance(part, str) and hasattr(value, "_replace"):
+        return value._replace(**{part: replacement})
+    raise InputError("its part is given by a function, so that it cannot be replaced; give its position or name")
+
+
 class Readout:
     """A forward hook that turns a module's answer into logits.
 

@@ -22,6 +22,7 @@ from .adapters import (
     name_without_wrappers,
     part_of,
     widened,
+    with_part,
     with_readout,
     without_wrappers,
 )
@@ -188,6 +189,28 @@ class LayeredModule:
         with self._evaluating(), torch.no_grad():
             return torch.cat([widened(self.module(batch).cpu()) for batch in self._batches(images, batch_size)])
 
+    def with_activations(self, layer: str, output: Any, activations: torch.Tensor) -> Any:
+        """Return the output of a layer's module with its activations replaced, for a hook that intervenes.
+
+        Parameters
+        ----------
+        layer : str
+        output : object
+            What the module gave: a tensor, or a tuple or dict with the part that ``parts`` names.
+        activations : Tensor, shape (K, …)
+
+        Raises
+        ------
+        InputError
+            If the part is given by a function.
+        """
+        if layer not in self.parts:
+            return activations
+        try:
+            return with_part(output, self.parts[layer], activations)
+        except InputError as error:
+            raise InputError(f"parts {layer!r}: {error}") from None
+
     def neurons(self, layer: str) -> pd.DataFrame | None:
         """Return what each neuron of a layer means.
 
@@ -251,8 +274,7 @@ class LayeredModule:
 
         def keep(layer: str) -> Any:
             def hook(_module: Any, _inputs: Any, output: Any) -> None:
-                if layer in self.parts:
-                    output = self._part(layer, output)
+                output = self.part(layer, output)
                 # A copy: a later in-place ReLU would write into the output itself.
                 is_tensor = isinstance(output, torch.Tensor)
                 outputs[layer].append(output.detach().to("cpu", copy=True) if is_tensor else output)
@@ -268,7 +290,10 @@ class LayeredModule:
                 handle.remove()
         return answer, outputs
 
-    def _part(self, layer: str, output: Any) -> Any:
+    def part(self, layer: str, output: Any) -> Any:
+        """Return the part of a module's output that the activations of a layer are."""
+        if layer not in self.parts:
+            return output
         try:
             return part_of(output, self.parts[layer])
         except InputError as error:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tmi import InputError, Network, UnknownNameError
-from tmi.networks.adapters import in_full_precision, name_without_wrappers, part_of, without_wrappers
+from tmi.networks.adapters import in_full_precision, name_without_wrappers, part_of, with_part, without_wrappers
 
 
 def net():
@@ -136,6 +136,28 @@ def test_parts(answer, part):
 def test_a_part_that_is_not_there(answer, part, message):
     with pytest.raises(InputError, match=message):
         part_of(answer, part)
+
+
+@pytest.mark.parametrize(
+    ("answer", "part", "expected"),
+    [
+        ((1, 2), 0, (9, 2)),
+        ([0, 1], -1, [0, 9]),
+        ({"a": 1, "b": 2}, "a", {"a": 9, "b": 2}),
+        (Named(1, 2), "logits", Named(9, 2)),
+        (Named(1, 2), 1, Named(1, 9)),
+    ],
+)
+def test_a_part_is_replaced_in_a_copy(answer, part, expected):
+    before = type(answer)(*answer) if isinstance(answer, Named) else type(answer)(answer)
+    assert with_part(answer, part, 9) == expected
+    assert type(with_part(answer, part, 9)) is type(answer)
+    assert answer == before
+
+
+def test_a_part_given_by_a_function_is_not_replaced():
+    with pytest.raises(InputError, match=r"its part is given by a function.*give its position or name"):
+        with_part((1, 2), lambda y: y[0], 9)
 
 
 def test_options_are_checked(squares):
