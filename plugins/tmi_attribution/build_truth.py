@@ -93,7 +93,7 @@ def _truth(network: tmi.Network, data: tmi.Dataset, count: int, baseline: Baseli
     # A constructed network computes in its images' dtype, a trained one in its weights'.
     like = scenes.images if weight is None else weight
     with recording():
-        module = copy.deepcopy(network.module).eval().requires_grad_(False)
+        module = copy.deepcopy(network.plain().module).eval().requires_grad_(False)
         below = scenes.without_tiles().images if baseline == "background" else torch.zeros_like(scenes.images)
         images, baselines = (part.to(like.device, like.dtype).clone() for part in (scenes.images, below))
         targets = scenes.labels.to(like.device).clone()

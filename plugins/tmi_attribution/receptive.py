@@ -106,7 +106,7 @@ def neuron_truth(network: tmi.Network, layer: str, neurons: ArrayLike, scenes: t
     if outside.any():
         raise InputError(f"neurons: layer {layer!r} has {count} neurons, none of number {chosen[outside][0]}")
     if known is None or not set(MEANING) <= set(known):
-        return receptive_field(network.module, layer, chosen, network.task.image_shape)
+        return receptive_field(network.plain().module, layer, chosen, network.task.image_shape)
     masks = np.zeros((len(scenes), *network.task.image_shape[1:]), bool)
     for mask, (tile, row, col) in zip(masks, known[list(MEANING)].to_numpy(int)[chosen], strict=True):
         support = network.task.tiles[tile].support.any(0)

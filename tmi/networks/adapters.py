@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tmi.errors import InputError, did_you_mean
 
+from .plain import copied
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -115,7 +117,7 @@ def in_full_precision(module: nn.Module) -> nn.Module:
     if not any(tensor.is_floating_point() and tensor.element_size() < 4 for tensor in tensors):
         return module
     try:
-        module = copy.deepcopy(module)
+        module = copied(module)
     except Exception as error:
         raise InputError(
             f"module: has weights of low precision and cannot be copied to float32 ({type(error).__name__}: {error}); "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import os
@@ -22,6 +21,7 @@ from tmi.runtime.paths import absolute
 
 from .certificate import is_phi
 from .comparison import random_places, render, tolerance
+from .plain import copied
 
 if TYPE_CHECKING:
     from .layers import LayeredModule
@@ -152,7 +152,7 @@ def _program(network: LayeredModule, dtype: torch.dtype, *, gradient: bool) -> A
 
         module: nn.Module = Formula(network.task, dtype, gradient=gradient).eval()
     else:
-        module = copy.deepcopy(network.module).cpu().to(dtype).eval()
+        module = copied(network.module).cpu().to(dtype).eval()
     example = torch.rand((3, *network.task.image_shape), dtype=dtype, generator=torch.Generator().manual_seed(0))
     try:
         with _quiet():

@@ -12,7 +12,7 @@ import numpy as np
 import tmi
 
 from .features import KINDS, Features, Kind, numbered, shown_by_images
-from .scenes import in_float64
+from .scenes import in_float64, pictures
 from .units import in_parts
 
 if TYPE_CHECKING:
@@ -34,16 +34,19 @@ class Samples:
         Whether a sample is a place of a map.
     in_float64 : bool
         Whether the values were computed in float64: then, rounded, they do not depend on the size of a batch.
+    picture : ndarray of int64, shape (samples,), or None
+        Number of each image, the same for equal ones; None where a sample is a place.
     """
 
     values: NDArray[np.float32]
     identity: dict[Kind, NDArray[np.int64]]
     by_place: bool
     in_float64: bool
+    picture: NDArray[np.int64] | None
 
     def features(self, kind: Kind) -> Features:
         """Return the features of one kind that occur in the samples."""
-        return numbered(kind, self.identity[kind])
+        return numbered(kind, self.identity[kind], self.picture)
 
 
 def samples_of(network: tmi.Network, layer: str, scenes: tmi.Scenes, maps: Maps, places: int, seed: int) -> Samples:
@@ -83,7 +86,7 @@ def samples_of(network: tmi.Network, layer: str, scenes: tmi.Scenes, maps: Maps,
         parts.append(values.flatten(1).float().numpy())
     of_images = {kind: shown_by_images(scenes, kind) for kind in KINDS}
     shown = of_images if drawn is None else _shown_at_places(scenes, drawn, tuple(shape))
-    return Samples(np.concatenate(parts), shown, by_place, wide is not None)
+    return Samples(np.concatenate(parts), shown, by_place, wide is not None, None if by_place else pictures(scenes))
 
 
 def widened(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> tmi.Network | None:
@@ -98,7 +101,7 @@ def widened(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> tmi.Network
     network.check(scenes.images)  # so that what fails below fails in float64 alone
     try:
         if network.origin != "constructed":
-            network = network.with_module(copy.deepcopy(network.module).double())
+            network = network.with_module(copy.deepcopy(network.plain().module).double())
         network.activations(in_float64(scenes).images, layer)
     except RuntimeError:  # torch's error for a module that cannot be copied, and for mixed dtypes
         return None
