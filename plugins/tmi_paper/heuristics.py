@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import tmi
+from tmi_probes.circuits.readout import linear_form
+from tmi_probes.circuits.weights import with_other_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,13 +49,12 @@ def squares_heuristics(network: tmi.Network, data: tmi.Dataset) -> tmi.ProbeResu
     """
     from numpy.lib.stride_tricks import sliding_window_view
 
-    filters = _filters(network)
-    if filters is None:
-        return tmi.ProbeResult.not_applicable(
-            "the network has no layer conv of filters over one channel, as that of section 6.1 has"
-        )
-    weights, bias = filters
     images = data.test.images
+    network = network.plain()
+    filters = _filters(network, images)
+    if isinstance(filters, str):
+        return tmi.ProbeResult.not_applicable(filters)
+    weights, bias = filters
     layers = network.activations(images, ["conv", network.layers[-1]])
     answers = layers["conv"].numpy()
     first = layers[network.layers[-1]].numpy()[:, 0]
@@ -89,27 +90,30 @@ def squares_heuristics(network: tmi.Network, data: tmi.Dataset) -> tmi.ProbeResu
         holds, where = statements[name]
         alone = [_share(holds[:, i], where[:, i]) for i in range(len(weights))]
         arrays[f"filter_{name}"] = (("filter",), np.array([np.nan if share is None else share for share in alone]))
-    last = network.module.get_submodule(network.layers[-1])
-    weight, offset = getattr(last, "weight", None), getattr(last, "bias", None)
     coords: dict[str, Any] = {}
-    if len(network.layers) == 2 and weight is not None and offset is not None:
-        by_place = weight.reshape(len(weight), *answers.shape[1:])
+    logits = layers[network.layers[-1]].double().numpy()
+    flat = answers.reshape(len(answers), -1).astype(float)
+    readout = linear_form(network, "conv", flat, logits, images[:1]) if len(network.layers) == 2 else None
+    if readout is not None:
+        by_place = readout.weight.astype(np.float32).reshape(-1, *answers.shape[1:])
         arrays["logit_weights"] = (("class", "filter", "place_row", "place_col"), by_place)
-        arrays["logit_bias"] = (("class",), offset)
+        arrays["logit_bias"] = (("class",), readout.bias.astype(np.float32))
         coords["class"] = list(data.task.class_names)
     bases = {name.partition(".")[0] for name in metrics}
     return tmi.ProbeResult(metrics, arrays, coords, {name: INFO[name] for name in INFO if name in bases}, tuple(notes))
 
 
-def _filters(network: tmi.Network) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    """Return weights (filter, row, col) and biases (filter,) of layer ``conv``, or None where it has no one-channel filters."""
+def _filters(network: tmi.Network, images: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]] | str:
+    """Return weights (filter, row, col) and biases (filter,) of layer ``conv``, or why it has no one-channel filters."""
     from torch import nn
 
     if "conv" in network.layers:
-        for module in network.module.get_submodule("conv").modules():
+        for name, module in network.module.get_submodule("conv").named_modules(prefix="conv"):
             if isinstance(module, nn.Conv2d) and module.in_channels == 1 and module.bias is not None:
+                if with_other_weights(network, images, [name]):
+                    return f"layer conv: {name} computes with other weights than it holds"
                 return module.weight.detach().cpu().numpy()[:, 0], module.bias.detach().cpu().numpy()
-    return None
+    return "the network has no layer conv of filters over one channel, as that of section 6.1 has"
 
 
 def _share(holds: NDArray[np.bool_], where: NDArray[np.bool_]) -> float | None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Collection
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 import tmi
+from tmi.networks.plain import copied
 from tmi.params import Count, Share
 
 from ..measures.blocks import blocks
 from ..pipeline.logits import commonest_share, logits_of, predictions
 from ..pipeline.result import ResultBuilder
 from ..pipeline.scenes import labelled
+from .weights import with_other_weights
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +57,8 @@ def prunability(
 ) -> tmi.ProbeResult:
     """Accuracy against the share of weights kept by magnitude, and the block structure of what is left.
 
-    Only copies are pruned. Biases are kept, and the remaining weights are not trained again.
+    Only copies are pruned. Biases are kept, and the remaining weights are not trained again. Weights that a layer computes, as
+    with weight norm, are pruned as computed; those of a layer that computes with other weights than it holds are left out.
 
     Parameters
     ----------
@@ -86,8 +89,10 @@ def prunability(
     structure of its 0/1 logits is measured unpruned.
     """
     scenes = labelled(data.test, images)
-    pruned = _Pruned(network, scope)
+    network = network.plain()
+    pruned = _Pruned(network, scenes, scope)
     result = ResultBuilder(INFO)
+    result.notes += pruned.left_out
     result.add("accuracy", _accuracy(network, scenes), chance=commonest_share(scenes.labels.numpy()))
     kept = 0
     if pruned.count:
@@ -103,7 +108,7 @@ def prunability(
         result.coords["share"] = np.array(SHARES, float)
         result.notes += pruned.ties()
     else:
-        result.notes.append(_why_not(network))
+        result.notes += [] if pruned.left_out else [_why_not(network)]
     structures = _structures(network, pruned)
     for layer, by_share in structures.items():
         result.metrics |= _of_blocks(layer, by_share[:, kept])
@@ -162,13 +167,25 @@ def ranks(scores: list[Array], together: bool) -> list[NDArray[np.int64]]:
 
 
 class _Pruned:
-    """A copy of a network, whose weights are restored before each pruning."""
+    """A copy of a network, whose weights are restored before each pruning.
 
-    def __init__(self, network: tmi.Network, scope: str) -> None:
+    Attributes
+    ----------
+    weights : dict of str to Tensor
+        Those that may be pruned.
+    left_out : list of str
+        For each layer whose weights may not be pruned, the reason.
+    """
+
+    def __init__(self, network: tmi.Network, scenes: tmi.Scenes, scope: str) -> None:
         self.original, self.together = network, scope == "global"
-        self.weights = {
-            name: value.detach() for name, value in network.module.named_parameters() if value.ndim > 1 and value.numel()
-        }
+        weights = {name: value.detach() for name, value in network.module.named_parameters() if value.ndim > 1 and value.numel()}
+        self.other = set(with_other_weights(network, scenes.images)) if weights else set()
+        unused = _without_effect(network, scenes, weights)
+        self.weights = {n: w for n, w in weights.items() if n.rpartition(".")[0] not in self.other and n not in unused}
+        out = {n.rpartition(".")[0] for n in weights if n not in self.weights}
+        self.left_out = [f"{n}: left out, for it computes with other weights than it holds" for n in sorted(out & self.other)]
+        self.left_out += [f"{n}: left out, for no logit depends on its weights" for n in sorted(out - self.other)]
         self.count = sum(value.numel() for value in self.weights.values())
         self.copy: tmi.Network | None = None
 
@@ -190,8 +207,7 @@ class _Pruned:
         import torch
 
         if self.copy is None:
-            module = copy.deepcopy(self.original.module)
-            self.copy = tmi.Network(module, self.original.layers, self.original.origin, task=self.original.task)
+            self.copy = self.original.with_module(copied(self.original.module))
         with torch.no_grad():
             for name, value in self.copy.module.named_parameters():
                 if name in masks:
@@ -206,6 +222,23 @@ class _Pruned:
         if 0 < len(distinct) < np.sqrt(len(magnitudes)) and len(magnitudes) > 1:
             return [f"the {len(magnitudes)} weights have {len(distinct)} magnitudes only: of equal ones the first are kept"]
         return []
+
+
+def _without_effect(network: tmi.Network, scenes: tmi.Scenes, names: Collection[str]) -> set[str]:
+    """Return the parameters from which no gradient reaches the logits of a copy, where any gradient does."""
+    import torch
+
+    if not names:
+        return set()
+    with torch.inference_mode(False), torch.enable_grad():
+        module = copied(network.module).eval().requires_grad_(True)
+        parameters = {name: value for name, value in module.named_parameters() if name in names}
+        first = next(iter(parameters.values()))
+        logits = module(scenes.images[:1].to(first.device, first.dtype))
+        if not logits.requires_grad:
+            return set()
+        gradients = torch.autograd.grad(logits.sum(), list(parameters.values()), allow_unused=True)
+    return {name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None}
 
 
 def _accuracy(network: tmi.Network, scenes: tmi.Scenes) -> float:
@@ -228,6 +261,8 @@ def _structures(network: tmi.Network, pruned: _Pruned) -> dict[str, Array]:
         if named is None:
             continue
         name, weight = named
+        if name.rpartition(".")[0] in pruned.other:
+            continue
         shares = [weight]
         if name in pruned.weights:
             masks = (pruned.masks(pruned.by_magnitude, share)[name] for share in SHARES)

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tmi.errors import InputError
-
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
@@ -59,8 +57,6 @@ def logits_from(network: tmi.Network, layer: str, image: Any, activations: NDArr
     """
     import torch
 
-    which = network.parts.get(layer)
-
     step = max(1, _AT_ONCE // max(1, activations.shape[1]))
     part: NDArray[Any] = activations[:0]
 
@@ -80,27 +76,6 @@ def logits_from(network: tmi.Network, layer: str, image: Any, activations: NDArr
     finally:
         handle.remove()
     return np.concatenate(logits)
-
-
-def _part(output: Any, layer: str, which: Any) -> torch.Tensor:
-    if isinstance(which, int) and isinstance(output, tuple | list):
-        part: torch.Tensor = output[which]
-    elif isinstance(which, str) and isinstance(output, dict):
-        part = output[which]
-    else:
-        raise InputError(
-            f"layer {layer!r}: its activations, a part of a {type(output).__name__}, cannot be replaced; name that part by its "
-            "position in a tuple or its key in a dict, or name a layer that returns one tensor"
-        )
-    return part
-
-
-def _with_part(output: Any, which: Any, replaced: torch.Tensor) -> Any:
-    if isinstance(output, dict):
-        return type(output)({**output, which: replaced})  # type: ignore[call-arg]
-    parts = list(output)
-    parts[which] = replaced
-    return type(output)(*parts) if hasattr(output, "_fields") else type(output)(parts)
 
 
 def linear_form(
@@ -140,15 +115,15 @@ def _reproduces(form: LinearReadout, activations: NDArray[Any], logits: Array) -
     return bool((np.abs(activations @ form.weight.T + form.bias - logits) <= _ROUNDING * size).all())
 
 
-def _evaluated(
-    network: tmi.Network, layer: str, activations: NDArray[Any], logits: Array, image: Any
-) -> LinearReadout | None:
-    """Return the readout from the logits with no neuron and with one neuron active, if it holds for random parts of images too."""
+def _evaluated(network: tmi.Network, layer: str, activations: NDArray[Any], logits: Array, image: Any) -> LinearReadout | None:
+    """Return the readout from the logits with no neuron active, and with one; None if it does not hold for random ablations."""
     neurons = activations.shape[1]
     some = activations[:4].astype(np.float64)
     parts = np.random.default_rng(0).random((4, *some.shape)).round() * some  # neurons ablated at random
     mixed = parts.reshape(-1, neurons)
-    bias, *answers = logits_from(network, layer, image, np.concatenate([np.zeros((1, neurons)), mixed, np.tile(some, (4, 1)) - mixed]))
+    bias, *answers = logits_from(
+        network, layer, image, np.concatenate([np.zeros((1, neurons)), mixed, np.tile(some, (4, 1)) - mixed])
+    )
     halves = np.array(answers).reshape(2, len(mixed), -1)
     whole = np.tile(logits_from(network, layer, image, some), (4, 1))
     size = np.abs(halves).sum(0) + np.abs(whole) + np.abs(bias)

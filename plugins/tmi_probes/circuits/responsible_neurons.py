@@ -110,7 +110,7 @@ def responsible_neurons(
     for rows, activations in activations_in_parts(network, scenes, size):
         values = activations[chosen].astype(np.float64)
         if rows.start == 0:
-            form = linear_form(network, chosen, values, logits[rows])
+            form = linear_form(network, chosen, values, logits[rows], scenes.images[:1])
         for i, of_image in enumerate(values, rows.start):
             circuit: _Circuit = (
                 _LinearCircuit(form, of_image, ablated)

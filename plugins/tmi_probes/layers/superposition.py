@@ -10,6 +10,7 @@ import numpy as np
 import tmi
 from tmi.params import Count
 
+from ..circuits.weights import with_other_weights
 from ..measures.superposition import dimensions_per_feature, feature_dimensionality
 from ..pipeline.features import KINDS, Features, Kind, features_of_kinds
 from ..pipeline.result import ResultBuilder
@@ -17,6 +18,7 @@ from ..pipeline.scenes import labelled
 from ..pipeline.units import units_of_layers
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
@@ -107,12 +109,12 @@ def superposition(
                 oracle=min(len(directions), len(present)) / len(present),
             )
             result.add(f"dimensions_per_feature.{name}", dimensions_per_feature(directions))
+    plain = network.plain()
     for layer in network.layers:
-        weights = weight_matrix(network, layer)
-        if weights is None or not np.isfinite(weights).all():
-            result.notes.append(
-                f"weights of {layer}: left out, for they are not finite, or not of one dense linear or convolutional module"
-            )
+        weights = weight_matrix(plain, layer, scenes.images)
+        if isinstance(weights, str) or not np.isfinite(weights).all():
+            reason = weights if isinstance(weights, str) else "they are not finite"
+            result.notes.append(f"weights of {layer}: left out, for {reason}")
             continue
         of_inputs = feature_dimensionality(weights)
         result.arrays[f"weight_dimensionality.{layer}"] = (f"input.{layer}", of_inputs)
@@ -127,24 +129,35 @@ def superposition(
     return result.result()
 
 
-def weight_matrix(network: tmi.Network, layer: str) -> Array | None:
+def weight_matrix(network: tmi.Network, layer: str, images: torch.Tensor) -> Array | str:
     """Return the weights of a layer as a matrix (outputs, inputs); an input of a convolution is a pixel of its kernel.
+
+    Parameters
+    ----------
+    network : Network
+        With plain weights; see `tmi.Network.plain`.
+    layer : str
+    images : Tensor, shape (N, C, m, n)
+        On which it is checked that the layer computes with these weights.
 
     Returns
     -------
-    ndarray of float64 or None
-        None where the layer has no weights, several modules with weights, or a module that is neither linear nor an ungrouped
-        convolution.
+    ndarray of float64 or str
+        The reason where there is no such matrix: the layer has no weights, several modules with weights, a module that is neither
+        linear nor an ungrouped convolution, or one that computes with other weights than it holds.
     """
     from torch import nn
 
-    weighted = [part for part in network.module.get_submodule(layer).modules() if any(True for _ in part.parameters(False))]
-    if len(weighted) != 1 or not isinstance(weighted[0], nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
-        return None
-    weight = weighted[0].weight.detach()
-    if getattr(weighted[0], "groups", 1) != 1 or weight.is_sparse:
-        return None
-    matrix: Array = weight.cpu().double().flatten(1).numpy()
+    parts = network.module.get_submodule(layer).named_modules(prefix=layer)
+    weighted = {name: part for name, part in parts if any(True for _ in part.parameters(False))}
+    name, part = next(iter(weighted.items()), ("", None))
+    if len(weighted) != 1 or not isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        return "they are not of one dense linear or convolutional module"
+    if getattr(part, "groups", 1) != 1 or part.weight.is_sparse:
+        return "they are not of one dense linear or convolutional module"
+    if with_other_weights(network, images, [name]):
+        return "the module computes with other weights than it holds"
+    matrix: Array = part.weight.detach().cpu().double().flatten(1).numpy()
     return matrix
 
 

@@ -13,6 +13,7 @@ from tmi_probes.circuits.prunability import SHARES, needed, prunability, ranks
 
 from ...traces import state
 from ..toys import TASK, Phi, Sums, cnn_network, dataset, network
+from .computed import OTHER_WEIGHTS, computed_weights
 
 
 @pytest.mark.parametrize("scope", ["global", "per-layer"])
@@ -104,6 +105,59 @@ def test_a_network_without_weights():
     result = tmi.probe("prunability", network(Phi()), dataset(5))
     assert set(result.metrics) == {"accuracy", "accuracy.chance"}
     assert result.notes == ("not pruned: the network has no weights",)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's, about the old form of weight norm
+@pytest.mark.parametrize("scope", ["global", "per-layer"])
+def test_computed_weights_are_pruned_as_computed(scope):
+    data = dataset(40)
+    found, expected = (prunability(net, data, seed=0, scope=scope) for net in computed_weights())
+    assert found.metrics == pytest.approx(expected.metrics, rel=1e-5)
+    for name, values in expected.arrays.items():
+        assert found.arrays[name].values == pytest.approx(values.values, rel=1e-5, nan_ok=True)
+
+
+@pytest.mark.parametrize("layer", ["conv", "hidden", "logits"])
+@pytest.mark.parametrize("way", OTHER_WEIGHTS)
+def test_weights_that_are_not_those_of_the_layer_are_left_out(layer, way):
+    net, whole = cnn_network(), cnn_network()
+    OTHER_WEIGHTS[way](net.module, layer)
+    result = prunability(net, dataset(12), seed=0)
+    assert result.metrics["weights"] == sum(
+        p.numel() for name, p in whole.module.named_parameters() if p.ndim > 1 and not name.startswith(layer)
+    )
+    assert f"components.{layer}" not in result.metrics
+    (note,) = (note for note in result.notes if "computes with other weights than it holds" in note)
+    assert note.startswith(layer)
+
+
+def test_a_weight_without_effect_is_left_out():
+    net = cnn_network()
+    outside = net.module.hidden[0]
+    outside.raw = nn.Parameter(outside.weight.detach().clone())
+    del outside._parameters["weight"]
+    # It writes into this very module, not into a copy, whose weights no parameter would determine.
+    outside.register_forward_pre_hook(lambda _module, _inputs: setattr(outside, "weight", outside.raw * 2))
+    result = prunability(net, dataset(12), seed=0)
+    assert "hidden.0: left out, for no logit depends on its weights" in result.notes
+    unused = cnn_network()
+    unused.module.logits.head = nn.Linear(7, 7)
+    spare = prunability(unused, dataset(12), seed=0)
+    assert spare.metrics["weights"] == prunability(cnn_network(), dataset(12), seed=0).metrics["weights"]
+    assert "logits.head: left out, for no logit depends on its weights" in spare.notes
+
+
+def test_logits_of_other_forms():
+    task = tmi.TemplateTask(TASK.classes[:2], TASK.image_shape)
+    data = dataset(20, task=task)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 1))
+    one = tmi.Network(module, ["1"], "imported", task=task, form="sigmoid")
+    two = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    with torch.no_grad():
+        two[1].weight.copy_(module[1].weight * torch.tensor([[-0.5], [0.5]]))
+        two[1].bias.copy_(module[1].bias * torch.tensor([-0.5, 0.5]))
+    accuracies = [prunability(net, data, seed=0).metrics["accuracy"] for net in (one, network(two, "1", task=task))]
+    assert accuracies[0] == accuracies[1]
 
 
 def test_it_leaves_no_trace():

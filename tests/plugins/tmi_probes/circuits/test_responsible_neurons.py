@@ -96,14 +96,14 @@ def test_the_sets_do_what_they_say(ablation):
 
 
 def test_greedy_sets_are_sufficient_and_no_smaller_than_the_smallest():
-    # The same circuit, once seen to be linear, once hidden behind a module that doubles and halves.
+    # The same circuit, once linear, once behind a function that keeps the order of logits.
     weight, bias = [[1.0, 2, -1], [0.5, -1, 1], [0, 1, 0.5]], [0.0, 0.1, 0.2]
     scenes = pixels(np.random.default_rng(0).random((20, 3), dtype=np.float32).tolist())
     data = tmi.Dataset(TASK, scenes, scenes)
     exact = responsible_neurons(network(Circuit(weight, bias), "hidden", "logits"), data, seed=0)
     module = Circuit(weight, bias, after=nn.Identity())
-    module.last, module.after = nn.Hardtanh(-100, 100), None
-    module.forward = lambda images: module.last(Circuit.forward(module, images))
+    module.last, module.after = nn.Identity(), None
+    module.forward = lambda images: module.last(torch.sinh(Circuit.forward(module, images)))
     greedy = responsible_neurons(network(module, "hidden", "last"), data, seed=0)
     assert "not linear" in greedy.notes[0]
     for name in ("sufficient", "sufficient_logit"):

@@ -6,6 +6,7 @@ from torch import nn
 import tmi
 from tmi_probes.layers.superposition import superposition, weight_matrix
 
+from ..circuits.computed import OTHER_WEIGHTS, computed_weights
 from ..toys import TASK, Phi, Sums, cnn_network, dataset, network
 
 
@@ -55,16 +56,37 @@ def test_constructed_networks_give_every_feature_a_dimension(name):
 
 
 def test_weights():
-    net = cnn_network()
-    result = superposition(net, dataset(20), seed=0)
+    net, data = cnn_network(), dataset(20)
+    images = data.test.images
+    result = superposition(net, data, seed=0)
     conv, hidden = net.module.conv[0].weight, net.module.hidden[0].weight
-    assert (weight_matrix(net, "conv") == conv.detach().double().flatten(1).numpy()).all()
-    assert weight_matrix(net, "hidden").shape == tuple(hidden.shape)
+    assert (weight_matrix(net, "conv", images) == conv.detach().double().flatten(1).numpy()).all()
+    assert weight_matrix(net, "hidden", images).shape == tuple(hidden.shape)
     gram = np.square((hidden.T @ hidden).detach().double().numpy())
     assert result.arrays["weight_dimensionality.hidden"].values == pytest.approx(np.diag(gram) / gram.sum(1), rel=1e-5)
-    assert weight_matrix(network(Phi()), "logits") is None
+    assert weight_matrix(network(Phi()), "logits", images) == "they are not of one dense linear or convolutional module"
     assert 0 < result.metrics["weight_dimensionality.hidden.chance"] < result.metrics["weight_dimensionality.hidden.oracle"]
     assert any("weights of logits: left out" in note for note in superposition(network(Phi()), dataset(9), seed=0).notes)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's, about the old form of weight norm
+def test_weights_are_those_that_the_layers_compute_with():
+    data = dataset(30)
+    computed, same = computed_weights()
+    found, expected = (superposition(net, data, seed=0).metrics for net in (computed, same))
+    assert "weight_dimensionality.conv" in found
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("layer", ["conv", "hidden", "logits"])
+@pytest.mark.parametrize("way", OTHER_WEIGHTS)
+def test_weights_that_are_not_those_of_the_layer_are_left_out(layer, way):
+    net = cnn_network()
+    OTHER_WEIGHTS[way](net.module, layer)
+    result = superposition(net, dataset(12), seed=0)
+    assert f"weight_dimensionality.{layer}" not in result.metrics
+    assert f"weights of {layer}: left out, for the module computes with other weights than it holds" in result.notes
+    assert sum(name.startswith("weight_dimensionality") for name in result.metrics) == 6  # with .chance and .oracle
 
 
 def test_a_layer_that_no_tile_moves():
