@@ -108,7 +108,7 @@ def export(store: Store, dest: str | Path, results: Results | None = None, *, wi
     if with_data:
         chosen += _sources(inventory, stored.values(), exported)
     with _written(dest) as temporary:
-        temporary.mkdir()
+        files.make_folder(temporary)
         copy = Store(temporary)
         copy.prepare()
         for file in track(chosen, "copying", len(chosen)):
@@ -118,6 +118,7 @@ def export(store: Store, dest: str | Path, results: Results | None = None, *, wi
         columns, rows = _table({key: result for key, result in stored.items() if key not in lost}, results)
         exported.rows = len(rows)
         (temporary / TABLE).write_bytes(_encoded(columns, rows, ".csv"))
+        files.share(temporary / TABLE)
     return exported
 
 

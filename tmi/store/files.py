@@ -26,6 +26,7 @@ from tmi.runtime.paths import shown
 _SEAL = b"tmi-sha256:"
 _TEMPORARY = re.compile(r"\.[0-9a-z-]+\.(?P<host>.*)\.(?P<pid>[0-9]{1,9})\.[0-9a-f]{8}\.tmp")
 _LARGEST_JSON = 16_000_000
+_SHARED = stat.S_ISGID | stat.S_IRWXG
 _ABANDONED = 24 * 3600.0  # seconds after which a temporary file of another machine counts as left over
 
 Stamp = tuple[int, int]
@@ -39,6 +40,33 @@ def stamp(path: Path | str) -> Stamp | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return status.st_size, status.st_mtime_ns
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it where they are missing; see `share`.
+
+    Raises
+    ------
+    OSError
+    """
+    if not folder.is_dir():
+        if not folder.parent.exists():
+            make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        share(folder)
+
+
+def share(path: Path) -> None:
+    """Give the group the permissions of the owner on a new file or folder, if the folder around it is shared by a group.
+
+    A folder is shared if its group may write to it and new files get its group (``chmod g+ws``). Elsewhere the umask alone
+    decides.
+    """
+    if path.parent.stat().st_mode & _SHARED == _SHARED:
+        mode = path.stat().st_mode
+        of_owner = stat.S_ISGID | stat.S_IRWXG if stat.S_ISDIR(mode) else stat.S_IRGRP | stat.S_IWGRP
+        with suppress(OSError):  # the file of another user
+            path.chmod(stat.S_IMODE(mode | of_owner))
 
 
 def write_sealed(path: Path, data: bytes, *, sync: bool = True) -> Stamp:
@@ -63,8 +91,9 @@ def write_sealed(path: Path, data: bytes, *, sync: bool = True) -> Stamp:
     """
     temporary = path.with_name(temporary_name(path.stem))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with temporary.open("xb") as file:
+            share(temporary)
             file.write(data)
             file.write(_SEAL + hashlib.sha256(data).digest())
             file.flush()
@@ -122,8 +151,9 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """
     temporary = path.with_name(temporary_name(path.stem))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         temporary.write_text(json.dumps(value), encoding="utf-8")
+        share(temporary)
         temporary.replace(path)
     finally:
         with suppress(OSError):
@@ -148,7 +178,7 @@ def set_aside(path: Path, folder: Path) -> str:
     try:
         if folder.is_symlink():
             raise OSError(errno.ELOOP, f"{folder.name} is a symbolic link")
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         path.replace(aside)
     except OSError as error:
         return f"could not be set aside ({error.strerror})"

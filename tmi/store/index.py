@@ -212,6 +212,7 @@ class Index:
             with self._guarded(writes=True):
                 with suppress(FileExistsError):  # SQLite's own mode would shut the rest of the group out
                     os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+                    files.share(self.path)
                 before = self._identity()
                 with closing(self._open(create=True)) as database:
                     database.execute("BEGIN IMMEDIATE")

@@ -22,7 +22,7 @@ from pathlib import Path
 from tmi.errors import StoreError
 from tmi.runtime.paths import shown
 
-from .files import is_running, read_json, temporary_name, write_json
+from .files import is_running, make_folder, read_json, share, temporary_name, write_json
 
 FOLDER = "leases"
 """The folder in a store that holds them."""
@@ -157,8 +157,9 @@ class Leases:
         # A link to a written file: a lease is never there without content.
         written = path.with_name(temporary_name(path.name))
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             written.write_text(json.dumps(asdict(lease)), encoding="utf-8")
+            share(written)
             os.link(written, path)
         except FileExistsError:
             raise
@@ -167,6 +168,7 @@ class Leases:
                 raise
             with path.open("x") as file:
                 file.write(written.read_text(encoding="utf-8"))
+            share(path)
         finally:
             with suppress(OSError):
                 written.unlink()

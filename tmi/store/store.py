@@ -139,7 +139,7 @@ class Store:
         try:
             self._make()
             for folder in (*FOLDERS.values(), leasing.FOLDER):
-                (self.folder / folder).mkdir(exist_ok=True)
+                files.make_folder(self.folder / folder)
             probe = self.folder / "results" / files.temporary_name("write-test")
             probe.touch()
             probe.unlink()
@@ -322,9 +322,10 @@ class Store:
 
     def _make(self) -> None:
         """Make the folder if it is missing; git is to ignore what is in a new or empty one."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(self.folder)
         if next(self.folder.iterdir(), None) is None:
             (self.folder / ".gitignore").write_text(_IGNORE, encoding="utf-8")
+            files.share(self.folder / ".gitignore")
 
     def _folders(self) -> Iterator[Path]:
         """Yield the folders in which this store writes files."""
