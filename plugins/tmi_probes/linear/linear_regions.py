@@ -11,8 +11,8 @@ import tmi
 from tmi.params import Count
 
 from ..pipeline.result import ResultBuilder
-from ..pipeline.scenes import in_float64, labelled, originals
-from ..pipeline.units import activations_in_parts, sizes_of
+from ..pipeline.scenes import in_float64, labelled, originals, pictures
+from ..pipeline.units import activations_in_parts, in_parts, sizes_of
 from .breakpoints import of_formula, of_layers, on_path
 from .exact_network import EXACT, ExactNetwork, NoFormError
 
@@ -83,23 +83,31 @@ def linear_regions(
     constructed = network.origin == "constructed"
     if not constructed:
         try:
-            _check_pieces(exact, in_float64(scenes).images[:1])
+            _check_pieces(exact, in_float64(scenes[:1]).images)
         except NoFormError as reason:
             return tmi.ProbeResult.not_applicable(str(reason))
-    whole, layers = _layer_patterns(network, scenes) if exact.by_formula else _patterns(exact, in_float64(scenes))
+    whole, layers = _layer_patterns(network, scenes) if exact.by_formula else _patterns(exact, scenes)
     if constructed:
-        whole = _formula_patterns(in_float64(scenes))
+        whole = _formula_patterns(scenes)
     elif not layers:  # an affine network has one piece
         whole = [b""] * len(scenes)
-    result.add("sample_regions", len(set(whole)))
-    result.add("sample_regions_share", len(set(whole)) / len(scenes))
-    for layer, patterns in layers.items():
-        result.add(f"sample_layer_share.{layer}", len(set(patterns)) / len(scenes))
+    if len(np.unique(pictures(scenes))) > 1:
+        result.add("sample_regions", len(set(whole)))
+        result.add("sample_regions_share", len(set(whole)) / len(scenes))
+        for layer, patterns in layers.items():
+            result.add(f"sample_layer_share.{layer}", len(set(patterns)) / len(scenes))
+    else:
+        result.cannot_fail("sample_regions, sample_regions_share, sample_layer_share", "all images are equal")
     result.arrays |= {"pattern": ("image", _numbered(whole)), "tile_index": ("image", scenes.tile)}
     chosen, few = originals(data.test, paths, np.random.default_rng(seed))
     result.notes += few
-    ends = _paths(in_float64(data.test), chosen, np.random.default_rng([seed, 1]), result.notes)
+    ends = _paths(data.test, chosen, np.random.default_rng([seed, 1]), result.notes)
     for kind, (labels, start, end) in ends.items():
+        differs = (start != end).flatten(1).any(1).numpy()
+        if not differs.any():
+            result.cannot_fail(f"path_regions.{kind}", f"no other {kind} changes an image")
+            continue
+        labels, start, end = labels[differs], start[differs], end[differs]
         breaks = [_breakpoints(exact, start[[k]], end[[k]], most, kind, constructed, result.notes) for k in range(len(start))]
         counts = [len(alpha) + 1 for alpha in breaks]
         result.add(f"path_regions.{kind}", np.mean(counts))
@@ -126,11 +134,11 @@ def _check_pieces(exact: ExactNetwork, image: torch.Tensor) -> None:
 
 def _patterns(exact: ExactNetwork, scenes: tmi.Scenes) -> tuple[list[bytes], dict[str, list[bytes]]]:
     """Return a digest of the pieces that each image's operations are in, of all of them together and by layer."""
-    names = _names(exact.uses(scenes.images[:1]), exact.network.layers)
+    names = _names(exact.uses(in_float64(scenes[:1]).images), exact.network.layers)
     whole: list[bytes] = []
     layers: dict[str, list[bytes]] = {name: [] for name in names}
     if names:
-        for _, states in exact.states(scenes.images):
+        for states in (states for _, part in in_parts(scenes) for _, states in exact.states(in_float64(part).images)):
             pieces = [state.bytes for state in states]
             for layer in layers:
                 own = [part for part, name in zip(pieces, names, strict=True) if name == layer]
@@ -161,18 +169,18 @@ def _layer_patterns(network: tmi.Network, scenes: tmi.Scenes) -> tuple[list[byte
 
 def _formula_patterns(scenes: tmi.Scenes) -> list[bytes]:
     """Return a digest of each image's piece of φ: its active windows, and on which side of the tile's value each pixel lies."""
-    images = scenes.images
-    parts: list[list[bytes]] = [[] for _ in range(len(images))]
+    parts: list[list[bytes]] = [[] for _ in range(len(scenes))]
     tiles = scenes.task.tiles
-    for start in range(0, len(images), 256):
-        matches = tmi.match(images[start : start + 256], tiles)
+    for rows, part_of_scenes in in_parts(scenes):
+        images = in_float64(part_of_scenes).images
+        matches = tmi.match(images, tiles)
         columns = (matches.image, matches.tile, matches.row, matches.col)
         for image, tile, row, col in zip(*(column.tolist() for column in columns), strict=True):
             template = tiles[tile]
             _, high, wide = template.shape
-            y = images[start + image, :, row : row + high, col : col + wide].numpy()[template.support]
+            y = images[image, :, row : row + high, col : col + wide].numpy()[template.support]
             sides = np.packbits(np.concatenate([y > template.values[template.support], y > 0]))
-            parts[start + image].append(np.array([tile, row, col]).tobytes() + sides.tobytes())
+            parts[rows.start + image].append(np.array([tile, row, col]).tobytes() + sides.tobytes())
     return [blake2b(b"".join(part), digest_size=16).digest() for part in parts]
 
 
@@ -191,10 +199,14 @@ def _paths(
 ) -> dict[str, tuple[NDArray[np.int64], torch.Tensor, torch.Tensor]]:
     """Return labels, starts and ends of the paths, by kind."""
     ends = {}
-    start = scenes[chosen]
+    start = in_float64(scenes[chosen])
     if len(scenes) > 1:
         others = [int(rng.choice(np.delete(np.arange(len(scenes)), index))) for index in chosen]
-        ends["background"] = start.labels.numpy(), start.images, start.with_backgrounds(scenes.backgrounds[others]).images
+        ends["background"] = (
+            start.labels.numpy(),
+            start.images,
+            start.with_backgrounds(scenes.backgrounds[others].double()).images,
+        )
     else:
         notes.append("path_regions.background: left out, for there is no other background")
     row, col = start.row.numpy().copy(), start.col.numpy().copy()

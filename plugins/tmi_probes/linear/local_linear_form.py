@@ -12,7 +12,7 @@ from tmi.params import Count
 
 from ..measures.cosine import cosine, mean_cosine
 from ..pipeline.result import ResultBuilder
-from ..pipeline.scenes import in_float64, labelled, originals, spread_over
+from ..pipeline.scenes import in_float64, labelled, originals, pictures, spread_over
 from .exact_network import EXACT, ExactNetwork, Form, NoFormError
 
 if TYPE_CHECKING:
@@ -111,19 +111,29 @@ def local_linear_form(
     except NoFormError as absent:
         return tmi.ProbeResult.not_applicable(str(absent))
     chosen, few = originals(data.test, tiles, np.random.default_rng(seed))
-    cosines = _varied(exact, in_float64(data.test), chosen, backgrounds, places, np.random.default_rng([seed, 1]))
+    cosines = _varied(exact, data.test, chosen, backgrounds, places, np.random.default_rng([seed, 1]))
     bias, logits, error, size, inside = map(np.array, zip(*rows, strict=True))
     shown = size > 0
     share = inside[shown] / size[shown]
     result.add("reconstruction_error", error.max())
     result.add("exact", np.mean(error <= EXACT))
-    result.add("similarity_tile", _mean_by_shape(under, scenes.tile.numpy()))
+    shown_pictures = np.stack([scenes.tile.numpy(), pictures(scenes)])
+    if len(np.unique(shown_pictures, axis=1).T) > len(np.unique(shown_pictures[0])):
+        result.add("similarity_tile", _mean_by_shape(under, scenes.tile.numpy()))
+    else:
+        result.cannot_fail("similarity_tile", "all images of a tile are equal")
     result.add("similarity_classes", _mean_by_shape(under, scenes.labels.numpy(), same=False))
-    result.add("similarity_backgrounds", _mean(cosines["background"]))
+    if np.isfinite(cosines["background"]).any():
+        result.add("similarity_backgrounds", _mean(cosines["background"]))
+    else:
+        result.cannot_fail("similarity_backgrounds", "no other background changes an image, or W is 0")
     result.add("similarity_places", _mean(cosines["place"]))
     result.add("zero_form", np.mean(size == 0))
-    result.add("support_share", _mean(share))
-    result.add("support_share_chance", masks.mean())
+    if masks.all():
+        result.cannot_fail("support_share", "the support is the whole image")
+    else:
+        result.add("support_share", _mean(share))
+        result.add("support_share_chance", masks.mean())
     if not shown.all():
         result.notes.append(
             f"W of the label is 0 on {int((~shown).sum())} of {len(size)} images, which the similarities leave out"
@@ -159,13 +169,17 @@ def _varied(
     exact: ExactNetwork, scenes: tmi.Scenes, chosen: list[int], backgrounds: int, places: int, rng: np.random.Generator
 ) -> dict[str, Array]:
     """Return cosines of W before and after a change of background, or of place: (tile, variant) each."""
+    import torch
+
     cosines = {"background": np.full((len(chosen), backgrounds), np.nan), "place": np.full((len(chosen), places), np.nan)}
     for k, index in enumerate(chosen):
-        scene = scenes[[index]]
+        scene = in_float64(scenes[[index]])
         (before,) = _forms(exact, scene)
         others = rng.permutation(np.delete(np.arange(len(scenes)), index))[:backgrounds]
-        changed = (scene.with_backgrounds(scenes.backgrounds[[other]]) for other in others.tolist())
+        changed = (scene.with_backgrounds(scenes.backgrounds[[other]].double()) for other in others.tolist())
         for i, variant in enumerate(changed):
+            if torch.equal(variant.images, scene.images):
+                continue
             (after,) = _forms(exact, variant)
             cosines["background"][k, i] = cosine(before.weight, after.weight)[0]
         rows, cols = scenes.task.windows[int(scene.tile)]

@@ -28,8 +28,9 @@ def add_recovery(
         Activations of units, or codes, that vary.
     features : Features
         What each of the N samples shows. If all show the same, there is nothing to recover and no metric is added. A metric
-        that cannot fail is left out with a note: ``uniqueness`` of one unit; ``f1`` where no two samples show the same, for then
-        a unit's strongest sample is a feature; all of them for two samples, which any unit that varies tells apart.
+        that cannot fail is left out with a note: ``uniqueness`` of one unit; ``f1`` where the images of a feature are all equal,
+        for then those on which a unit is strongest are a feature; all of them where there are two different images, which any
+        unit that varies tells apart.
     order : ndarray of int64, shape (N,)
         A permutation of the samples, for chance.
 
@@ -42,8 +43,9 @@ def add_recovery(
     if len(features) < 2:
         result.cannot_fail(f"mcc.{name}, uniqueness.{name}, f1.{name}", f"all samples show one {features.kind}")
         return scored
-    if len(values) == 2:
-        result.cannot_fail(f"mcc.{name}, uniqueness.{name}, f1.{name}", "there are two samples, which any unit tells apart")
+    picture = np.arange(len(values)) if features.picture is None else features.picture
+    if len(np.unique(picture)) <= 2:
+        result.cannot_fail(f"mcc.{name}, uniqueness.{name}, f1.{name}", "any unit tells the two different images apart")
         return scored
     possible = min(len(features), units)  # matched one to one at most
     result.add(f"mcc.{name}", scored.mcc, chance=shuffled.mcc, oracle=possible / len(features))
@@ -51,8 +53,8 @@ def add_recovery(
         result.add(f"uniqueness.{name}", scored.uniqueness, chance=shuffled.uniqueness, oracle=possible / units)
     elif units:
         result.cannot_fail(f"uniqueness.{name}", "one unit alone is unique")
-    if units and len(features) < len(values):
+    if units and len(np.unique(np.stack([features.of_image, picture]), axis=1).T) > len(features):
         result.add(f"f1.{name}", scored.f1.mean(), chance=shuffled.f1.mean(), oracle=1.0)
     elif units:
-        result.cannot_fail(f"f1.{name}", f"no two samples show the same {features.kind}")
+        result.cannot_fail(f"f1.{name}", f"all images of a {features.kind} are equal")
     return scored

@@ -18,7 +18,7 @@ from ..measures.recovery import varies
 from ..measures.selectivity import auc, class_selectivity, classes_fired, group_means, mutual_information, one_hot
 from ..pipeline.features import feature_of_neurons, features
 from ..pipeline.result import ResultBuilder
-from ..pipeline.scenes import labelled
+from ..pipeline.scenes import labelled, pictures
 from ..pipeline.units import units_of_layers
 
 if TYPE_CHECKING:
@@ -95,16 +95,12 @@ def selectivity(
     share = np.bincount(label) / len(label)
     share = share[share > 0]
     result = ResultBuilder(INFO)
-    vacuous = _vacuous(result, label, tile)
+    vacuous = _vacuous(result, label, tile, pictures(scenes)) if len(network.layers) > 1 else set()
     result.add("label_entropy", max(0.0, -(share * np.log(share)).sum()))
     rng = np.random.default_rng(seed)
     if len(network.layers) == 1:
         result.notes.append("the network names no layer but the logits")
     else:
-        if len(np.unique(tile)) == len(np.unique(label)):
-            result.notes.append(
-                "one tile a class: class selectivity rises with tile purity by definition; their correlation says nothing"
-            )
         _add_means(result, panel(one_hot(tile).T, label, tile, firing), "oracle", vacuous)
     for layer, units in units_of_layers(network, scenes, network.layers[:-1], neurons, rng, result.notes):
         live = (units.activations != 0).any(0)
@@ -137,7 +133,7 @@ def selectivity(
         if "monosemantic" not in vacuous:
             result.add(f"monosemantic.{layer}", (measured["classes_per_neuron"] == 1).mean())
         _add_means(result, shuffled, f"{layer}.chance", vacuous)
-        _add_correlations(result, measured, purity, layer)
+        _add_correlations(result, {name: measured[name] for name in MEASURES if f"truth.{name}" not in vacuous}, purity, layer)
         table = network.neurons(layer)
         if table is not None and "tile" in table and "known_tile" not in vacuous:
             known = feature_of_neurons(table, features(scenes, "tile"), data.task)[units.index[live]]
@@ -145,15 +141,21 @@ def selectivity(
     return result.result()
 
 
-def _vacuous(result: ResultBuilder, label: NDArray[np.int64], tile: NDArray[np.int64]) -> set[str]:
-    """Return the measures that are alike for all neurons on images of one class, or of one tile, and note them."""
+def _vacuous(result: ResultBuilder, label: NDArray[np.int64], tile: NDArray[np.int64], picture: NDArray[np.int64]) -> set[str]:
+    """Return the measures that cannot fail on images of these labels, tiles and numbers of pictures, and note them."""
+    classes, tiles, different = (len(np.unique(shown)) for shown in (label, tile, picture))
+    about_class = "class_selectivity", "auc", "mutual_information", "classes_per_neuron", "monosemantic"
+    cases = (
+        (classes == 1, about_class, "all images show one class"),
+        (tiles == 1, ("monosemanticity_score", "tile_purity", "known_tile"), "all images show one tile"),
+        (different == 2, ("monosemanticity_score",), "there are two different images"),
+        (classes > 1 and different == classes, ("auc",), "all images of a class are equal"),
+        (tiles == classes > 1, ("truth.class_selectivity",), "with one tile a class it rises with tile purity by definition"),
+    )
     names: set[str] = set()
-    for shown, kind, alike in (
-        (label, "class", ("class_selectivity", "auc", "mutual_information", "classes_per_neuron", "monosemantic")),
-        (tile, "tile", ("monosemanticity_score", "tile_purity", "known_tile")),
-    ):
-        if (shown == shown[0]).all():
-            result.cannot_fail(", ".join(alike), f"all images show one {kind}")
+    for holds, alike, reason in cases:
+        if holds:
+            result.cannot_fail(", ".join(alike), reason)
             names.update(alike)
     return names
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .result import each_once
+from .scenes import pictures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,11 +37,14 @@ class Features:
         Number of the feature that each image shows, from 0 to ``len(features) − 1``; every number occurs.
     identity : ndarray of int64, shape (features, parts)
         What each feature is, in ascending order: its tile, its tile, row and column, or its class.
+    picture : ndarray of int64, shape (N,), optional
+        Number of each image, the same for equal images; None where it is not known which are equal.
     """
 
     kind: Kind
     of_image: NDArray[np.int64]
     identity: NDArray[np.int64]
+    picture: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.identity)
@@ -67,7 +71,7 @@ class Features:
         return [f"{task.tile_name(int(tile))} ({row}, {col})" for tile, row, col in self.identity]
 
 
-def features(scenes: tmi.Scenes, kind: Kind) -> Features:
+def features(scenes: tmi.Scenes, kind: Kind, picture: NDArray[np.int64] | None = None) -> Features:
     """Return the features of one kind that occur in the scenes.
 
     Parameters
@@ -75,12 +79,14 @@ def features(scenes: tmi.Scenes, kind: Kind) -> Features:
     scenes : Scenes
         Each shows a tile; see `tmi_probes.pipeline.scenes.labelled`.
     kind : {"tile", "tile-place", "class"}
+    picture : ndarray of int64, shape (N,), optional
+        See `tmi_probes.pipeline.scenes.pictures`.
 
     Returns
     -------
     Features
     """
-    return numbered(kind, shown_by_images(scenes, kind))
+    return numbered(kind, shown_by_images(scenes, kind), picture)
 
 
 def shown_by_images(scenes: tmi.Scenes, kind: Kind) -> NDArray[np.int64]:
@@ -93,10 +99,10 @@ def shown_by_images(scenes: tmi.Scenes, kind: Kind) -> NDArray[np.int64]:
     return np.stack([column.numpy() for column in columns], axis=1).astype(np.int64)
 
 
-def numbered(kind: Kind, shown: NDArray[np.int64]) -> Features:
+def numbered(kind: Kind, shown: NDArray[np.int64], picture: NDArray[np.int64] | None = None) -> Features:
     """Number what samples show, int64 (N, parts), in ascending order."""
     identity, of_image = np.unique(shown, axis=0, return_inverse=True)
-    return Features(kind, of_image.reshape(-1), identity)
+    return Features(kind, of_image.reshape(-1), identity, picture)
 
 
 def features_of_kinds(scenes: tmi.Scenes, kinds: list[Kind]) -> dict[Kind, Features]:
@@ -108,7 +114,8 @@ def features_of_kinds(scenes: tmi.Scenes, kinds: list[Kind]) -> dict[Kind, Featu
         If the list of kinds is empty, or names one twice.
     """
     each_once("features", kinds)
-    return {kind: features(scenes, kind) for kind in kinds}
+    picture = pictures(scenes)
+    return {kind: features(scenes, kind, picture) for kind in kinds}
 
 
 def own_kind(table: pd.DataFrame | Mapping[str, Any] | None) -> Kind | None:

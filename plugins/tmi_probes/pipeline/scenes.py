@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,11 @@ import numpy as np
 
 from tmi.errors import InputError
 
+from .units import in_parts
+
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     import tmi
 
 
@@ -26,6 +31,14 @@ def labelled(scenes: tmi.Scenes, images: int | None = None) -> tmi.Scenes:
         raise InputError("data: none of the scenes shows a tile, so that no image has a label")
     # The first scenes are a view, others a copy.
     return scenes[: len(chosen)] if int(chosen[-1]) < len(chosen) else scenes[chosen]
+
+
+def pictures(scenes: tmi.Scenes) -> NDArray[np.int64]:
+    """Number the images, equal ones alike: int64 (N,), from 0. Every unit of a network has one value for equal images."""
+    seen = [
+        hashlib.blake2b(image.tobytes(), digest_size=16).digest() for _, part in in_parts(scenes) for image in part.images.numpy()
+    ]
+    return np.unique(seen, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def originals(scenes: tmi.Scenes, tiles: int, rng: np.random.Generator) -> tuple[list[int], list[str]]:
