@@ -64,7 +64,8 @@ def run(
         Address of a Dask scheduler, such as ``"tcp://10.0.0.1:8786"``, whose workers compute instead; they must see the store's
         folder and have the same code.
     threads : int, optional
-        Threads of each process. By default as many as torch takes; with several workers the cores are shared out.
+        Threads of each process. By default as many as torch takes; with several workers the cores are shared out. Results agree
+        bit for bit with the same number; with another one evaluations agree to rounding, and training gives another network.
     memory : str or float, optional
         What one worker may use, such as ``"4 GB"`` or bytes; a worker that uses more is ended. By default an equal share.
     timeout : float, optional
@@ -183,6 +184,10 @@ def _compute(
                         if remark not in shown:  # Python's own filter forgets what it has shown
                             shown.add(remark)
                             warnings.warn(remark, stacklevel=3)
+                    for name, reason in result.unkept.items():
+                        if name not in shown:
+                            shown.add(name)
+                            warnings.warn(reason, stacklevel=3)
                     if result.fatal:
                         stop.asked, fatal = True, result
                         continue
@@ -286,7 +291,8 @@ def _entry_of(suite: Suite, planned: Planned, result: JobResult) -> Entry:
     """Return the entry of a cell that was computed; ``planned`` may be another cell with the same key."""
     if result.stored is None:
         return _failed_entry(suite, planned, result.message, result.traceback, result.mistake)
-    return _stored_entry(suite, planned, result.stored, cached=False, _result=result.result)
+    unstored = {"key": None} if result.unkept else {}
+    return _stored_entry(suite, planned, result.stored, cached=False, _result=result.result, **unstored)
 
 
 def _failed_entry(suite: Suite, planned: Planned, message: str, traceback: str, mistake: bool) -> Entry:
@@ -307,4 +313,4 @@ def _entry(suite: Suite, planned: Planned, status: Status, **fields: Any) -> Ent
     choices = {choice.kind: choice for choice in cell.choices}
     swept = {column: choices[kind].swept.get(name) for column, (kind, name) in suite.columns.items()}
     dataset, network, probe = (choice.label for choice in cell.choices)
-    return Entry(str(cell), dataset, network, probe, cell.seed, swept, status, planned.key, **fields)
+    return Entry(str(cell), dataset, network, probe, cell.seed, swept, status, **{"key": planned.key, **fields})

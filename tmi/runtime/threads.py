@@ -14,8 +14,9 @@ def limited(threads: int | None) -> Iterator[None]:
     Parameters
     ----------
     threads : int or None
-        None leaves the numbers as they are. With another number sums may be taken in another order, so that results agree to
-        rounding only; with the same number they agree bit for bit.
+        None leaves the numbers as they are. With the same number results agree bit for bit. With another number sums may be
+        taken in another order: what is evaluated, and a constructed network, agrees to rounding. Training amplifies rounding
+        step by step, so that a trained network is another one, as different as one of another run of the training.
     """
     if threads is None:
         yield
