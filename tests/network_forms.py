@@ -206,6 +206,39 @@ def rounded(net: Net) -> nn.Module:
     return copy.deepcopy(net).bfloat16().float()
 
 
+class Answered(dict):
+    """What libraries return: a dict with attributes."""
+
+    __getattr__ = dict.__getitem__
+
+
+ANSWERS: dict[str, tuple[Callable[[torch.Tensor], Any], dict[str, Any]]] = {
+    "(N, L, 1, 1)": (lambda y: y[..., None, None], {}),
+    "(N, L, 1)": (lambda y: y[..., None], {}),
+    "(N, 1, L)": (lambda y: y[:, None], {"form": "squeeze"}),
+    "(N, L, 5, 3), mean": (lambda y: y[..., None, None] + torch.arange(15).reshape(5, 3) - 7, {"form": "mean"}),
+    "(N, L, 5, 3), max": (lambda y: y[..., None, None] - torch.arange(15).reshape(5, 3), {"form": "max"}),
+    "tuple": (lambda y: (y * 2, y), {"output": 1}),
+    "list": (lambda y: [y, None], {"output": 0}),
+    "dict": (lambda y: {"aux": y * 2, "logits": y}, {"output": "logits"}),
+    "object": (lambda y: Answered(logits=y, hidden=None), {"output": "logits"}),
+    "one class more": (lambda y: torch.cat([y, y[:, :1] - 9], 1), {"output": lambda y: y[:, :2]}),
+    "a map in a tuple": (lambda y: (None, y[..., None].repeat(1, 1, 3)), {"output": 1, "form": "mean"}),
+}
+"""Answers in other shapes than (N, 2): how they are made from logits, and the options of `tmi.Network` that find those."""
+
+
+class Answering(nn.Module):
+    """A network whose answer has another shape."""
+
+    def __init__(self, net: nn.Module, answer: Callable[[torch.Tensor], Any]) -> None:
+        super().__init__()
+        self.net, self.answer = net, answer
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.answer(self.net(x))
+
+
 class Form(NamedTuple):
     """A network of another form.
 

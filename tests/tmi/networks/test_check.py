@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import tmi
+from tests.network_forms import ANSWERS
 from tmi import InputError, Network
 
 IMAGES = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -45,33 +46,11 @@ def plain(make):
     return make(Net()).logits(IMAGES)
 
 
-class Answered(dict):
-    """What libraries return: a dict with attributes."""
-
-    __getattr__ = dict.__getitem__
-
-
-SHAPED = {
-    "(N, L, 1, 1)": (lambda y: y[..., None, None], {}),
-    "(N, L, 1)": (lambda y: y[..., None], {}),
-    "(N, 1, L)": (lambda y: y[:, None], {"form": "squeeze"}),
-    "(N, L, 5, 3), mean": (lambda y: y[..., None, None] + torch.arange(15).reshape(5, 3) - 7, {"form": "mean"}),
-    "(N, L, 5, 3), max": (lambda y: y[..., None, None] - torch.arange(15).reshape(5, 3), {"form": "max"}),
-    "tuple": (lambda y: (y * 2, y), {"output": 1}),
-    "list": (lambda y: [y, None], {"output": 0}),
-    "dict": (lambda y: {"aux": y * 2, "logits": y}, {"output": "logits"}),
-    "object": (lambda y: Answered(logits=y, hidden=None), {"output": "logits"}),
-    "one class more": (lambda y: torch.cat([y, y[:, :1] - 9], 1), {"output": lambda y: y[:, :2]}),
-    "a map in a tuple": (lambda y: (None, y[..., None].repeat(1, 1, 3)), {"output": 1, "form": "mean"}),
-    "bfloat16 by autocast": (lambda y: y.bfloat16().float(), {}),
-}
-
-
-@pytest.mark.parametrize("name", SHAPED)
+@pytest.mark.parametrize("name", ANSWERS)
 def test_an_option_says_where_the_logits_are(name, make, plain):
-    answer, options = SHAPED[name]
+    answer, options = ANSWERS[name]
     network = make(Net(answer), **options)
-    tolerance = 1e-2 if "bfloat16" in name else 1e-6
+    tolerance = 1e-6
     torch.testing.assert_close(network.logits(IMAGES), plain, rtol=tolerance, atol=tolerance)
     with torch.no_grad():
         torch.testing.assert_close(network.module(IMAGES), plain, rtol=tolerance, atol=tolerance)
@@ -300,15 +279,15 @@ def test_every_probe_checks(squares):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from(sorted(SHAPED)),
+    st.sampled_from(sorted(ANSWERS)),
     st.sampled_from([lambda m: m, nn.DataParallel, lambda m: torch.compile(m, backend="eager"), lambda m: m.double()]),
 )
 def test_any_answer_in_any_wrapper_is_the_plain_network(name, wrap):
     task = tmi.generate("squares", samples=1, test_samples=1).task
-    answer, options = SHAPED[name]
+    answer, options = ANSWERS[name]
     expected = Network(Net(), ["relu", "fc"], "trained", task=task)
     network = Network(wrap(Net(answer)), ["relu", "fc"], "trained", task=task, **options)
-    tolerance = 1e-2 if "bfloat16" in name else 1e-5
+    tolerance = 1e-5
     torch.testing.assert_close(network.logits(IMAGES).float(), expected.logits(IMAGES), rtol=tolerance, atol=tolerance)
     for layer, values in network.activations(IMAGES).items():
         torch.testing.assert_close(values.float(), expected.activations(IMAGES)[layer], rtol=1e-5, atol=1e-6)
