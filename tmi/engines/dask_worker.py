@@ -26,7 +26,7 @@ from tmi.store.failures import Failure
 from tmi.store.index import IndexRow
 from tmi.store.results import Stored
 from tmi.store.store import Store
-from tmi.suites.keys import Keys
+from tmi.suites.keys import Keys, paths_of
 from tmi.suites.plan import Planned
 from tmi.suites.suite import Cell, Choice
 
@@ -45,6 +45,7 @@ def encode_job(job: Job, options: Options) -> str:
         {
             "run": options.run,
             "store": str(options.store.folder.absolute()),
+            "folder": str(planned.registry.folder or Path.cwd()),
             "files": [str(file) for file in planned.registry.files],
             "threads": options.threads,
             "timeout": options.timeout,
@@ -54,6 +55,12 @@ def encode_job(job: Job, options: Options) -> str:
             "seed": cell.seed,
             "choices": [[c.kind, c.label, c.component.name, c.params, c.swept] for c in cell.choices],
             "keys": planned.keys,
+            "contents": {
+                path: planned.contents[path]
+                for choice in cell.choices
+                for path in paths_of(planned.registry, choice)
+                if path in planned.contents
+            },
         }
     )
 
@@ -107,7 +114,7 @@ class _Worker:
         self._executor = Executor(
             self._store, self._leases, timeout=self._timeout, last_resort=self._give_up, keep=request["keep"]
         )
-        self._registry: Registry = with_files([Path(file) for file in request["files"]])
+        self._registry: Registry = with_files([Path(file) for file in request["files"]]).at(Path(request["folder"]))
         self._keys = Keys(self._registry)
         self._choices: dict[str, Choice] = {}
 
@@ -133,7 +140,9 @@ class _Worker:
     def _planned(self, request: Mapping[str, Any]) -> Planned:
         choices = [self._choice(*choice) for choice in request["choices"]]
         cell = Cell(choices[0], choices[1], choices[2], request["seed"])
-        return Planned(cell, self._registry, *self._keys.of(cell))
+        # The content is that of the plan: a file that has changed since is found when a plug-in has read it.
+        self._keys.contents.update(request["contents"])
+        return Planned(cell, self._registry, *self._keys.of(cell), self._keys.contents)
 
     def _choice(self, kind: str, label: str, name: str, params: dict[str, Any], swept: dict[str, Any]) -> Choice:
         key = canonical([kind, label, name, params, swept])
@@ -168,7 +177,19 @@ class _Worker:
 
 
 def _encode_result(job_result: JobResult, rows: list[IndexRow]) -> dict[str, Any]:
-    fields = ("message", "failed", "traceback", "mistake", "fatal", "busy", "seconds", "only_in_memory", "remarks", "ended")
+    fields = (
+        "message",
+        "failed",
+        "traceback",
+        "mistake",
+        "fatal",
+        "busy",
+        "seconds",
+        "only_in_memory",
+        "remarks",
+        "unkept",
+        "ended",
+    )
     data = None
     if job_result.result is not None and job_result.stored is not None:
         from tmi.store.results import result_bytes

@@ -26,6 +26,7 @@ from tmi.suites.plan import Planned
 
 from .job import JobResult, Keep
 from .provenance import record_of
+from .unkept import Calls
 
 if TYPE_CHECKING:
     from tmi.networks.network import Network
@@ -38,12 +39,16 @@ _SAMPLE = 8  # images on which a restored network must agree with the one that w
 
 
 class _Product(NamedTuple):
-    """What a plug-in returned, the seconds that it took, the warnings that it gave, and whether the store can give it again."""
+    """What a plug-in returned, the seconds that it took, the warnings that it gave, and whether the store can give it again.
+
+    ``unkept`` says why neither it nor what depends on it may be kept; see `tmi.engines.unkept`.
+    """
 
     value: Any
     seconds: float
     warnings: list[str]
     is_kept: bool = False
+    unkept: dict[str, str] = {}  # noqa: RUF012  # never changed in place
 
 
 class Executor:
@@ -79,6 +84,7 @@ class Executor:
         self._keeps = {"all": ("dataset", "network"), "networks": ("network",), "results": ()}[keep]
         self._in_memory: dict[str, tuple[Hashable, _Product | _Failed]] = {}
         self._state: State | None = None
+        self._calls = Calls(store.folder)
 
     def work(self, planned: Planned, stage: Stage = Stage.PROBE) -> JobResult:
         """Do a job, unless the store has its result.
@@ -114,7 +120,7 @@ class Executor:
         data = self._dataset(planned, result)
         if result.stage == Stage.DATASET:
             return
-        network = self._network(planned, data.value, result)
+        network = self._network(planned, data, result)
         if result.stage == Stage.NETWORK:
             result.only_in_memory = not network.is_kept
             return
@@ -137,11 +143,11 @@ class Executor:
 
         def make() -> _Product:
             generate = planned.registry.generate
-            product = self._run(planned, Stage.DATASET, lambda: generate(choice.component.name, seed=seed, **choice.params))
-            if key is not None and Stage.DATASET in self._keeps and _is_current(planned, Stage.DATASET, result):
+            product = self._run(planned, Stage.DATASET, lambda: generate(choice.component, seed=seed, **choice.params))
+            if self._may_keep(planned, Stage.DATASET, product, result):
                 record = record_of(planned, Stage.DATASET, product.seconds, notes=product.value.notes, warnings=product.warnings)
                 try:
-                    self._store.write_dataset(key, product.value, record)
+                    self._store.write_dataset(key or "", product.value, record)
                 except (InputError, MemoryError) as error:
                     reason = _text(error) or "not enough memory"
                     result.remarks.append(
@@ -151,29 +157,30 @@ class Executor:
 
         return self._get(Stage.DATASET, planned.dataset_id, key, result, read, make)
 
-    def _network(self, planned: Planned, data: Dataset, result: JobResult) -> _Product:
-        key = planned.network_key
+    def _network(self, planned: Planned, data_product: _Product, result: JobResult) -> _Product:
+        key, data = planned.network_key, data_product.value
 
         def read() -> _Product | None:
-            stored = self._store.load_network(key) if key is not None else None
+            stored = self._store.load_network(key) if key is not None and not data_product.unkept else None
             if stored is None:
                 return None
             training, record = stored
             try:
                 with nullcontext() if training is None else train_once.weights(training.weights, training.history):
-                    network = self._build(planned, data).value
+                    network = self._build(planned, data)
             except (_Failed, DamagedFileError) as failed:
                 if isinstance(failed, _Failed) and not isinstance(failed.error, DamagedFileError):
                     raise
                 self._store.set_aside(Stage.NETWORK, key or "", str(failed))
                 return None
-            is_kept = training is not None or network.origin != "trained"
-            return _Product(network, record["seconds"], record["warnings"], is_kept)
+            is_kept = (training is not None or network.value.origin != "trained") and not network.unkept
+            return _Product(network.value, record["seconds"], record["warnings"], is_kept, network.unkept)
 
         def make() -> _Product:
             with train_once.recording() as training:
                 product = self._build(planned, data)
-            if key is not None and Stage.NETWORK in self._keeps and _is_current(planned, Stage.NETWORK, result):
+            product = product._replace(unkept=data_product.unkept | product.unkept)
+            if self._may_keep(planned, Stage.NETWORK, product, result):
                 return product._replace(is_kept=self._keep_network(planned, data, product, training, result))
             return product
 
@@ -203,7 +210,7 @@ class Executor:
     def _build(self, planned: Planned, data: Dataset) -> _Product:
         choice, seed = planned.cell.network, planned.cell.seed
         build = planned.registry.build
-        return self._run(planned, Stage.NETWORK, lambda: build(choice.component.name, data, seed=seed, **choice.params))
+        return self._run(planned, Stage.NETWORK, lambda: build(choice.component, data, seed=seed, **choice.params))
 
     def _get(
         self,
@@ -235,7 +242,13 @@ class Executor:
         product = self._in_memory[stage][1]
         if isinstance(product, _Failed):
             raise product
+        result.unkept |= product.unkept
         return product
+
+    def _may_keep(self, planned: Planned, stage: Stage, product: _Product, result: JobResult) -> bool:
+        """Return whether a data set or a network is written to the store."""
+        wanted = planned.keys[stage] is not None and stage in self._keeps and not product.unkept
+        return wanted and _is_current(planned, stage, result)
 
     @contextmanager
     def _leased(self, stage: Stage, key: str | None, result: JobResult) -> Iterator[None]:
@@ -258,9 +271,7 @@ class Executor:
         before = self._state or state_of(data, network)  # the state before a probe is the one after the probe before it
         changed = ""
         try:
-            product = self._run(
-                planned, Stage.PROBE, lambda: probe(choice.component.name, network, data, seed=seed, **choice.params)
-            )
+            product = self._run(planned, Stage.PROBE, lambda: probe(choice.component, network, data, seed=seed, **choice.params))
         finally:
             in_memory = dict(self._in_memory)
             self._in_memory.clear()  # the next cell gets new ones, unless these are unchanged
@@ -276,16 +287,14 @@ class Executor:
         record = record_of(planned, Stage.PROBE, seconds, network=network, notes=data.notes, warnings=all_warnings)
         if not product.value.applicable:
             record["not_applicable"] = "; ".join(product.value.notes) or "the probe gave no metric and no array"
+        result.unkept |= product.unkept
         self._keep(planned, product.value, record, result)
 
     def _keep(self, planned: Planned, probe_result: ProbeResult, record: dict[str, Any], result: JobResult) -> None:
         stored = Stored(planned.key or "", dict(probe_result.metrics), record, tuple(probe_result.notes))
-        if planned.key is None:
-            result.remarks.append(
-                f"{planned.cell}: its code cannot be fingerprinted, so the result is not kept; "
-                "functions in files and packages can be, those typed into an interpreter cannot"
-            )
-        elif _is_current(planned, Stage.PROBE, result):
+        if planned.key is not None and result.unkept:
+            self._store.failures.clear(planned.key)
+        elif planned.key is not None and _is_current(planned, Stage.PROBE, result):
             try:
                 self._store.write(planned.key, probe_result, record)
             except InputError as error:
@@ -303,16 +312,16 @@ class Executor:
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                with time_limit(self._timeout, last_resort):
+                with self._calls.watched(planned, stage) as unkept, time_limit(self._timeout, last_resort):
                     value = function()
+                    seconds = round(time.perf_counter() - start, 6)
         except TimedOut as error:
             raise _Failed(stage, error, message=too_long(self._timeout, stage)) from error
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # also sys.exit, or the error of a cancelled task
             raise _Failed(stage, error) from error
-        seconds = round(time.perf_counter() - start, 6)
-        return _Product(value, seconds, list(dict.fromkeys(_text(w.message) for w in caught)))
+        return _Product(value, seconds, list(dict.fromkeys(_text(w.message) for w in caught)), unkept=unkept)
 
 
 class WorkerEnded(TmiError):

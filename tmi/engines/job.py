@@ -51,6 +51,8 @@ class JobResult:
         Sentences for the user, shown as warnings.
     only_in_memory : bool
         For a network: whether the store cannot give it to another process, which would have to train it again.
+    unkept : dict of str to str
+        Why the product is not kept: by component or path, a sentence that the user is told once.
     ended : list of int
         The process ids of the workers that the job ended.
     """
@@ -68,6 +70,7 @@ class JobResult:
     seconds: float = 0.0
     only_in_memory: bool = False
     remarks: list[str] = field(default_factory=list)
+    unkept: dict[str, str] = field(default_factory=dict)
     ended: list[int] = field(default_factory=list)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tmi.errors import PluginError
+from tmi.runtime import reads
 from tmi.runtime.guard import Guard, guarded
 
 from . import fingerprint
@@ -111,7 +113,7 @@ class Component:
         with suppress(PluginError):
             self.fingerprint()  # taken now, so that it is of the imported code: the file may change later
         try:
-            with Guard(f"{self}, when {shown_module(module)} was imported,"):
+            with Guard(f"{self}, when {shown_module(module)} was imported,"), reads.watching():
                 imported = importlib.import_module(module)
         except (Exception, SystemExit) as error:
             raise PluginError(f"{self}: cannot import {module!r} ({type(error).__name__}: {error})") from error
@@ -136,6 +138,10 @@ class Component:
     def fingerprint(self) -> str | None:
         """Return the fingerprint of the code (see `tmi.plugins.fingerprint`); None if there is no source file, as at a prompt."""
         return None if self._record is None else self._record.digest
+
+    def sources(self) -> frozenset[str]:
+        """Return the paths, without links, of the source files that the fingerprint covers."""
+        return frozenset() if self._record is None else frozenset(map(os.path.realpath, self._record.files))
 
     def is_current(self) -> bool:
         """Return whether the source files still hold the code that was fingerprinted."""

@@ -15,6 +15,7 @@ from typing import Any
 import pluggy
 
 from tmi.errors import PluginError, did_you_mean
+from tmi.runtime import reads
 from tmi.runtime.guard import Guard, plugin_packages
 from tmi.runtime.paths import absolute, shown
 
@@ -102,7 +103,7 @@ class PluginHost:
         with suppress(PluginError):  # a file with a syntax error fails below, with a better message
             fingerprint.fingerprint(path.stem, path)  # taken now, so that it is of the imported code
         try:
-            with Guard(f"plug-in {path.stem}, when it was imported,"):
+            with Guard(f"plug-in {path.stem}, when it was imported,"), reads.watching():
                 module = importlib.import_module(name)
         except (Exception, SystemExit) as error:
             raise PluginError(f"plug-in file {shown(file)}: cannot be imported ({type(error).__name__}: {error})") from error

@@ -16,6 +16,8 @@ def with_absolute_paths(
     params: Mapping[str, Any],
     folder: Path | None = None,
     given: Collection[str] = parameters.GIVEN,
+    *,
+    must_exist: bool = True,
 ) -> dict[str, Any]:
     """Return settings with every path as an absolute `Path`; settings of other types are the same objects.
 
@@ -29,6 +31,8 @@ def with_absolute_paths(
         The folder that a relative path starts from; by default the working folder.
     given : collection of str
         See `tmi.params.parameters`.
+    must_exist : bool
+        Whether to look for the files.
 
     Raises
     ------
@@ -42,7 +46,9 @@ def with_absolute_paths(
         if name in result and parameters.takes_path(parameter.type):
             try:
                 value = parameters.check_value(parameter, result[name])
-                result[name] = parameters.map_paths(value, lambda path: _existing(path, folder))
+                result[name] = parameters.map_paths(
+                    value, lambda path: _existing(path, folder) if must_exist else absolute(path, folder)
+                )
             except InputError as error:
                 raise type(error)(f"{name}: {error}") from None
     return result

@@ -101,7 +101,7 @@ def _in_folder(folder: Path, prefix: str, above: tuple[os.stat_result, ...]) -> 
         try:
             status = item.stat()
         except FileNotFoundError:  # a link to nothing
-            yield _entry(name, f"link to {os.readlink(item.path)}", item.stat(follow_symlinks=False))
+            yield _entry(name, f"link to {Path(item.path).readlink()}", item.stat(follow_symlinks=False))
             continue
         if stat.S_ISREG(status.st_mode):
             yield _entry(name, "file", status)

@@ -106,7 +106,7 @@ class Keys:
         Raises
         ------
         SuiteError
-            If a function's external inputs cannot be identified, a file is missing that a setting names, or the settings cannot be
+            If a function's external inputs cannot be identified, a file is missing that a setting names, or settings cannot be
             written as JSON.
         """
         dataset = self.key(cell.dataset, cell.seed)
@@ -124,7 +124,7 @@ class Keys:
     def _compute(self, choice: Choice, seed: int, upstream: tuple[str | None, ...]) -> str | None:
         try:
             references = self._registry.references(choice.component, choice.params)
-            values = with_absolute_paths(choice.component.function, choice.params, self._registry.folder)
+            values = _values(self._registry, choice)
             params, *uses_params = [self._with_contents(given) for given in (values, *(used.params for used in references))]
         except MissingPathError as error:
             raise SuiteError([f"{choice.kind} {choice}: {error}"]) from error
@@ -166,7 +166,14 @@ class Keys:
 
     def _with_contents(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return settings with the content of every path in its place."""
-        return {name: map_paths(value, self._content) if has_path(value) else value for name, value in params.items()}
+        result = dict(params)
+        for name, value in params.items():
+            if has_path(value):
+                try:
+                    result[name] = map_paths(value, self._content)
+                except MissingPathError as error:
+                    raise MissingPathError(f"{name}: {error}") from None
+        return result
 
     def _content(self, path: Path) -> dict[str, str]:
         if str(path) not in self.contents:
@@ -175,18 +182,16 @@ class Keys:
 
 
 def paths_of(registry: Registry, choice: Choice) -> list[str]:
-    """Return the absolute paths in the settings of a choice, and in those of the methods and measures that they name.
-
-    Raises
-    ------
-    MissingPathError
-        If there is nothing at one of them.
-    """
+    """Return the absolute paths in the settings of a choice, and in those of the methods and measures that they name."""
     paths: list[str] = []
     used = [reference.params for reference in registry.references(choice.component, choice.params)]
-    for params in (with_absolute_paths(choice.component.function, choice.params, registry.folder), *used):
+    for params in (_values(registry, choice), *used):
         map_paths(params, lambda path: paths.append(str(path)))
     return paths
+
+
+def _values(registry: Registry, choice: Choice) -> dict[str, Any]:
+    return with_absolute_paths(choice.component.function, choice.params, registry.folder, must_exist=False)
 
 
 def _function_of(component: Component) -> str:

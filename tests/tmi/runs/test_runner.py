@@ -314,7 +314,7 @@ def test_without_a_fingerprint_nothing_is_kept(folder):
     host.add(plugins.Plugin("typed", "a test", module))
     suite = toys.suite(folder, toys.BASE.replace("toy-probe", "typed"), head="")
     for _ in range(2):
-        with pytest.warns(UserWarning, match="d/n/p seed 0: its code cannot be fingerprinted, so the result is not kept"):
+        with pytest.warns(UserWarning, match=r"probe .*: its code cannot be fingerprinted, so what it computes is not kept"):
             results = tmi.run(suite, folder / "store", registry=Registry(host))
         (entry,) = results
         assert (entry.status, entry.key, entry.cached, entry.metrics) == ("ok", None, False, {"a": 1.0})

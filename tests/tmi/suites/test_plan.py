@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import json
 import types
 
@@ -202,7 +203,7 @@ def test_what_is_read_from_outside_is_in_the_key(folder):
 
     def made():
         suite = load_suite(toys.suite(folder, toys.BASE.replace('"toy-probe"', '"reader"')), plugins=[outside])
-        return make_plan(suite)[0].key, suite.registry.find("probe", "reader").function
+        return make_plan(suite)[0].key, inspect.unwrap(suite.registry.find("probe", "reader").function)
 
     first, function = made()
     function.tmi_external = lambda *, how: {"file": f"{how}, changed"}
