@@ -7,7 +7,6 @@ random, negated, smooth or 0, one scores less than the best. Metrics that say ho
 from __future__ import annotations
 
 import copy
-import inspect
 
 import numpy as np
 import pytest

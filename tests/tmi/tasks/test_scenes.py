@@ -55,6 +55,23 @@ def test_labels_and_dtypes(task):
     assert s.unambiguous().tolist() == [True, True]
 
 
+@given(scenes(), st.data())
+def test_a_slice_is_a_view_and_the_same_as_a_list_of_numbers(given, data):
+    start, stop = (data.draw(st.one_of(st.none(), st.integers(-9, 9))) for _ in range(2))
+    index = slice(start, stop, data.draw(st.sampled_from([None, 1, 2, 3, -1, -2])))
+    if data.draw(st.booleans()):
+        assert len(given.images) == len(given.masks) == len(given.labels)  # rendered before: the slice shares them
+    part, copied = given[index], given[np.arange(len(given))[index]]
+    for name in ("backgrounds", "tile", "row", "col", "images", "masks", "labels"):
+        assert torch.equal(getattr(part, name), getattr(copied, name))
+    assert part.paste == given.paste
+    if len(part) and (index.step or 1) > 0:
+        first = range(len(given))[index][0]
+        assert part.backgrounds.data_ptr() == given.backgrounds[first].data_ptr()
+        if "images" in vars(given):
+            assert part.images.data_ptr() == given.images[first].data_ptr()
+
+
 def test_unambiguous_sees_what_a_background_adds(task):
     backgrounds = torch.full((4, 1, 4, 5), 0.125)
     backgrounds[1:, 0, 3, 2:] = 1  # shows tile b

@@ -37,3 +37,28 @@ def test_of_one_feature_that_all_samples_show_there_is_nothing_to_recover():
     alone = Features("class", np.zeros(6, int), np.zeros((1, 1), int))
     add_recovery(result, "class.units", np.random.default_rng(0).random((6, 2)), alone, ORDER)
     assert not result.metrics
+
+
+def test_what_any_unit_scores_is_left_out():
+    values = np.random.default_rng(0).random((6, 2))
+    named = {"mcc", "uniqueness", "f1"}
+
+    def given(features, units=values):
+        result = ResultBuilder({})
+        add_recovery(result, "class.units", units, features, ORDER)
+        return {name.partition(".")[0] for name in result.metrics}, result.notes
+
+    # Each class has one picture: the pictures on which a unit is strongest are a class. Two pictures are told apart by any unit.
+    of_picture = np.repeat(values[:3], 2, axis=0)
+    assert given(Features("class", SHOWN, np.arange(3)[:, None], np.arange(6))) == (named, [])
+    alike, notes = given(Features("class", SHOWN, np.arange(3)[:, None], SHOWN), of_picture)
+    assert alike == {"mcc", "uniqueness"}
+    assert "all images of a class are equal" in notes[0]
+    assert recovery(of_picture, CLASSES).f1.tolist() == [1, 1]
+    halves = np.array([0, 0, 0, 1, 1, 1])
+    two, notes = given(Features("class", halves, np.arange(2)[:, None], halves), np.repeat(values[:2], 3, axis=0))
+    assert not two
+    assert recovery(np.repeat(values[:2], 3, axis=0), Features("class", halves, np.arange(2)[:, None])).mcc == pytest.approx(1)
+    alone, notes = given(CLASSES, values[:, :1])
+    assert alone == {"mcc", "f1"}
+    assert "one unit alone" in notes[0]

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from tmi_probes.pipeline.logits import commonest_share, margins, of_label, of_others, predictions
+from tmi_probes.pipeline.logits import commonest_share, logits_of, margins, of_label, of_others, predictions
+
+from ..toys import cnn_network, dataset
+
+
+@pytest.mark.parametrize("at_once", [None, 1, 7, 100])
+def test_logits_of_parts_are_the_networks_to_the_last_bit(at_once):
+    net, scenes = cnn_network(), dataset(530).test
+    if at_once is not None:
+        net.module.images_at_once = at_once
+    assert np.array_equal(logits_of(net, scenes), net.logits(scenes.images).double().numpy())
 
 
 def test_a_tie_and_nan_predict_nothing():

@@ -45,6 +45,20 @@ def test_labels_of_an_axis_without_an_array_are_left_out():
     assert set(builder.result().coords) == {"image", "col"}
 
 
+def test_what_cannot_fail_is_left_out_with_the_reason():
+    builder = ResultBuilder(INFO)
+    builder.cannot_fail("mcc, f1", "all images show one tile")
+    builder.arrays["a"] = ("image", np.zeros(2))
+    assert not builder.result().applicable
+    assert builder.result().notes == ("all images show one tile",)
+    builder.cannot_fail("f1", "another reason")
+    builder.cannot_fail("g1", "another reason")
+    assert builder.result().notes == ("all images show one tile; another reason",)
+    builder.add("mcc", 0.5)
+    assert builder.result().metrics == {"mcc": 0.5}
+    assert builder.result().notes[0] == "mcc, f1: not applicable, for all images show one tile"
+
+
 def test_nothing_measured_is_not_applicable():
     assert not ResultBuilder(INFO).result().applicable
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tmi
-from tmi_probes.pipeline.scenes import in_float64, labelled, originals, spread_over
+from tmi_probes.pipeline.scenes import in_float64, labelled, originals, pictures, spread_over
 
 from ..toys import dataset
 
@@ -17,6 +17,25 @@ def test_only_labelled_scenes_count():
     assert labelled(scenes, 2).tile.tolist() == [0, 1]
     with pytest.raises(tmi.InputError, match="shows a tile"):
         labelled(scenes.without_tiles())
+
+
+def test_the_first_scenes_are_a_view():
+    scenes = dataset(6).test
+    assert labelled(scenes, 4).backgrounds.data_ptr() == scenes.backgrounds.data_ptr()
+    apart = tmi.Scenes(scenes.task, scenes.backgrounds, [0, -1, 0, 0, -1, 0], 0, 0)
+    assert torch.equal(labelled(apart, 2).images, apart.images[[0, 2]])
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=12))
+def test_equal_images_have_one_number(shown):
+    scenes = dataset(12).test[: len(shown)].with_backgrounds(0.0)
+    tile, row, col = zip(*shown, strict=True)
+    scenes = tmi.Scenes(scenes.task, scenes.backgrounds, tile, row, col)
+    found = pictures(scenes)
+    for i in range(len(shown)):
+        for j in range(len(shown)):
+            assert (found[i] == found[j]) == torch.equal(scenes.images[i], scenes.images[j])
+    assert set(found.tolist()) == set(range(len(set(shown))))
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=20), st.integers(1, 25))
