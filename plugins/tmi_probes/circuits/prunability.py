@@ -16,7 +16,7 @@ from ..measures.blocks import blocks
 from ..pipeline.logits import commonest_share, logits_of, predictions
 from ..pipeline.result import ResultBuilder
 from ..pipeline.scenes import labelled
-from .weights import with_other_weights
+from .weights import IMAGES, converted_parameters, with_other_weights
 
 if TYPE_CHECKING:
     import torch
@@ -173,19 +173,17 @@ class _Pruned:
     ----------
     weights : dict of str to Tensor
         Those that may be pruned.
-    left_out : list of str
-        For each layer whose weights may not be pruned, the reason.
+    unread, left_out : set of str, list of str
+        Those that may not, and for each layer that has some the reason.
     """
 
     def __init__(self, network: tmi.Network, scenes: tmi.Scenes, scope: str) -> None:
         self.original, self.together = network, scope == "global"
         weights = {name: value.detach() for name, value in network.module.named_parameters() if value.ndim > 1 and value.numel()}
-        self.other = set(with_other_weights(network, scenes.images)) if weights else set()
-        unused = _without_effect(network, scenes, weights)
-        self.weights = {n: w for n, w in weights.items() if n.rpartition(".")[0] not in self.other and n not in unused}
-        out = {n.rpartition(".")[0] for n in weights if n not in self.weights}
-        self.left_out = [f"{n}: left out, for it computes with other weights than it holds" for n in sorted(out & self.other)]
-        self.left_out += [f"{n}: left out, for no logit depends on its weights" for n in sorted(out - self.other)]
+        unread = {} if not weights else _unread(network, scenes[:IMAGES].images, weights)
+        self.weights = {name: weight for name, weight in weights.items() if name not in unread}
+        self.left_out = [f"{name.rpartition('.')[0] or name}: left out, for {reason}" for name, reason in unread.items()]
+        self.unread = set(unread)
         self.count = sum(value.numel() for value in self.weights.values())
         self.copy: tmi.Network | None = None
 
@@ -224,17 +222,28 @@ class _Pruned:
         return []
 
 
-def _without_effect(network: tmi.Network, scenes: tmi.Scenes, names: Collection[str]) -> set[str]:
+def _unread(network: tmi.Network, images: torch.Tensor, names: Collection[str]) -> dict[str, str]:
+    """Return the parameters that are not what a layer computes with, each with the reason."""
+    modules, converted = with_other_weights(network, images), converted_parameters(network, images)
+    unused = _without_effect(network, images, names)
+    reasons = {}
+    for name in names:
+        if name in unused:
+            reasons[name] = "no logit depends on its weights"
+        elif name in converted or name.rpartition(".")[0] in modules:
+            reasons[name] = "it computes with other weights than it holds"
+    return reasons
+
+
+def _without_effect(network: tmi.Network, images: torch.Tensor, names: Collection[str]) -> set[str]:
     """Return the parameters from which no gradient reaches the logits of a copy, where any gradient does."""
     import torch
 
-    if not names:
-        return set()
     with torch.inference_mode(False), torch.enable_grad():
         module = copied(network.module).eval().requires_grad_(True)
         parameters = {name: value for name, value in module.named_parameters() if name in names}
         first = next(iter(parameters.values()))
-        logits = module(scenes.images[:1].to(first.device, first.dtype))
+        logits = module(images[:1].to(first.device, first.dtype))
         if not logits.requires_grad:
             return set()
         gradients = torch.autograd.grad(logits.sum(), list(parameters.values()), allow_unused=True)
@@ -261,7 +270,7 @@ def _structures(network: tmi.Network, pruned: _Pruned) -> dict[str, Array]:
         if named is None:
             continue
         name, weight = named
-        if name.rpartition(".")[0] in pruned.other:
+        if name in pruned.unread:
             continue
         shares = [weight]
         if name in pruned.weights:

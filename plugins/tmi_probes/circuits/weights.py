@@ -67,6 +67,30 @@ def with_other_weights(network: tmi.Network, images: torch.Tensor, names: Collec
     return list(other)
 
 
+def converted_parameters(network: tmi.Network, images: torch.Tensor) -> set[str]:
+    """Return the parameters that meet the image only after an operation has changed their values.
+
+    Such are weights that a module of its own scales, standardises, masks or rounds in its forward pass. Weights that are only
+    rearranged, as by a transposition, are not among them.
+
+    Parameters
+    ----------
+    network : Network
+    images : Tensor, shape (N, C, m, n)
+        The first is evaluated.
+    """
+    from .conversions import Conversions
+
+    conversions = Conversions(network.module)
+    handle = network.module.register_forward_pre_hook(lambda _module, inputs: conversions.follow(inputs), prepend=True)
+    try:
+        with conversions:
+            network.logits(images[:1])
+    finally:
+        handle.remove()
+    return conversions.converted
+
+
 def _is_product(part: Any, x: torch.Tensor, output: Any) -> bool:
     """Whether an output is the product of an input and the module's weight, plus its bias, up to rounding."""
     import torch

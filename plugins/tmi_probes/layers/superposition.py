@@ -10,7 +10,7 @@ import numpy as np
 import tmi
 from tmi.params import Count
 
-from ..circuits.weights import with_other_weights
+from ..circuits.weights import IMAGES, with_other_weights
 from ..measures.superposition import dimensions_per_feature, feature_dimensionality
 from ..pipeline.features import KINDS, Features, Kind, features_of_kinds
 from ..pipeline.result import ResultBuilder
@@ -111,7 +111,7 @@ def superposition(
             result.add(f"dimensions_per_feature.{name}", dimensions_per_feature(directions))
     plain = network.plain()
     for layer in network.layers:
-        weights = weight_matrix(plain, layer, scenes.images)
+        weights = weight_matrix(plain, layer, scenes[:IMAGES].images)
         if isinstance(weights, str) or not np.isfinite(weights).all():
             reason = weights if isinstance(weights, str) else "they are not finite"
             result.notes.append(f"weights of {layer}: left out, for {reason}")

@@ -172,3 +172,20 @@ def test_it_leaves_no_trace():
     assert before == after
     assert first.metrics == prunability(net, data, seed=2).metrics
     assert all(first.describe(name) for name in first.metrics)
+
+
+def test_a_weight_that_a_module_converts_is_left_out():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(16, 144))
+
+        def forward(self, x):
+            return torch.relu(nn.functional.linear(x, self.weight * (self.weight > 0)))
+
+    net = cnn_network()
+    net.module.hidden = Scaled()
+    result = prunability(net, dataset(12), seed=0)
+    assert "hidden: left out, for it computes with other weights than it holds" in result.notes
+    assert result.metrics["weights"] == 4 * 9 + 3 * 16
+    assert "components.hidden" not in result.metrics
