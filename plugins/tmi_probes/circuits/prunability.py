@@ -14,7 +14,7 @@ from tmi.params import Count, Share
 
 from ..measures.blocks import blocks
 from ..pipeline.logits import commonest_share, logits_of, predictions
-from ..pipeline.result import ResultBuilder
+from ..pipeline.result import ONE_CLASS, ResultBuilder
 from ..pipeline.scenes import labelled
 from .weights import IMAGES, converted_parameters, with_other_weights
 
@@ -76,7 +76,8 @@ def prunability(
         (weights kept at random). For each linear layer, of the needed weights, ``components``, ``largest_component`` and
         ``modularity``, with the value for all weights of the layer as ``.whole``, and for the logits the greatest possible as
         ``.oracle``: as many parts as classes. Arrays ``accuracy_kept`` and ``accuracy_random`` (share), and for each linear layer
-        ``components``, ``largest_component``, ``modularity`` (layer, share), NaN where no weight is left.
+        ``components``, ``largest_component``, ``modularity`` (layer, share), NaN where no weight is left. Not applicable to a
+        task of one class.
 
     Raises
     ------
@@ -88,6 +89,8 @@ def prunability(
     The weights of a constructed network are not parameters: its layers compute the theorem's sums. It is not pruned; the
     structure of its 0/1 logits is measured unpruned.
     """
+    if len(data.task.classes) == 1:
+        return tmi.ProbeResult.not_applicable(ONE_CLASS)
     scenes = labelled(data.test, images)
     network = network.plain()
     pruned = _Pruned(network, scenes, scope)

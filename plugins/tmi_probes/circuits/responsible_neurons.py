@@ -14,9 +14,9 @@ from tmi.params import Count, Share
 from ..measures.sufficient import ROUNDING, breaks_margin, first_prefix, keeps_margins, keeps_value
 from ..pipeline.features import own_kind
 from ..pipeline.logits import NO_CLASS, logits_of, predictions
-from ..pipeline.result import ResultBuilder
+from ..pipeline.result import ONE_CLASS, ResultBuilder
 from ..pipeline.scenes import labelled
-from ..pipeline.units import activations_in_parts, inner_layer, sizes_of
+from ..pipeline.units import activations_in_parts, in_parts, inner_layer, sizes_of
 from .readout import LinearReadout, linear_form, logits_from
 
 if TYPE_CHECKING:
@@ -110,18 +110,18 @@ def responsible_neurons(
     for rows, activations in activations_in_parts(network, scenes, size):
         values = activations[chosen].astype(np.float64)
         if rows.start == 0:
-            form = linear_form(network, chosen, values, logits[rows], scenes.images[:1])
+            form = linear_form(network, chosen, values, logits[rows], scenes[:1].images)
         for i, of_image in enumerate(values, rows.start):
             circuit: _Circuit = (
                 _LinearCircuit(form, of_image, ablated)
                 if form is not None
-                else _AblatedCircuit(network, chosen, scenes.images[[i]], of_image, ablated)
+                else _AblatedCircuit(network, chosen, scenes[i : i + 1].images, of_image, ablated)
             )
             sets.append(circuit.sets(int(label[i]), share, rng))
     result = ResultBuilder(INFO)
     if form is None:
         result.notes.append(f"{chosen}: the logits are not linear in it; the sets are greedy, not proven smallest")
-    _add_sets(result, chosen, size[chosen], sets)
+    _add_sets(result, chosen, size[chosen], sets, logits.shape[1])
     if known is None:
         result.notes.append("tpr, fpr: left out, for it is not known which neurons should be responsible")
     else:
@@ -280,21 +280,24 @@ def _known(table: Any, scenes: tmi.Scenes) -> list[Indices]:
     _, m, n = scenes.task.image_shape
     key = (table["tile"].to_numpy(np.int64) * m + table["row"].to_numpy(np.int64)) * n + table["col"].to_numpy(np.int64)
     order = np.argsort(key)
-    matches = tmi.match(scenes.images, scenes.task.tiles)
-    columns = (matches.image, matches.tile, matches.row, matches.col)
-    image, tile, row, col = (column.cpu().numpy().astype(np.int64) for column in columns)
+    parts = list(tmi.match_batches((part.images for _, part in in_parts(scenes)), scenes.task.tiles))
+    image, tile, row, col = (
+        np.concatenate([getattr(part, name).cpu().numpy() for part in parts]) for name in ("image", "tile", "row", "col")
+    )
     own = np.asarray(scenes.task.tile_class)[tile] == scenes.labels.numpy()[image]
     neuron = order[np.searchsorted(key, (tile * m + row) * n + col, sorter=order)]
     return [neuron[own & (image == i)] for i in range(len(scenes))]
 
 
-def _add_sets(result: ResultBuilder, layer: str, neurons: int, sets: list[ResponsibleSets]) -> None:
+def _add_sets(result: ResultBuilder, layer: str, neurons: int, sets: list[ResponsibleSets], classes: int) -> None:
     """Add the sizes of the sets: means over the images, and arrays by image and by neuron."""
     result.add(f"sufficient_logit.{layer}", np.mean([len(found.logit) for found in sets]))
     result.add(f"active.{layer}", np.mean([found.active for found in sets]))
     predicted = [found for found in sets if found.prediction is not None]
     sizes = np.array([-1 if found.prediction is None else len(found.prediction) for found in sets])
-    if predicted:
+    if classes == 1:
+        result.cannot_fail("sufficient, random_keeps, critical, necessary, proven", ONE_CLASS)
+    elif predicted:
         size = sizes[sizes >= 0]
         active = np.array([found.active for found in predicted])
         critical = np.array([found.critical for found in predicted])

@@ -102,12 +102,15 @@ def superposition(
                 continue
             of_features = feature_dimensionality(directions)
             result.arrays[f"feature_dimensionality.{name}"] = (f"feature.{kind}", of_features)
-            result.add(
-                f"feature_dimensionality.{name}",
-                of_features.mean(),
-                chance=feature_dimensionality(_directions(change[order], present)).mean(),
-                oracle=min(len(directions), len(present)) / len(present),
-            )
+            if len(present) > 1:
+                result.add(
+                    f"feature_dimensionality.{name}",
+                    of_features.mean(),
+                    chance=feature_dimensionality(_directions(change[order], present)).mean(),
+                    oracle=min(len(directions), len(present)) / len(present),
+                )
+            else:
+                result.cannot_fail(f"feature_dimensionality.{name}", f"all images show one {kind}, which shares with no other")
             result.add(f"dimensions_per_feature.{name}", dimensions_per_feature(directions))
     plain = network.plain()
     for layer in network.layers:
@@ -119,12 +122,15 @@ def superposition(
         of_inputs = feature_dimensionality(weights)
         result.arrays[f"weight_dimensionality.{layer}"] = (f"input.{layer}", of_inputs)
         shuffled = rng.permutation(weights.ravel()).reshape(weights.shape)
-        result.add(
-            f"weight_dimensionality.{layer}",
-            of_inputs.mean(),
-            chance=feature_dimensionality(shuffled).mean(),
-            oracle=min(weights.shape) / weights.shape[1],
-        )
+        if weights.shape[1] > 1:
+            result.add(
+                f"weight_dimensionality.{layer}",
+                of_inputs.mean(),
+                chance=feature_dimensionality(shuffled).mean(),
+                oracle=min(weights.shape) / weights.shape[1],
+            )
+        else:
+            result.cannot_fail(f"weight_dimensionality.{layer}", "the layer has one input, which shares with no other")
         result.add(f"weight_dimensions_per_feature.{layer}", dimensions_per_feature(weights))
     return result.result()
 

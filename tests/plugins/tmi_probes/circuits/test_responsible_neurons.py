@@ -163,8 +163,9 @@ def test_colour_and_one_class_and_one_image():
     data = dataset(1, task=task)
     result = tmi.probe("responsible-neurons", tmi.build("theorem1", data), data)
     assert result.metrics["tpr.hidden"] == 1
-    assert result.metrics["sufficient.hidden"] == 0  # there is no other class to beat
+    assert "sufficient.hidden" not in result.metrics  # there is no other class to beat
     assert "critical.hidden" not in result.metrics
+    assert any("sufficient, random_keeps, critical, necessary, proven: not applicable" in note for note in result.notes)
 
 
 def test_a_network_of_logits_alone_and_a_dead_layer():
