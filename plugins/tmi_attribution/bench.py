@@ -18,6 +18,7 @@ from .intervals import interval, mean_skill, skill_of_means
 from .measures.arrays import divides, flat
 from .measures.replacing import logits_of_baselines, logits_of_images
 from .scoring import Measure, Score
+from .targets import LABEL, remarks
 
 if TYPE_CHECKING:
     import torch
@@ -82,6 +83,7 @@ def attribution_bench(
     measures: list[params.Measure] = MEASURES,
     images: Count = 200,
     baseline: Baseline = "black",
+    target: str = LABEL,
     layer: str | None = None,
     again: Count = 200,
     keep: Count = 4,
@@ -89,10 +91,12 @@ def attribution_bench(
 ) -> tmi.ProbeResult:
     """Score one attribution method by every measure, against the exact truth about which pixels or neurons decide.
 
-    The label's logit is attributed. A method that attributes a neuron attributes the layer's most active one, and is scored
-    against that neuron's own truth. A method that attributes to a layer is scored on the layer's neurons where it is known what
-    they stand for, and on the image where the layer is one of maps. A method that is not sound for the network's module is
-    refused. A measure is given the signed attributions, or |a| or max(a, 0) summed over the channels, as it declares.
+    The logit of ``target`` is attributed, and the truth is about it. Where it is not the label's, the pixels that decide are
+    known for constructed networks alone: the supports of its active windows. A method that attributes a neuron attributes the
+    layer's most active one, and is scored against that neuron's own truth. A method that attributes to a layer is scored on the
+    layer's neurons where it is known what they stand for, and on the image where the layer is one of maps. A method that is not
+    sound for the network's module is refused. A measure is given the signed attributions, or |a| or max(a, 0) summed over the
+    channels, as it declares.
 
     Parameters
     ----------
@@ -104,6 +108,9 @@ def attribution_bench(
         The number of test images: the first ones are taken.
     baseline : {"black", "background"}
         What an image is compared with: a black image, or the same scene without its tile.
+    target : str
+        Whose logit is attributed: "label", the shown class; "predicted", the class of the greatest logit; "runner-up", that of
+        the greatest logit other than the label's; or the name of a class, the same on every image.
     layer : str, optional
         Which layer, for methods that look at one. By default the last one of maps for Grad-CAM, else ``hidden``.
     again : int
@@ -124,15 +131,15 @@ def attribution_bench(
     Raises
     ------
     InputError
-        If no test scene shows a tile, or a measure is named twice.
+        If no test scene shows a tile, there is no such target, or a measure is named twice.
     """
     chosen = [Measure(reference) for reference in measures]
     each_once("measures", [measure.name for measure in chosen])
-    truth = truth_of(network, data, images, baseline)
+    truth = truth_of(network, data, images, baseline, target)
     run = Attributor(method, references_of(truth, data), seed)
     run.layer = layer_for(network, run.info.level, run.info.needs, layer, data.test.images)
     truth = at_level(truth, network, run.info.level, run.layer)
-    notes: list[str] = []
+    notes = remarks(target, truth, network.task.class_names)
     arrays: dict[str, Any] = {"control": (("method",), [run.info.control])}
     coords: dict[str, Any] = {"method": [method.text]}
 
@@ -248,7 +255,7 @@ def completeness(run: Attributor, network: tmi.Network, truth: Truth, raw: Array
 
 
 def _attributed(run: Attributor, network: tmi.Network, truth: Truth, images: torch.Tensor) -> Array:
-    """Return the attributed output on images (N, C, m, n): the label's logit, or the chosen neuron of a layer."""
+    """Return the attributed output on images (N, C, m, n): the target's logit, or the chosen neuron of a layer."""
     if truth.neurons is not None and run.layer is not None:
         activations = network.activations(images.cpu(), run.layer)[run.layer].flatten(1).numpy()
         neurons: Array = np.take_along_axis(activations, truth.neurons[:, None], 1)[:, 0].astype(np.float64)
@@ -335,8 +342,10 @@ def _kept_arrays(signed: Array, truth: Truth, kept: list[int]) -> dict[str, Any]
     """Return the attributions, masks, images and labels of the kept images."""
     arrays: dict[str, Any] = {
         "images": (("kept", "channel", "row", "col"), truth.images[kept]),
-        "label": (("kept",), truth.targets[kept]),
+        "label": (("kept",), truth.scenes.labels[kept]),
     }
+    if not truth.of_label.all():
+        arrays["target"] = (("kept",), truth.targets[kept])
     masks = truth.masks[kept]
     if truth.level == "layer":
         return arrays | {

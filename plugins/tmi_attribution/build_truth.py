@@ -12,6 +12,7 @@ from tmi.errors import InputError
 
 from . import exact, receptive
 from .common import labelled, recording
+from .targets import LABEL, masks_of, targets_of
 from .truth import Level, Truth
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _REFERENCES = 16
 _last: list[Any] = []
 
 
-def truth_of(network: tmi.Network, data: tmi.Dataset, images: int, baseline: Baseline) -> Truth:
+def truth_of(network: tmi.Network, data: tmi.Dataset, images: int, baseline: Baseline, target: str = LABEL) -> Truth:
     """Return the truth about the first test images, for methods that attribute a logit to pixels.
 
     Parameters
@@ -37,17 +38,19 @@ def truth_of(network: tmi.Network, data: tmi.Dataset, images: int, baseline: Bas
     images : int
         How many.
     baseline : {"black", "background"}
+    target : str
+        Which logit; see `tmi_attribution.targets.targets_of`.
 
     Raises
     ------
     InputError
-        If no test scene shows a tile.
+        If no test scene shows a tile, or there is no such target.
     """
     # The objects may be the same and their content not: weights may have been written, modules replaced or hooked.
     answer = network.logits(data.test.images[:1]).numpy().tobytes() if len(data.test) else b""
-    settings = images, baseline, repr(network.module), _digest(network, data), answer
+    settings = images, baseline, target, repr(network.module), _digest(network, data), answer
     if not (_last and _last[0]() is network and _last[1]() is data and _last[2] == settings):
-        _last[:] = weakref.ref(network), weakref.ref(data), settings, _truth(network, data, images, baseline)
+        _last[:] = weakref.ref(network), weakref.ref(data), settings, _truth(network, data, images, baseline, target)
     truth: Truth = _last[3]
     return truth
 
@@ -85,7 +88,7 @@ def _digest(network: tmi.Network, data: tmi.Dataset) -> bytes:
     return hashed.blake2b.digest()
 
 
-def _truth(network: tmi.Network, data: tmi.Dataset, count: int, baseline: Baseline) -> Truth:
+def _truth(network: tmi.Network, data: tmi.Dataset, count: int, baseline: Baseline, target: str) -> Truth:
     import torch
 
     scenes = labelled(data.test, count)
@@ -96,9 +99,11 @@ def _truth(network: tmi.Network, data: tmi.Dataset, count: int, baseline: Baseli
         module = copy.deepcopy(network.plain().module).eval().requires_grad_(False)
         below = scenes.without_tiles().images if baseline == "background" else torch.zeros_like(scenes.images)
         images, baselines = (part.to(like.device, like.dtype).clone() for part in (scenes.images, below))
-        targets = scenes.labels.to(like.device).clone()
-    truth = Truth(module, scenes, images, baselines, targets, scenes.masks.numpy(), baseline=baseline)
-    if not exact.applies(network):
+        targets = targets_of(target, network, scenes).to(like.device)
+    constructed = exact.applies(network)
+    masks = masks_of(scenes, targets, images, constructed=constructed)
+    truth = Truth(module, scenes, images, baselines, targets, masks, baseline=baseline)
+    if not constructed:
         return truth
     return truth.replaced(
         null=lambda: exact.null_region(network.task, images, baselines, targets),
@@ -129,6 +134,8 @@ def at_level(truth: Truth, network: tmi.Network, level: Level, layer: str | None
         masks = receptive.layer_truth(network, layer, truth.scenes)
         if masks is None:
             return truth
+        # The neurons that stand for the shown tile decide the label's logit alone.
+        masks = masks & truth.of_label[:, None]
         return truth.replaced(masks=masks, null=None, exact=None, level="layer")
     neurons = receptive.most_active(network, layer, truth.scenes)
     masks = receptive.neuron_truth(network, layer, neurons, truth.scenes)

@@ -101,14 +101,32 @@ def null_region(task: tmi.TemplateTask, images: Any, baselines: Any, targets: An
     beyond = 2 * np.finfo(images.dtype).eps
     low, high = np.minimum(images, baselines) - beyond, np.maximum(images, baselines) + beyond
     windows = possible_windows(task, low, high, targets)
-    count, _, m, n = images.shape
-    null = np.ones((count, m * n), bool)
+    return ~_covered(task, images.shape, windows)
+
+
+def active_pixels(task: tmi.TemplateTask, images: Any, targets: Any) -> NDArray[np.bool_]:
+    """Return the supports of the target's windows that are active on the image, bool (N, m, n); the target's logit is their sum.
+
+    Parameters
+    ----------
+    task : TemplateTask
+    images : Tensor or ndarray, float32 or float64, shape (N, C, m, n)
+    targets : sequence of int, shape (N,)
+    """
+    images = _array(images)
+    return _covered(task, images.shape, possible_windows(task, images, images, targets))
+
+
+def _covered(task: tmi.TemplateTask, shape: tuple[int, ...], windows: Windows) -> NDArray[np.bool_]:
+    """Return the pixels in the support of any of these windows, (N, m, n)."""
+    count, _, m, n = shape
+    covered = np.zeros((count, m * n), bool)
     for index, tile in enumerate(task.tiles):
         own = windows.tile == index
         row, col = np.nonzero(tile.support.any(0))
         corner = windows.row[own] * n + windows.col[own]
-        null[windows.image[own][:, None], corner[:, None] + row * n + col] = False
-    return null.reshape(count, m, n)
+        covered[windows.image[own][:, None], corner[:, None] + row * n + col] = True
+    return covered.reshape(count, m, n)
 
 
 def signed(task: tmi.TemplateTask, images: Any, targets: Any) -> Array:

@@ -17,6 +17,7 @@ from .build_truth import Baseline, layer_for, references_of, truth_of
 from .common import described, each_once, finite, spread_over
 from .intervals import skill
 from .measures.localisation import chance_of_pixels, mass, precision
+from .targets import LABEL, remarks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +37,7 @@ INFO = {
     "precision_skill": tmi.MetricInfo("precision as (score − chance)/(oracle − chance)", "higher", None, 1),
     "zero_map": tmi.MetricInfo("Share of images whose attribution is 0 everywhere; they score chance", "lower", 0, 1),
     "completeness_delta": tmi.MetricInfo(
-        "Mean |Σa − (f(x) − f(baseline))|, f the label's logit (Sundararajan et al. 2017)", "lower", 0, None, "logit"
+        "Mean |Σa − (f(x) − f(baseline))|, f the attributed logit (Sundararajan et al. 2017)", "lower", 0, None, "logit"
     ),
     "completeness_relative": tmi.MetricInfo("completeness_delta over the mean |f(x) − f(baseline)|", "lower", 0),
 }
@@ -51,13 +52,15 @@ def attribution(
     controls: list[params.Method] = _CONTROLS,
     images: Count = 32,
     baseline: Baseline = "black",
+    target: str = LABEL,
     keep: Count = 4,
 ) -> tmi.ProbeResult:
     """Where several attribution methods look, scored against the support of the pasted tile.
 
     An overview: two measures of localisation, all methods in one result. Probe ``attribution-bench`` scores one method by every
-    measure. The label's logit is attributed. Each image is scored alone, on the absolute attribution summed over the channels.
-    ``chance`` is the score of a constant map. A method that is not sound for the network's module is refused; a note says why.
+    measure. The logit of ``target`` is attributed. Each image is scored alone, on the absolute attribution summed over the
+    channels. ``chance`` is the score of a constant map. A method that is not sound for the network's module is refused; a note
+    says why.
 
     Parameters
     ----------
@@ -69,6 +72,9 @@ def attribution(
         The number of test images: the first ones are taken.
     baseline : {"black", "background"}
         What an image is compared with: a black image, or the same scene without its tile.
+    target : str
+        Whose logit is attributed: "label", the shown class; "predicted", the class of the greatest logit; "runner-up", that of
+        the greatest logit other than the label's; or the name of a class, the same on every image.
     keep : int
         The number of images whose maps are kept in the arrays, of as many classes as possible.
 
@@ -83,11 +89,11 @@ def attribution(
     Raises
     ------
     InputError
-        If no test scene shows a tile, or a method is named twice, or does not attribute pixels.
+        If no test scene shows a tile, there is no such target, or a method is named twice, or does not attribute pixels.
     """
     names = [reference.text for reference in (*methods, *controls)]
     each_once("methods", names)
-    truth = truth_of(network, data, images, baseline)
+    truth = truth_of(network, data, images, baseline, target)
     references = references_of(truth, data)
     runs = {reference.text: Attributor(reference, references, seed) for reference in (*methods, *controls)}
     for name, run in runs.items():
@@ -96,7 +102,7 @@ def attribution(
         run.layer = layer_for(network, "input", run.info.needs, None, data.test.images)
     maps: dict[str, Array] = {}
     sums: dict[str, dict[str, float]] = {}
-    notes: list[str] = []
+    notes = remarks(target, truth, network.task.class_names)
     for name, run in runs.items():
         if reasons := run.problems(truth):
             notes.append(f"{name}: refused: {'; '.join(reasons)}")
@@ -126,7 +132,7 @@ def attribution(
             metrics[f"{measure}.{name}"] = values[scored].mean()
             if name != "oracle":
                 metrics[f"{measure}_skill.{name}"] = skill(values[scored].mean(), level, 1.0)
-    if not scored.any():
+    if not scored.any() and truth.masks.any():
         notes.append("mass, precision: not applicable, for the tile's support is the whole image, in which every map lies")
     for name, values in maps.items():
         if not runs[name].info.control:
@@ -144,5 +150,7 @@ def attribution(
         "masks": (("kept", "row", "col"), truth.masks[kept]),
         "label": (("kept",), truth.scenes.labels[kept]),
     }
+    if not truth.of_label.all():
+        arrays["target"] = (("kept",), truth.targets[kept])
     coords: dict[str, Any] = {"method": list(maps), "kept": kept}
     return tmi.ProbeResult(metrics, arrays, coords, described(INFO, metrics), notes)

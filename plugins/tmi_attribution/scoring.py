@@ -109,7 +109,9 @@ class Measure:
         else:
             draws = _DRAWS if self.info.topic == "localisation" else 1
             chance = np.mean([self._call(draw(i)(truth), truth, draw(i), seed) for i in range(draws)], axis=0)
-        return chance, self._call(_oracle(truth), truth, _oracle, seed)
+        # The mask is empty where it is not known which pixels decide the logit of another class than the label.
+        known = truth.of_label | truth.masks.reshape(len(truth), -1).any(1)
+        return chance, np.where(known, self._call(_oracle(truth), truth, _oracle, seed), np.nan)
 
     def _call(self, signed: Array, truth: Truth, attribute: Attribute, seed: int) -> Array:
         given: dict[str, Any] = {"seed": seed, "attribute": attribute}

@@ -37,11 +37,12 @@ class Truth:
     images, baselines : Tensor, shape (N, C, m, n)
         In the dtype and on the device that the module takes.
     targets : Tensor of int64, shape (N,)
-        The attributed logit of each image: its label.
+        The attributed logit of each image: by default its label.
     masks : ndarray of bool, shape (N, m, n)
         The pixels G that decide: the support of the pasted tile at its place. At level "neuron" the support of the neuron's own
         tile at its own place if the network is constructed, else the neuron's receptive field. At level "layer" of shape
-        (N, neurons): the neurons that stand for the shown tile at its place.
+        (N, neurons): the neurons that stand for the shown tile at its place. Where the attributed logit is not the label's: the
+        supports of its active windows if the network is constructed, else nothing, for it is not known.
     null : ndarray of bool, shape (N, m, n), or a function that returns one, optional
         The null region: pixels on which the attributed output provably does not depend, anywhere between baseline and image.
         None where nothing is proven, as for the logits of a trained network.
@@ -100,6 +101,12 @@ class Truth:
         """See the parameters."""
         exact: Array | None = _read_only(self._exact() if callable(self._exact) else self._exact)
         return exact
+
+    @cached_property
+    def of_label(self) -> Mask:
+        """Whether the attributed logit of each image is the label's, (N,)."""
+        of_label: Mask = (self.targets.cpu() == self.scenes.labels).numpy()
+        return of_label
 
     def __getitem__(self, rows: slice) -> Truth:
         """Return the truth about some of the images."""

@@ -36,11 +36,11 @@ def contrast(maps: Array, truth: Truth, *, attribute: Callable[[Truth], Array]) 
     -------
     ndarray of float64, shape (N,)
         1 if G has no attribution without the tile; 0 if the tile makes no difference, or G never has any; −1 if G has attribution
-        without the tile only. NaN where the mask is empty.
+        without the tile only. NaN where the mask is empty, or the attributed logit is not the label's.
     """
     other = attribute(_on(truth, truth.scenes.without_tiles()))
     with_tile, without = (_inside(values, truth.masks).sum(1) for values in (maps, other))
-    return np.where(sizes(truth.masks) > 0, ratio(with_tile - without, with_tile + without, 0), np.nan)
+    return np.where((sizes(truth.masks) > 0) & truth.of_label, ratio(with_tile - without, with_tile + without, 0), np.nan)
 
 
 @tmi.attribution_measure(low=0, high=1, topic="counterfactual", scored="signed")
@@ -65,7 +65,8 @@ def background_invariance(
     -------
     ndarray of float64, shape (N,)
         In [0, 1]; the mean over the backgrounds on which the image is another one and shows its class alone. NaN where there is
-        none, as where the tile covers the image, and where nothing is attributed to G on either background.
+        none, as where the tile covers the image, where nothing is attributed to G on either background, and where the attributed
+        logit is not the label's.
     """
     import torch
 
@@ -76,7 +77,7 @@ def background_invariance(
         scenes = truth.scenes.with_backgrounds(drawn)
         score = _likeness(maps, attribute(_on(truth, scenes)), truth.masks)
         changed = (scenes.images != truth.scenes.images).flatten(1).any(1)
-        scores.append(np.where((scenes.unambiguous() & changed).numpy(), score, np.nan))
+        scores.append(np.where((scenes.unambiguous() & changed).numpy() & truth.of_label, score, np.nan))
     return known_mean(np.stack(scores))
 
 
