@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tmi.errors import EngineError, InputError
+from tmi.plugins.registry import GIVEN
 from tmi.runtime.threads import available
 from tmi.suites.plan import Planned
 
@@ -80,6 +81,7 @@ def engine(*, workers: int | None = None, scheduler: str | None = None, memory: 
         limit = int(0.95 * MEMORY_LIMIT / (workers or 1))
 
     def compute(cells: Sequence[Planned], options: Options) -> Generator[JobResult, None, None]:
+        _check_all_registered(cells)
         leases = options.store.leases(options.run)
         try:
             with leases.hold(marker(options.run)):
@@ -95,6 +97,16 @@ def engine(*, workers: int | None = None, scheduler: str | None = None, memory: 
             leases.close()
 
     return compute
+
+
+def _check_all_registered(cells: Sequence[Planned]) -> None:
+    """Refuse functions that were given to a suite: workers find functions by their registered names."""
+    for choice in (choice for planned in cells for choice in planned.cell.choices):
+        if choice.component.plugin == GIVEN:
+            raise InputError(
+                f"{choice.kind} {choice.label}: the function {choice.component.name!r} cannot be sent to other processes; "
+                "register it in a plug-in file, or compute in this process (workers=1)"
+            )
 
 
 @dataclass

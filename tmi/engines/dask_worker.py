@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -159,10 +160,16 @@ class _Worker:
 
     def _give_up(self, planned: Planned, stage: Stage) -> None:
         """Record the timeout, then exit: native code cannot be interrupted. The job is then given out again."""
+        import psutil
+
         key = planned.keys[stage]
         if key is not None:
             message = too_long(self._timeout, stage)
             self._store.failures.write(key, Failure(str(planned.cell), message, run=self.run, finished=now()))
+        # Forked children hold the connection to the scheduler, which would take this worker for alive.
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                child.kill()
         os._exit(1)
 
     def _recorded_timeout(self, planned: Planned, stage: Stage) -> Failure | None:

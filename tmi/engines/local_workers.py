@@ -76,6 +76,7 @@ class LocalWorkers:
             code = process.poll()
             if code is None:
                 continue
+            _kill(process)  # its children: they may hold its connection to the scheduler, which would take it for alive
             killed = code in (-signal.SIGKILL, -signal.SIGTERM) and process.pid not in self.exits
             self.exits.setdefault(process.pid, _description(code))
             self._exits_without_progress += 1

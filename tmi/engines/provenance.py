@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tmi._version import __version__
+from tmi.params import as_text
 from tmi.plugins import fingerprint
 from tmi.stages import Stage
+from tmi.suites.keys import paths_of
 
 if TYPE_CHECKING:
     from tmi.networks.network import Network
@@ -70,6 +72,8 @@ def record_of(
         made["keys"] = {choice.kind: planned.keys[Stage(choice.kind)] for choice in choices[:-1]}
     if notes is not None:
         made["data"] = dict(notes)
+    if planned.contents and any(paths_of(planned.registry, choice) for choice in choices):
+        made["folder"] = str(planned.registry.folder)  # relative paths in settings start from it
     revisions = {choice.component.plugin.name: revision for choice in choices if (revision := _revision(choice))}
     if revisions:
         made["git"] = revisions
@@ -98,7 +102,7 @@ def _choice(planned: Planned, choice: Choice) -> dict[str, Any]:
 
 def _component(component: Component, params: Mapping[str, Any]) -> dict[str, Any]:
     plugin = component.plugin
-    return {"name": component.name, "params": params, "plugin": plugin.name, "origin": plugin.origin}
+    return {"name": component.name, "params": as_text(params), "plugin": plugin.name, "origin": plugin.origin}
 
 
 def _device(network: Network | None) -> str:

@@ -61,7 +61,7 @@ class Calls:
 
     def __init__(self, store: Path) -> None:
         self._ignored = [str(store.absolute())]
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[tuple[int, Path | None], _Call] = {}
 
     @contextmanager
     def watched(self, planned: Planned, stage: Stage) -> Iterator[dict[str, str]]:
@@ -85,9 +85,10 @@ class Calls:
                 reasons[path] = f"{call.choice.kind} {call.choice}: {text}"
 
     def _call(self, registry: Registry, choice: Choice) -> _Call:
-        if id(choice) not in self._calls:
-            self._calls[id(choice)] = _Call(registry, choice)
-        return self._calls[id(choice)]
+        wanted = id(choice), registry.folder
+        if wanted not in self._calls:
+            self._calls[wanted] = _Call(registry, choice)
+        return self._calls[wanted]
 
 
 def undeclared(watch: reads.Watch, components: Mapping[str, Component]) -> dict[str, str]:

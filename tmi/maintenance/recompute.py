@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tmi.engines.executor import Executor
@@ -147,7 +148,8 @@ def _recompute(
     keys = {**candidate.record["keys"], Stage.PROBE: candidate.file.key}
     dataset, network, probe = candidate.choices
     cell = Cell(dataset, network, probe, candidate.record["seed"])
-    planned = Planned(cell, registry, *(keys[stage] for stage in Stage))
+    folder = candidate.record.get("folder")
+    planned = Planned(cell, registry if folder is None else registry.at(Path(folder)), *(keys[stage] for stage in Stage))
     files = {stage: file for stage in Stage if (file := _file(store, stage, keys[stage])) is not None}
     records = {file.kind: record for file, record in read_records(store, files.values())}
     for stage in Stage:

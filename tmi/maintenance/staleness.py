@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from tmi.errors import InputError, TmiError, UnknownNameError
+from tmi.errors import InputError, MissingPathError, TmiError, UnknownNameError
 from tmi.hashing import canonical
 from tmi.plugins.component import KINDS
 from tmi.runtime.formatting import printable
@@ -69,7 +69,7 @@ class Staleness:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._keys = Keys(registry)
+        self._keys: dict[str | None, Keys] = {}  # by the folder that relative paths in settings start from
         self._choices: dict[tuple[Stage, str, str], Choice] = {}  # `Keys` caches by the identity of a choice
         self._loaded = {_source(registry.find(kind, name).plugin.origin) for kind in KINDS for name in registry.names(kind)}
         self._loaded |= {str(file) for file in registry.files}
@@ -93,7 +93,8 @@ class Staleness:
             known_as = [canonical(component.params) for component in recorded]
             keys = [*(record["keys"][stage] for stage in stages[:-1]), key]
             seed = record["seed"]
-            if type(seed) is not int:
+            folder = record.get("folder")
+            if type(seed) is not int or not isinstance(folder, str | None):
                 raise TypeError
         except (msgspec.ValidationError, KeyError, TypeError, ValueError, RecursionError):
             return Status("unclear", "without a record of what made it")
@@ -101,10 +102,12 @@ class Staleness:
             now, why = None, "code or versions changed"
             try:
                 choice = self._choice(stage, component, params)
-                now = self._keys.key(choice, seed, *upstream)
+                now = self._keys_at(folder).key(choice, seed, *upstream)
             except UnknownNameError as error:
                 is_known = component.name in self._registry.names(stage)  # then its settings name what is unknown
                 why = _one_line(error) if is_known else f"no {stage} {printable(component.name)} is registered"
+            except MissingPathError as error:
+                return Status("unclear", _one_line(error))
             except InputError as error:  # a method or measure has other settings now
                 why = _one_line(error)
             except TmiError as error:
@@ -115,6 +118,11 @@ class Staleness:
             choices += (choice,)
             upstream += (now,)
         return Status("current", choices=choices)
+
+    def _keys_at(self, folder: str | None) -> Keys:
+        if folder not in self._keys:
+            self._keys[folder] = Keys(self._registry if folder is None else self._registry.at(Path(folder)))
+        return self._keys[folder]
 
     def _choice(self, stage: Stage, component: _Component, params: str) -> Choice:
         known = stage, component.name, params
