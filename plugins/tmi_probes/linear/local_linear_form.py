@@ -94,18 +94,21 @@ def local_linear_form(
     At a kink the form follows the derivative that torch, or the network, defines there: a ReLU at 0 counts as inactive.
     """
     exact, result = ExactNetwork(network), ResultBuilder(INFO)
-    scenes = in_float64(labelled(data.test, images))
+    scenes = labelled(data.test, images)
     kept = spread_over(scenes.labels.tolist(), keep)
-    masks = scenes.masks.numpy()
+    covered = 0  # pixels of all supports
     rows: list[tuple[Any, ...]] = []
     under: list[Array] = []
     weights: list[NDArray[np.float32]] = []
     try:
-        for number, form in enumerate(_forms(exact, scenes)):  # one W at a time: W of all images may not fit into memory
+        for number in range(len(scenes)):  # one image and one W at a time: all of them may not fit into memory
+            scene = in_float64(scenes[[number]])
+            (form,), masks = _forms(exact, scene), scene.masks.numpy()
             absolute = np.abs(form.weight)
-            inside = (absolute.sum(1) * masks[[number]]).sum((1, 2))[0]
+            inside = (absolute.sum(1) * masks).sum((1, 2))[0]
+            covered += int(masks.sum())
             rows.append((form.bias, form.logits, form.error, absolute.sum((1, 2, 3))[0], inside))
-            under += _under(scenes[[number]], form.weight)
+            under += _under(scene, form.weight)
             if number in kept:
                 weights.append(form.weight[0].astype(np.float32))
     except NoFormError as absent:
@@ -129,11 +132,12 @@ def local_linear_form(
         result.cannot_fail("similarity_backgrounds", "no other background changes an image, or W is 0")
     result.add("similarity_places", _mean(cosines["place"]))
     result.add("zero_form", np.mean(size == 0))
-    if masks.all():
+    support_share_chance = covered / (len(scenes) * masks[0].size)
+    if support_share_chance == 1:
         result.cannot_fail("support_share", "the support is the whole image")
     else:
         result.add("support_share", _mean(share))
-        result.add("support_share_chance", masks.mean())
+        result.add("support_share_chance", support_share_chance)
     if not shown.all():
         result.notes.append(
             f"W of the label is 0 on {int((~shown).sum())} of {len(size)} images, which the similarities leave out"
@@ -146,8 +150,8 @@ def local_linear_form(
         "label": ("image", scenes.labels),
         "tile_index": ("image", scenes.tile),
         "weights": (("kept", "channel", "row", "col"), np.stack(weights)),
-        "images": (("kept", "channel", "row", "col"), scenes.images[kept].float()),
-        "masks": (("kept", "row", "col"), masks[kept]),
+        "images": (("kept", "channel", "row", "col"), in_float64(scenes[kept]).images.float()),
+        "masks": (("kept", "row", "col"), scenes[kept].masks),
         "cosine_backgrounds": (("tile", "other_background"), cosines["background"]),
         "cosine_places": (("tile", "other_place"), cosines["place"]),
     }
@@ -198,7 +202,7 @@ def _under(scenes: tmi.Scenes, weight: Array) -> list[Array]:
     cut = []
     for values, tile, row, col in zip(weight, scenes.tile.tolist(), scenes.row.tolist(), scenes.col.tolist(), strict=True):
         _, high, wide = scenes.task.tiles[tile].shape
-        cut.append(values[:, row : row + high, col : col + wide])
+        cut.append(values[:, row : row + high, col : col + wide].copy())  # a view would keep all of W
     return cut
 
 
