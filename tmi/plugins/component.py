@@ -108,7 +108,7 @@ class Component:
             If the module cannot be imported or has no such function; the message names the plug-in.
         """
         if callable(self.target):
-            return guarded(self.target, str(self))
+            return self._guarded(self.target)
         module, attribute = self._parts
         with suppress(PluginError):
             self.fingerprint()  # taken now, so that it is of the imported code: the file may change later
@@ -122,7 +122,10 @@ class Component:
             raise PluginError(f"{self}: {shown_module(module)} has no {attribute!r}")
         if not callable(function):
             raise PluginError(f"{self}: {self.target!r} is not a function")
-        return guarded(function, str(self))
+        return self._guarded(function)
+
+    def _guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return guarded(function, str(self), often=self.kind in ("method", "measure"))
 
     @cached_property
     def source_file(self) -> Path | None:

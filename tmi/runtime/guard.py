@@ -30,13 +30,23 @@ class SwitchWarning(UserWarning):
     """A plug-in left a setting of the process changed."""
 
 
-_switches: list[Switch] = []
-_reads: list[Callable[[], Any]] = []  # the `read` of each
-_initial: list[Any] = []  # the value of each when its library was first seen to be imported
+class _Table:
+    """Switches, each with its function `read`, and its value when its library was first seen to be imported."""
+
+    def __init__(self) -> None:
+        self.switches: list[Switch] = []
+        self.reads: list[Callable[[], Any]] = []
+        self.initial: list[Any] = []
+
+    def add(self, switches: Sequence[Switch], values: Sequence[Any]) -> None:
+        self.initial.extend(values)  # first, so that each switch has a value
+        self.switches.extend(switches)
+        self.reads.extend(switch.read for switch in switches)
+
+
+_all, _quick = _Table(), _Table()  # every switch; those that are read in no time and change numbers
 _found: set[str] = set()
 _finding = threading.Lock()
-
-
 _active: list[str] = []  # whom the guards that are active are for; appending and popping are atomic
 
 
@@ -61,9 +71,9 @@ def _add(module: str, switches: list[Switch]) -> None:
     with _finding:
         if module not in _found:
             _found.add(module)
-            _initial.extend(values)  # before the switches, so that each of them has a value
-            _switches.extend(switches)
-            _reads.extend(switch.read for switch in switches)
+            _all.add(switches, values)
+            quick = [(switch, value) for switch, value in zip(switches, values, strict=True) if switch.is_quick]
+            _quick.add([switch for switch, _ in quick], [value for _, value in quick])
 
 
 class Guard:
@@ -73,35 +83,55 @@ class Guard:
     ----------
     who : str
         What is called: ``"probe 'accuracy' of plug-in tmi_probes"``.
+    quick : bool
+        Whether only the switches that are read in no time are looked at.
     """
 
-    def __init__(self, who: str) -> None:
-        self._who = who
+    calls_with_quick_guard = 0
+    """Counts the calls that had a quick guard: what they change, the guard around them may find."""
+    changes = 0
+    """Counts the calls that left something changed."""
+
+    def __init__(self, who: str, quick: bool = False) -> None:
+        self._who, self._table = who, _quick if quick else _all
 
     def __enter__(self) -> Guard:
-        if _Finder not in sys.meta_path:
-            sys.meta_path.insert(0, _Finder)
-        _find_switches()
+        if self._table is _quick:
+            Guard.calls_with_quick_guard += 1
+        else:
+            if _Finder not in sys.meta_path:
+                sys.meta_path.insert(0, _Finder)
+            _find_switches()
+        self._quick_calls = Guard.calls_with_quick_guard
         _active.append(self._who)
-        self._before = [read() for read in _reads]
+        self._before = [read() for read in self._table.reads]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         _active.pop()
-        _find_switches()
-        now = [read() for read in _reads]
-        if now == self._before:
-            return
+        if self._table is _all:
+            _find_switches()
+        now = [read() for read in self._table.reads]
+        if now != self._before:
+            self._put_back(now, error)
+
+    def _put_back(self, now: list[Any], error: BaseException | None) -> None:
         # A library that was imported inside had its own defaults before.
-        before_all = [*self._before, *_initial[len(self._before) :]]
+        before_all = [*self._before, *self._table.initial[len(self._before) :]]
         changes: dict[str, str] = {}
-        for switch, before, after in zip(_switches, before_all, now, strict=False):
+        for switch, before, after in zip(self._table.switches, before_all, now, strict=False):
             if before is not UNREADABLE and (after is UNREADABLE or switch.changed(before, after)):
                 changes.setdefault(switch.name, _put_back(switch, before, after))
+        if not changes:
+            return
+        Guard.changes += 1
+        who = self._who
+        if Guard.calls_with_quick_guard > self._quick_calls:
+            who += ", or a method or measure that it called,"
         # If warnings are made errors, that of the plug-in comes first.
         with nullcontext() if error is None else suppress(SwitchWarning):
             for text in changes.values():
-                warnings.warn(f"{self._who} left {text}", SwitchWarning, stacklevel=3)
+                warnings.warn(f"{who} left {text}", SwitchWarning, stacklevel=4)
 
 
 def _put_back(switch: Switch, before: Any, after: Any) -> str:
@@ -123,18 +153,24 @@ class Guarded:
     function : callable
     who : str
         As for `Guard`.
+    often : bool
+        Whether it is called very often, by functions that are guarded themselves: after a first call that leaves nothing changed
+        its guard is quick, until some guard finds a change.
     """
 
-    def __init__(self, function: Callable[..., Any], who: str) -> None:
+    def __init__(self, function: Callable[..., Any], who: str, often: bool = False) -> None:
         functools.update_wrapper(self, function)
-        self._guarded_as = who
+        self._guarded_as, self._is_often_called = who, often
+        self._checked_at = -1  # the value of `Guard.changes` before the last call
         identify = getattr(function, "tmi_external", None)
         if identify is not None:
             self.tmi_external = Guarded(identify, f"tmi.external of {who}")
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
-        with Guard(self._guarded_as):
+        quick = bool(_active) and self._is_often_called and self._checked_at == Guard.changes
+        self._checked_at = Guard.changes
+        with Guard(self._guarded_as, quick):
             result = self.__wrapped__(*args, **kwargs)
             return list(result) if isinstance(result, GeneratorType) else result  # its code runs inside the guard
 
@@ -153,16 +189,16 @@ class Guarded:
         return repr(self.__wrapped__)
 
     def __reduce__(self) -> Any:
-        return Guarded, (self.__wrapped__, self._guarded_as)
+        return Guarded, (self.__wrapped__, self._guarded_as, self._is_often_called)
 
 
-def guarded(function: Callable[..., Any], who: str) -> Callable[..., Any]:
+def guarded(function: Callable[..., Any], who: str, often: bool = False) -> Callable[..., Any]:
     """Return a function whose calls are guarded; see `Guarded`."""
     if isinstance(function, functools.partial):  # stays one, for those who take it apart
-        result = functools.partial(guarded(function.func, who), *function.args, **function.keywords)
+        result = functools.partial(guarded(function.func, who, often), *function.args, **function.keywords)
         vars(result).update(vars(function))
         return result
-    return Guarded(function, who)
+    return Guarded(function, who, often)
 
 
 _LIBRARY_FOLDERS = tuple({sysconfig.get_paths()[key] + os.sep for key in ("stdlib", "platstdlib", "purelib", "platlib")})

@@ -177,13 +177,23 @@ def _threadpoolctl() -> Iterator[Switch]:
 def _torch() -> Iterator[Switch]:
     import torch
 
-    yield Switch("the gradient mode", "use `with torch.no_grad():`", torch.is_grad_enabled, torch.set_grad_enabled, on_off)
+    yield Switch(
+        "the gradient mode", "use `with torch.no_grad():`", torch.is_grad_enabled, torch.set_grad_enabled, on_off, is_quick=True
+    )
     remedy = "use `with torch.inference_mode():`"
     yield Switch("the inference mode", remedy, torch.is_inference_mode_enabled, _enter_inference_mode, on_off)
-    yield Switch("the default dtype", "give `dtype` to each tensor", torch.get_default_dtype, torch.set_default_dtype)
+    yield Switch(
+        "the default dtype", "give `dtype` to each tensor", torch.get_default_dtype, torch.set_default_dtype, is_quick=True
+    )
     remedy = "give `device` to each tensor, or use `with torch.device(device):`"
-    yield Switch("the default device", remedy, _default_device, torch.set_default_device)
-    yield Switch("torch's number of threads", _THREADS, torch.get_num_threads, torch.set_num_threads)
+
+    def default_device() -> Any:
+        # Not torch.get_default_device(): a default that is set makes every call of torch slower, also if it is the CPU.
+        context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
+        return None if context is None else context.device
+
+    yield Switch("the default device", remedy, default_device, torch.set_default_device, is_quick=True)
+    yield Switch("torch's number of threads", _THREADS, torch.get_num_threads, torch.set_num_threads, is_quick=True)
     yield Switch(
         "torch's deterministic algorithms",
         _FINALLY,
@@ -223,6 +233,7 @@ def _torch() -> Iterator[Switch]:
         lambda: sys.float_info.min / 2 == 0,  # torch has no function that tells; it holds for all code of the thread
         torch.set_flush_denormal,
         on_off,
+        is_quick=True,
     )
     yield _module_hooks()
     options = torch._tensor_str.PRINT_OPTS
@@ -239,14 +250,6 @@ def _enter_inference_mode(mode: bool) -> None:
     context = torch.inference_mode(mode)
     context.__enter__()
     _entered.append(context)
-
-
-def _default_device() -> Any:
-    import torch
-
-    # Not torch.get_default_device(): a default that is set makes every call of torch slower, also if it is the CPU.
-    context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
-    return None if context is None else context.device
 
 
 def _torch_precision() -> Iterator[Switch]:
