@@ -45,7 +45,7 @@ def sensitivity_max(
     Returns
     -------
     ndarray of float64, shape (N,)
-        At least 0. NaN for a map of zeros.
+        At least 0. NaN for a map of zeros, and for an image that no change of this radius changes in its dtype.
 
     Notes
     -----
@@ -54,13 +54,15 @@ def sensitivity_max(
     import torch
 
     rng = np.random.default_rng(seed)
-    greatest = np.zeros(len(maps))
+    greatest, changed = np.zeros(len(maps)), np.zeros(len(maps), bool)
     for _ in range(draws):
         noise = torch.from_numpy(rng.uniform(-radius, radius, truth.images.shape[1:])).to(truth.images)
-        other = attribute(truth.on((truth.images + noise).clamp(0, 1)))
+        moved = (truth.images + noise).clamp(0, 1)
+        changed |= (moved != truth.images).flatten(1).any(1).cpu().numpy()
+        other = attribute(truth.on(moved))
         greatest = np.maximum(greatest, np.linalg.norm(flat(other - maps), axis=1))
     length = np.linalg.norm(flat(maps), axis=1)
-    return ratio(greatest, length)
+    return np.where(changed, ratio(greatest, length), np.nan)
 
 
 @tmi.attribution_measure(low=-1, high=1, topic="fidelity", scored="signed", truth_free=True)

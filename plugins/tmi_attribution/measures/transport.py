@@ -36,7 +36,7 @@ def earth_mover(maps: Array, truth: Truth, *, resolution: Count = 20) -> Array:
     Returns
     -------
     ndarray of float64, shape (N,)
-        In [0, 1]; a map of zeros counts as a constant one. NaN where the mask is empty, and for images of one pixel.
+        In [0, 1]; a map of zeros counts as a constant one. NaN where the mask is empty, and for images of one cell.
 
     Notes
     -----
@@ -53,7 +53,7 @@ def earth_mover(maps: Array, truth: Truth, *, resolution: Count = 20) -> Array:
     masses, wanted = (flat(_pooled(_normalised(values), block)) for values in (maps, truth.masks.astype(np.float64)))
     for image in np.flatnonzero(sizes(truth.masks)):
         surplus = masses[image] - wanted[image]
-        if diagonal:
+        if len(places) > 1:  # in a single cell all masses are alike
             result[image] = 1 - _distance(surplus, cost) / diagonal
     return result.clip(0, 1)
 

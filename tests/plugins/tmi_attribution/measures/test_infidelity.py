@@ -40,6 +40,12 @@ def test_of_a_linear_network_the_contributions_foretell_everything():
     assert (infidelity(RNG.normal(size=exact.shape), truth, seed=0) > 0.3).all()
 
 
+@pytest.mark.parametrize("settings", [{"squares": 1}, {"side": 1.0}])
+def test_a_single_change_is_predicted_by_any_map_up_to_a_factor(settings):
+    truth = asked(images=3)
+    assert np.isnan(infidelity(RNG.normal(size=truth.images.shape), truth, seed=0, **settings)).all()
+
+
 def test_there_is_no_score_where_no_removal_changes_the_logit():
     truth = asked(images=3)
     truth.baselines[1] = truth.images[1]

@@ -56,6 +56,12 @@ def test_a_gradient_of_a_linear_network_does_not_move_and_the_image_does():
     assert (sensitivity_max(times_input(truth), truth, seed=0, attribute=times_input) > 0).all()
 
 
+def test_a_change_that_rounding_swallows_is_none():
+    truth = asked(images=3)
+    truth.images = truth.images * 0.5 + 0.4
+    assert np.isnan(sensitivity_max(gradient(truth), truth, seed=0, attribute=gradient, radius=1e-12)).all()
+
+
 def test_of_no_attribution_no_change_is_a_share():
     truth = asked(images=3)
     maps = gradient(truth)

@@ -60,6 +60,11 @@ def test_pooling_stays_within_its_bound(shape, resolution):
     assert 0 < np.abs(pooled - exact).max() <= bound + 1e-9
 
 
+def test_in_one_cell_there_is_nowhere_to_move():
+    masks = np.random.default_rng(0).random((4, 9, 5)) < 0.3
+    assert np.isnan(earth_mover(np.random.default_rng(1).random(masks.shape), masked(masks), resolution=1)).all()
+
+
 def test_images_do_not_matter_to_each_other():
     rng = np.random.default_rng(0)
     maps, masks = rng.random((5, 8, 8)), rng.random((5, 8, 8)) < 0.2
