@@ -380,17 +380,19 @@ def _is_of_library(file: str) -> bool:
 
 
 def _belongs_to_import(code: CodeType) -> bool:
-    """Whether a function belongs to the import of a module, to the search for packages, or shows source lines."""
+    """Whether a function belongs to the import of a module, or reads source files or metadata of packages."""
     file, name = code.co_filename, code.co_name
     if file.startswith("<frozen importlib"):
         return name in ("_find_and_load", "_fill_cache")
-    return file in _SHOWING_SOURCE
+    return file in _OF_SOURCES
 
 
-_SHOWING_SOURCE = {
+_OF_SOURCES = {
     str(Path(os.__file__).with_name("linecache.py")),
-    str(Path(importlib.__file__ or "").parent / "metadata/__init__.py"),
+    str(Path(os.__file__).parent / "importlib" / "metadata" / "__init__.py"),
+    str(Path(__file__).parents[1] / "plugins" / "fingerprint.py"),
 }
+"""Modules that read source files to show lines or to fingerprint code, or that look for installed packages."""
 
 
 def _is_ignored(path: str) -> bool:
