@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..pipeline.operations import OperationMode, name_of
 
 # Operations that make a new tensor of the same values.
 _REARRANGING = frozenset("cat clone contiguous copy flip index index_select repeat roll stack _to_copy".split())  # noqa: SIM905
 
 
-class Conversions(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Conversions(OperationMode):
     """Finds, inside a ``with`` block, the parameters that are converted before an operation combines them with an image.
 
     A tensor is known by its storage, which its views share. A parameter that is also combined as it is does not count: a
@@ -26,7 +27,7 @@ class Conversions(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self, module: nn.Module) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._converted: set[str] = set()
         self._applied: set[str] = set()
         # For each storage that no image has reached: the parameters whose values it holds, and those converted to make it.
@@ -59,7 +60,7 @@ class Conversions(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._applied |= same
             self.follow(output)
             return output
-        rearranged = func._schema.name.partition("::")[2].rstrip("_") in _REARRANGING
+        rearranged = name_of(func) in _REARRANGING
         for tensor in _tensors(output) if same or made else ():
             storage = _storage(tensor)
             if storage not in given:

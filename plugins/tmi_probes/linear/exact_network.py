@@ -43,6 +43,15 @@ def _gradients() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Say what torch's error for tensors of different dtypes means: a module holds float32 where no copy in float64 reaches."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise NoFormError(f"the module cannot compute in float64 ({str(error).splitlines()[0]})") from error
+
+
 @dataclass(frozen=True)
 class Form:
     """The linear form around one image: f(x) = W x + b.
@@ -173,7 +182,7 @@ class ExactNetwork:
         from .switches import survey
 
         if self._uses is None:
-            with self._evaluating():
+            with self._evaluating(), _in_words():
                 self._uses, problem = survey(self.module, self._copied(image[:1]))
             if problem and self.network.origin != "constructed":
                 raise NoFormError(f"the network is not piecewise linear and continuous: {problem}")
@@ -225,10 +234,8 @@ class ExactNetwork:
         return images.detach().clone().to(self._device) if self._device is not None else images.detach().clone()
 
     def _call(self, images: torch.Tensor) -> torch.Tensor:
-        try:
+        with _in_words():
             logits: torch.Tensor = self.module(images)
-        except RuntimeError as error:  # torch's, for tensors of different dtypes
-            raise NoFormError(f"the module cannot compute in float64 ({str(error).splitlines()[0]})") from error
         return logits
 
     @contextmanager

@@ -1,20 +1,21 @@
 """Piecewise linear operations: where their kinks are, and the evaluation of a module with each of them held in its piece.
 
-The operations are seen where torch dispatches them (`TorchDispatchMode`), so that modules, functions, methods and in-place forms
-are all the same. An operation that is not in the tables below is evaluated as it is, also where others are held.
+The operations are seen where torch dispatches them, so that modules, functions, methods and in-place forms are all the same. An
+operation that is not in the tables below is evaluated as it is, also where others are held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from tmi.errors import InputError
+
+from ..pipeline.operations import OperationMode, arguments_of, name_of
 
 Given = dict[str, Any]
 """The arguments of an operation by name, defaults included."""
@@ -69,19 +70,6 @@ POOLING = {
     "fractional_max_pool3d": 3,
 }
 """The operations of max pooling, which return indices too, and their spatial dimensions."""
-
-
-def name_of(operation: Any) -> str:
-    """Return the name of an ATen operation, the same for its in-place form: ``"relu"``."""
-    name: str = operation._schema.name
-    return name.partition("::")[2].rstrip("_")
-
-
-def arguments_of(operation: Any, args: Sequence[Any], kwargs: Given) -> Given:
-    """Return the arguments of an ATen operation by name, defaults included."""
-    declared = operation._schema.arguments
-    defaults = {a.name: a.default_value for a in declared if a.has_default_value()}
-    return defaults | dict(zip((a.name for a in declared), args, strict=False)) | kwargs
 
 
 @dataclass
@@ -180,11 +168,11 @@ def _is_held(operation: Any, name: str, args: tuple[Any, ...], output: Any) -> b
     return all(discrete) and any(isinstance(a, torch.Tensor) and a.is_floating_point() for a in args)
 
 
-class Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Recording(OperationMode):
     """Records, inside a ``with`` block, the piece of every piecewise linear operation; `held` evaluates with these pieces."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._held: list[_Held] = []
         self._prepared = False
 
@@ -223,9 +211,9 @@ def _can_change(operation: Any, name: str) -> bool:
     return name in _ELEMENTWISE or name in _EXTREMES | _WITH_INDICES
 
 
-class _Replay(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Replay(OperationMode):
     def __init__(self, held: list[_Held]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._held, self._next = held, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from tmi_attribution.graph import LINEAR, PRODUCTS, Graph, hidden_nonlinearities, is_custom, is_product, operation, other_images
 
-from .pieces import CONTINUOUS, POOLING, arguments_of, name_of
+from ..pipeline.operations import OperationMode, arguments_of, name_of
+from .pieces import CONTINUOUS, POOLING
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,7 +87,7 @@ class State:
         return self.selected.view(np.uint8)
 
 
-class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Watch(OperationMode):
     """Keeps, inside a ``with`` block, the states of uses of piecewise linear operations.
 
     Parameters
@@ -99,7 +99,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self, images: int, wanted: Collection[int]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._images, self._wanted, self._count = images, wanted, 0
         self.states: list[State] = []
 
@@ -139,11 +139,11 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return np.ascontiguousarray(chosen.reshape(self._images, -1).cpu().numpy())
 
 
-class _Survey(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Survey(OperationMode):
     """Lists the uses of piecewise linear operations, each with the node that autograd makes for it."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.path: list[str] = []
         self.uses: list[tuple[Use, bool]] = []  # with whether it has a jump, or selects from a whole batch
         self.nodes: list[Any] = []

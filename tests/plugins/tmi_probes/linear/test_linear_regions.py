@@ -15,6 +15,7 @@ from tmi_probes.linear.exact_network import ExactNetwork
 from tmi_probes.linear.linear_regions import linear_regions
 
 from ..toys import TASK, Phi, cnn_network, dataset, deep, network, small_cnn
+from .equivalents import PAIRS
 from .stages import FORMS, PIECEWISE, SHAPE, Does, network_of
 from .test_pieces import SMOOTH
 from .test_pieces import TASK as LARGE
@@ -236,3 +237,16 @@ def test_a_tile_as_large_as_the_image_has_nowhere_to_go():
     assert "path_regions.translation" not in result.metrics
     # Nor is there a background to be seen: start and end of the path are one image.
     assert "path_regions.background: not applicable, for no other background changes an image" in result.notes
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's, about the old form of weight norm
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_regions_are_those_of_the_plain_equivalent(name):
+    data = dataset(15)
+    ours, plain = (linear_regions(network(m, "conv", "hidden", "logits"), data, seed=0) for m in PAIRS[name]())
+    for metric in ("sample_regions", "path_regions.background", "path_regions.translation"):
+        assert ours.metrics[metric] == plain.metrics[metric]
+    assert ours.metrics["path_regions.background"] > 2
+    for path in ("background", "translation"):
+        found, expected = (result.arrays[f"breakpoints.{path}"].values for result in (ours, plain))
+        assert found == pytest.approx(expected, abs=1e-6, nan_ok=True)

@@ -9,6 +9,7 @@ import tmi
 from tmi_probes.linear.local_linear_form import local_linear_form
 
 from ..toys import TASK, Phi, cnn_network, dataset, network, small_cnn
+from .equivalents import PAIRS
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +100,18 @@ def test_the_network_is_left_alone():
     assert all(bool((value == before[name]).all()) for name, value in net.module.state_dict().items())
     assert all(p.grad is None for p in net.module.parameters())
     assert TASK is net.task
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's, about the old form of weight norm
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_forms_are_those_of_the_plain_equivalent(name):
+    data = dataset(12)
+    few = {"images": 8, "tiles": 2, "backgrounds": 3, "places": 3}
+    results = [local_linear_form(network(m, "conv", "hidden", "logits"), data, seed=0, **few) for m in PAIRS[name]()]
+    ours, plain = results
+    assert ours.metrics["exact"] == 1
+    assert ours.metrics["reconstruction_error"] < 1e-12
+    metrics = [{k: v for k, v in result.metrics.items() if k != "reconstruction_error"} for result in results]
+    assert metrics[0] == pytest.approx(metrics[1], abs=1e-5)
+    for array in ("bias", "logits", "weights", "cosine_backgrounds", "cosine_places"):
+        assert ours.arrays[array].values == pytest.approx(plain.arrays[array].values, abs=1e-5, nan_ok=True)
