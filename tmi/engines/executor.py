@@ -17,6 +17,7 @@ from tmi.errors import DamagedFileError, DataFileError, InputError, PluginError,
 from tmi.hashing import digest
 from tmi.networks import train_once
 from tmi.probing.mutation import State, first_change, state_of
+from tmi.runtime.guard import Guard, SwitchWarning
 from tmi.runtime.time_limit import TimedOut, time_limit
 from tmi.stages import Stage
 from tmi.store.leases import Busy, Leases, TooManyAttempts
@@ -85,6 +86,7 @@ class Executor:
         self._in_memory: dict[str, tuple[Hashable, _Product | _Failed]] = {}
         self._state: State | None = None
         self._calls = Calls(store.folder)
+        self._left: list[str] = []  # what plug-ins left changed in the job
 
     def work(self, planned: Planned, stage: Stage = Stage.PROBE) -> JobResult:
         """Do a job, unless the store has its result.
@@ -101,7 +103,9 @@ class Executor:
         """
         result, begun = JobResult(planned, stage), time.perf_counter()
         try:
-            self._work(planned, result)
+            # A network's or data set's own code also runs outside the calls of the plug-in.
+            with Guard(f"the code of {planned.cell}", report=result.remarks.append):
+                self._work(planned, result)
         except Busy:
             result.busy = True
         except _Failed as failed:
@@ -111,6 +115,8 @@ class Executor:
             result.failed, result.message, result.fatal = stage, str(error), True
         except (Exception, SystemExit) as error:  # such as images that cannot be rendered
             result.failed, result.message, result.traceback = stage, message_of(error), _text_block(traceback.format_exc())
+        result.remarks += self._left
+        self._left = []
         result.seconds = time.perf_counter() - begun
         return result
 
@@ -321,6 +327,8 @@ class Executor:
             raise
         except BaseException as error:  # also sys.exit, or the error of a cancelled task
             raise _Failed(stage, error) from error
+        finally:
+            self._left += [_text(w.message) for w in caught if issubclass(w.category, SwitchWarning)]
         return _Product(value, seconds, list(dict.fromkeys(_text(w.message) for w in caught)), unkept=unkept)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from tmi import params as parameters
 from tmi.errors import InputError, PluginError, TmiError, UnknownNameError, did_you_mean
 from tmi.probing import attribution
+from tmi.runtime.guard import Guard
 from tmi.runtime.paths import absolute
 
 from .component import KINDS, Component, Fault, Plugin, suite_file
@@ -229,7 +230,8 @@ class Registry:
         network.module.zero_grad()  # the store does not keep gradients, so those of the last training step are cleared here too
         network.name, network.seed, network.params = component.name, seed, parameters.as_text(values)
         if isinstance(data, Dataset):
-            _check_on(network, data)
+            with Guard(f"{component}, in the check of its network,"):
+                _check_on(network, data)
         result: Network = network
         return result
 

@@ -85,6 +85,8 @@ class Guard:
         What is called: ``"probe 'accuracy' of plug-in tmi_probes"``.
     quick : bool
         Whether only the switches that are read in no time are looked at.
+    report : callable, optional
+        Called with the text of each warning, instead of warning.
     """
 
     calls_with_quick_guard = 0
@@ -92,8 +94,8 @@ class Guard:
     changes = 0
     """Counts the calls that left something changed."""
 
-    def __init__(self, who: str, quick: bool = False) -> None:
-        self._who, self._table = who, _quick if quick else _all
+    def __init__(self, who: str, quick: bool = False, report: Callable[[str], object] | None = None) -> None:
+        self._who, self._table, self._report = who, _quick if quick else _all, report
 
     def __enter__(self) -> Guard:
         if self._table is _quick:
@@ -131,7 +133,10 @@ class Guard:
         # If warnings are made errors, that of the plug-in comes first.
         with nullcontext() if error is None else suppress(SwitchWarning):
             for text in changes.values():
-                warnings.warn(f"{who} left {text}", SwitchWarning, stacklevel=4)
+                if self._report is None:
+                    warnings.warn(f"{who} left {text}", SwitchWarning, stacklevel=4)
+                else:
+                    self._report(f"{who} left {text}")
 
 
 def _put_back(switch: Switch, before: Any, after: Any) -> str:
