@@ -43,6 +43,15 @@ command.
 | 1 | some cells failed; the results of the others are kept |
 | 2 | the suite or the call is wrong, or the store or the workers cannot be used; the message says what |
 | 130 | stopped with Ctrl-C; finished results are kept |
+
+Paths are relative to the working folder in which the command starts, also where a plug-in changes it; `~` is the home folder, in
+Python as well. `--json -`, or `/dev/stdout`, writes the rows to standard output and nothing else: the summary, and what plug-ins,
+their libraries and child processes print, goes to standard error. `tmi store export -` does the same with the table. A dry run
+writes no file, but gives `--json -` the rows that the store has. Characters that the output's encoding does not have are replaced.
+
+```sh
+tmi run suite.toml --json - | jq '.[] | select(.metric == "accuracy") | .value'
+```
 """
 
 
