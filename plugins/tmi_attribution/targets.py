@@ -109,12 +109,11 @@ def remarks(target: str, truth: Truth, names: Sequence[str]) -> list[str]:
     named = ", ".join(f"{name} ({counts[name]})" for name in most[:5]) + (f" and {len(most) - 5} more" if len(most) > 5 else "")
     notes = [f"target {target}: the logit of {named} is attributed; on {others} of {len(truth)} images it is not the label's"]
     unknown = int((~truth.of_label & ~truth.masks.reshape(len(truth), -1).any(1)).sum())
+    if truth.constructed:
+        reason = "no pixel decides, for the logit has no active window,"
+    else:
+        reason = "it is not known which pixels decide, since the network is trained and the target not the label,"
     if unknown:
-        reason = (
-            "its logit has no active window" if truth.constructed else "of a trained network that is known for the label alone"
-        )
-        notes.append(
-            f"target {target}: no pixels decide, or it is not known which, on {unknown} of {len(truth)} images ({reason}); "
-            "measures of localisation are not applicable to these"
-        )
+        of = f"{unknown} of {len(truth)} images"
+        notes.append(f"target {target}: {reason} on {of}, to which measures of localisation are not applicable")
     return notes

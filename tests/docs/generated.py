@@ -47,7 +47,8 @@ command.
 Paths are relative to the working folder in which the command starts, also where a plug-in changes it; `~` is the home folder, in
 Python as well. `--json -`, or `/dev/stdout`, writes the rows to standard output and nothing else: the summary, and what plug-ins,
 their libraries and child processes print, goes to standard error. `tmi store export -` does the same with the table. A dry run
-writes no file, but gives `--json -` the rows that the store has. Characters that the output's encoding does not have are replaced.
+writes no file, but gives `--json -` the rows that the store has. Characters that the encoding of the output does not have are
+replaced.
 
 ```sh
 tmi run suite.toml --json - | jq '.[] | select(.metric == "accuracy") | .value'

@@ -128,7 +128,8 @@ def test_what_is_not_known_is_not_applicable(data, trained):
     assert "deletion.oracle" not in result.metrics
     assert result.notes[0].startswith("target runner-up: the logit of ")
     assert "; on 12 of 12 images it is not the label's" in result.notes[0].replace(" is attributed", "")
-    assert "not known which, on 12 of 12 images (of a trained network that is known for the label alone)" in result.notes[1]
+    assert "it is not known which pixels decide" in result.notes[1]
+    assert "on 12 of 12 images, to which measures of localisation are not applicable" in result.notes[1]
     assert np.array_equal(np.isnan(result.arrays["score"].values[0]), np.ones(12, bool))
     assert not (result.arrays["target"].values == result.arrays["label"].values).any()
 
