@@ -42,7 +42,8 @@ _SAMPLE = 8  # images on which a restored network must agree with the one that w
 class _Product(NamedTuple):
     """What a plug-in returned, the seconds that it took, the warnings that it gave, and whether the store can give it again.
 
-    ``unkept`` says why neither it nor what depends on it may be kept; see `tmi.engines.unkept`.
+    ``unkept`` says why neither it nor what depends on it may be kept; see `tmi.engines.unkept`. ``threads`` is the number with
+    which a network was trained whose training the store gave; None where it was made in this process.
     """
 
     value: Any
@@ -50,6 +51,7 @@ class _Product(NamedTuple):
     warnings: list[str]
     is_kept: bool = False
     unkept: dict[str, str] = {}  # noqa: RUF012  # never changed in place
+    threads: int | None = None
 
 
 class Executor:
@@ -180,7 +182,8 @@ class Executor:
                 self._store.set_aside(Stage.NETWORK, key or "", str(failed))
                 return None
             is_kept = (training is not None or network.value.origin != "trained") and not network.unkept
-            return _Product(network.value, record["seconds"], record["warnings"], is_kept, network.unkept)
+            threads = record.get("threads") if training is not None else None
+            return _Product(network.value, record["seconds"], record["warnings"], is_kept, network.unkept, threads)
 
         def make() -> _Product:
             with train_once.recording() as training:
@@ -291,6 +294,7 @@ class Executor:
         seconds = {"dataset": data_product.seconds, "network": network_product.seconds, "probe": product.seconds}
         all_warnings = list(dict.fromkeys([*data_product.warnings, *network_product.warnings, *product.warnings]))
         record = record_of(planned, Stage.PROBE, seconds, network=network, notes=data.notes, warnings=all_warnings)
+        record["network_threads"] = network_product.threads or record["threads"]
         if not product.value.applicable:
             record["not_applicable"] = "; ".join(product.value.notes) or "the probe gave no metric and no array"
         result.unkept |= product.unkept

@@ -77,7 +77,7 @@ def _provenance(results: Results) -> Section:
     recorded = [entry for entry in results if entry.record]
     seconds = sum(_seconds(recorded).values())
     lines = [f"Suite {results.name}: {len(results)} cells; computing them took {seconds:,.0f} s."]
-    for what in ("versions", "data", "threads", "device", "tmi"):
+    for what in ("versions", "data", "threads", "network_threads", "device", "tmi"):
         values = sorted({json.dumps(entry.record.get(what), sort_keys=True) for entry in recorded})
         lines += [f"{what}: {value}" for value in values if value not in ("null", "{}")]
     notes = sorted({f"{entry.network} on {entry.dataset}, {entry.probe}: {note}" for entry in results for note in entry.notes})

@@ -80,6 +80,15 @@ def test_every_file_says_how_it_was_made(tmp_path):
     assert result["seconds"]["network"] == network["seconds"]
 
 
+def test_the_threads_of_the_training_stay_with_its_results(tmp_path):
+    """A probe that is applied with another number does not hide with how many its network was trained."""
+    toys.plugin(tmp_path)
+    for threads, scale in ((1, 1.0), (2, 2.0)):
+        suite = toys.suite(tmp_path, toys.BASE.replace('"toy-probe"', f'"toy-probe"\nscale = {scale}'))
+        (entry,) = tmi.run(suite, tmp_path / "store", threads=threads)
+        assert (entry.record["threads"], entry.record["network_threads"]) == (threads, 1)
+
+
 NAMING = """
 import tmi
 from tmi.params import Method
