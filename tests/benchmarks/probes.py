@@ -1,8 +1,8 @@
 """Seconds of every probe, and its peak memory above that of a forward pass of one image, each in a process of its own.
 
 ``python -m tests.benchmarks.probes`` prints a table for images of 224×224 in three channels and a network like ResNet-18. They
-are few, because the memory of a probe does not grow with their number. ``--quick`` takes images of 64×64; ``--fashion`` takes
-1,000 images of section 6.2 and the 12-filter network; ``--only`` takes names. It measures and asserts nothing.
+are few, for the memory of a probe hardly grows with their number: ``--samples`` takes more. ``--quick`` takes images of 64×64,
+``--fashion`` 1,000 images of section 6.2 and the 12-filter network; ``--only`` takes names. It measures and asserts nothing.
 
 The peak is the kernel's (VmHWM of /proc/self/status, which is reset before each part; elsewhere ru_maxrss, which is not). Images
 that the data set has rendered, and libraries that were imported, count as the data's and the process's; libraries that a probe
@@ -31,6 +31,7 @@ FEW: dict[str, dict[str, Any]] = {
     "background-kinds": {"tiles": 2, "backgrounds": 8},
     "background-robustness": {"tiles": 2},
     "deformation": {"images": 8},
+    "dictionary": {"atoms": 32, "steps": 200},
     "equivariance": {"tiles": 1, "places": 100},
     "linear-regions": {"images": 8, "paths": 1, "most": 200},
     "local-linear-form": {"images": 4, "tiles": 1, "backgrounds": 2, "places": 2},
@@ -42,14 +43,14 @@ FEW: dict[str, dict[str, Any]] = {
 """Settings with which a probe takes minutes at most; the others run with their defaults."""
 
 
-def world(kind: str) -> tuple[Any, Any]:
+def world(kind: str, samples: int) -> tuple[Any, Any]:
     """Return a data set and a network: ``large``, ``quick`` or ``fashion``."""
     import tmi
 
     if kind == "fashion":
         data = tmi.generate("fashion", seed=0, test_samples=1000)
         return tmi.build("cnn", data, seed=0, filters=12), data
-    data = photos(*((224, 24) if kind == "large" else (64, 8)))
+    data = photos(224 if kind == "large" else 64, samples)
     layers = ["stem", "layer1", "layer2", "layer3", "layer4", "pool", "logits"]
     return tmi.Network(resnet18(CLASSES), layers, "imported", task=data.task), data
 
@@ -104,7 +105,7 @@ def resnet18(classes: int) -> Any:
     return module
 
 
-def run_one(name: str, kind: str, threads: int) -> None:
+def run_one(name: str, kind: str, samples: int, threads: int) -> None:
     """Print time and memory of one probe, as JSON."""
     import torch
 
@@ -113,7 +114,7 @@ def run_one(name: str, kind: str, threads: int) -> None:
     from tmi.plugins.registry import installed
 
     torch.set_num_threads(threads)
-    network, data = world(kind)
+    network, data = world(kind, samples)
     taken = {p.name for p in parameters(installed().find("probe", name).function).values()}
     settings = {key: value for key, value in FEW.get(name, {}).items() if key in taken}
     if kind == "fashion":
@@ -153,18 +154,19 @@ def peak() -> int:
 @click.option("--large", "kind", flag_value="large", default=True, help="Images of 224×224; the default.")
 @click.option("--quick", "kind", flag_value="quick", help="Images of 64×64.")
 @click.option("--fashion", "kind", flag_value="fashion", help="1,000 images of section 6.2.")
+@click.option("--samples", default=24, show_default=True, help="Training and test images each, but for --fashion.")
 @click.option("--one", hidden=True)
-def main(only: tuple[str, ...], threads: int, kind: str, one: str | None) -> None:
+def main(only: tuple[str, ...], threads: int, kind: str, samples: int, one: str | None) -> None:
     """Print a table of each probe's time and memory."""
     if one:
-        run_one(one, kind, threads)
+        run_one(one, kind, samples, threads)
         return
     import tmi
 
     print(f"{'probe':<24}{'seconds':>9}{'GB above a forward pass':>25}{'limit':>7}{'MB in arrays':>14}{'metrics':>9}")
     for name in only or tmi.names("probe"):
-        command = [sys.executable, "-m", "tests.benchmarks.probes", f"--one={name}", f"--threads={threads}"]
-        done = subprocess.run([*command, f"--{kind}"], stdout=subprocess.PIPE, text=True, check=True)
+        command = [sys.executable, "-m", "tests.benchmarks.probes", f"--one={name}", f"--threads={threads}", f"--{kind}"]
+        done = subprocess.run([*command, f"--samples={samples}"], stdout=subprocess.PIPE, text=True, check=True)
         cost = json.loads(done.stdout.splitlines()[-1])
         size = f"{cost['above'] / 1e9:>25.2f}{LIMIT:>7.1f}{cost['kept'] / 1e6:>14.1f}"
         note = "over the limit" if cost["above"] > LIMIT * 1e9 else cost["note"]
