@@ -246,10 +246,11 @@ def _without_effect(network: tmi.Network, images: torch.Tensor, names: Collectio
         module = copied(network.module).eval().requires_grad_(True)
         parameters = {name: value for name, value in module.named_parameters() if name in names}
         first = next(iter(parameters.values()))
-        logits = module(images[:1].to(first.device, first.dtype))
-        if not logits.requires_grad:
+        try:
+            logits = module(images[:1].to(first.device, first.dtype))
+            gradients = torch.autograd.grad(logits.sum(), list(parameters.values()), allow_unused=True)
+        except RuntimeError:  # there is no gradient at all, or an operation without a derivative
             return set()
-        gradients = torch.autograd.grad(logits.sum(), list(parameters.values()), allow_unused=True)
     return {name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None}
 
 

@@ -44,12 +44,12 @@ def _gradients() -> Iterator[None]:
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
-    """Say what torch's error for tensors of different dtypes means: a module holds float32 where no copy in float64 reaches."""
+def _in_words(what: str) -> Iterator[None]:
+    """Turn torch's error, such as that for tensors of different dtypes or a missing gradient, into a reason."""
     try:
         yield
     except RuntimeError as error:
-        raise NoFormError(f"the module cannot compute in float64 ({str(error).splitlines()[0]})") from error
+        raise NoFormError(f"the network cannot be {what} ({str(error).splitlines()[0].removesuffix('.')})") from error
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ class ExactNetwork:
         self._device = tensors[0].device if tensors else None
         self.by_formula = network.origin == "constructed" and not tensors
         self.module = module if network.origin == "constructed" else _in_float64(network.plain().module)
-        self._uses: list[Use] | None = None
-        self._width: int | None = None
+        self._surveyed: tuple[list[Use], str] | None = None
+        self._most: int | None = None  # images at a time
 
     def form(self, image: torch.Tensor, logits: Sequence[int] | None = None) -> Form:
         """Return the linear form around an image, by one backward pass a logit.
@@ -138,10 +138,11 @@ class ExactNetwork:
             wanted = range(len(answer)) if logits is None else logits
             kept: dict[int, Array] = {}
             products: list[Array] = []
-            for numbers, weight in _gradient_rows(answer, x):
-                kept |= {n: row for n, row in zip(numbers, weight, strict=True) if n in wanted}
-                flat = weight.reshape(len(numbers), -1)
-                products.append(np.stack([flat @ point.numpy().ravel() for point in (image, other)]))
+            with _in_words("differentiated"):
+                for numbers, weight in _gradient_rows(answer, x):
+                    kept |= {n: row for n, row in zip(numbers, weight, strict=True) if n in wanted}
+                    flat = weight.reshape(len(numbers), -1)
+                    products.append(np.stack([flat @ point.numpy().ravel() for point in (image, other)]))
             linear, values = np.concatenate(products, axis=1), answer.detach().cpu().numpy()
             if self.by_formula:
                 bias = self._bias_by_formula(image)
@@ -181,12 +182,13 @@ class ExactNetwork:
         """
         from .switches import survey
 
-        if self._uses is None:
-            with self._evaluating(), _in_words():
-                self._uses, problem = survey(self.module, self._copied(image[:1]))
-            if problem and self.network.origin != "constructed":
-                raise NoFormError(f"the network is not piecewise linear and continuous: {problem}")
-        return self._uses
+        if self._surveyed is None:
+            with self._evaluating(), _in_words("computed in float64, with its gradient"):
+                self._surveyed = survey(self.module, self._copied(image[:1]))
+        uses, problem = self._surveyed
+        if problem and self.network.origin != "constructed":
+            raise NoFormError(f"the network is not piecewise linear and continuous: {problem}")
+        return uses
 
     def state(self, images: torch.Tensor, use: Use) -> State:
         """Return the state of one use on images.
@@ -224,17 +226,32 @@ class ExactNetwork:
         return watch.states
 
     def _step(self, images: torch.Tensor) -> int:
-        if self._width is None:
-            widths = [state.values.size for state in self._states(images[:1], self.uses(images))]
-            self._width = max([images[0].numel(), *widths])
-        # Larger batches leave the processor's cache and take twice as long.
-        return max(1, min(256, getattr(self.module, "images_at_once", 256), _CACHED // self._width))
+        if self._most is None:
+            alone = self._states(images[:1], self.uses(images))
+            width = max([images[0].numel(), *(state.values.size for state in alone)])
+            # Larger batches leave the processor's cache and take twice as long.
+            most = max(1, min(256, getattr(self.module, "images_at_once", 256), _CACHED // width))
+            self._most = most if most == 1 or self._is_row_by_row(images[:1], alone) else 1
+        return self._most
+
+    def _is_row_by_row(self, image: torch.Tensor, alone: list[State]) -> bool:
+        """Whether in a batch the first of as many parts of each operation's input is the first image's."""
+        import torch
+
+        try:
+            together = self._states(torch.cat([image, 1 - image]), self.uses(image))
+        except NoFormError:  # the operations of a module that loops over images
+            return False
+        return len(together) == len(alone) and all(
+            both.values.shape[1:] == one.values.shape[1:] and np.allclose(both.values[:1], one.values)
+            for both, one in zip(together, alone, strict=True)
+        )
 
     def _copied(self, images: torch.Tensor) -> torch.Tensor:
         return images.detach().clone().to(self._device) if self._device is not None else images.detach().clone()
 
     def _call(self, images: torch.Tensor) -> torch.Tensor:
-        with _in_words():
+        with _in_words("computed in float64"):
             logits: torch.Tensor = self.module(images)
         return logits
 

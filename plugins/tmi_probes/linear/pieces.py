@@ -57,7 +57,7 @@ CONTINUOUS: dict[str, Callable[[Given], list[torch.Tensor]]] = {
 }
 """Elementwise operations, and the values whose signs say on which of its pieces an element is: it has a kink where one is 0."""
 
-_ELEMENTWISE = {*CONTINUOUS, "hardshrink", "frac"}
+_ELEMENTWISE = {*CONTINUOUS, "copysign", "fmod", "frac", "hardshrink", "remainder"}
 _STEPS = {"sign", "sgn", "heaviside", "floor", "ceil", "round", "trunc"}
 _EXTREMES = {"amax", "amin", "max", "min"}
 _WITH_INDICES = {"max", "min", "sort", "topk", "kthvalue", "median", "nanmedian", "mode", "cummax", "cummin"}

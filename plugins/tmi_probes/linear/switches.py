@@ -32,7 +32,7 @@ _PIECEWISE_NODES = frozenset(
 # Linear, the first ones while their masks do not depend on the image: `hidden_nonlinearities` compares that between images.
 _LINEAR = LINEAR | frozenset(
     """
-    MaskedFill MaskedScatter MaskedSelect Where
+    MaskedFill MaskedScatter MaskedSelect NanToNum Where
     Addr Copy CopySlices Cumsum Diagonal MkldnnConvolution ReflectionPad3D ReplicationPad3D SelectScatter SliceScatter Trace Tril
     Triu UpsampleBicubic2D UpsampleLinear1D UpsampleNearest1D UpsampleNearest3D UpsampleTrilinear3D
     """.split()  # noqa: SIM905 -- as above
@@ -145,7 +145,7 @@ class _Survey(OperationMode):
     def __init__(self) -> None:
         super().__init__()
         self.path: list[str] = []
-        self.uses: list[tuple[Use, bool]] = []  # with whether it has a jump, or selects from a whole batch
+        self.uses: list[tuple[Use, str]] = []  # with what is wrong with it
         self.nodes: list[Any] = []
         self._pending: Any = None
 
@@ -155,10 +155,12 @@ class _Survey(OperationMode):
         given = arguments_of(func, args, kwargs or {})
         output = func(*args, **(kwargs or {}))
         if name in CONTINUOUS or name in _SELECTING:
-            unsupported = (name == "threshold" and given["threshold"] != given["value"]) or (
-                name in _SELECTING and not isinstance(output, tuple) and not given.get("dim")
-            )
-            self.uses.append((Use(len(self.uses), name, self.path[-1] if self.path else ""), unsupported))
+            problem = ""
+            if name == "threshold" and given["threshold"] != given["value"]:
+                problem = f"threshold jumps from {given['threshold']} to {given['value']}"
+            if name in _SELECTING and not isinstance(output, tuple) and not given.get("dim"):
+                problem = f"{name} is taken over all of a tensor, and with it over all images; name the dimensions"
+            self.uses.append((Use(len(self.uses), name, self.path[-1] if self.path else ""), problem))
             self._pending = output[0] if isinstance(output, tuple) else output
         return output
 
@@ -191,10 +193,8 @@ def survey(module: nn.Module, image: torch.Tensor) -> tuple[list[Use], str]:
             return [], "the logits do not depend differentiably on the image"
         nodes = _walk(logits.grad_fn)
         reached = set(nodes)
-        uses = [(use, jumps) for (use, jumps), node in zip(found.uses, found.nodes, strict=True) if node in reached]
-        problem = next(
-            (f"{use.operation} is not continuous, or selects from all of its input" for use, jumps in uses if jumps), ""
-        )
+        uses = [(use, wrong) for (use, wrong), node in zip(found.uses, found.nodes, strict=True) if node in reached]
+        problem = next((wrong for _, wrong in uses if wrong), "")
         problem = problem or next((reason for node in nodes if (reason := _not_linear(node))), "")
         if not problem:
             others = [Graph(True, _walk(_surveyed(module, x, _Survey()).grad_fn)) for x in other_images(image)]
@@ -236,6 +236,8 @@ def _not_linear(node: Any) -> str:
     if is_product(node):
         return f"{name} multiplies or divides by a value that depends on the image"
     known = is_custom(node) or name in PRODUCTS or name in _LINEAR or name in _PIECEWISE_NODES
+    if name == "NotImplemented":
+        name = "an operation without a derivative"
     return "" if known else f"{name} is not a continuous piecewise linear function"
 
 

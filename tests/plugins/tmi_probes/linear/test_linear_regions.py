@@ -13,6 +13,7 @@ from tmi_probes.linear.arrangement import zaslavsky
 from tmi_probes.linear.breakpoints import of_layers
 from tmi_probes.linear.exact_network import ExactNetwork
 from tmi_probes.linear.linear_regions import linear_regions
+from tmi_probes.linear.local_linear_form import local_linear_form
 
 from ..toys import TASK, Phi, cnn_network, dataset, deep, network, small_cnn
 from .equivalents import PAIRS
@@ -190,7 +191,7 @@ def test_a_slope_of_1_is_no_kink():
     ("hardshrink", "Hardshrink is not"),
     ("mask", "Mul hides a non-linearity"),
     ("where", "Where hides a non-linearity"),
-    ("threshold with a jump", "threshold is not continuous"),
+    ("threshold with a jump", "threshold jumps from 0.1 to 0.0"),
     ("steps", "Round is not"),
 ])  # fmt: skip
 def test_another_operation_is_named(name, said):
@@ -250,3 +251,37 @@ def test_the_regions_are_those_of_the_plain_equivalent(name):
     for path in ("background", "translation"):
         found, expected = (result.arrays[f"breakpoints.{path}"].values for result in (ours, plain))
         assert found == pytest.approx(expected, abs=1e-6, nan_ok=True)
+
+
+LAYOUTS = {
+    "permuted": lambda x: F.relu(x.permute(1, 0, 2, 3)).permute(1, 0, 2, 3),
+    "a loop": lambda x: torch.stack([F.relu(y) for y in x]),
+    "rows of all images": lambda x: F.relu(x.reshape(-1, 5)).reshape(x.shape),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_images_are_told_apart_however_a_batch_is_laid_out(layout):
+    task = tmi.TemplateTask(LARGE.classes, SHAPE)
+    data = dataset(12, task=task)
+    results = [
+        linear_regions(network(network_of(["f"], 1, {"f": lambda f=f: Does(f)}), "logits", task=task), data, seed=0)
+        for f in (F.relu, LAYOUTS[layout])
+    ]
+    for metric in ("sample_regions", "path_regions.background", "path_regions.translation"):
+        assert results[0].metrics[metric] == results[1].metrics[metric]
+    assert results[0].metrics["path_regions.background"] > 3
+
+
+def test_a_network_that_cannot_be_differentiated_is_refused_in_words():
+    def changed(x):
+        y = torch.relu(x)
+        y[:, 0] = 0  # autograd needs the ReLU's output as it was
+        return y
+
+    task = tmi.TemplateTask(LARGE.classes, SHAPE)
+    for function in (changed, lambda x: x + torch.heaviside(x, x.new_tensor(0.5))):
+        net = network(network_of(["f"], 1, {"f": lambda f=function: Does(f)}), "logits", task=task)
+        for probe in (linear_regions, local_linear_form):
+            result = probe(net, dataset(6, task=task), seed=0)
+            assert not result.applicable

@@ -131,5 +131,5 @@ def test_a_path_that_depends_on_the_image():
 
 def test_a_module_that_computes_in_float32_alone_is_refused():
     module = network_of(["fixed"], 0, {"fixed": lambda: Does(lambda x: x @ torch.eye(5))})
-    with pytest.raises(NoFormError, match="cannot compute in float64"):
+    with pytest.raises(NoFormError, match="cannot be computed in float64"):
         exact_of(module).form(torch.zeros(1, *SHAPE, dtype=torch.float64))
