@@ -117,7 +117,7 @@ class Watch:
         owner, imported, module, is_library = "", None, None, True
         while frame is not None:
             code = frame.f_code
-            if is_library and _belongs_to_import(code):
+            if is_library and _belongs_to_import(code, path):
                 return
             if is_library and not _is_of_library(code.co_filename):
                 is_library = False
@@ -379,20 +379,16 @@ def _is_of_library(file: str) -> bool:
     return file.startswith("<frozen") or _is_ignored(os.path.realpath(file))
 
 
-def _belongs_to_import(code: CodeType) -> bool:
-    """Whether a function belongs to the import of a module, or reads source files or metadata of packages."""
+def _belongs_to_import(code: CodeType, path: str) -> bool:
+    """Whether a function imports a module, looks for packages, or reads source code to show or fingerprint it."""
     file, name = code.co_filename, code.co_name
     if file.startswith("<frozen importlib"):
         return name in ("_find_and_load", "_fill_cache")
-    return file in _OF_SOURCES
+    return file == _METADATA or (file in _OF_SOURCES and path.endswith(".py"))
 
 
-_OF_SOURCES = {
-    str(Path(os.__file__).with_name("linecache.py")),
-    str(Path(os.__file__).parent / "importlib" / "metadata" / "__init__.py"),
-    str(Path(__file__).parents[1] / "plugins" / "fingerprint.py"),
-}
-"""Modules that read source files to show lines or to fingerprint code, or that look for installed packages."""
+_METADATA = str(Path(os.__file__).parent / "importlib" / "metadata" / "__init__.py")
+_OF_SOURCES = {str(Path(os.__file__).with_name("linecache.py")), str(Path(__file__).parents[1] / "plugins" / "fingerprint.py")}
 
 
 def _is_ignored(path: str) -> bool:
