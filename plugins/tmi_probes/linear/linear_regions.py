@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 INFO = {
-    "sample_regions": tmi.MetricInfo("Number of activation patterns, all ReLUs together, on the test images", "lower", 1),
+    "sample_regions": tmi.MetricInfo(
+        "Number of activation patterns, all piecewise linear operations together, on the test images", "lower", 1
+    ),
     "sample_regions_share": tmi.MetricInfo("sample_regions over the number of images; 1 if no two share a piece", "lower", 0, 1),
     "sample_layer_share": tmi.MetricInfo("Number of activation patterns of a layer over the number of images", "lower", 0, 1),
     "path_regions": tmi.MetricInfo(
@@ -51,10 +53,12 @@ def linear_regions(
 ) -> tmi.ProbeResult:
     """How many linear pieces a network uses: on the test images, and on paths to another background or another place.
 
-    On a path every value at which a ReLU switches is found exactly, not on a grid. A region is convex, so a straight path meets
-    each once: there is one region more than breakpoints. The pieces of a constructed network, fused or literal, are those of its
-    formula: which windows are active, and on which side of the tile's value each pixel of their support lies. The value filters
-    of the literal layers switch far more often, without any change of the function.
+    The pieces of every operation are counted: ReLU, LeakyReLU, PReLU, ReLU6, Hardtanh, clamping, absolute value, maximum, max
+    pooling and the like, as modules or functions. On a path every value at which one changes its piece is found exactly, not on a
+    grid. A region is convex, so a straight path meets each once: there is one region more than breakpoints. The pieces of a
+    constructed network, fused or literal, are those of its formula: which windows are active, and on which side of the tile's
+    value each pixel of their support lies. The value filters of the literal layers switch far more often, without any change of
+    the function.
 
     Parameters
     ----------
@@ -63,7 +67,7 @@ def linear_regions(
     paths : int
         From how many test scenes paths start: one to another background, one to a neighbouring place.
     most : int
-        A path with more breakpoints than this is not followed into the ReLUs after it; a note says so.
+        A path with more breakpoints than this is not followed into the operations after it; a note says so.
 
     Returns
     -------
@@ -71,7 +75,9 @@ def linear_regions(
         Metrics ``sample_regions``, ``sample_regions_share``, ``sample_layer_share`` by layer, ``path_regions`` and
         ``path_regions_max`` by path (``background``, ``translation``). Arrays ``pattern`` (image), equal for images on one piece,
         ``breakpoints.<path>`` (path, breakpoint), NaN where there are fewer, and the label's logit on the path,
-        ``label_logit.<path>`` (path, step). Not applicable to a network that was not constructed and uses no nn.ReLU module.
+        ``label_logit.<path>`` (path, step). A layer is the named layer that contains the operation's module, else that module,
+        else the operation and its number, as in ``relu1``. Not applicable to a network that was not constructed and is not
+        continuous and piecewise linear; the note names the operation.
 
     Raises
     ------
@@ -231,7 +237,7 @@ def _breakpoints(
         return of_formula(exact.task, start[0].numpy(), end[0].numpy())
     alpha, complete = of_layers(exact, start, end, most)
     if not complete:
-        notes.append(f"path_regions.{kind}: a lower bound, for a path has over {most} breakpoints before the last ReLU")
+        notes.append(f"path_regions.{kind}: a lower bound, for a path has over {most} breakpoints before the last operation")
     return alpha
 
 

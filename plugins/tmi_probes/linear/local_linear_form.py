@@ -1,4 +1,4 @@
-"""The exact local linear form: around an image a ReLU network is f(x) = W x + b, and W shows which pixels its logits follow."""
+"""The exact local linear form: around an image a piecewise linear network is f(x) = W x + b, and W shows what a logit follows."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 
 INFO = {
     "reconstruction_error": tmi.MetricInfo(
-        "Largest |W x + b − f(x)| relative to the largest logit, over the images; 0 up to rounding for a ReLU network", "lower", 0
+        "Largest |W x + b − f(x)| relative to the largest logit, over the images, and for each at another image with every "
+        "operation held in its piece; 0 up to rounding for a piecewise linear network",
+        "lower",
+        0,
     ),
-    "exact": tmi.MetricInfo("Share of images with W x + b = f(x) to 1e-6 relative", "higher", 0, 1),
+    "exact": tmi.MetricInfo("Share of images on which that error is at most 1e-6", "higher", 0, 1),
     "similarity_tile": tmi.MetricInfo(
         "Mean cosine of the label's W under the tile, over pairs of images of one tile", "higher", -1, 1
     ),
@@ -60,7 +63,9 @@ def local_linear_form(
 ) -> tmi.ProbeResult:
     """Exact local linear forms f(x) = W x + b of the logits, checked, and their similarity from image to image.
 
-    W comes from one backward pass a logit, b from the biases alone; both are computed in float64.
+    W comes from one backward pass a logit. b is the network at x = 0 with every piecewise linear operation held in the piece that
+    it has at the image, whatever adds to the logits there: biases, a normalisation of the input, buffers. Both are computed in
+    float64, one image at a time.
 
     Parameters
     ----------
@@ -82,7 +87,7 @@ def local_linear_form(
         ``similarity_backgrounds``, ``similarity_places``, ``zero_form``, ``support_share``, ``support_share_chance``. Arrays
         ``error`` (image), ``bias`` and ``logits`` (image, class), ``label``; for the kept images ``weights`` (kept, channel, row,
         col), ``images`` and ``masks``; ``cosine_backgrounds`` and ``cosine_places`` (tile, …), NaN where there are fewer. Not
-        applicable to a network whose logits do not depend differentiably on the image.
+        applicable to a network whose logits do not depend differentiably on the image, or that cannot compute in float64.
 
     Raises
     ------
