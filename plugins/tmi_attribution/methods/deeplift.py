@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -35,11 +35,26 @@ def deeplift_shap(
     from captum.attr import DeepLiftShap
 
     references = two(references)
-    parts = references.tensor_split(-(-len(references) // at_once(images, _REFERENCES)))
     method = DeepLiftShap(module)
     with quiet():
-        sums = [len(part) * method.attribute(images, part, target=targets) for part in parts]
+        sums = [len(part) * method.attribute(images, two(part), target=targets) for part in _parts(references, images)]
     return torch.stack(sums).sum(0) / len(references)
+
+
+def mean_over(references: torch.Tensor, images: torch.Tensor, attribute: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    """Return the mean attribution over references, of large images a few references at a time."""
+    import torch
+
+    parts = _parts(references, images)
+    if len(parts) == 1:
+        return attribute(two(references))
+    return torch.stack([len(part) * attribute(two(part)).detach() for part in parts]).sum(0) / len(references)
+
+
+def _parts(references: torch.Tensor, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Divide references so that as many as fit into one pass meet each image, at least two."""
+    most = min(_REFERENCES, max(2, at_once(images) // len(images)))
+    return references.tensor_split(-(-len(references) // most))
 
 
 def two(references: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ from tmi.errors import InputError
 from tmi.params import Count
 
 from ..preflight import LRP_RULED
-from .deeplift import quiet, two
+from .deeplift import mean_over, quiet
 from .path import at_once, portions, within
 from .relevance import ruled
 from .superpixels import superpixels
@@ -79,7 +79,12 @@ def layer_conductance(
     method = LayerConductance(within(module), module.get_submodule(layer))
     # Captum's default rule leaves out both ends of the path, and the change there.
     attributions: Tensor = method.attribute(
-        images, baselines, target=targets, n_steps=steps, method="riemann_trapezoid", internal_batch_size=at_once(images)
+        images,
+        baselines,
+        target=targets,
+        n_steps=steps,
+        method="riemann_trapezoid",
+        internal_batch_size=max(at_once(images), 2 * len(images)),
     )
     return attributions
 
@@ -117,12 +122,9 @@ def layer_deeplift_shap(module: Module, images: Tensor, targets: Tensor, *, laye
     """Mean of DeepLift over the references (Lundberg and Lee 2017), as far down as the layer."""
     from captum.attr import LayerDeepLiftShap
 
-    references = two(references)
+    method = LayerDeepLiftShap(module, module.get_submodule(layer))
     with quiet():
-        attributions: Tensor = LayerDeepLiftShap(module, module.get_submodule(layer)).attribute(
-            images, references, target=targets
-        )
-    return attributions
+        return mean_over(references, images, lambda some: method.attribute(images, some, target=targets))
 
 
 @tmi.attribution_method(level="layer", needs=["gradient"])

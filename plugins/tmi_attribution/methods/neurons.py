@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tmi
 from tmi.params import Count
 
-from .deeplift import quiet, two
+from .deeplift import mean_over, quiet
 from .path import at_once, portions, within
 from .superpixels import shared, superpixels
 
@@ -84,7 +84,11 @@ def neuron_deeplift_shap(
     from captum.attr import NeuronDeepLiftShap
 
     method = NeuronDeepLiftShap(module, module.get_submodule(layer))
-    return by_neuron(images, neurons, lambda x, neuron, _rows: method.attribute(x, neuron, two(references)))
+
+    def mean(x: Tensor, neuron: Selector, _rows: Tensor) -> Tensor:
+        return mean_over(references, x, lambda some: method.attribute(x, neuron, some))
+
+    return by_neuron(images, neurons, mean)
 
 
 @tmi.attribution_method(level="neuron", needs=["gradient"])

@@ -53,6 +53,18 @@ def test_a_linear_network_is_attributed_exactly(name, baseline):
     assert torch.allclose(found, expected, atol=3e-4 if name == "kernel_shap" else 2e-5)
 
 
+@pytest.mark.parametrize("name", sorted(set(METHODS) - set(SEEDED)))
+def test_of_large_images_few_are_evaluated_at_a_time_with_the_same_result(name, monkeypatch):
+    module, seen = toy(), []
+    whole = run(name, module, IMAGES[:2], TARGETS[:2])
+    monkeypatch.setattr("tmi_attribution.methods.path._PIXELS", 5 * IMAGES[0].numel())
+    handle = module.register_forward_pre_hook(lambda _module, images: seen.append(len(images[0])))
+    parts = run(name, module, IMAGES[:2], TARGETS[:2])
+    handle.remove()
+    assert torch.allclose(parts, whole, atol=1e-5)
+    assert max(seen) <= (8 if name == "deeplift_shap" else 5)  # two images with two references, and each again as a reference
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_an_image_does_not_depend_on_its_neighbours(name):
     module = toy()

@@ -116,6 +116,14 @@ def test_shape_hooks_and_neighbours(name):
     assert alone.numpy() == pytest.approx(whole[1:2].numpy(), abs=1e-12)
 
 
+@pytest.mark.parametrize("name", sorted(n for n, f in METHODS.items() if "seed" not in inspect.signature(f).parameters))
+def test_of_large_images_few_are_evaluated_at_a_time_with_the_same_result(name, monkeypatch):
+    images, targets, known = given(2)
+    whole = run(METHODS[name], cnn(), images, targets, known, layer="0")
+    monkeypatch.setattr("tmi_attribution.methods.path._PIXELS", 4 * 64)
+    assert torch.allclose(run(METHODS[name], cnn(), images, targets, known, layer="0"), whole, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", sorted(name for name, f in METHODS.items() if "seed" in inspect.signature(f).parameters))
 def test_draws_follow_the_seed(name):
     images, targets, known = given()
