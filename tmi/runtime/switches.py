@@ -162,9 +162,14 @@ def _timer() -> Any:
     return time.monotonic() + remaining if remaining else 0
 
 
+def _timer_changed(before: float, after: float) -> bool:
+    if before and before <= time.monotonic():
+        return False  # it has rung, and its handler may have set it again
+    return bool(before) != bool(after) or abs(before - after) > 0.05  # seconds
+
+
 def _set_timer(before: float) -> None:
-    # A time limit that became due meanwhile is due at once; 0 would turn the timer off.
-    signal.setitimer(signal.ITIMER_REAL, max(before - time.monotonic(), 1e-3) if before else 0)
+    signal.setitimer(signal.ITIMER_REAL, max(before - time.monotonic(), 1e-3) if before else 0)  # 0 turns it off
 
 
 _filters_of_libraries: list[Any] = []  # those that libraries added when they were imported inside a call
@@ -224,7 +229,7 @@ PROCESS = [
         _variables,
     ),
     Switch("the signal handlers", _FINALLY, _handlers, _set_handlers, _signals),
-    Switch("the alarm timer", _FINALLY, _timer, _set_timer, on_off, lambda before, after: bool(before) != bool(after)),
+    Switch("the alarm timer", _FINALLY, _timer, _set_timer, on_off, _timer_changed),
     Switch("the warning filters", _CATCH, lambda: list(warnings.filters), _set_filters, nothing, _filters_changed),
     attributes("warnings.showwarning", _CATCH, warnings, "showwarning"),
     attributes("the streams of sys", "use `with contextlib.redirect_stdout(file):`", sys, "stdin", "stdout", "stderr"),
