@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import ctypes
+import fcntl
 import io
 import os
 import sys
@@ -17,6 +18,8 @@ from tmi.runtime.paths import absolute
 
 def replace_unwritable() -> None:
     """Write a replacement for each character that the encoding of standard output or standard error does not have."""
+    if sys.stderr is None:  # it was closed; nothing then reads the progress and the errors
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # None where it is closed
             stream.reconfigure(errors="replace", encoding=_ascii() if codecs.lookup(stream.encoding).name == "ascii" else None)
@@ -63,7 +66,8 @@ def rows_alone() -> Iterator[BinaryIO]:
         with redirect_stdout(sys.stderr):
             yield stdout.buffer
         return
-    with open(os.dup(number), "wb") as rows:  # noqa: PTH123
+    copy = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)  # not 2, where standard error is closed: C code would write to it
+    with open(copy, "wb") as rows:  # noqa: PTH123
         _redirect(number)
         try:
             with redirect_stdout(sys.stderr):

@@ -175,6 +175,13 @@ def test_a_reader_that_leaves_early(speaking):
         assert "BrokenPipe" not in done.stderr, done.stderr
 
 
+def test_standard_error_that_is_closed(speaking):
+    line = f"{sys.executable} -m tmi.cli run suite.toml --json - 2>&-"
+    environment = toys.environment(SPEAKING="1")
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, cwd=speaking, env=environment, timeout=60)
+    assert [row["status"] for row in json.loads(done.stdout)] == ["ok", "failed"]
+
+
 def test_standard_output_that_is_closed(speaking):
     line = f"{sys.executable} -m tmi.cli run suite.toml --json - >&-"
     done = subprocess.run(line, shell=True, capture_output=True, text=True, cwd=speaking, env=toys.environment(), timeout=60)
