@@ -142,7 +142,8 @@ def undeclared_reads(components: Sequence[Component], registry: Registry) -> lis
             for call in calls:
                 others = [c for c in components if c.kind in ("method", "measure") and c != component]
                 named, owners = owners_of([component, *others])
-                with reads.watching(owners, _paths(component, registry)) as watch:
+                declared = [path for used in named.values() for path in _paths(used, registry)]
+                with reads.watching(owners, declared) as watch:
                     product = _result_of(call)
                 problems |= undeclared(watch, named)
                 if product is None:

@@ -1,4 +1,4 @@
-"""Ways to read a number from a file or folder, as plug-ins use them; and a plug-in whose every function may read in one of them."""
+"""Ways to read a number from a file or folder, as plug-ins use them; and a plug-in whose functions may read in any of them."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ from tmi.params import Measure, Method
 
 @tmi.hookimpl
 def tmi_dataset_generators():
-    return {"a-dataset": "reading:dataset", "other": "reading:other"}
+    return {"a-dataset": "reading:dataset"}
 
 
 @tmi.hookimpl
@@ -198,9 +198,8 @@ def value(file):
 
 def dataset(*, seed: int, file: KIND | None = None) -> tmi.Dataset:
     """Read."""
-    task = tmi.TemplateTask(
-        [tmi.TileClass(str(i), [tmi.FeatureTile(np.full((1, 1, 2), i), 0.1, np.ones((1, 1, 2), bool))]) for i in (0, 1)], (1, 2, 2)
-    )
+    tiles = [tmi.FeatureTile(np.full((1, 1, 2), i), 0.1, np.ones((1, 1, 2), bool)) for i in (0, 1)]
+    task = tmi.TemplateTask([tmi.TileClass(str(i), [tile]) for i, tile in enumerate(tiles)], (1, 2, 2))
     rng = np.random.default_rng(seed)
     scenes = (tmi.Scenes.draw(task, samples=2, rng=rng) for _ in range(2))
     return tmi.Dataset(task, *scenes, notes={"value": value(file)})
@@ -215,7 +214,9 @@ def network(data, *, file: KIND | None = None) -> tmi.Network:
     return tmi.Network(module, ["1"], "imported", task=data.task)
 
 
-def probe(network, data, *, file: KIND | None = None, method: Method = "a-method", measure: Measure = "a-measure") -> tmi.ProbeResult:
+def probe(
+    network, data, *, file: KIND | None = None, method: Method = "a-method", measure: Measure = "a-measure"
+) -> tmi.ProbeResult:
     """Read."""
     maps = method.function(None, None, None, **method.params)
     scores = measure.function(None, None, **measure.params)

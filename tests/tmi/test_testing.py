@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.tmi import toys
-from tmi import PluginError
+from tests.tmi import readers, toys
+from tmi import PluginError, testing
+from tmi.plugins.registry import installed
 from tmi.testing import check_plugin
 
 HEAD = "import tmi\n\n\n@tmi.hookimpl\ndef tmi_probes():\n    return {'p': 'STEM:p'}\n\n\n"
@@ -74,3 +75,56 @@ def test_no_file(tmp_path):
 def test_a_suite_beside_the_file(tmp_path):
     (tmp_path / "mine.toml").write_text("")
     assert check(tmp_path, HEAD.replace("tmi_probes", "tmi_suites").replace("STEM:p", "STEM:mine.toml")) == ([], ["suite p"])
+
+
+@pytest.mark.parametrize("hook", readers.HOOKS)
+@pytest.mark.parametrize("kind", ["str", "Path"])
+def test_what_each_function_reads_is_found(tmp_path, hook, kind):
+    file = readers.plugin(tmp_path, "open", kind)
+    (tmp_path / "input").write_text("3")
+    text, default = file.read_text(), f"{str(tmp_path / 'input')!r}"
+    function = text.index(f"def {hook}(")
+    default = f"Path({default})" if kind == "Path" else default
+    file.write_text(text[:function] + text[function:].replace("| None = None", f"= {default}", 1))
+    problems, names = check_plugin(file)
+    assert len(names) == 5
+    found = (
+        f"{hook} 'a-{hook}' of plug-in reading opens {tmp_path}/input; its key does not cover that, so what it computes is not"
+    )
+    assert [problem.startswith(found) for problem in problems] == ([True] if kind == "str" else [])
+
+
+def test_what_a_function_reads_before_it_fails_on_the_tiny_data_is_found(tmp_path):
+    (tmp_path / "input").write_text("3")
+    body = f"    open({str(tmp_path / 'input')!r}).read()\n    raise SystemExit\n"
+    (problem,), _ = check(tmp_path, HEAD + FINE + body, "failing")
+    assert problem.startswith(f"probe 'p' of plug-in failing opens {tmp_path}/input")
+
+
+def test_the_own_data_sets_and_networks_are_tried_too(tmp_path):
+    (tmp_path / "input").write_text("3")
+    text = toys.TOYS.replace(
+        'called(f"probe {network.seed} {scale}")', f"network.params['width']; open({str(tmp_path / 'input')!r})"
+    )
+    problems, _ = check_plugin(toys.plugin(tmp_path, "own", text))
+    assert [problem.startswith("probe 'toy-probe' of plug-in own opens") for problem in problems] == [True]
+
+
+def test_no_built_in_function_reads_what_nothing_declares(monkeypatch):
+    failed = []
+    result_of = testing._result_of
+
+    def counted(call):
+        result = result_of(call)
+        failed.extend([call] if result is None else [])
+        return result
+
+    monkeypatch.setattr(testing, "_result_of", counted)
+    registry = installed()
+    found = [
+        registry.find(kind, name)
+        for kind in ("dataset", "network", "probe", "method", "measure")
+        for name in registry.names(kind)
+    ]
+    assert testing.undeclared_reads(found, registry) == []
+    assert len(failed) < 10 < len(found), "some cannot be computed on a tiny network"

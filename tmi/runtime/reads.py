@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 _IN_C = {
     "h5py": (("h5py.h5f", "open"), ("h5py.h5f", "create")),
@@ -77,7 +77,7 @@ class Watch:
     def __init__(self, owners: Mapping[CodeType, str], declared: Sequence[str], ignored: Sequence[str]) -> None:
         self.reads: dict[Read, None] = {}
         self.declared_reads: set[str] = set()
-        self._owners = owners
+        self.owners = owners
         self._declared = {path: (path, os.path.realpath(path)) for path in declared}
         self._ignored = tuple(ignored)
         self._written: set[str] = set()
@@ -114,15 +114,17 @@ class Watch:
 
     def note(self, path: str, frame: FrameType | None) -> None:
         """Note a file or a URL with the function that reads it, unless a library reads it while it is imported."""
-        owner, imported, module, is_library = "", None, None, True
+        imported, module, is_library = None, None, True
+        started_by = _threads.get(threading.current_thread())
+        owner = "" if started_by is None else self.owners.get(started_by, "")
         while frame is not None:
             code = frame.f_code
             if is_library and _belongs_to_import(code, path):
                 return
             if is_library and not _is_of_library(code.co_filename):
                 is_library = False
-            if code in self._owners:
-                owner = self._owners[code]
+            if code in self.owners:
+                owner = self.owners[code]
                 break
             if code.co_name == "<module>" and not is_library:
                 imported = code.co_filename
@@ -160,7 +162,8 @@ class Watch:
 
 
 _active: dict[int, Watch] = {}  # by the thread that makes the call
-_threads: WeakSet[threading.Thread] = WeakSet()  # that were started during some call
+_threads: WeakKeyDictionary[threading.Thread, CodeType | None] = WeakKeyDictionary()
+"""The threads that were started during some call, with the function of interest that was running."""
 _busy: set[int] = set()  # threads in which the hook itself opens something
 
 
@@ -215,7 +218,7 @@ def _install() -> None:
     @functools.wraps(start)
     def start_and_note(thread: threading.Thread) -> None:
         if _active and (threading.get_ident() in _active or threading.current_thread() in _threads):
-            _threads.add(thread)
+            _threads[thread] = _running()
         start(thread)
 
     threading.Thread.start = start_and_note  # type: ignore[method-assign, assignment]
@@ -227,7 +230,8 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     ident = threading.get_ident()
     watch = _active.get(ident)
     if watch is None:
-        if threading._active.get(ident) not in _threads:  # type: ignore[attr-defined]  # current_thread() would make a new object
+        thread = threading._active.get(ident)  # type: ignore[attr-defined]  # current_thread() would make a new object
+        if thread is None or thread not in _threads:
             return
         watch = next(reversed(_active.values()), None)
     if watch is None or ident in _busy:
@@ -239,6 +243,16 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         pass
     finally:
         _busy.discard(ident)
+
+
+def _running() -> CodeType | None:
+    """Return the innermost function of interest that this thread runs, or that started it."""
+    watch, frame = _active.get(threading.get_ident()), _caller()
+    while watch is not None and frame is not None:
+        if frame.f_code in watch.owners:
+            return frame.f_code
+        frame = frame.f_back
+    return _threads.get(threading.current_thread())
 
 
 def _caller() -> FrameType | None:

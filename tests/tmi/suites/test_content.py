@@ -11,7 +11,9 @@ from tmi.errors import MissingPathError
 from tmi.suites import content
 from tmi.suites.content import content_of
 
-NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=3).filter(lambda n: n not in (".", ".."))
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=3).filter(
+    lambda n: n not in (".", "..")
+)
 TREES = st.recursive(st.binary(max_size=3), lambda below: st.dictionaries(NAMES, below, max_size=3), max_leaves=6)
 
 
@@ -70,7 +72,7 @@ def test_links_to_nothing_and_to_a_folder_above_and_pipes(tmp_path):
     assert content_of(tmp_path) == content_of(tmp_path)
     with pytest.raises(MissingPathError, match="pipe is neither a file nor a folder"):
         content_of(tmp_path / "pipe")
-    with pytest.raises(MissingPathError, match="there is no file or folder .*nosuch"):
+    with pytest.raises(MissingPathError, match=r"there is no file or folder .*nosuch"):
         content_of(tmp_path / "nosuch")
 
 

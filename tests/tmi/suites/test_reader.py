@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tmi
-from tests.tmi import toys
+from tests.tmi import readers, toys
 from tmi import PluginError, SuiteError, load_suite
 from tmi.plugins.component import Fault, Plugin
 from tmi.plugins.host import PluginHost
@@ -460,3 +460,31 @@ class TestRegistry:
         with pytest.warns(UserWarning, match="plug-in other: probe 'extra' refused: the name is taken") as caught:
             load_suite(suite, registry=loaded.registry)
         assert len(caught) == 1
+
+
+def test_every_missing_path_is_reported(tmp_path):
+    suite = readers.suite(readers.plugin(tmp_path, "open", "Path"), "measure", "nosuch")
+    suite.write_text(
+        suite.read_text()
+        + '[datasets.y]\nuse = "a-dataset"\nfile = "no-y"\n[networks.z]\nuse = "a-network"\nsweep.file = ["reading.py", "no-z"]\n'
+    )
+    with pytest.raises(SuiteError) as error:
+        load_suite(suite)
+    assert error.value.problems == [
+        f"reading.toml: [datasets.y] file: there is no file or folder {tmp_path}/no-y",
+        f"reading.toml: [networks.z] sweep.file: there is no file or folder {tmp_path}/no-z",
+        "reading.toml: [probes.x] measure: measure \"a-measure(file='nosuch')\": "
+        f"file: there is no file or folder {tmp_path}/nosuch",
+    ]
+
+
+def test_a_suite_given_as_a_dict_may_hold_functions(tmp_path):
+    def given(network, data, *, x: int = 1) -> tmi.ProbeResult: ...
+
+    tables = {"datasets": {"d": {"use": "squares"}}, "networks": {"n": {"use": "theorem1"}}}
+    (cell,) = load_suite(tables | {"probes": {"p": {"use": given, "x": 2}}}).cells
+    assert (cell.probe.component.name, cell.probe.params) == ("given", {"x": 2})
+    with pytest.raises(SuiteError, match=r"^suite: \[probes.p\] y: 'given' has no such parameter; known: x$"):
+        load_suite(tables | {"probes": {"p": {"use": given, "y": 2}}})
+    with pytest.raises(SuiteError, match=r"^suite: \[probes.p\] use: .* parameter 'x' needs an annotation"):
+        load_suite(tables | {"probes": {"p": {"use": lambda network, data, *, x: None}}})
