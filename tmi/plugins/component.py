@@ -112,9 +112,10 @@ class Component:
         module, attribute = self._parts
         with suppress(PluginError):
             self.fingerprint()  # taken now, so that it is of the imported code: the file may change later
+        own = self.plugin.module  # of an edited file, a later module has the same name
         try:
             with Guard(f"{self}, when {shown_module(module)} was imported,"), reads.watching():
-                imported = importlib.import_module(module)
+                imported = own if module == getattr(own, "__name__", None) else importlib.import_module(module)
         except (Exception, SystemExit) as error:
             raise PluginError(f"{self}: cannot import {module!r} ({type(error).__name__}: {error})") from error
         function = getattr(imported, attribute, None)

@@ -124,6 +124,7 @@ class Guard:
         for switch, before, after in zip(self._table.switches, before_all, now, strict=False):
             if before is not UNREADABLE and (after is UNREADABLE or switch.changed(before, after)):
                 changes.setdefault(switch.name, _put_back(switch, before, after))
+        changes = {name: text for name, text in changes.items() if text}
         if not changes:
             return
         Guard.changes += 1
@@ -140,14 +141,14 @@ class Guard:
 
 
 def _put_back(switch: Switch, before: Any, after: Any) -> str:
-    """Put a switch back, and return the change as text."""
+    """Put a switch back, and return the change as text, empty if no plug-in made it."""
     text = "" if after is UNREADABLE else switch.text(before, after)
     shown = f"{switch.name} changed" + (f" ({text})" if text else "")
     try:
         switch.write(before)
     except Exception as error:
         return f"{shown}, and it could not be put back ({type(error).__name__}: {error}); {switch.remedy}"
-    return f"{shown}, which was put back; {switch.remedy}"
+    return "" if text is None else f"{shown}, which was put back; {switch.remedy}"
 
 
 class Guarded:

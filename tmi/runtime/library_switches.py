@@ -126,12 +126,16 @@ def _matplotlib() -> Iterator[Switch]:
     )
 
 
+def _numba_has_started() -> bool:
+    """Return whether numba has started its threads."""
+    return bool(getattr(sys.modules.get("numba.np.ufunc.parallel"), "_is_initialized", False))
+
+
 def _numba() -> Iterator[Switch]:
     import numba
 
     def read() -> Any:
-        parallel = sys.modules.get("numba.np.ufunc.parallel")
-        if not getattr(parallel, "_is_initialized", False):  # asking for the number would start the threads
+        if not _numba_has_started():  # asking for the number would start the threads
             return numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
         return numba.get_num_threads()
 
@@ -193,7 +197,16 @@ def _torch() -> Iterator[Switch]:
         return None if context is None else context.device
 
     yield Switch("the default device", remedy, default_device, torch.set_default_device, is_quick=True)
-    yield Switch("torch's number of threads", _THREADS, torch.get_num_threads, torch.set_num_threads, is_quick=True)
+    yield Switch(
+        "torch's number of threads",
+        _THREADS,
+        lambda: (torch.get_num_threads(), _numba_has_started()),
+        lambda before: torch.set_num_threads(before[0]),
+        # numba changes it when it starts its own threads, which is not the plug-in's doing.
+        lambda before, after: str(after[0]) if before[1] == after[1] else None,
+        lambda before, after: before[0] != after[0],
+        is_quick=True,
+    )
     yield Switch(
         "torch's deterministic algorithms",
         _FINALLY,

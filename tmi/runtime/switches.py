@@ -41,7 +41,7 @@ class Switch(NamedTuple):
     write : callable
         ``(value) -> None``: puts it back.
     text : callable
-        ``(before, after) -> str``: the change in a few words; empty where it has no short name.
+        ``(before, after) -> str``: the change in a few words; empty where it has no short name, None where a library made it.
     changed : callable
         ``(before, after) -> bool``.
     is_quick : bool
@@ -52,7 +52,7 @@ class Switch(NamedTuple):
     remedy: str
     read: Callable[[], Any]
     write: Callable[[Any], object]
-    text: Callable[[Any, Any], str] = _shown
+    text: Callable[[Any, Any], str | None] = _shown
     changed: Callable[[Any, Any], Any] = operator.ne
     is_quick: bool = False
 

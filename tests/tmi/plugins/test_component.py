@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import sys
 import types
+import warnings
+from importlib import metadata
+from typing import ClassVar
 
 import pytest
 
 import tmi
+from tests.tmi.runtime.switch_changes import CHANGES, state
 from tmi import PluginError
-from tmi.plugins.component import Plugin
+from tmi.plugins.component import KINDS, Plugin
 from tmi.plugins.host import PluginHost
 from tmi.plugins.registry import installed
+from tmi.runtime.guard import SwitchWarning
 
 
 def module(name="zz_module", **hooks):
@@ -127,3 +133,91 @@ class TestSummary:
     def test_every_built_in_component_has_one(self, kind):
         registry = installed()
         assert [name for name in registry.names(kind) if not registry.find(kind, name).summary()] == []
+
+
+@tmi.external(lambda *, statement: exec(statement, {}))
+def declares(*, statement: str):
+    """Declare an input."""
+
+
+def run(statement):
+    exec(statement, {})
+
+
+class TestEveryPlaceIsGuarded:
+    """What the code of a plug-in leaves changed, wherever it runs, is put back, and the plug-in and the place are named."""
+
+    NAMED: ClassVar = {
+        **{
+            kind: f"{kind} 'a' of plug-in plugin0 left" for kind in ("dataset", "network", "probe", "method", "measure", "report")
+        },
+        "external": "tmi.external of dataset 'a' of plug-in plugin0 left",
+        "hook": "plug-in plugin0, in its hook tmi_probes, left",
+        "file": "plug-in zz_left, when it was imported, left",
+        "module": "probe 'a' of plug-in plugin0, when module 'zz_left_module' was imported, left",
+        "package": "plug-in installed, when it was imported, left",
+    }
+
+    def leave(self, place, statement, folder, monkeypatch):
+        if place == "hook":
+            host_of(module(tmi_probes=lambda: run(statement) or {"a": "m:f"}))
+        elif place == "external":
+            component = host_of(module(tmi_dataset_generators={"a": declares})).components["dataset", "a"]
+            component.function.tmi_external(statement=statement)
+        elif place == "file":
+            (folder / "zz_left.py").write_text(f"import tmi\n{statement}\n@tmi.hookimpl\ndef tmi_probes():\n    return {{}}\n")
+            PluginHost().load_file(folder / "zz_left.py")
+        elif place in ("module", "package"):
+            sys.modules.pop("zz_left_module", None)
+            (folder / "zz_left_module.py").write_text(f"{statement}\ndef f(): ...\n")
+            monkeypatch.syspath_prepend(str(folder))
+            if place == "module":
+                _ = host_of(module(tmi_probes={"a": "zz_left_module:f"})).components["probe", "a"].function
+            else:
+                entry = metadata.EntryPoint("installed", "zz_left_module", "tmi")
+                monkeypatch.setattr(metadata, "entry_points", lambda group: [entry])
+                PluginHost().load_installed()
+        else:
+            host_of(module(**{KINDS[place]: {"a": run}})).components[place, "a"].function(statement)
+
+    def check(self, place, statement, folder, monkeypatch):
+        state()  # starts numba's threads
+        before = state()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            inside = {**before, "filters": list(warnings.filters), "showwarning": warnings.showwarning}
+            self.leave(place, statement, folder, monkeypatch)
+            assert state() == inside
+        texts = [str(w.message) for w in caught if w.category is SwitchWarning]
+        assert len(texts) == 1, texts
+        assert texts[0].startswith(f"{self.NAMED[place]} {CHANGES[statement]}"), texts
+
+    @pytest.mark.parametrize("place", NAMED)
+    @pytest.mark.parametrize("statement", list(CHANGES)[:3])
+    def test_some_switches(self, place, statement, tmp_path, monkeypatch):
+        self.check(place, statement, tmp_path, monkeypatch)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("place", NAMED)
+    @pytest.mark.parametrize("statement", list(CHANGES)[3:])
+    def test_every_switch(self, place, statement, tmp_path, monkeypatch):
+        self.check(place, statement, tmp_path, monkeypatch)
+
+
+def test_the_check_of_a_network_is_guarded():
+    """The code of a network's own layers runs outside the calls of its builder."""
+    import torch
+
+    class Off(torch.nn.Module):
+        def forward(self, x):
+            torch.set_default_dtype(torch.float64)
+            return x.flatten(1)[:, :2].float()
+
+    def off(data) -> tmi.Network:
+        """Leave the default dtype."""
+        return tmi.Network(torch.nn.Sequential(Off()), ["0"], "trained", task=data.task)
+
+    data = tmi.generate("squares", samples=4, test_samples=2)
+    with pytest.warns(SwitchWarning, match=r"network 'off', in the check of its network, left the default dtype changed"):
+        tmi.build(off, data)
+    assert torch.get_default_dtype() == torch.float32

@@ -21,7 +21,6 @@ from tmi.runtime import guard as guards
 from tmi.runtime.guard import Guard, Guarded, SwitchWarning, guarded
 from tmi.runtime.time_limit import TimedOut, time_limit
 
-
 torch.use_deterministic_algorithms(False)  # imports libraries, which set variables
 
 
@@ -217,7 +216,7 @@ IN_A_CALL = {
     ("libraries", "more", "named"),
     [
         (LIBRARIES, "", []),
-        (["sklearn.linear_model", "torch"], "; ".join(IN_A_CALL), sum(IN_A_CALL.values(), [])),
+        (["sklearn.linear_model", "torch"], "; ".join(IN_A_CALL), [name for names in IN_A_CALL.values() for name in names]),
         *(
             pytest.param([library], more, named, marks=pytest.mark.slow)
             for library in LIBRARIES
@@ -255,6 +254,19 @@ def test_imports_inside_a_call(libraries, more, named):
     assert len(texts) == len(named), texts
     for name in named:
         assert any(text.startswith(f"x left {name}") for text in texts), texts
+
+
+def test_threads_that_numba_changes_when_it_starts_are_put_back_without_a_name():
+    script = """
+        import torch, numba, warnings
+        from tmi.runtime.guard import Guarded
+        warnings.simplefilter("error")
+        torch.set_num_threads(3)
+        Guarded(lambda: numba.set_num_threads(numba.get_num_threads()), "x")()
+        assert torch.get_num_threads() == 3
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_plugin_package_is_no_library(tmp_path, monkeypatch):
