@@ -304,9 +304,9 @@ def _summary(
             notes.append(f"skill.{name}: left out, for the oracle scores hardly otherwise than chance: nearly all pixels decide")
             continue
         metrics |= _with_interval(f"skill.{name}", float(skill_of_means(*triple)), interval_of(triple, skill_of_means))
-        if known[partial_masks].all():
+        if known[partial_masks].all() and partial_masks.any():
             localising += [part[partial_masks] for part in (score.scores, score.chance, score.oracle)]
-        else:
+        elif partial_masks.any():
             notes.append(f"skill.mean: without {name}, which is not defined on every image")
     if localising:
         metrics |= _with_interval("skill.mean", float(mean_skill(*localising)), interval_of(localising, mean_skill))
