@@ -38,7 +38,7 @@ def describe(kind: str, name: str, plugins: tuple[str, ...]) -> None:
 @click.argument("what", metavar="SUITE|PLUGIN")
 @plugin_option
 def check(what: str, plugins: tuple[str, ...]) -> None:
-    """Check a suite, or a plug-in file (.py), without running it, and name everything that is wrong."""
+    """Check a suite without running it, or a plug-in file (.py) on tiny data, and name everything that is wrong."""
     from tmi.suites.plan import make_plan
     from tmi.suites.reader import load_suite
     from tmi.testing import check_plugin
