@@ -181,6 +181,7 @@ class TestEveryPlaceIsGuarded:
             host_of(module(**{KINDS[place]: {"a": run}})).components[place, "a"].function(statement)
 
     def check(self, place, statement, folder, monkeypatch):
+        run("import torch; torch.use_deterministic_algorithms(False)")  # imports libraries, which set variables
         state()  # starts numba's threads
         before = state()
         with warnings.catch_warnings(record=True) as caught:
