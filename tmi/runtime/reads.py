@@ -228,19 +228,21 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     if not _active or event not in _EVENTS:
         return
     ident = threading.get_ident()
+    if ident in _busy:
+        return
     watch = _active.get(ident)
     if watch is None:
         thread = threading._active.get(ident)  # type: ignore[attr-defined]  # current_thread() would make a new object
         if thread is None or thread not in _threads:
             return
-        watch = next(reversed(_active.values()), None)
-    if watch is None or ident in _busy:
+        watch = next(reversed(list(_active.values())), None)
+    if watch is None:
         return
     _busy.add(ident)
     try:
-        _EVENTS[event](watch, args)
-    except Exception:  # the call that is watched must not fail by it
-        pass
+        # The call that is watched must not fail by it; an exception that a signal raises here is not suppressed.
+        with contextlib.suppress(OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError):
+            _EVENTS[event](watch, args)
     finally:
         _busy.discard(ident)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tmi.errors import MissingPathError, SuiteError, TmiError
 from tmi.hashing import digest
@@ -18,6 +18,7 @@ from tmi.params import has_path, map_paths
 from tmi.plugins.component import Component
 from tmi.plugins.fingerprint import core_fingerprint, versions
 from tmi.plugins.inputs import with_absolute_paths
+from tmi.plugins.references import Reference
 from tmi.plugins.registry import Registry
 from tmi.stages import Stage
 
@@ -74,6 +75,15 @@ def make_key(
     )
 
 
+class _Inputs(NamedTuple):
+    """The settings of a choice, as its function gets them and as they are in the key, with the components that they name."""
+
+    references: list[Reference]
+    values: dict[str, Any]
+    params: dict[str, Any]
+    uses_params: list[dict[str, Any]]
+
+
 class Keys:
     """Computes the keys of cells; each key of a data set or network is computed once.
 
@@ -96,6 +106,7 @@ class Keys:
         self._keys: dict[tuple[object, ...], str | None] = {}
         self._choices: list[Choice] = []
         self._outside: dict[int, object] = {}
+        self._inputs: dict[int, _Inputs] = {}
         self._code: dict[int, tuple[Component, str | None]] = {}
 
     def of(self, cell: Cell) -> tuple[str | None, str | None, str | None]:
@@ -122,12 +133,7 @@ class Keys:
         return self._keys[request]
 
     def _compute(self, choice: Choice, seed: int, upstream: tuple[str | None, ...]) -> str | None:
-        try:
-            references = self._registry.references(choice.component, choice.params)
-            values = _values(self._registry, choice)
-            params, *uses_params = [self._with_contents(given) for given in (values, *(used.params for used in references))]
-        except MissingPathError as error:
-            raise SuiteError([f"{choice.kind} {choice}: {error}"]) from error
+        references, values, params, uses_params = self._inputs_of(choice)
         code = self._code_of(choice.component)
         codes = [self._code_of(reference.component) for reference in references]
         upstream_keys = {stage: key for stage, key in zip(Stage, upstream, strict=False) if key is not None}
@@ -158,6 +164,17 @@ class Keys:
             # A module may define several functions, and only one is called.
             self._code[id(component)] = component, None if code is None else f"{code} {_function_of(component)}"
         return self._code[id(component)][1]
+
+    def _inputs_of(self, choice: Choice) -> _Inputs:
+        if id(choice) not in self._inputs:
+            try:
+                references = self._registry.references(choice.component, choice.params)
+                values = _values(self._registry, choice)
+                params, *uses_params = [self._with_contents(given) for given in (values, *(used.params for used in references))]
+            except MissingPathError as error:
+                raise SuiteError([f"{choice.kind} {choice}: {error}"]) from error
+            self._inputs[id(choice)] = _Inputs(references, values, params, uses_params)
+        return self._inputs[id(choice)]
 
     def _outside_of(self, choice: Choice, values: Mapping[str, Any]) -> object:
         if id(choice) not in self._outside:
