@@ -223,6 +223,8 @@ class ExactNetwork:
         watch = Watch(len(images), {use.number for use in uses})
         with torch.inference_mode(False), torch.no_grad(), self._evaluating(), watch:
             self._call(self._copied(images))
+        if len(watch.states) != len(uses):
+            raise NoFormError("some images pass other operations than others, so that their pieces cannot be compared")
         return watch.states
 
     def _step(self, images: torch.Tensor) -> int:

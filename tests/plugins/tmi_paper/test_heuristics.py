@@ -116,3 +116,32 @@ def test_a_network_without_such_filters(data):
     result = tmi.probe("squares-heuristics", tmi.build("theorem1", data), data)
     assert not result.applicable
     assert "layer conv" in result.notes[0]
+
+
+def test_computed_weights_are_read_as_computed(data):
+    plain, computed = network(data, 1.0, -1.75, 1.0), network(data, 1.0, -1.75, 1.0)
+    for layer in (computed.module.conv[0], computed.module.logits):
+        nn.utils.parametrizations.weight_norm(layer)
+    found, expected = (tmi.probe("squares-heuristics", net, data) for net in (computed, plain))
+    assert found.metrics == pytest.approx(expected.metrics)
+    for name in ("weights", "bias", "logit_weights", "logit_bias"):
+        assert found.arrays[name].values == pytest.approx(expected.arrays[name].values, abs=1e-6)
+
+
+def test_a_convolution_that_computes_something_else_is_not_read(data):
+    net = network(data, 1.0, -1.75, 1.0)
+    net.module.conv[0].register_forward_hook(lambda _module, _inputs, output: -output)
+    result = tmi.probe("squares-heuristics", net, data)
+    assert result.notes == ("layer conv: conv.0 computes with other weights than it holds",)
+
+
+def test_logits_that_are_not_linear_in_the_layer_have_no_weights(data):
+    net = network(data, 1.0, -1.75, 1.0)
+    net.module.logits.register_forward_hook(lambda _module, _inputs, output: output.sinh())
+    result = tmi.probe("squares-heuristics", net, data)
+    assert "logit_weights" not in result.arrays
+    assert "weights" in result.arrays
+    doubled = network(data, 1.0, -1.75, 1.0)
+    doubled.module.logits.register_forward_hook(lambda _module, _inputs, output: 2 * output)
+    result = tmi.probe("squares-heuristics", doubled, data)
+    assert result.arrays["logit_weights"].values[0] == pytest.approx(np.full((1, 3, 3), 2), abs=1e-5)

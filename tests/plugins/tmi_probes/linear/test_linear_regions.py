@@ -253,6 +253,20 @@ def test_the_regions_are_those_of_the_plain_equivalent(name):
         assert found == pytest.approx(expected, abs=1e-6, nan_ok=True)
 
 
+def test_images_that_pass_other_operations_are_refused():
+    def branches(x):
+        return torch.stack([y if y[0, 0, 0] == 0.125 else torch.relu(y - 0.3) for y in x])
+
+    module = nn.Sequential(Does(branches), nn.Flatten())
+    module.add_module("logits", nn.Linear(50, 3))
+    exact = ExactNetwork(network(module, "logits", task=LARGE))
+    images = torch.rand(3, *SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert len(list(exact.states(images))) == 3  # one at a time, for it loops over images
+    images[2, 0, 0, 0] = 0.125
+    with pytest.raises(tmi.InputError, match="other operations"):
+        list(exact.states(images))
+
+
 LAYOUTS = {
     "permuted": lambda x: F.relu(x.permute(1, 0, 2, 3)).permute(1, 0, 2, 3),
     "a loop": lambda x: torch.stack([F.relu(y) for y in x]),
