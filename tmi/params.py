@@ -115,7 +115,8 @@ def parameters(function: Callable[..., Any], given: Collection[str] = GIVEN) -> 
     while isinstance(function, functools.partial):
         function = function.func
     function = inspect.unwrap(function)
-    where = f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"
+    module = re.sub(r"^tmi\.plugins\.files\..*_2f(.*)_2epy$", r"\1", function.__module__)  # a plug-in file by its name
+    where = f"{module}.{getattr(function, '__qualname__', type(function).__name__)}"
     try:
         # Only the settings' annotations are resolved: the others may name types imported for type checkers alone.
         holder = types.SimpleNamespace(__annotations__={p.name: p.annotation for p in settings if p.annotation is not p.empty})

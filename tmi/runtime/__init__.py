@@ -1,1 +1,1 @@
-"""The process: seeds, threads, time limits, signals, progress, formatting and the style of figures."""
+"""The process: the guard around plug-in calls, seeds, threads, time limits, signals, progress, formatting, style of figures."""
