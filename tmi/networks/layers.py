@@ -40,6 +40,8 @@ Origin = Literal["constructed", "trained", "imported"]
 
 N = TypeVar("N", bound="LayeredModule")
 
+_PIXELS = 4_000_000  # in one batch: bounds the memory for large images
+
 
 class LayeredModule:
     """A torch module with named layers, their activations, and what their neurons mean.
@@ -158,7 +160,7 @@ class LayeredModule:
         layers : sequence of str, optional
             By default all of them.
         batch_size : int
-            Images at a time. It bounds the memory, and changes the numbers by no more than rounding.
+            Images at a time, fewer if they are large. It bounds the memory, and changes the numbers by no more than rounding.
 
         Returns
         -------
@@ -249,7 +251,7 @@ class LayeredModule:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise InputError(f"batch_size: expected a whole number of at least 1, got {batch_size!r}")
         images = check_images(images, self.task.image_shape)
-        batch_size = min(batch_size, getattr(self.module, "images_at_once", batch_size))
+        batch_size = min(batch_size, getattr(self.module, "images_at_once", batch_size), max(1, _PIXELS // images.shape[1:].numel()))
         weight = next((p for p in self.module.parameters() if p.is_floating_point()), None)
         # A constructed network has buffers or nothing; it computes in its images' dtype, a trained one in its weights'.
         device = next((t.device for t in (*self.module.parameters(), *self.module.buffers())), images.device)
