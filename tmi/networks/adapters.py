@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from tmi.errors import InputError, did_you_mean
@@ -125,7 +126,8 @@ def in_full_precision(module: nn.Module) -> nn.Module:
         ) from None
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.is_floating_point() and tensor.element_size() < 4:
-            tensor.data = tensor.data.to(torch.float32)
+            with suppress(NotImplementedError):  # torch cannot convert every dtype; the check says if the module fails
+                tensor.data = tensor.data.to(torch.float32)
     return module
 
 

@@ -251,7 +251,8 @@ class LayeredModule:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise InputError(f"batch_size: expected a whole number of at least 1, got {batch_size!r}")
         images = check_images(images, self.task.image_shape)
-        batch_size = min(batch_size, getattr(self.module, "images_at_once", batch_size), max(1, _PIXELS // images.shape[1:].numel()))
+        at_once = max(1, _PIXELS // images.shape[1:].numel())
+        batch_size = min(batch_size, at_once, getattr(self.module, "images_at_once", batch_size))
         weight = next((p for p in self.module.parameters() if p.is_floating_point()), None)
         # A constructed network has buffers or nothing; it computes in its images' dtype, a trained one in its weights'.
         device = next((t.device for t in (*self.module.parameters(), *self.module.buffers())), images.device)

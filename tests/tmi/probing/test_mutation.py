@@ -74,9 +74,10 @@ def seen(data, one: torch.Tensor, other: torch.Tensor) -> str:
 
     module = Held()
     network = tmi.Network(module, ["out"], "imported", task=data.task)
+    network.module.buffer = one  # of low precision it would be a copy, in float32
     before = state_of(data, network)
     assert first_change(before, state_of(data, network)) == ""
-    module.buffer = other
+    network.module.buffer = other
     return first_change(before, state_of(data, network))
 
 
