@@ -49,7 +49,8 @@ def test_any_answer_in_any_wrapper(plain, name, probe, wrap):
 @pytest.mark.parametrize("name", sorted(ANSWERS))
 def test_any_answer_and_every_probe(plain, name):
     for _, probe, _ in probes():
-        if probe != "dictionary":  # its fit amplifies the rounding of float32
+        # A maximum is one more operation with pieces, and DeepLift, one of the methods of `attribution`, does not know it.
+        if probe not in ("attribution", "linear-regions") or "max" not in name:
             _answers(plain, name, probe, copy.deepcopy)
 
 

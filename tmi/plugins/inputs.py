@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ def with_absolute_paths(
         If a setting does not have its type.
     """
     result = dict(params)
+    if not _takes_paths(function, tuple(given)):
+        return result
     for name, parameter in parameters.parameters(function, given).items():
         if name in result and parameters.takes_path(parameter.type):
             try:
@@ -52,6 +55,11 @@ def with_absolute_paths(
             except InputError as error:
                 raise type(error)(f"{name}: {error}") from None
     return result
+
+
+@functools.lru_cache(maxsize=4096)  # most functions take none, and reading a signature takes a part of a millisecond
+def _takes_paths(function: Callable[..., Any], given: tuple[str, ...]) -> bool:
+    return any(parameters.takes_path(parameter.type) for parameter in parameters.parameters(function, given).values())
 
 
 def _existing(path: Path, folder: Path | None) -> Path:

@@ -498,7 +498,8 @@ def test_ctrl_c_with_workers(folder, times):
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
     _, err = process.communicate(timeout=80)
-    assert process.returncode == 130, err
+    # Where what is running ends before the second signal comes, that may meet the interpreter on its way out.
+    assert process.returncode in ((130,) if times == 1 else (130, -signal.SIGINT)), err
     assert "Traceback" not in err
     store = Store(folder / "store")
     kept = len(list(store.keys()))
