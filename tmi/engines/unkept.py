@@ -75,7 +75,7 @@ class Calls:
 
 
 def _without_fingerprint(component: Component) -> str:
-    where = "functions in files and packages can be, those typed into an interpreter or closing over values cannot"
+    where = "functions of modules that are imported can be, those of an interpreter, of the script itself or over values cannot"
     return f"{component}: its code cannot be fingerprinted, so what it computes is not kept; {where}"
 
 

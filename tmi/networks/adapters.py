@@ -47,10 +47,15 @@ def evaluating(module: nn.Module) -> nn.Module:
     Raises
     ------
     InputError
-        For a module whose layers cannot be observed: TorchScript, or a program of ``torch.export``.
+        For a module whose layers cannot be observed, TorchScript or a program of ``torch.export``, or whose weights are not
+        initialised.
     """
     if any(kind.__name__ == "ScriptModule" for kind in type(module).__mro__):
         raise InputError("module: runs in TorchScript, which does not show the activations of layers; give the original module")
+    from torch.nn.parameter import is_lazy
+
+    if any(is_lazy(parameter) for parameter in (*module.parameters(), *module.buffers())):
+        raise InputError("module: has weights without a shape; send a batch of images through it first")
     try:
         return module.eval()
     except Exception as error:  # a program of torch.export
@@ -129,6 +134,17 @@ def in_full_precision(module: nn.Module) -> nn.Module:
             with suppress(NotImplementedError):  # torch cannot convert every dtype; the check says if the module fails
                 tensor.data = tensor.data.to(torch.float32)
     return module
+
+
+def has_generator(module: nn.Module) -> bool:
+    """Return whether a module or one of its parts holds a generator of random numbers, of torch, NumPy or Python."""
+    import random
+
+    import numpy as np
+    import torch
+
+    kinds = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+    return any(isinstance(value, kinds) for part in module.modules() for value in vars(part).values())
 
 
 def part_of(value: Any, part: Output) -> Any:

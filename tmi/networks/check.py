@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tmi.errors import InputError, TmiError
@@ -19,7 +19,11 @@ Forward = Callable[["torch.Tensor"], tuple[Any, Outputs]]
 _REPEATS = 20  # of a module that draws random numbers, which need not change its answer every time
 
 
-def check(forward: Forward, image: torch.Tensor, classes: int, alone: bool) -> None:
+class RandomError(InputError):
+    """The forward pass of a network does not repeat; it may do so by chance the next time."""
+
+
+def check(forward: Forward, image: torch.Tensor, classes: int, alone: bool, has_generator: bool = False) -> None:
     """Check that a module answers as every probe takes for granted.
 
     Parameters
@@ -32,11 +36,13 @@ def check(forward: Forward, image: torch.Tensor, classes: int, alone: bool) -> N
         L, the number of logits.
     alone : bool
         Whether the module is only ever given one image at a time, so that images cannot influence each other.
+    has_generator : bool
+        Whether the module holds a generator of random numbers.
 
     Raises
     ------
     InputError
-        With the remedy, if the module fails; its answer is not one tensor of real numbers (N, L); a named layer does not give
+        With the remedy, if the module fails; its answer is not one tensor of finite numbers (N, L); a named layer does not give
         one tensor with one entry an image, or is not used exactly once; a second evaluation gives other bits; or an image's
         answer depends on the other images of its batch beyond rounding.
     """
@@ -48,7 +54,7 @@ def check(forward: Forward, image: torch.Tensor, classes: int, alone: bool) -> N
     with fixed_seed(0):  # puts the generators back afterwards
         before = _generators()
         logits, outputs = _evaluated(forward, pair)
-        is_random = _generators() != before
+        is_random = has_generator or _generators() != before
         _check_logits(logits, len(pair), classes)
         _check_layers(outputs, len(pair))
         for _ in range(_REPEATS if is_random else 1):
@@ -84,7 +90,7 @@ def _check_repetition(first: tuple[Any, Outputs], second: tuple[Any, Outputs]) -
     _check_layers(second[1], len(first[0]))
     for name, one, other in _paired(*first, *second):
         if one.shape != other.shape or not _same_bits(one, other):
-            raise InputError(
+            raise RandomError(
                 f"network: {name} differ from one evaluation of the same images to the next; draw nothing at random in "
                 "evaluation mode (F.dropout needs training=self.training) and change no state"
             )
@@ -105,14 +111,18 @@ def _check_logits(answer: Any, count: int, classes: int) -> None:
 
     wanted = f"expected logits (N, {classes}) for N images and {classes} classes"
     if not isinstance(answer, torch.Tensor):
-        parts = list(answer) if isinstance(answer, Mapping) else []
-        which = f'output="{parts[0]}"' if parts else "output=0"
         given = f"network: the module answers with {described(answer)}, {wanted}"
+        if not isinstance(answer, Mapping | Sequence) or isinstance(answer, str) or not answer:
+            raise InputError(f"{given}; give a function that returns them as output=…")
+        which = f'output="{next(iter(answer))}"' if isinstance(answer, Mapping) else "output=0"
         raise InputError(f"{given}; name the part by {which}, or give a function")
     given = f"network: the module answers {count} images with {described(answer)}, {wanted}"
     if not answer.is_floating_point():
         raise InputError(f"{given}; give logits, which are real numbers")
     if tuple(answer.shape) == (count, classes):
+        if not answer.isfinite().all():
+            remedy = "as after training that diverged; train it again"
+            raise InputError(f"network: logits are NaN or infinite on the first image that it sees, {remedy}")
         return
     if classes == 2 and answer.numel() == count:
         raise InputError(f'{given}; form="sigmoid" makes one sigmoid logit two')

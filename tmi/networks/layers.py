@@ -18,6 +18,7 @@ from .adapters import (
     Form,
     Output,
     evaluating,
+    has_generator,
     in_full_precision,
     name_without_wrappers,
     part_of,
@@ -26,7 +27,7 @@ from .adapters import (
     with_readout,
     without_wrappers,
 )
-from .check import check
+from .check import RandomError, check
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +98,7 @@ class LayeredModule:
                 _check_lengths(layer, columns)
         self.meanings = {layer: columns if callable(columns) else dict(columns) for layer, columns in meanings.items()}
         self.history = {name: np.asarray(values, float) for name, values in (history or {}).items()}
-        self._checked = False
+        self._checked, self._refused = False, ""
 
     def __repr__(self) -> str:
         return f"Network({self.name or type(self.module).__name__}, {self.origin}, layers: {', '.join(self.layers)})"
@@ -115,7 +116,7 @@ class LayeredModule:
         Raises
         ------
         InputError
-            In one sentence with the remedy, if the module fails on the image; it answers with something else than real logits
+            In one sentence with the remedy, if the module fails on the image; it answers with something else than finite logits
             (N, L) for the L classes of the task, see the parameters ``output`` and ``form``; a named layer is not used exactly
             once, or does not give one tensor with an entry for each image, see ``parts``; the forward pass does not repeat bit
             for bit; or an image's answer depends on the other images of its batch.
@@ -126,6 +127,8 @@ class LayeredModule:
         """
         if self._checked or not len(images):
             return
+        if self._refused:  # remembered, for the next check might not see it
+            raise InputError(self._refused)
         (image,) = self._batches(images[:1], 1)
 
         def forward(batch: torch.Tensor) -> tuple[Any, dict[str, list[Any]]]:
@@ -134,7 +137,12 @@ class LayeredModule:
                 self.module, answer = with_readout(self.module, None, "squeeze"), answer.flatten(1)
             return answer, outputs
 
-        check(forward, image, len(self.task.classes), alone=getattr(self.module, "images_at_once", 2) < 2)
+        alone = getattr(self.module, "images_at_once", 2) < 2
+        try:
+            check(forward, image, len(self.task.classes), alone, has_generator(self.module))
+        except RandomError as error:
+            self._refused = str(error)
+            raise
         self._checked = True
 
     def with_module(self: N, module: nn.Module) -> N:

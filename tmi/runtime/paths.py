@@ -26,9 +26,11 @@ def absolute(path: str | os.PathLike[str], folder: Path | None = None) -> Path:
     Raises
     ------
     InputError
-        If there is no such user, or the working folder was deleted and the path is relative to it.
+        If the path is empty, there is no such user, or the working folder was deleted and the path is relative to it.
     """
     text = os.fspath(path)
+    if not text:  # as from a variable of the shell that is not set; "." is the working folder
+        raise InputError('a path is empty; write "." for the working folder')
     expanded = os.path.expanduser(text)  # noqa: PTH111  # Path drops the ./ that makes a ~ an ordinary character
     if expanded == text and text.startswith("~"):
         user = text.partition("/")[0]

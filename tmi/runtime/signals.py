@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,13 @@ class Stop:
         self.asked = self.by_signal = False
 
 
+def _end_children() -> None:
+    """Kill processes that a plug-in started by multiprocessing: its pool would wait for what they compute."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    for child in multiprocessing.active_children() if multiprocessing else ():
+        child.kill()
+
+
 @contextmanager
 def stoppable(say: Callable[[str], None], running: Callable[[], str] = str) -> Iterator[Stop]:
     """Turn the first SIGINT or SIGTERM inside the block into a request, and the second into `KeyboardInterrupt`.
@@ -47,6 +55,7 @@ def stoppable(say: Callable[[str], None], running: Callable[[], str] = str) -> I
 
     def handle(number: int, frame: FrameType | None) -> None:
         if stop.by_signal:
+            _end_children()
             raise KeyboardInterrupt
         stop.asked = stop.by_signal = True
         with suppress(Exception):  # the terminal may be closed, as after a lost connection; the run still ends in order

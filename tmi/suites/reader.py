@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from tmi import params as parameters
@@ -58,7 +59,7 @@ def load_suite(
     registry = (registry or installed()).extended([plugins] if isinstance(plugins, str | Path) else plugins)
     content, source, folder = _read(suite, path, registry)
     files = content.get("plugins", [])
-    if not _is_list_of(files, str):
+    if not _is_list_of(files, str | Path):
         raise SuiteError([f"{source}: plugins: expected a list of file names, got {files!r}"])
     faults_before = len(registry.faults)
     registry = registry.extended(absolute(file, folder) for file in files)
@@ -281,5 +282,5 @@ def _dict_or_empty(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _is_list_of(value: Any, kind: type) -> bool:
+def _is_list_of(value: Any, kind: type | UnionType) -> bool:
     return isinstance(value, list) and all(isinstance(v, kind) and not isinstance(v, bool) for v in value)

@@ -76,7 +76,8 @@ REFUSED = {
     "one class less, of rank 3": (lambda y: y[:, :1, None].repeat(1, 1, 7), "output=…"),
     "tuple": (lambda y: (y, None), "a tuple of float32 .*, NoneType.*output=0"),
     "dict": (lambda y: {"logits": y}, "a dict of 'logits'.*output=\"logits\""),
-    "None": (lambda y: None, "a NoneType"),
+    "None": (lambda y: None, "a NoneType.*give a function"),
+    "NumPy": (lambda y: y.numpy(), "a ndarray.*give a function"),
     "classes, not logits": (lambda y: y.argmax(1), "int64 .*give logits"),
     "complex": (lambda y: y.to(torch.complex64), "complex64 .*give logits"),
     "no batch": (lambda y: y[0], "expected logits"),
@@ -263,10 +264,31 @@ def test_a_module_that_takes_one_image_at_a_time_gets_one(make):
     assert calls == [1, 1]
 
 
-def test_nan_and_infinity_repeat(make):
-    for value in (torch.nan, torch.inf):
-        network = make(Net(middle=lambda z, value=value: z * value))
-        assert not network.logits(IMAGES).isfinite().all()
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_logits_that_are_not_finite_are_refused(value, make):
+    for answer in (lambda y: y * value, lambda y: torch.cat([y[:, :1], y[:, 1:] + value], 1)):
+        with pytest.raises(InputError, match="logits are NaN or infinite"):
+            make(Net(answer)).check(IMAGES)
+
+
+def test_a_random_forward_pass_stays_refused(make):
+    class Rarely(Net):
+        def __init__(self):
+            super().__init__()
+            self.generator, self.calls = torch.Generator().manual_seed(0), 0
+
+        def forward(self, x):
+            return super().forward(x) * (2 if torch.rand((), generator=self.generator) < 0.2 else 1)
+
+    network = make(Rarely())
+    for _ in range(5):
+        with pytest.raises(InputError, match="differ from one evaluation"):
+            network.check(IMAGES)
+
+
+def test_weights_without_a_shape(make):
+    with pytest.raises(InputError, match="send a batch of images through it first"):
+        make(nn.Sequential(nn.Flatten(), nn.LazyLinear(2)), ["1"])
 
 
 def test_every_probe_checks(squares):

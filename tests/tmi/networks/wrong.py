@@ -120,7 +120,7 @@ def wrong_modules(task):
     yield "another number of logits", Changed(task, logits=lambda y: torch.cat([y, y], 1))
 
 
-REFUSED = ("only the first image", "every second image", "another number of logits", "a half contained")
+REFUSED = ("only the first image", "every second image", "another number of logits", "a half contained", "not a number")
 """What is wrong with modules that the check of a network may refuse before anything compares them with φ."""
 
 

@@ -26,7 +26,7 @@ def test_where_a_path_leads(home):
     for given, meant in [
         ("~", home), ("~/a", home / "a"), (Path("~/a/b"), home / "a/b"), ("~root/x", Path("/root/x")),
         ("./~", work / "~"), ("./~x/y", work / "~x/y"), ("a/~/b", work / "a/~/b"), ("a", work / "a"), ("../a", work / "../a"),
-        ("/a/b", Path("/a/b")), ("", work), (".", work), ("-", work / "-"),
+        ("/a/b", Path("/a/b")), (".", work), ("-", work / "-"),
     ]:  # fmt: skip
         assert absolute(given) == meant, given
     assert absolute("a", Path("/f")) == Path("/f/a")
@@ -34,6 +34,8 @@ def test_where_a_path_leads(home):
     assert absolute("~/a", Path("/f")) == home / "a"
     with pytest.raises(tmi.InputError, match=r"there is no home folder ~nosuch; .* is written \./~nosuch"):
         absolute("~nosuch/a")
+    with pytest.raises(tmi.InputError, match="a path is empty"):
+        absolute("")
 
 
 def test_how_a_path_is_shown(home):
