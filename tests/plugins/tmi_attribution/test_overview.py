@@ -95,10 +95,12 @@ def test_without_any_attribution_it_is_not_applicable():
 
 
 def test_nan_attributions_are_left_out():
-    module = Sums()
+    module, data = Sums(), dataset(10)
+    net = network(module, "hidden", "logits")
+    net.check(data.test.images)  # NaN from the first image on would be refused
     with torch.no_grad():
         module.logits.weight.fill_(torch.nan)
-    result = attribution(network(module, "hidden", "logits"), dataset(10), methods=["saliency"])
+    result = attribution(net, data, methods=["saliency"])
     assert result.coords["method"].tolist() == CONTROLS
     assert "NaN or infinity on 5 of 5" in result.notes[0]
 

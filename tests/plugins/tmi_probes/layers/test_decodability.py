@@ -50,10 +50,12 @@ def test_too_few_images():
 
 
 def test_activations_that_are_not_numbers_are_left_out():
-    module = Sums()
+    module, data = Sums(), dataset(30)
+    net = network(module, "hidden", "logits")
+    net.check(data.test.images)  # NaN from the first image on would be refused
     with torch.no_grad():
         module.logits.weight.fill_(torch.nan)
-    result = decodability(network(module, "hidden", "logits"), dataset(30), seed=0)
+    result = decodability(net, data, seed=0)
     assert "decodability.class.hidden" in result.metrics
     assert "decodability.class.logits" not in result.metrics
     assert any("logits: left out" in note for note in result.notes)

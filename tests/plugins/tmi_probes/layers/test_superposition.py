@@ -104,10 +104,12 @@ def test_a_layer_that_no_tile_moves():
 
 
 def test_activations_that_are_not_numbers_are_left_out():
-    module = Sums()
+    module, data = Sums(), dataset(9)
+    net = network(module, "hidden", "logits")
+    net.check(data.test.images)  # NaN from the first image on would be refused
     with torch.no_grad():
         module.logits.weight.fill_(torch.inf)
-    result = superposition(network(module, "hidden", "logits"), dataset(9), seed=0)
+    result = superposition(net, data, seed=0)
     assert "feature_dimensionality.tile.hidden" in result.metrics
     assert "feature_dimensionality.tile.logits" not in result.metrics
     assert any("logits: left out, for activations are NaN" in note for note in result.notes)

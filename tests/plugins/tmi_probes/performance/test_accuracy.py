@@ -55,7 +55,10 @@ def test_exact_on_a_constructed_network():
 
 
 def test_a_network_that_gives_nan_is_wrong_and_says_so():
-    result = accuracy(network(Fixed(torch.full((3, 3), torch.nan))), tmi.Dataset(TASK, numbered([0, 1, 3]), numbered([0, 1, 3])))
+    data = tmi.Dataset(TASK, numbered([0, 1, 3]), numbered([0, 1, 3]))
+    net = network(Fixed(torch.zeros(3, 3)))
+    net.check(data.test.images)  # NaN from the first image on would be refused
+    result = accuracy(net.with_module(Fixed(torch.full((3, 3), torch.nan))), data)
     assert result.metrics["accuracy"] == 0
     assert "margin_min" not in result.metrics
     assert "margin_min" in result.notes[0]
