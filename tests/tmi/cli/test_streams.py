@@ -137,6 +137,7 @@ def test_rows_alone_on_standard_output(speaking, place):
     assert {"-", "stdout"}.isdisjoint(path.name for path in speaking.iterdir())
 
 
+@pytest.mark.slow
 def test_rows_of_every_command_that_writes_them(speaking):
     assert run("run", "suite.toml", "--json", "rows.json", cwd=speaking).returncode == 1
     (file,) = (path for path in (speaking / "tmi-store/results").rglob("*.h5"))

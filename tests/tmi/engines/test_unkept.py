@@ -132,6 +132,7 @@ def test_a_replaced_picture_and_a_deleted_class_folder(tmp_path, kind):
             assert (entry.cached, len(caught)) == ((again, 0) if kind == "Path" else (False, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["str", "Path"])
 def test_workers_find_the_same(tmp_path, kind):
     suite = readers.suite(readers.plugin(tmp_path, "open", kind), "network", "input" if kind == "Path" else tmp_path / "input")
