@@ -276,7 +276,7 @@ def _summary(
 ) -> dict[str, float]:
     """Return the means with their intervals, those of chance and the oracle, and the skills.
 
-    Localisation can be scored on the images of which G is some of the pixels, bool (N,).
+    Localisation can be scored on the images where G is some of the pixels and not all, bool (N,).
     """
     metrics: dict[str, float] = {}
     localising: list[Array] = []

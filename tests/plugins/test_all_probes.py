@@ -15,27 +15,16 @@ import torch
 from torch import nn
 
 import tmi
+from tests.network_forms import SETTINGS
 from tests.plugins.tmi_probes.toys import Phi, exact_sums
 from tests.plugins.traces import state
 from tmi.params import check, parameters, takes_seed
 from tmi.plugins.registry import installed
 
 # Fewer images, steps and atoms, so that a probe takes seconds. A probe that is not named here runs with its defaults.
-SMALL = {
-    "attribution": {"images": 3, "methods": ["saliency", "integrated-gradients(steps=4)", "deeplift", "gradient-shap(draws=2)"]},
+SMALL = SETTINGS | {
     "attribution-bench": {"method": "gradient-shap(draws=2)", "images": 3, "resamples": 20},
-    "background-kinds": {"tiles": 2, "backgrounds": 3},
-    "background-robustness": {"tiles": 2, "backgrounds": 4},
-    "decodability": {"folds": 2, "images": 24},
-    "deformation": {"images": 6},
-    "dictionary": {"atoms": 4, "images": 24, "train_images": 24},
-    "ig-convergence": {"images": 2, "steps": [2, 5]},
-    "linear-regions": {"images": 12, "paths": 1},
-    "local-linear-form": {"images": 4, "tiles": 1, "backgrounds": 2, "places": 2},
     "prunability": {"images": 12},
-    "responsible-neurons": {"images": 8},
-    "translation-robustness": {"tiles": 2, "places": 4},
-    "variance-ratio": {"tiles": 2, "backgrounds": 4, "places": 4},
 }
 PROBES = tuple(tmi.names("probe"))
 # Too slow for the quick tests.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -28,6 +27,7 @@ from .adapters import (
     without_wrappers,
 )
 from .check import RandomError, check
+from .modes import evaluation_mode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,7 +196,7 @@ class LayeredModule:
         import torch
 
         self.check(images)
-        with self._evaluating(), torch.no_grad():
+        with evaluation_mode(self.module), torch.no_grad():
             return torch.cat([widened(self.module(batch).cpu()) for batch in self._batches(images, batch_size)])
 
     def with_activations(self, layer: str, output: Any, activations: torch.Tensor) -> Any:
@@ -294,7 +294,7 @@ class LayeredModule:
 
         handles = [modules[layer].register_forward_hook(keep(layer)) for layer in layers]
         try:
-            with self._evaluating(), torch.no_grad():
+            with evaluation_mode(self.module), torch.no_grad():
                 answer = self.module(batch)
         finally:
             for handle in handles:
@@ -309,17 +309,6 @@ class LayeredModule:
             return part_of(output, self.parts[layer])
         except InputError as error:
             raise InputError(f"parts {layer!r}: {error}") from None
-
-    @contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        """Set evaluation mode inside the block, and restore the mode of every submodule after it."""
-        modes = [(module, module.training) for module in self.module.modules()]
-        self.module.eval()
-        try:
-            yield
-        finally:
-            for module, mode in modes:
-                module.training = mode
 
 
 def _check_lengths(layer: str, columns: Mapping[str, Any]) -> None:

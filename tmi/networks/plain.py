@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tmi.errors import InputError
+
+from .modes import evaluation_mode
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +48,7 @@ def plain(module: nn.Module, images: torch.Tensor) -> nn.Module:
 
     if not any(part._forward_pre_hooks or parametrize.is_parametrized(part) for part in module.modules()):
         return module
-    with torch.inference_mode(False), torch.enable_grad(), _evaluating(module):
+    with torch.inference_mode(False), torch.enable_grad(), evaluation_mode(module):
         expected = [module(image[None]).detach() for image in images]
         result = copied(module).eval()
         folded = _fold_hooks(result, images) + _fold_parametrisations(result)
@@ -98,17 +99,6 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
     elif isinstance(value, dict | list | tuple):
         for member in value.values() if isinstance(value, dict) else value:
             yield from _tensors(member)
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
 
 
 def _fold_parametrisations(module: nn.Module) -> list[Slot]:

@@ -1,7 +1,7 @@
 """Plug-in files as modules: ``tmi.plugins.files.<path>`` is the file at that path, in every process that can import tmi.
 
-Processes that a plug-in starts look its functions up by the name of their module. Under this name they find the file without
-being told of it, however they are started.
+Processes that a plug-in starts look its functions up by the name of their module. Under this name they find the file,
+however they are started.
 """
 
 from __future__ import annotations

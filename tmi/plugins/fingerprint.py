@@ -273,7 +273,7 @@ def _submodule(folder: Path, name: str) -> Path | None:
 
 def _file(path: Path) -> _File:
     if path not in _files:
-        _files[path] = _File(_stamp(path), _tree_of(path))  # the stamp is taken first: the file may be written meanwhile
+        _files[path] = _File(_stamp(path), _tree_of(path))  # the stamp is taken first: the file may be written between the two
     return _files[path]
 
 

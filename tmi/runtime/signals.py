@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -27,16 +28,17 @@ class Stop:
         self.asked = self.by_signal = False
 
 
-def _end_children() -> None:
-    """Kill processes that a plug-in started by multiprocessing: its pool would wait for what they compute."""
+def _children() -> set[Any]:
+    """Return the processes that this one started by multiprocessing, and that run."""
     multiprocessing = sys.modules.get("multiprocessing")
-    for child in multiprocessing.active_children() if multiprocessing else ():
-        child.kill()
+    return set(multiprocessing.active_children() if multiprocessing else ())
 
 
 @contextmanager
 def stoppable(say: Callable[[str], None], running: Callable[[], str] = str) -> Iterator[Stop]:
     """Turn the first SIGINT or SIGTERM inside the block into a request, and the second into `KeyboardInterrupt`.
+
+    The second one also kills the processes that were started by multiprocessing inside the block.
 
     Parameters
     ----------
@@ -51,11 +53,12 @@ def stoppable(say: Callable[[str], None], running: Callable[[], str] = str) -> I
         Never set by a signal in another thread than the main one, which alone gets signals, or where the program has handlers
         of its own.
     """
-    stop = Stop()
+    stop, children = Stop(), _children()
 
     def handle(number: int, frame: FrameType | None) -> None:
         if stop.by_signal:
-            _end_children()
+            for child in _children() - children:  # a plug-in's pool would wait for what they compute
+                child.kill()
             raise KeyboardInterrupt
         stop.asked = stop.by_signal = True
         with suppress(Exception):  # the terminal may be closed, as after a lost connection; the run still ends in order

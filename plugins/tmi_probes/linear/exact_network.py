@@ -12,6 +12,7 @@ import numpy as np
 
 import tmi
 from tmi.errors import InputError
+from tmi.networks.modes import evaluation_mode
 
 if TYPE_CHECKING:
     import torch
@@ -129,7 +130,7 @@ class ExactNetwork:
 
         other = torch.rand(image.shape, dtype=image.dtype, generator=torch.Generator().manual_seed(0))
         recording = Recording()
-        with _gradients(), self._evaluating():
+        with _gradients(), evaluation_mode(self.module):
             x = self._copied(image).requires_grad_(True)
             with contextlib.nullcontext() if self.by_formula else recording:
                 answer = self._call(x)[0]
@@ -164,7 +165,7 @@ class ExactNetwork:
         """Return the logits on float64 images (N, C, m, n), shape (N, L)."""
         import torch
 
-        with torch.inference_mode(False), torch.no_grad(), self._evaluating():
+        with torch.inference_mode(False), torch.no_grad(), evaluation_mode(self.module):
             step = self._step(images)
             return np.concatenate([self._call(self._copied(part)).cpu().numpy() for part in _parts(images, step)])
 
@@ -183,7 +184,7 @@ class ExactNetwork:
         from .switches import survey
 
         if self._surveyed is None:
-            with self._evaluating(), _in_words("computed in float64, with its gradient"):
+            with evaluation_mode(self.module), _in_words("computed in float64, with its gradient"):
                 self._surveyed = survey(self.module, self._copied(image[:1]))
         uses, problem = self._surveyed
         if problem and self.network.origin != "constructed":
@@ -221,7 +222,7 @@ class ExactNetwork:
         from .switches import Watch
 
         watch = Watch(len(images), {use.number for use in uses})
-        with torch.inference_mode(False), torch.no_grad(), self._evaluating(), watch:
+        with torch.inference_mode(False), torch.no_grad(), evaluation_mode(self.module), watch:
             self._call(self._copied(images))
         if len(watch.states) != len(uses):
             raise NoFormError("some images pass other operations than others, so that their pieces cannot be compared")
@@ -257,16 +258,6 @@ class ExactNetwork:
             logits: torch.Tensor = self.module(images)
         return logits
 
-    @contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        modes = [(part, part.training) for part in self.module.modules()]
-        self.module.eval()
-        try:
-            yield
-        finally:
-            for part, mode in modes:
-                part.training = mode
-
     def _bias_by_formula(self, image: torch.Tensor) -> Array:
         """Return Σ over active windows of ε − Σ_S s·c, s being the slope ±1 that the network has at a pixel of tile value c.
 
@@ -281,7 +272,7 @@ class ExactNetwork:
         kept: list[torch.Tensor] = []
         handle = self.module.get_submodule(hidden).register_forward_hook(lambda _m, _x, output: kept.append(output))
         try:
-            with _gradients(), self._evaluating():
+            with _gradients(), evaluation_mode(self.module):
                 x = self._copied(image).requires_grad_(True)
                 self._call(x)
                 neurons = window_numbers(self.task, matches.tile.numpy(), matches.row.numpy(), matches.col.numpy())

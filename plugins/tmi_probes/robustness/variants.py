@@ -151,8 +151,8 @@ def compare(
     Returns
     -------
     ProbeResult
-        See `tmi_probes.robustness.invariance.translation_robustness`. A tile of which no variant that is kept is another image
-        than the original is left out; not applicable where that is so of all tiles.
+        See `tmi_probes.robustness.invariance.translation_robustness`. A tile whose variants all equal the
+        original image is left out; not applicable where that is so of all tiles.
     """
     result = ResultBuilder(INFO)
     result.notes += notes

@@ -91,3 +91,8 @@ def board(skills, seeds=(0,), **settings) -> tmi.Results:
         for seed in seeds
     ]
     return tmi.Results(entries, columns={"method": "probe"})
+
+
+def bench(net, data, method="saliency", **settings):
+    """Run the bench on a few images."""
+    return tmi.probe("attribution-bench", net, data, method=method, **({"images": 12, "resamples": 100} | settings))

@@ -5,22 +5,9 @@ import pytest
 import torch
 
 import tmi
-from tests.plugins.tmi_probes.toys import cnn_network, dataset
+from tests.plugins.tmi_attribution.boards import bench
+from tests.plugins.tmi_probes.toys import cnn_network
 from tmi_attribution.build_truth import at_level, layer_for, references_of, truth_of
-
-
-def bench(net, data, method, **settings):
-    return tmi.probe("attribution-bench", net, data, method=method, **({"images": 12, "resamples": 100} | settings))
-
-
-@pytest.fixture(scope="module")
-def data():
-    return dataset(40)
-
-
-@pytest.fixture(scope="module")
-def trained():
-    return cnn_network()
 
 
 def test_it_is_built_once_while_nothing_changes(data, trained):

@@ -4,21 +4,7 @@ import numpy as np
 import pytest
 
 import tmi
-from tests.plugins.tmi_probes.toys import cnn_network, dataset
-
-
-def bench(net, data, method, **settings):
-    return tmi.probe("attribution-bench", net, data, method=method, **({"images": 12, "resamples": 100} | settings))
-
-
-@pytest.fixture(scope="module")
-def data():
-    return dataset(40)
-
-
-@pytest.fixture(scope="module")
-def trained():
-    return cnn_network()
+from tests.plugins.tmi_attribution.boards import bench
 
 
 def test_measures_of_one_name_are_not_taken_for_each_other(data, trained):

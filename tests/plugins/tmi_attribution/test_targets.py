@@ -9,24 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tmi
-from tests.plugins.tmi_probes.toys import cnn_network, dataset
+from tests.plugins.tmi_attribution.boards import bench
 from tmi_attribution import exact
 from tmi_attribution.build_truth import at_level, truth_of
 from tmi_attribution.targets import masks_of, targets_of
-
-
-def bench(net, data, method="saliency", **settings):
-    return tmi.probe("attribution-bench", net, data, method=method, **({"images": 12, "resamples": 100} | settings))
-
-
-@pytest.fixture(scope="module")
-def data():
-    return dataset(40)
-
-
-@pytest.fixture(scope="module")
-def trained():
-    return cnn_network()
 
 
 @pytest.fixture(scope="module")

@@ -136,7 +136,7 @@ def test_shared_weights_stay_shared(way):
     before = module(IMAGES)
     result = plain(module, IMAGES)
     assert torch.equal(result(IMAGES), before)
-    assert (result[1].weight is result[3].weight) == (way != "one")  # of which one is doubled, the other not
+    assert (result[1].weight is result[3].weight) == (way != "one")  # one of the two is doubled, the other is not
 
 
 def test_a_hook_that_does_more_than_set_a_weight_is_refused():

@@ -145,7 +145,7 @@ def run(statement):
 
 
 class TestEveryPlaceIsGuarded:
-    """What the code of a plug-in leaves changed, wherever it runs, is put back, and the plug-in and the place are named."""
+    """What the code of a plug-in leaves changed is put back and named with its place, in every place where it runs."""
 
     NAMED: ClassVar = {
         **{

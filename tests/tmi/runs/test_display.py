@@ -198,7 +198,7 @@ def test_what_takes_long_is_named_less_and_less_often():
 
 
 def test_a_network_that_is_made_again_for_a_probe(sleeping, tmp_path, capsys):
-    """The job is the probe's; what takes long is the network, of which the store keeps no training."""
+    """The job is the probe's; what takes long is the network, whose training the store does not keep."""
     tmi.run(sleeping, tmp_path / "store")
     sleeping.write_text(sleeping.read_text().replace('"slow-probe"', '"accuracy"'))
     capsys.readouterr()

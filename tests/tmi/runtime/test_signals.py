@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
+import time
 
 import pytest
 
@@ -32,6 +34,26 @@ def test_once_asks_and_twice_stops(number):
             os.kill(os.getpid(), number)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_the_second_signal_ends_processes_that_were_started_inside():
+    context = multiprocessing.get_context("fork")
+    of_the_program = context.Process(target=time.sleep, args=(60,))
+    of_the_program.start()
+    try:
+        with stoppable(lambda text: None):
+            of_a_pool = context.Process(target=time.sleep, args=(60,))
+            of_a_pool.start()
+            os.kill(os.getpid(), signal.SIGINT)
+            assert of_a_pool.is_alive()
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+        of_a_pool.join(10)
+        assert of_a_pool.exitcode == -signal.SIGKILL
+        assert of_the_program.is_alive()
+    finally:
+        of_the_program.kill()
+        of_the_program.join()
 
 
 def test_a_program_that_handles_signals_itself_goes_on_doing_so():

@@ -25,16 +25,19 @@ def test_replaced_activations_go_through_the_rest(monkeypatch):
     assert not any(part._forward_hooks for part in net.module.modules())
 
 
+class Around(nn.Module):
+    """Pixels lead around the layer `hidden` to the logits."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+        self.logits = nn.Identity()
+
+    def forward(self, images):
+        return self.logits(self.hidden(images) + images.flatten(1)[:, :3])
+
+
 def test_a_way_around_the_layer_is_that_of_the_image():
-    class Around(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
-            self.logits = nn.Identity()
-
-        def forward(self, images):
-            return self.logits(self.hidden(images) + images.flatten(1)[:, :3])
-
     net, data = network(Around(), "hidden", "logits"), dataset(4)
     found = logits_from(net, "hidden", data.test.images[[2]], np.zeros((5, 3)))
     assert found == pytest.approx(np.tile(data.test.images[2].flatten()[:3].numpy(), (5, 1)))
@@ -83,15 +86,6 @@ def test_pooling_and_a_linear_layer_are_a_linear_readout():
 
 
 def test_a_readout_with_a_way_around_the_layer_is_not_linear_in_it():
-    class Around(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
-            self.logits = nn.Identity()
-
-        def forward(self, images):
-            return self.logits(self.hidden(images) + images.flatten(1)[:, :3])
-
     net, images = network(Around(), "hidden", "logits"), dataset(4).test.images
     seen = {layer: values.numpy() for layer, values in net.activations(images).items()}
     assert linear_form(net, "hidden", seen["hidden"], seen["logits"], images[:1]) is None
