@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import tmi
 from tmi.errors import InputError
 from tmi.params import Count, Index, Positive
 
+from .training import descend
+
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 Pool = Literal["none", "max", "average"]
-
-# Below so many multiplications a step, setting oneDNN up for a convolution costs more than the convolution.
-_SMALL_CONVOLUTION = 1_000_000
 
 
 def cnn(
@@ -28,16 +24,17 @@ def cnn(
     kernel: Count = 5,
     depth: Count = 1,
     pool: Pool = "none",
-    hidden: Index = 64,
-    epochs: Count = 10,
-    lr: Positive = 0.1,
-    batch_size: Count = 50,
+    hidden: Index = 0,
+    epochs: Count = 15,
+    lr: Positive = 0.03,
+    batch_size: Count = 100,
 ) -> tmi.Network:
     """Train a network of convolutions and at most one hidden layer on the training images.
 
-    Stochastic gradient descent without momentum on the cross-entropy, from torch's default initial weights. Its layers have the
-    names of Theorem 1's: ``conv``, ``hidden`` and ``logits``, each with its own ReLU where it has one. Further convolutions are
-    ``conv2``, ``conv3``, …
+    The defaults are the network and the settings of section 6.2: one convolution with 12 filters of 5×5, and a linear layer from
+    it to the logits. Stochastic gradient descent without momentum on the cross-entropy, from torch's default initial weights. Its
+    layers have the names of Theorem 1's: ``conv``, ``hidden`` if it has one, and ``logits``, each with its own ReLU where it has
+    one. Further convolutions are ``conv2``, ``conv3``, …
 
     Parameters
     ----------
@@ -55,7 +52,7 @@ def cnn(
         The 2×2 pooling after the ReLU of each convolution. It is not part of layer ``conv`` but a module of its own: ``pool``
         after ``conv``, ``pool2`` after ``conv2``, and so on.
     hidden : Index
-        Neurons of the hidden layer; 0 omits it.
+        Neurons of a hidden layer between the convolutions and the logits; 0, as in the paper, omits it.
     epochs : Count
         Passes over the training images.
     lr : Positive
@@ -75,24 +72,36 @@ def cnn(
         For a bare task, a kernel larger than the image or than the maps that it is applied to, maps too small to pool,
         training scenes without a class, or when the loss or a weight stops being a finite number.
     """
-    maps = _check(data, kernel, depth, pool)
+    maps = check(data, kernel, depth, pool)
     from tmi.runtime.seeds import fixed_seed
 
-    multiplications = batch_size * maps[0][0] * maps[0][1] * filters * data.task.image_shape[0] * kernel**2
-
     def fit() -> dict[str, list[float]]:
-        with _quickest_for(multiplications):
-            return _descend(module, data.train, seed, epochs, lr, batch_size)
+        return descend(module, data.train, seed=seed, epochs=epochs, lr=lr, batch_size=batch_size)
 
     with fixed_seed(seed):
-        module = _module(data.task, maps, filters, kernel, pool, hidden)
+        module = make_module(data.task, maps, filters, kernel, pool, hidden)
         history = tmi.train_once(module, fit)
-    layers = [*(_numbered("conv", i) for i in range(depth)), *(["hidden"] if hidden else []), "logits"]
-    return tmi.Network(module, layers, "trained", task=data.task, history=history)
+    return tmi.Network(module, layer_names(depth, hidden), "trained", task=data.task, history=history)
 
 
-def _check(data: tmi.Dataset, kernel: int, depth: int, pool: Pool) -> list[tuple[int, int]]:
-    """Return the rows and columns of each convolution's maps."""
+def layer_names(depth: int, hidden: int) -> list[str]:
+    """Return the names of the layers of a network with so many convolutions and hidden neurons."""
+    return [*(_numbered("conv", i) for i in range(depth)), *(["hidden"] if hidden else []), "logits"]
+
+
+def check(data: tmi.Dataset, kernel: int, depth: int, pool: Pool) -> list[tuple[int, int]]:
+    """Check that a network of these settings can be trained on a data set; see `cnn` for the settings.
+
+    Returns
+    -------
+    list of (int, int)
+        The rows and columns of each convolution's maps.
+
+    Raises
+    ------
+    InputError
+        For a bare task, a kernel or pooling that does not fit, and training scenes without a class.
+    """
     if not isinstance(data, tmi.Dataset):
         raise InputError(f"cnn: needs a Dataset with training images, got {type(data).__name__}")
     _, m, n = data.task.image_shape
@@ -116,7 +125,10 @@ def _check(data: tmi.Dataset, kernel: int, depth: int, pool: Pool) -> list[tuple
     return maps
 
 
-def _module(task: tmi.TemplateTask, maps: list[tuple[int, int]], filters: int, kernel: int, pool: Pool, hidden: int) -> nn.Module:
+def make_module(
+    task: tmi.TemplateTask, maps: list[tuple[int, int]], filters: int, kernel: int, pool: Pool, hidden: int
+) -> nn.Module:
+    """Return the untrained module, with torch's default initial weights; see `cnn` for the settings, and `check` for ``maps``."""
     from collections import OrderedDict
 
     from torch import nn
@@ -141,58 +153,3 @@ def _module(task: tmi.TemplateTask, maps: list[tuple[int, int]], filters: int, k
 def _numbered(name: str, index: int) -> str:
     """Return ``conv``, ``conv2``, ``conv3``, … for 0, 1, 2, and so on."""
     return f"{name}{index + 1}" if index else name
-
-
-def _descend(module: nn.Module, scenes: tmi.Scenes, seed: int, epochs: int, lr: float, batch_size: int) -> dict[str, list[float]]:
-    """Train a module on scenes; return the loss and the accuracy of each epoch."""
-    import torch
-
-    images, labels = scenes.images.float(), scenes.labels
-    # One tensor at a time: for weights this small, grouping them costs more than it saves.
-    optimizer = torch.optim.SGD(module.parameters(), lr=lr, foreach=False)
-    order = torch.Generator().manual_seed(seed)
-    loss, accuracy = [], []
-    for epoch in tmi.track(range(epochs), "training"):
-        shuffled = torch.randperm(len(images), generator=order)
-        met = labels[shuffled]
-        logits = _epoch(module, optimizer, images[shuffled], met, batch_size)
-        loss.append(float(torch.nn.functional.cross_entropy(logits, met)))
-        accuracy.append(float((logits.argmax(1) == met).double().mean()))
-        if not all(bool(p.isfinite().all()) for p in [logits, *module.parameters()]):
-            raise InputError(f"training diverged in epoch {epoch + 1} of {epochs}: use a smaller lr than {lr:g}")
-    return {"loss": loss, "accuracy": accuracy}
-
-
-def _epoch(
-    module: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor, batch_size: int
-) -> torch.Tensor:
-    """Take a step of gradient descent for each batch; return the logits (N, L) of the images before it."""
-    import torch
-    from torch.nn.functional import cross_entropy
-
-    seen = []
-    for x, y in zip(images.split(batch_size), labels.split(batch_size), strict=True):  # type: ignore[no-untyped-call]
-        logits = module(x)
-        seen.append(logits.detach())
-        optimizer.zero_grad()
-        cross_entropy(logits, y).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    return torch.cat(seen)
-
-
-@contextmanager
-def _quickest_for(multiplications: int) -> Iterator[None]:
-    """One thread, and oneDNN only where the convolution is large enough for it; both are restored afterwards.
-
-    Handing a tiny network's work to several threads costs more than the work. One thread also fixes the order of every sum.
-    """
-    import torch
-
-    threads, onednn = torch.get_num_threads(), torch.backends.mkldnn.enabled
-    torch.set_num_threads(1)
-    torch.backends.mkldnn.enabled = onednn and multiplications >= _SMALL_CONVOLUTION  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.backends.mkldnn.enabled = onednn  # type: ignore[assignment]
