@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-# Below so many multiplications a step, setting oneDNN up for a convolution costs more than the convolution.
+# Below so many multiplications a step the calls cost more than the work: oneDNN's for a convolution, and torch's altogether.
 _SMALL_CONVOLUTION = 1_000_000
 
 
@@ -62,13 +62,22 @@ def descend(
     _set_to_zero(masked)
     # One tensor at a time: for weights this small, grouping them costs more than it saves.
     optimizer = torch.optim.SGD(module.parameters(), lr=lr, foreach=False)
-    order = torch.Generator().manual_seed(seed)
+    multiplications = batch_size * _multiplications(module, images[:1])
+    compiled = None
+    if multiplications < _SMALL_CONVOLUTION:
+        from .compiled_training import compiled_epoch
+
+        compiled = compiled_epoch(module, images, lr, batch_size, masks or {})
+    generator = torch.Generator().manual_seed(seed)
     loss, accuracy = [], []
-    with _quickest_for(batch_size * _multiplications(module, images[:1])):
+    with _quickest_for(multiplications):
         for epoch in tmi.track(range(epochs), "training"):
-            shuffled = torch.randperm(len(images), generator=order)
-            met = labels[shuffled]
-            logits = _epoch(module, optimizer, images[shuffled], met, batch_size, masked)
+            order = torch.randperm(len(images), generator=generator)
+            met = labels[order]
+            if compiled is None:
+                logits = _epoch(module, optimizer, images[order], met, batch_size, masked)
+            else:
+                logits = compiled(order, met)
             loss.append(float(torch.nn.functional.cross_entropy(logits, met)))
             accuracy.append(float((logits.argmax(1) == met).double().mean()))
             if not all(bool(p.isfinite().all()) for p in [logits, *module.parameters()]):
