@@ -125,4 +125,4 @@ def test_weights_outside_the_masks_are_exactly_0(monkeypatch, compiled):
 def test_diverging_is_an_error(monkeypatch, compiled):
     data = tmi.generate("squares", seed=0, samples=40, test_samples=1)
     with pytest.raises(InputError, match="diverged in epoch"):
-        trained(monkeypatch, data, 3, 2, 0, compiled=compiled, epochs=20, lr=1e39, batch_size=10)
+        trained(monkeypatch, data, 3, 2, 0, compiled=compiled, epochs=20, lr=1e38, batch_size=10)
