@@ -27,12 +27,13 @@ def _one_thread() -> None:
 
 @pytest.fixture
 def squares() -> tmi.TemplateTask:
-    """The task of section 6.1: a white or a black 2×2 square, full support, in 4×4 images."""
+    """The task of section 6.1: a black or a white 2×2 square, full support, in 4×4 images, drawn as ink."""
     full = np.ones((2, 2), bool)
     return tmi.TemplateTask(
         [
-            tmi.TileClass("white", [tmi.FeatureTile(np.ones((2, 2)), 0.5, full)]),
-            tmi.TileClass("black", [tmi.FeatureTile(np.zeros((2, 2)), 0.5, full)]),
+            tmi.TileClass("black", [tmi.FeatureTile(np.ones((2, 2)), 0.5, full)]),
+            tmi.TileClass("white", [tmi.FeatureTile(np.zeros((2, 2)), 0.5, full)]),
         ],
         (1, 4, 4),
+        ink=True,
     )

@@ -81,7 +81,7 @@ def sections(results: tmi.Results) -> list[Section]:
         lambda: _convergence(results),
         lambda: _layers(results),
     ]
-    with figure_style():
+    with figure_style(ink=any(entry.record.get("ink") for entry in results)):  # the maps shown are on one data set
         drawn = [part() for part in parts]
     return [section for section in drawn if section is not None]
 

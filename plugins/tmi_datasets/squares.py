@@ -1,4 +1,4 @@
-"""Section 6.1: a white or a black square on a small random image."""
+"""Section 6.1: a black or a white square on a small random image."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from tmi.tasks.separation import with_auto_epsilon
 def squares(
     *, seed: int, samples: Count = 400, test_samples: Count = 1000, epsilon: Positive | Literal["auto"] = 0.5
 ) -> tmi.Dataset:
-    """Section 6.1: images of 4×4 with one 2×2 square, all white or all black, on uniform random pixels.
+    """Section 6.1: images of 4×4 with one 2×2 square, all black or all white, on uniform random pixels.
 
-    White is 1 and black is 0. Every pixel of a square counts (full support): by Definition 3.1 a square of zeros would have none.
+    As in the paper grey values are ink on paper: the black square is four ones, and its logit is the first; the white square is
+    four zeros. Every pixel of a square counts (full support): by Definition 3.1 a square of zeros would have none.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ def squares(
     Returns
     -------
     Dataset
-        Images of shape (1, 4, 4), float32; classes "white" and "black".
+        Images of shape (1, 4, 4), float32; classes "black" and "white", in this order; drawn as ink.
 
     Raises
     ------
@@ -42,11 +43,11 @@ def squares(
     """
     everywhere = np.ones((2, 2), bool)
     classes: tuple[tmi.TileClass, ...] = tuple(
-        tmi.TileClass(name, [tmi.FeatureTile(np.full((2, 2), grey), 1.0 if epsilon == "auto" else epsilon, everywhere)])
-        for name, grey in (("white", 1.0), ("black", 0.0))
+        tmi.TileClass(name, [tmi.FeatureTile(np.full((2, 2), value), 1.0 if epsilon == "auto" else epsilon, everywhere)])
+        for name, value in (("black", 1.0), ("white", 0.0))
     )
     if epsilon == "auto":
         classes = with_auto_epsilon(classes)
-    task = tmi.TemplateTask(classes, image_shape=(1, 4, 4))
+    task = tmi.TemplateTask(classes, image_shape=(1, 4, 4), ink=True)
     train, test = (np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(2))
     return tmi.Dataset(task, tmi.Scenes.draw(task, samples, rng=train), tmi.Scenes.draw(task, test_samples, rng=test))

@@ -156,7 +156,7 @@ def _inside(results: tmi.Results) -> Iterator[Claim]:
 def plain_summary(results: tmi.Results) -> list[str]:
     """Summarise the results in plain words, for readers who do not know the paper."""
     texts = [
-        "Two small worlds in which the right answer is known exactly: little images with a white or a black square, and larger "
+        "Two small worlds in which the right answer is known exactly: little images with a black or a white square, and larger "
         "ones with a piece of clothing, on noise. The same questions were put to two kinds of networks: one built by hand from "
         "the theorem, whose every neuron is known to stand for one picture at one place, and one that learnt from examples."
     ]

@@ -72,14 +72,15 @@ def _claims(results: tmi.Results) -> Section | None:
 def _samples(results: tmi.Results) -> Section | None:
     parts = []
     for dataset, number, rows, what in (
-        ("squares", 2, 1, "4×4 images of section 6.1: one white or one black square, outlined, on random pixels."),
+        ("squares", 2, 1, "4×4 images of section 6.1: one black or one white square, outlined, on random pixels; 1 is black."),
         ("fashion", 3, 2, "40×40 images of section 6.2: one 28×28 tile from Fashion-MNIST on random pixels."),
     ):
         entry = _first(results, dataset=dataset, probe="examples", tiles_per_class=None if dataset == "squares" else 1)
         if entry is None:
             continue
         result = results.load(entry)
-        drawn = figures.samples(result, rows)
+        with figure_style(ink=bool(entry.record.get("ink"))):
+            drawn = figures.samples(result, rows)
         caption = f"Figure {number} of the paper. {what} The outline is the tile's support: the pixels that decide."
         parts.append(figure(drawn, f"Sample images of the data set {dataset}, with the outline of their tile", caption))
     return Section("The images", "".join(parts)) if parts else None

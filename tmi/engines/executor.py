@@ -153,7 +153,7 @@ class Executor:
             generate = planned.registry.generate
             product = self._run(planned, Stage.DATASET, lambda: generate(choice.component, seed=seed, **choice.params))
             if self._may_keep(planned, Stage.DATASET, product, result):
-                record = record_of(planned, Stage.DATASET, product.seconds, notes=product.value.notes, warnings=product.warnings)
+                record = record_of(planned, Stage.DATASET, product.seconds, data=product.value, warnings=product.warnings)
                 try:
                     self._store.write_dataset(key or "", product.value, record)
                 except (InputError, MemoryError) as error:
@@ -293,7 +293,7 @@ class Executor:
             raise _Failed(Stage.PROBE, PluginError(text))
         seconds = {"dataset": data_product.seconds, "network": network_product.seconds, "probe": product.seconds}
         all_warnings = list(dict.fromkeys([*data_product.warnings, *network_product.warnings, *product.warnings]))
-        record = record_of(planned, Stage.PROBE, seconds, network=network, notes=data.notes, warnings=all_warnings)
+        record = record_of(planned, Stage.PROBE, seconds, network=network, data=data, warnings=all_warnings)
         record["network_threads"] = network_product.threads or record["threads"]
         if not product.value.applicable:
             record["not_applicable"] = "; ".join(product.value.notes) or "the probe gave no metric and no array"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tmi.plugins.component import Component
     from tmi.suites.plan import Planned
     from tmi.suites.suite import Choice
+    from tmi.tasks.dataset import Dataset
 
 
 def record_of(
@@ -31,7 +32,7 @@ def record_of(
     seconds: Any,
     *,
     network: Network | None = None,
-    notes: Mapping[str, Any] | None = None,
+    data: Dataset | None = None,
     warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the provenance of a data set, a network or a result, as JSON.
@@ -44,8 +45,8 @@ def record_of(
         What it took.
     network : Network, optional
         Its device and its origin are recorded.
-    notes : mapping, optional
-        Of the data set.
+    data : Dataset, optional
+        Its notes are recorded, and that its grey values are ink where they are, for the report's figures.
     warnings : sequence of str
         Given while it was made.
     """
@@ -70,8 +71,10 @@ def record_of(
         made["network_origin"] = network.origin
     if stage != Stage.DATASET:
         made["keys"] = {choice.kind: planned.keys[Stage(choice.kind)] for choice in choices[:-1]}
-    if notes is not None:
-        made["data"] = dict(notes)
+    if data is not None:
+        made["data"] = dict(data.notes)
+        if data.task.ink:
+            made["ink"] = True
     if planned.contents and any(paths_of(planned.registry, choice) for choice in choices):
         made["folder"] = str(planned.registry.folder)  # relative paths in settings start from it
     revisions = {choice.component.plugin.name: revision for choice in choices if (revision := _revision(choice))}

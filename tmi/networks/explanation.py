@@ -95,7 +95,7 @@ class Explanation:
 
         from tmi.runtime.plotting import figure_style
 
-        with figure_style():
+        with figure_style(ink=self.task.ink):
             bars = len(self.logits) <= _BARS
             drawn = self._placed()
             figure = Figure(figsize=(7.2 if bars else 4.2, 4.2 + 0.2 * max(len(drawn), 1)), layout="constrained")

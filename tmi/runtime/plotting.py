@@ -28,8 +28,14 @@ _RULES: Any = {
 
 
 @contextmanager
-def figure_style() -> Iterator[None]:
-    """Draw in the style of tmi's figures inside the block, without a screen; matplotlib's settings are restored after it."""
+def figure_style(*, ink: bool = False) -> Iterator[None]:
+    """Draw in the style of tmi's figures inside the block, without a screen; matplotlib's settings are restored after it.
+
+    Parameters
+    ----------
+    ink : bool
+        Draw grey images as ink on paper: 1 black and 0 white (`TemplateTask.ink`).
+    """
     import matplotlib as mpl
 
     before = mpl.get_backend()
@@ -39,6 +45,8 @@ def figure_style() -> Iterator[None]:
             import cycler
 
             mpl.rcParams["axes.prop_cycle"] = cycler.cycler(color=PALETTE)
+            if ink:
+                mpl.rcParams["image.cmap"] = "gray_r"
             yield
     finally:
         mpl.use(before)

@@ -33,7 +33,7 @@ _RENDERED = ("images", "labels", "masks")
 _HELD: dict[type, set[str]] = {
     Dataset: {field.name for field in fields(Dataset)},
     Scenes: {"task", "paste", *_OF_SCENES, *_RENDERED},
-    TemplateTask: {"classes", "image_shape", "class_names", "tiles", "tile_class", "windows"},
+    TemplateTask: {"classes", "image_shape", "class_names", "tiles", "tile_class", "windows", "ink"},
     TileClass: {"name", "tiles"},
     FeatureTile: {"values", "epsilon", "support"},
 }
@@ -49,7 +49,8 @@ def pack(data: Dataset) -> tuple[dict[str, Any], dict[str, LabelledArray]]:
     Returns
     -------
     header : dict
-        JSON: how tiles are pasted, notes, name, seed and settings. The order of the names in notes and settings is not kept.
+        JSON: how tiles are pasted, whether grey values are ink, notes, name, seed and settings. The order of the names in notes
+        and settings is not kept.
     arrays : dict of str to LabelledArray
         Of the task: ``tile_values`` and ``tile_support`` of all tiles, flat, one after another, with ``tile_shape``,
         ``tile_epsilon`` and ``tile_class``; ``tile_pixel`` names the tile that a pixel belongs to. Of the scenes, with the prefix
@@ -65,6 +66,7 @@ def pack(data: Dataset) -> tuple[dict[str, Any], dict[str, LabelledArray]]:
     _check_classes(data)
     header = {
         "paste": {part: getattr(data, part).paste for part in ("train", "test")},
+        "ink": data.task.ink,
         "notes": dict(data.notes),
         "name": data.name,
         "seed": data.seed,
@@ -97,7 +99,7 @@ def unpack(header: Mapping[str, Any], arrays: Mapping[str, LabelledArray]) -> Da
         If they are no data set: the constructors check every value, and images and labels must be those that the scenes render.
     """
     try:
-        task = _task(arrays)
+        task = _task(arrays, ink=header.get("ink", False))  # files written before it was stored do not have it
         train, test = (_scenes(task, header["paste"][part], arrays, part) for part in ("train", "test"))
         name, seed, notes, params = (from_json(header[key]) for key in ("name", "seed", "notes", "params"))
         if not isinstance(name, str) or not (seed is None or type(seed) is int):
@@ -108,10 +110,10 @@ def unpack(header: Mapping[str, Any], arrays: Mapping[str, LabelledArray]) -> Da
 
 
 def task_digest(task: TemplateTask) -> str:
-    """Return a SHA-256 over names, sizes, tiles and supports of a task, 64 hexadecimal digits."""
+    """Return a SHA-256 over all that a task holds, 64 hexadecimal digits."""
     import hashlib
 
-    digest = hashlib.sha256(json.dumps([task.class_names, task.image_shape, task.tile_class.tolist()]).encode())
+    digest = hashlib.sha256(json.dumps([task.class_names, task.image_shape, task.tile_class.tolist(), task.ink]).encode())
     for tile in task.tiles:
         digest.update(json.dumps([tile.shape, tile.epsilon]).encode() + tile.values.tobytes() + tile.support.tobytes())
     return digest.hexdigest()
@@ -180,7 +182,7 @@ def _places(scenes: Scenes, covered: list[Pixels]) -> Iterator[tuple[NDArray[np.
         yield index, (channel, rows[index, None] + row, cols[index, None] + col)
 
 
-def _task(arrays: Mapping[str, LabelledArray]) -> TemplateTask:
+def _task(arrays: Mapping[str, LabelledArray], *, ink: bool) -> TemplateTask:
     names = arrays["class"].values.tolist()
     shapes, epsilons = arrays["tile_shape"].values.tolist(), arrays["tile_epsilon"].values.tolist()
     values, support = arrays["tile_values"].values, arrays["tile_support"].values
@@ -196,7 +198,7 @@ def _task(arrays: Mapping[str, LabelledArray]) -> TemplateTask:
     if start != len(values) or len(values) != len(support) or classes != sorted(classes) or min(classes) < 0:
         raise DamagedFileError("the values, supports and classes of the tiles do not fit together")
     shape = [len(arrays[axis].values) for axis in _AXES]
-    return TemplateTask([TileClass(name, own) for name, own in zip(names, tiles, strict=True)], shape)
+    return TemplateTask([TileClass(name, own) for name, own in zip(names, tiles, strict=True)], shape, ink=ink)
 
 
 def _scenes(task: TemplateTask, paste: Any, arrays: Mapping[str, LabelledArray], part: str) -> Scenes:

@@ -27,12 +27,16 @@ class TemplateTask:
         Their order is the order of the logits.
     image_shape : (int, int, int)
         (C, m, n).
+    ink : bool
+        Whether grey values are amounts of ink on paper, as in the paper's Figure 2: figures then draw 1 black and 0 white. No
+        number depends on it, and colour images are drawn as they are.
 
     Attributes
     ----------
     classes : tuple of TileClass
     class_names : tuple of str
     image_shape : (int, int, int)
+    ink : bool
     tiles : tuple of FeatureTile
         The tiles of all classes, in order.
     tile_class : ndarray of int64, shape (T,)
@@ -45,9 +49,12 @@ class TemplateTask:
         be told apart: a tile of one, pasted unchanged, contains a tile of the other.
     """
 
-    def __init__(self, classes: Iterable[TileClass], image_shape: Sequence[int]) -> None:
+    def __init__(self, classes: Iterable[TileClass], image_shape: Sequence[int], *, ink: bool = False) -> None:
         self.classes = (classes,) if isinstance(classes, TileClass) else as_tuple(classes, "task: classes")
         self.image_shape = _image_shape(image_shape)
+        if not isinstance(ink, bool):
+            raise InputError(f"task: ink: expected True or False, got {ink!r}")
+        self.ink = ink
         if not self.classes:
             raise InputError("task: needs at least one class")
         for member in self.classes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -41,14 +41,14 @@ def pictures(scenes: tmi.Scenes) -> NDArray[np.int64]:
     return np.unique(seen, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def originals(scenes: tmi.Scenes, tiles: int, rng: np.random.Generator) -> tuple[list[int], list[str]]:
+def originals(scenes: tmi.Scenes, tiles: int | Literal["all"], rng: np.random.Generator) -> tuple[list[int], list[str]]:
     """Draw scenes to vary: first of classes not yet chosen, then of tiles not yet chosen, then any.
 
     Parameters
     ----------
     scenes : Scenes
-    tiles : int
-        How many.
+    tiles : int or "all"
+        How many; "all": one of every tile that the scenes show, in the order of the tiles.
     rng : numpy.random.Generator
 
     Returns
@@ -65,6 +65,9 @@ def originals(scenes: tmi.Scenes, tiles: int, rng: np.random.Generator) -> tuple
     labelled(scenes, 1)
     order = rng.permutation(np.flatnonzero(scenes.labels.numpy() >= 0)).tolist()
     label, tile = scenes.labels.tolist(), scenes.tile.tolist()
+    if tiles == "all":
+        first = {tile[i]: i for i in order[::-1]}
+        return [first[t] for t in sorted(first)], []
     chosen: list[int] = []
     for identity in (label, tile, list(range(len(scenes)))):
         seen = {identity[i] for i in chosen}

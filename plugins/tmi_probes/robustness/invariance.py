@@ -18,14 +18,20 @@ if TYPE_CHECKING:
 
 
 def background_robustness(
-    network: tmi.Network, data: tmi.Dataset, *, seed: int, tiles: Count = 3, backgrounds: Count = 100
+    network: tmi.Network,
+    data: tmi.Dataset,
+    *,
+    seed: int,
+    tiles: Count | Literal["all"] = 3,
+    backgrounds: Count = 100,
 ) -> tmi.ProbeResult:
     """Logits of a tile at one place under many backgrounds (Figure 4).
 
     Parameters
     ----------
-    tiles : int
-        How many test scenes to vary; of distinct classes and tiles as far as there are any.
+    tiles : int or "all"
+        How many test scenes to vary; of distinct classes and tiles as far as there are any. "all": one of every tile that the
+        test set shows, in the order of the tiles.
     backgrounds : int
         How many backgrounds, taken from other test scenes; fewer if the test set is smaller.
 
@@ -54,14 +60,20 @@ def background_robustness(
 
 
 def translation_robustness(
-    network: tmi.Network, data: tmi.Dataset, *, seed: int, tiles: Count = 3, places: Count | Literal["all"] = 100
+    network: tmi.Network,
+    data: tmi.Dataset,
+    *,
+    seed: int,
+    tiles: Count | Literal["all"] = 3,
+    places: Count | Literal["all"] = 100,
 ) -> tmi.ProbeResult:
     """Logits of a tile on one background at many places (Figure 4).
 
     Parameters
     ----------
-    tiles : int
-        How many test scenes to vary; of distinct classes and tiles as far as there are any.
+    tiles : int or "all"
+        How many test scenes to vary; of distinct classes and tiles as far as there are any. "all": one of every tile that the
+        test set shows, in the order of the tiles.
     places : int or "all"
         How many places, drawn without replacement; all legal ones where there are fewer.
 
@@ -100,6 +112,7 @@ RATIO_INFO = {
         "Variance of a logit over backgrounds, mean over tiles and logits (Figure 4)", "lower", 0, None, "logit²"
     ),
     "variance_ratio": tmi.MetricInfo("variance_translation over variance_background", None, 0),
+    "variance_ratio_min": tmi.MetricInfo("Least ratio of a tile's two variances, each summed over the logits", None, 0),
 }
 
 
@@ -108,7 +121,7 @@ def variance_ratio(
     data: tmi.Dataset,
     *,
     seed: int,
-    tiles: Count = 3,
+    tiles: Count | Literal["all"] = 3,
     backgrounds: Count = 100,
     places: Count | Literal["all"] = "all",
 ) -> tmi.ProbeResult:
@@ -116,8 +129,9 @@ def variance_ratio(
 
     Parameters
     ----------
-    tiles : int
-        How many test scenes to vary; of distinct classes and tiles as far as there are any.
+    tiles : int or "all"
+        How many test scenes to vary; of distinct classes and tiles as far as there are any. "all": one of every tile that the
+        test set shows, in the order of the tiles.
     backgrounds : int
         How many backgrounds, taken from other test scenes.
     places : int or "all"
@@ -126,9 +140,10 @@ def variance_ratio(
     Returns
     -------
     ProbeResult
-        Metrics ``variance_translation``, ``variance_background`` and ``variance_ratio``, which is left out where no logit varies
-        over backgrounds; arrays ``variance`` (change, tile, class). Not applicable where no other place and no other background
-        changes an image.
+        Metrics ``variance_translation``, ``variance_background``, ``variance_ratio`` and ``variance_ratio_min``; the ratios are
+        left out where no logit varies over backgrounds. Arrays ``variance`` (change, tile, class), and ``ratio`` (tile): of each
+        tile the variances over places, summed over the logits, over those over backgrounds; NaN where those are 0, or a tile has
+        one variant only. Not applicable where no other place and no other background changes an image.
 
     Raises
     ------
@@ -152,18 +167,25 @@ def variance_ratio(
         result.notes.append("variance_ratio: left out, for no logit varies over the backgrounds, or a variance is left out")
     applicable = {name: part for name, part in parts.items() if part.applicable}
     if applicable:
-        result.arrays["variance"] = (("change", "tile", "class"), np.stack([_variances(part) for part in applicable.values()]))
+        variances = {name: _variances(part) for name, part in applicable.items()}
+        result.arrays["variance"] = (("change", "tile", "class"), np.stack(list(variances.values())))
+        if "variance_ratio" in result.metrics:
+            below, above = (variances[name].sum(1) for name in parts)
+            ratio = np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)
+            result.arrays["ratio"] = ("tile", ratio)
+            if np.isfinite(ratio).any():
+                result.add("variance_ratio_min", np.nanmin(ratio))
         first = next(iter(applicable.values()))
         result.coords |= {"change": list(applicable), "tile": first.coords["tile"], "class": first.coords["class"]}
     return result.result()
 
 
 def _variances(part: tmi.ProbeResult) -> NDArray[np.float64]:
-    """Return the variances (tile, class) over the variants that are kept; NaN where none is."""
+    """Return the variances (tile, class) over the variants that are kept; NaN where fewer than two are."""
     logits, kept = part.arrays["logits"].values, part.arrays["kept_variant"].values
     return np.array(
         [
-            np.square(std(of_tile[use])) if use.any() else np.full(of_tile.shape[1], np.nan)
+            np.square(std(of_tile[use])) if use.sum() > 1 else np.full(of_tile.shape[1], np.nan)
             for of_tile, use in zip(logits, kept, strict=True)
         ]
     )

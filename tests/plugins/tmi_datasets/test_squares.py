@@ -19,7 +19,9 @@ def test_is_what_section_6_1_says():
     assert (len(data.train), len(data.test)) == (400, 1000)
     assert data.train.images.shape == (400, 1, 4, 4)
     assert data.train.images.dtype == torch.float32
-    assert data.task.class_names == ("white", "black")
+    assert data.task.class_names == ("black", "white")  # the first logit is the black square's
+    assert [tile.values.ravel().tolist() for tile in data.task.tiles] == [[1.0] * 4, [0.0] * 4]
+    assert data.task.ink
     assert all(tile.support.all() and tile.shape == (1, 2, 2) for tile in data.task.tiles)
 
 
@@ -94,6 +96,7 @@ use = "certificate"
     results = tmi.run(tmp_path / "auto.toml", store=tmp_path / "store")
     assert not results.failed
     assert results.values("certified") == [1.0, 1.0]
+    assert all(entry.record["ink"] for entry in results)  # the report draws them so
     assert results.select(epsilon="auto").values("radius_min")[0] >= 0
     (tmp_path / "wrong.toml").write_text((tmp_path / "auto.toml").read_text().replace('"auto"', '"aut"'))
     with pytest.raises(tmi.SuiteError, match=r"epsilon: expected float > 0 \| \"auto\", got 'aut'; did you mean \"auto\""):

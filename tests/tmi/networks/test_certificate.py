@@ -140,10 +140,10 @@ def test_the_share_auto_makes_both_sides_equal():
 
 
 def test_nothing_is_certified_of_a_wrong_answer(squares):
-    white, none, both = torch.full((3, 1, 4, 4), 0.5, dtype=torch.float64)[:, None].unbind(0)
-    white[..., :2, :2] = 1
+    black, none, both = torch.full((3, 1, 4, 4), 0.5, dtype=torch.float64)[:, None].unbind(0)
+    black[..., :2, :2] = 1
     both[..., :2, :2], both[..., 2:, 2:] = 1, 0
-    images = torch.cat([white, none, both])
+    images = torch.cat([black, none, both])
     network = tmi.build("theorem1", squares)
     assert network.certificate(images).tolist() == [0.5, 0, 0]
     assert network.certificate(images, [0, 0, 0]).tolist() == [0.5, 0, 0]

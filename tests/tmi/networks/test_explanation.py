@@ -16,7 +16,7 @@ from tmi.networks.explanation import _outline
 
 @pytest.fixture
 def image():
-    """Two white squares, one below the other, and a black one."""
+    """Two black squares, one below the other, and a white one."""
     image = torch.full((1, 1, 4, 4), 0.5)
     image[..., :3, :2], image[..., 2:, 2:] = 1, 0
     return image
@@ -28,12 +28,12 @@ def test_says_which_neurons_fired(squares, image):
     hidden = network.neurons("hidden").loc[found.neurons["neuron"]].reset_index(drop=True)
     for column in hidden:
         assert found.neurons[column].tolist() == hidden[column].tolist()
-    assert found.neurons["name"].tolist() == ["white/0", "white/0", "black/0"]
+    assert found.neurons["name"].tolist() == ["black/0", "black/0", "white/0"]
     assert found.neurons["activation"].tolist() == [0.5, 0.5, 0.5]
-    assert found.logits == {"white": 1.0, "black": 0.5}
+    assert found.logits == {"black": 1.0, "white": 0.5}
     assert found.label is None
-    assert str(found).splitlines()[0] == "several classes: white 1, black 0.5"
-    assert "black/0" in str(found)
+    assert str(found).splitlines()[0] == "several classes: black 1, white 0.5"
+    assert "white/0" in str(found)
     assert found.image.shape == (1, 4, 4)
 
 
@@ -97,11 +97,22 @@ def lines(figure):
     return {c.get_label().split()[1]: c for c in figure.axes[0].collections}
 
 
+@pytest.mark.parametrize("ink", [True, False])
+def test_one_is_drawn_black_where_it_is_ink(squares, ink):
+    task = tmi.TemplateTask(squares.classes, squares.image_shape, ink=ink)
+    image = torch.full((1, 4, 4), 0.5)
+    image[0, 0, 0], image[0, 3, 3] = 1, 0
+    (drawn,) = tmi.build("theorem1", task).explain(image).figure().axes[0].images
+    colours = drawn.to_rgba(drawn.get_array())[..., :3]
+    assert (colours[0, 0] == 1 - ink).all()
+    assert (colours[3, 3] == ink).all()
+
+
 def test_draws_the_support_at_its_place(squares, image):
     figure = tmi.build("theorem1", squares).explain(image).figure()
     drawn = figure.axes[0].collections
     assert [c.get_label() for c in drawn] == [
-        "1  white/0 at (0, 0): 0.5", "2  white/0 at (1, 0): 0.5", "3  black/0 at (2, 2): 0.5",
+        "1  black/0 at (0, 0): 0.5", "2  black/0 at (1, 0): 0.5", "3  white/0 at (2, 2): 0.5",
     ]  # fmt: skip
     ends = np.concatenate(drawn[2].get_segments())
     assert ends.min(0).tolist() == [1.5, 1.5]
@@ -163,7 +174,7 @@ def test_many_classes_are_drawn_without_bars():
 def test_notebook(squares, image):
     shown = tmi.build("theorem1", squares).explain(image)._repr_html_()
     assert "data:image/png;base64," in shown
-    assert "black/0" in shown
+    assert "white/0" in shown
     task = tmi.TemplateTask([tmi.TileClass("<b>", [tmi.FeatureTile([[1.0]], 0.5)])], (1, 1, 1))
     assert "<b>" not in tmi.build("theorem1", task).explain(torch.ones(1, 1, 1))._repr_html_()
 

@@ -126,7 +126,7 @@ def test_onnx_names_its_input_output_and_classes(squares, tmp_path):
     assert (given_.name, given_.shape[1:]) == ("images", [1, 4, 4])
     assert isinstance(given_.shape[0], str)
     assert (made.name, made.shape[1]) == ("logits", 2)
-    assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == ["white", "black"]
+    assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == ["black", "white"]
 
 
 @pytest.mark.parametrize("opset", [18, 20, 23])

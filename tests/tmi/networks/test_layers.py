@@ -152,12 +152,12 @@ def test_bad_images(network):
 
 
 def test_neurons(squares):
-    meanings = {"conv": {"tile": [0, 1], "class": ["white", "black"], "row": np.arange(2), "col": [0, 0]}}
+    meanings = {"conv": {"tile": [0, 1], "class": ["black", "white"], "row": np.arange(2), "col": [0, 0]}}
     network = Network(Plain(), ["conv", "logits"], "constructed", task=squares, meanings=meanings, history={"loss": [1, 0.5]})
     table = network.neurons("conv")
     assert list(table.columns) == ["tile", "class", "row", "col"]
     assert table.index.name == "neuron"
-    assert table.loc[1].tolist() == [1, "black", 1, 0]
+    assert table.loc[1].tolist() == [1, "white", 1, 0]
     assert network.neurons("logits") is None
     assert network.history["loss"].tolist() == [1.0, 0.5]
     with pytest.raises(UnknownNameError, match="layer 'hidden'"):

@@ -67,5 +67,9 @@ def test_the_figure_style_leaves_no_trace():
     backend = mpl.get_backend()
     with figure_style():
         assert mpl.rcParams["font.size"] == 9
+        assert mpl.rcParams["image.cmap"] == "gray"
+        with figure_style(ink=True):
+            assert mpl.rcParams["image.cmap"] == "gray_r"
+        assert mpl.rcParams["image.cmap"] == "gray"
     assert mpl.get_backend() == backend
     assert {k: v for k, v in mpl.rcParams.items() if k != "backend"} == {k: v for k, v in before.items() if k != "backend"}

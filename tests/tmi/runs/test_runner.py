@@ -81,6 +81,7 @@ def test_provenance(folder):
     assert record["dataset"]["params"] == {"samples": 4}
     assert record["network"]["origin"] == str(folder / "toys.py")
     assert record["data"] == {"source": "a toy"}
+    assert "ink" not in record
     assert record["versions"]["torch"]
     assert record["seconds"].keys() == {"dataset", "network", "probe"}
     assert entry.notes == ("a toy's <remark>",)

@@ -38,6 +38,7 @@ def bits(values):
 
 def check_same_task(one, other):
     assert one.class_names == other.class_names
+    assert one.ink == other.ink
     assert one.image_shape == other.image_shape
     assert one.windows == other.windows
     assert bits(one.tile_class) == bits(other.tile_class)
@@ -112,6 +113,14 @@ def test_counterfactuals_come_back(data):
     ):
         changed = replace(data, test=change(data.test))
         check_same(changed, round_trip(changed))
+
+
+def test_files_that_do_not_say_whether_values_are_ink(data):
+    header, arrays = pack(data)
+    assert unpack(header, arrays).task.ink
+    assert not unpack({key: value for key, value in header.items() if key != "ink"}, arrays).task.ink
+    without = tmi.TemplateTask(data.task.classes, data.task.image_shape)
+    assert task_digest(without) != task_digest(data.task)
 
 
 def test_minus_zero_comes_back(data):
@@ -237,9 +246,9 @@ class TestReaders:
     def test_tiles_can_be_told_apart(self, squares):
         data = tmi.Dataset(squares, *(tmi.Scenes.draw(squares, 2, rng=np.random.default_rng(0)) for _ in PARTS))
         with self.open(data) as file:
-            assert file["tile"].values.tolist() == ["white/0", "black/0"]
-            white = file["tile_values"].sel(tile_pixel=0).values.reshape(file["tile_shape"].sel(tile="white/0").values)
-            assert white.tolist() == np.ones((1, 2, 2)).tolist()
+            assert file["tile"].values.tolist() == ["black/0", "white/0"]
+            black = file["tile_values"].sel(tile_pixel=0).values.reshape(file["tile_shape"].sel(tile="black/0").values)
+            assert black.tolist() == np.ones((1, 2, 2)).tolist()
 
 
 def changed(arrays, name, change):
@@ -332,6 +341,7 @@ def test_refuses_missing_arrays(data):
         {"seed": "3"},
         {"seed": True},
         {"name": ["a"]},
+        {"ink": 1},
     ],
     ids=str,
 )
@@ -339,7 +349,7 @@ def test_refuses_damaged_headers(data, change):
     header, arrays = pack(data)
     with pytest.raises(DamagedFileError):
         unpack(header | change, arrays)
-    for key in header:
+    for key in header.keys() - {"ink"}:
         with pytest.raises(DamagedFileError):
             unpack({k: v for k, v in header.items() if k != key}, arrays)
 

@@ -96,7 +96,7 @@ def test_nothing_to_separate():
 def test_auto(squares):
     classes = with_auto_epsilon(squares.classes)
     assert [tile.epsilon for one in classes for tile in one.tiles] == [2.0, 2.0]
-    assert [one.name for one in classes] == ["white", "black"]
+    assert [one.name for one in classes] == ["black", "white"]
     same = tmi.FeatureTile([[0.5]], 0.1)
     with pytest.raises(tmi.InputError, match=r"tile a/0 contains tile b/0 of another class"):
         with_auto_epsilon([tmi.TileClass("a", [same]), tmi.TileClass("b", [same])])

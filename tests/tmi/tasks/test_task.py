@@ -45,7 +45,7 @@ class TestTaskErrors:
             task_of(self.one, shape=shape)
 
     def test_near_tiles_of_two_classes(self):
-        near = FeatureTile(np.full((2, 2), 0.9), 0.1)  # 0.4 from white: within white's ε but not within its own
+        near = FeatureTile(np.full((2, 2), 0.9), 0.1)  # 0.4 from black: within black's ε but not within its own
         with pytest.raises(
             InputError, match=r"tile c1/0 contains tile c0/0 .* \(distance 0.4 < epsilon 0.5\); use an epsilon of at"
         ):
@@ -101,11 +101,17 @@ class TestTask:
         assert task.memberships(images).flatten().tolist() == [False, True, False, True]
         assert task.labels(images).tolist() == [-1, 0, -1, 0]
 
+    def test_ink(self, squares):
+        assert squares.ink
+        assert not TemplateTask(squares.classes, squares.image_shape).ink
+        with pytest.raises(tmi.InputError, match="ink: expected True or False, got 1"):
+            TemplateTask(squares.classes, squares.image_shape, ink=1)
+
     def test_labels_none_one_several(self, squares):
-        grey, white, black, both = torch.full((4, 1, 4, 4), 0.5)
-        white[0, :2, :2], black[0, 2:, 2:] = 1, 0
+        grey, black, white, both = torch.full((4, 1, 4, 4), 0.5)
+        black[0, :2, :2], white[0, 2:, 2:] = 1, 0
         both[0, :2, :2], both[0, 2:, 2:] = 1, 0
-        images = torch.stack([grey, white, black, both])
+        images = torch.stack([grey, black, white, both])
         assert squares.labels(images).tolist() == [-1, 0, 1, -1]
         assert squares.labels(images).dtype == torch.int64
         assert squares.memberships(images).dtype == torch.bool

@@ -5,7 +5,7 @@ import torch
 import tmi
 from tmi_probes.robustness.invariance import background_robustness, translation_robustness, variance_ratio
 
-from ..toys import TASK, Phi, Sums, cnn_network, dataset, network
+from ..toys import TASK, Phi, Sums, cnn_network, dataset, network, small_cnn
 
 PROBES = ["background-robustness", "translation-robustness"]
 
@@ -172,3 +172,28 @@ def test_the_ratio_of_figure_4_is_the_ratio_of_the_two_probes():
     exact = variance_ratio(tmi.build("theorem1", fashion), fashion, seed=0)
     assert exact.metrics == {"variance_background": 0, "variance_translation": 0}
     assert "no logit varies" in exact.notes[-1]
+
+
+def test_one_scene_of_every_tile_in_the_order_of_tiles_and_the_ratio_of_each():
+    net, data = cnn_network(), dataset(30)
+    ratio = variance_ratio(net, data, seed=4, tiles="all", backgrounds=9)
+    assert ratio.coords["tile"].tolist() == [TASK.tile_name(tile) for tile in range(4)]
+    shown = {name: tmi.probe(name, net, data, seed=4, tiles="all") for name in PROBES}
+    assert all(result.arrays["tile_index"].values.tolist() == [0, 1, 2, 3] for result in shown.values())
+    below, above = ratio.arrays["variance"].values
+    assert ratio.arrays["ratio"].values == pytest.approx([sum(a) / sum(b) for a, b in zip(above, below, strict=True)])
+    assert ratio.metrics["variance_ratio_min"] == ratio.arrays["ratio"].values.min()
+    few = tmi.Dataset(TASK, data.train, data.test[data.test.tile != 2])
+    assert variance_ratio(net, few, seed=4, tiles="all").arrays["ratio"].shape == (3,)
+
+
+def test_a_tile_without_another_place_has_no_ratio():
+    rng = np.random.default_rng(0)
+    tiles = [tmi.FeatureTile(rng.random(shape), 0.1) for shape in ((2, 2), (6, 5))]
+    task = tmi.TemplateTask([tmi.TileClass(n, [t]) for n, t in zip("ab", tiles, strict=True)], (1, 6, 6))
+    net = network(small_cnn(task), "conv", "hidden", "logits", task=task)
+    result = variance_ratio(net, dataset(30, task=task), seed=0, tiles="all", places=1)
+    assert "ratio" not in result.arrays
+    assert "variance_ratio_min" not in result.metrics
+    both = variance_ratio(net, dataset(30, task=task), seed=0, tiles="all")
+    assert np.isfinite(both.arrays["ratio"].values).all()
