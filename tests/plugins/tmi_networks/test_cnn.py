@@ -10,9 +10,9 @@ from tmi_networks.cnn import cnn
 
 
 def squares(samples=400, test_samples=200, seed=0):
-    """A white or a black square of 2×2 on 4×4 grey noise: section 6.1."""
+    """A black or a white square of 2×2 on 4×4 grey noise: section 6.1."""
     full = np.ones((2, 2), bool)
-    classes = [tmi.TileClass(name, [tmi.FeatureTile(np.full((2, 2), v), 0.5, full)]) for name, v in (("white", 1), ("black", 0))]
+    classes = [tmi.TileClass(name, [tmi.FeatureTile(np.full((2, 2), v), 0.5, full)]) for name, v in (("black", 1), ("white", 0))]
     task = tmi.TemplateTask(classes, (1, 4, 4))
     train, test = (tmi.Scenes.draw(task, n, rng=np.random.default_rng(seed + i)) for i, n in enumerate((samples, test_samples)))
     return tmi.Dataset(task, train, test)
@@ -225,7 +225,7 @@ def large():
     """Squares on 14×13 pixels."""
     classes = [
         tmi.TileClass(name, [tmi.FeatureTile(np.full((2, 2), v), 0.2, np.ones((2, 2), bool))])
-        for name, v in (("white", 1), ("black", 0))
+        for name, v in (("black", 1), ("white", 0))
     ]
     task = tmi.TemplateTask(classes, (1, 14, 13))
     return tmi.Dataset(task, *(tmi.Scenes.draw(task, 20, rng=np.random.default_rng(i)) for i in range(2)))
