@@ -121,8 +121,13 @@ def test_weights_outside_the_masks_are_exactly_0(monkeypatch, compiled):
         assert weight[mask].all()
 
 
-@pytest.mark.parametrize("compiled", [True, False])
-def test_diverging_is_an_error(monkeypatch, compiled):
+@pytest.mark.parametrize("small", [1_000_000, 0], ids=["compiled", "torch"])
+def test_logits_that_are_not_finite_are_an_error(monkeypatch, small):
     data = tmi.generate("squares", seed=0, samples=40, test_samples=1)
-    with pytest.raises(InputError, match="diverged in epoch"):
-        trained(monkeypatch, data, 3, 2, 0, compiled=compiled, epochs=20, lr=1e38, batch_size=10)
+    module = module_of(data, 3, 2, 0)
+    monkeypatch.setattr(training, "_SMALL_CONVOLUTION", small)
+    with torch.no_grad():
+        module.conv[0].bias.fill_(3e38)
+        module.logits.weight.fill_(3e38)
+    with pytest.raises(InputError, match="diverged in epoch 1 of 20"):
+        training.descend(module, data.train, seed=0, epochs=20, lr=0.1, batch_size=10)
