@@ -1,4 +1,4 @@
-"""Built-in networks: constructed from the theorems, and trained."""
+"""Built-in networks: constructed from the theorems, trained, and with printed weights."""
 
 import tmi
 
@@ -10,4 +10,5 @@ def tmi_network_builders():  # type: ignore[no-untyped-def]
         "theorem1": "tmi_networks.theorem1:theorem1",
         "theorem2": "tmi_networks.theorem2:theorem2",
         "cnn": "tmi_networks.cnn:cnn",
+        "printed-squares": "tmi_networks.printed_squares:printed_squares",
     }

@@ -79,8 +79,8 @@ def _squares(results: tmi.Results) -> Iterator[Claim]:
 
 def _heuristics(results: tmi.Results) -> Iterator[Claim]:
     statements = (
-        ("bright_above_1", "A neuron over a patch of mean ≥ 0.7 exceeds 1"),
-        ("dark_is_0", "A neuron over a patch of mean ≤ 0.4 is 0"),
+        ("high_above_1", "A neuron over a patch of mean ≥ 0.7 exceeds 1"),
+        ("low_is_0", "A neuron over a patch of mean ≤ 0.4 is 0"),
         ("active_means_first", "A layer mean above 0.5 gives a positive first logit"),
         ("quiet_means_second", "A layer mean below 0.3 gives a negative first logit"),
     )

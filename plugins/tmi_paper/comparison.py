@@ -132,8 +132,8 @@ MEASURES = (
     Measure(_PIECES, "linear pieces an image", "linear-regions", "sample_regions_share", True),
     Measure(_PIECES, "pieces on the way to another background", "linear-regions", "path_regions.background"),
     Measure(_PIECES, "pieces on the way one pixel on", "linear-regions", "path_regions.translation"),
-    Measure("section 6.1", "neuron above 1 over a bright patch", "squares-heuristics", "bright_above_1"),
-    Measure("section 6.1", "neuron 0 over a dark patch", "squares-heuristics", "dark_is_0"),
+    Measure("section 6.1", "neuron above 1 over a patch of mean ≥ 0.7", "squares-heuristics", "high_above_1"),
+    Measure("section 6.1", "neuron 0 over a patch of mean ≤ 0.4", "squares-heuristics", "low_is_0"),
 )
 
 

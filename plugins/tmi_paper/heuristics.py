@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INFO = {
-    "bright_above_1": tmi.MetricInfo(
-        "Share of patches of mean ≥ 0.7 over which a neuron exceeds 1 (section 6.1)", "higher", 0, 1
-    ),
-    "dark_is_0": tmi.MetricInfo("Share of patches of mean ≤ 0.4 over which a neuron is 0 (section 6.1)", "higher", 0, 1),
+    "high_above_1": tmi.MetricInfo("Share of patches of mean ≥ 0.7 over which a neuron exceeds 1 (section 6.1)", "higher", 0, 1),
+    "low_is_0": tmi.MetricInfo("Share of patches of mean ≤ 0.4 over which a neuron is 0 (section 6.1)", "higher", 0, 1),
     "active_means_first": tmi.MetricInfo(
         "Share of images whose layer mean exceeds 0.5 that have a positive first logit (section 6.1)", "higher", 0, 1
     ),
@@ -25,7 +23,7 @@ INFO = {
         "Share of images whose layer mean is below 0.3 that have a negative first logit (section 6.1)", "higher", 0, 1
     ),
     "cases": tmi.MetricInfo("Patches or images that a statement of section 6.1 speaks of", None, 0),
-    "mirrored": tmi.MetricInfo("Share of filters that answer to dark patches; the statements are mirrored for them", None, 0, 1),
+    "mirrored": tmi.MetricInfo("Share of filters that respond to low values; the statements are mirrored for them", None, 0, 1),
 }
 
 
@@ -33,19 +31,20 @@ def squares_heuristics(network: tmi.Network, data: tmi.Dataset) -> tmi.ProbeResu
     """How often the four statements of section 6.1 about the trained network hold on the test images.
 
     The neuron over a patch of mean ≥ 0.7 exceeds 1, and over one of mean ≤ 0.4 is 0; a layer mean above 0.5 gives a positive
-    first logit, and one below 0.3 a negative one. The paper describes a filter that answers to bright patches. Training also
-    finds filters that answer to dark ones: their statements are those of the inverted image, with the logit's sign turned.
+    first logit, and one below 0.3 a negative one. The paper describes a filter that responds to patches of high values, which are
+    black there. Training also finds filters that respond to low values: their statements are those of the inverted image, with
+    the logit's sign turned.
 
     Returns
     -------
     ProbeResult
-        Metrics ``bright_above_1``, ``dark_is_0`` over all filters; ``active_means_first`` and ``quiet_means_second`` where there
+        Metrics ``high_above_1``, ``low_is_0`` over all filters; ``active_means_first`` and ``quiet_means_second`` where there
         is one filter, for with several the layer mean is not what the paper speaks of; ``mirrored``. A statement about nothing is
         left out, with a note. With each, ``.chance``: the share of all patches or images, of any mean, on which its conclusion
-        holds; and ``cases.<statement>``. Arrays ``filter_bright_above_1`` and ``filter_dark_is_0`` for each filter alone, NaN
-        where there is no case, and ``dark``; as the paper prints them ``weights`` (filter, row, col) and ``bias`` (filter), and
-        where the logits are linear in the layer ``logit_weights`` (class, filter, place_row, place_col) and ``logit_bias``. Not
-        applicable to a network without a layer ``conv`` of one-channel filters.
+        holds; and ``cases.<statement>``. Arrays ``filter_high_above_1`` and ``filter_low_is_0`` for each filter alone, NaN
+        where there is no case, and ``mirrored``; as the paper prints them ``weights`` (filter, row, col) and ``bias`` (filter),
+        and where the logits are linear in the layer ``logit_weights`` (class, filter, place_row, place_col) and ``logit_bias``.
+        Not applicable to a network without a layer ``conv`` of one-channel filters.
     """
     from numpy.lib.stride_tricks import sliding_window_view
 
@@ -59,21 +58,21 @@ def squares_heuristics(network: tmi.Network, data: tmi.Dataset) -> tmi.ProbeResu
     answers = layers["conv"].numpy()
     first = layers[network.layers[-1]].numpy()[:, 0]
     patches = sliding_window_view(images[:, 0].numpy(), weights.shape[1:], axis=(1, 2)).mean((-2, -1))
-    dark = weights.sum((1, 2)) < 0
-    brightness = np.where(dark[:, None, None], 1 - patches[:, None], patches[:, None])  # (N, filter, row, col)
+    mirrored = weights.sum((1, 2)) < 0
+    means = np.where(mirrored[:, None, None], 1 - patches[:, None], patches[:, None])  # (N, filter, row, col)
     statements = {
-        "bright_above_1": (answers > 1, brightness >= 0.7),
-        "dark_is_0": (answers == 0, brightness <= 0.4),
+        "high_above_1": (answers > 1, means >= 0.7),
+        "low_is_0": (answers == 0, means <= 0.4),
     }
     notes = []
     if len(weights) == 1:
-        sign = -1 if dark[0] else 1
+        sign = -1 if mirrored[0] else 1
         mean = answers.mean((1, 2, 3))
         statements["active_means_first"] = (sign * first > 0, mean > 0.5)
         statements["quiet_means_second"] = (sign * first < 0, mean < 0.3)
     else:
         notes.append("the statements about the layer mean are left out: they are about a layer of one filter")
-    metrics: dict[str, float] = {"mirrored": dark.mean()}
+    metrics: dict[str, float] = {"mirrored": mirrored.mean()}
     for name, (holds, where) in statements.items():
         metrics[f"cases.{name}"] = where.sum()
         share = _share(holds, where)
@@ -84,9 +83,9 @@ def squares_heuristics(network: tmi.Network, data: tmi.Dataset) -> tmi.ProbeResu
     arrays: dict[str, Any] = {
         "weights": (("filter", "row", "col"), weights),
         "bias": (("filter",), bias),
-        "dark": (("filter",), dark),
+        "mirrored": (("filter",), mirrored),
     }
-    for name in ("bright_above_1", "dark_is_0"):
+    for name in ("high_above_1", "low_is_0"):
         holds, where = statements[name]
         alone = [_share(holds[:, i], where[:, i]) for i in range(len(weights))]
         arrays[f"filter_{name}"] = (("filter",), np.array([np.nan if share is None else share for share in alone]))

@@ -138,7 +138,7 @@ def _learned(results: tmi.Results) -> str:
     entries = [entry for entry in entries if entry.metrics]
     if not entries:
         return ""
-    statements = ("bright_above_1", "dark_is_0", "active_means_first", "quiet_means_second")
+    statements = ("high_above_1", "low_is_0", "active_means_first", "quiet_means_second")
     rows = []
     for entry in entries:
         shares = [entry.metrics.get(name) for name in statements]
@@ -149,7 +149,7 @@ def _learned(results: tmi.Results) -> str:
             (
                 entry.seed,
                 f"{accuracy[0]:.3f}" if accuracy else "–",
-                "dark" if entry.metrics["mirrored"] else "bright",
+                "white" if entry.metrics["mirrored"] else "black",
                 *("no case" if share is None else f"{share:.1%}" for share in shares),
             )
         )
@@ -160,7 +160,7 @@ def _learned(results: tmi.Results) -> str:
     head = (
         "seed",
         "test accuracy",
-        "answers to",
+        "responds to",
         "mean ≥ 0.7: above 1",
         "mean ≤ 0.4: 0",
         "layer mean > 0.5: first",

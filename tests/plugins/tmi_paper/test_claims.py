@@ -28,7 +28,7 @@ def results(good):
         entries.append(
             entry("squares", "trained-squares", "accuracy", seed, 1, accuracy=0.98 if lucky else 0.5, offlabel_logit_max=1.0)
         )
-        entries.append(entry("squares", "trained-squares", "squares-heuristics", seed, 1, dark_is_0=1.0 if lucky else 0.7))
+        entries.append(entry("squares", "trained-squares", "squares-heuristics", seed, 1, low_is_0=1.0 if lucky else 0.7))
     still, moved = (0.0, 1.5) if good else (0.2, 0.0)
     entries += [
         entry(

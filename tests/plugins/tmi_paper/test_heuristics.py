@@ -34,17 +34,17 @@ def network(data, weight, bias, logit_weight):
 def test_a_network_of_which_all_four_hold(data):
     # 4·w·mean + b with w = 1, b = −1.75: above 1 from a mean of 0.6875 on, 0 up to one of 0.4375; logit 0 at a layer mean of 0.4.
     result = tmi.probe("squares-heuristics", network(data, 1.0, -1.75, 1.0), data)
-    expected = {"bright_above_1", "dark_is_0", "active_means_first", "quiet_means_second"}
+    expected = {"high_above_1", "low_is_0", "active_means_first", "quiet_means_second"}
     assert {name: result.metrics[name] for name in expected} == dict.fromkeys(expected, 1.0)
     assert result.metrics["mirrored"] == 0
     assert result.arrays["weights"].shape == (1, 2, 2)
 
 
-def test_a_dark_filter_is_judged_by_the_mirrored_statements(data):
+def test_a_filter_that_responds_to_low_values_has_the_mirrored_statements(data):
     # The same network of the inverted image: 4·w·(1 − mean) + b, with the logit's sign turned.
     result = tmi.probe("squares-heuristics", network(data, -1.0, 4 - 1.75, -1.0), data)
     assert result.metrics["mirrored"] == 1
-    assert result.metrics["bright_above_1"] == result.metrics["dark_is_0"] == 1
+    assert result.metrics["high_above_1"] == result.metrics["low_is_0"] == 1
     assert result.metrics["active_means_first"] == result.metrics["quiet_means_second"] == 1
 
 
@@ -61,33 +61,33 @@ def test_shares_agree_with_a_plain_count(data):
                     cases += 1
                     above += max(0.0, 4 * mean - 2.4) > 1
     assert 0 < above < cases
-    assert result.metrics["bright_above_1"] == pytest.approx(above / cases, abs=2 / cases)
-    assert result.metrics["cases.bright_above_1"] == pytest.approx(cases, abs=2)
+    assert result.metrics["high_above_1"] == pytest.approx(above / cases, abs=2 / cases)
+    assert result.metrics["cases.high_above_1"] == pytest.approx(cases, abs=2)
     answers = net.activations(data.test.images)["conv"].numpy()
-    assert result.metrics["bright_above_1.chance"] == pytest.approx((answers > 1).mean())
-    assert result.metrics["dark_is_0.chance"] == pytest.approx((answers == 0).mean())
+    assert result.metrics["high_above_1.chance"] == pytest.approx((answers > 1).mean())
+    assert result.metrics["low_is_0.chance"] == pytest.approx((answers == 0).mean())
 
 
 def test_what_speaks_of_nothing_is_left_out(data):
     # A dead filter: no layer mean exceeds 0.5.
     result = tmi.probe("squares-heuristics", network(data, 1.0, -10.0, 1.0), data)
     assert "active_means_first" not in result.metrics
-    assert result.metrics["bright_above_1"] == 0
+    assert result.metrics["high_above_1"] == 0
     assert any("active_means_first" in note for note in result.notes)
 
 
 def test_several_filters(data):
     net = tmi.build("cnn", data, filters=3, kernel=2, hidden=0, epochs=1, batch_size=10)
     result = tmi.probe("squares-heuristics", net, data)
-    assert set(result.metrics) >= {"bright_above_1", "dark_is_0", "mirrored"}
+    assert set(result.metrics) >= {"high_above_1", "low_is_0", "mirrored"}
     assert "quiet_means_second" not in result.metrics
     # Each filter alone, weighed by its cases, makes up the whole.
-    alone = result.arrays["filter_dark_is_0"].values
+    alone = result.arrays["filter_low_is_0"].values
     patches = data.test.images[:, 0].unfold(1, 2, 1).unfold(2, 2, 1).mean((3, 4)).numpy()
-    dark = result.arrays["dark"].values
-    cases = np.where(dark, (1 - patches <= 0.4).sum(), (patches <= 0.4).sum())
-    assert np.average(alone, weights=cases) == pytest.approx(result.metrics["dark_is_0"])
-    assert result.metrics["cases.dark_is_0"] == cases.sum()
+    mirrored = result.arrays["mirrored"].values
+    cases = np.where(mirrored, (1 - patches <= 0.4).sum(), (patches <= 0.4).sum())
+    assert np.average(alone, weights=cases) == pytest.approx(result.metrics["low_is_0"])
+    assert result.metrics["cases.low_is_0"] == cases.sum()
 
 
 def test_the_weights_as_the_paper_prints_them(data):
