@@ -42,6 +42,9 @@ class TileMatch(nn.Module):
     ----------
     out_features : int
         H, the number of neurons: all windows of all tiles, in the order (tile, row, col).
+    replaced_weights : int
+        Weights of the sparse layer of Theorem 1 that this layer, which has none, takes the place of: two a window and pixel of
+        the support. 0 for Theorem 2, whose layers share patches, so that the tiles' sizes do not give their number.
     """
 
     def __init__(self, task: tmi.TemplateTask, *, patches: bool = False) -> None:
@@ -53,6 +56,7 @@ class TileMatch(nn.Module):
         _, m, n = task.image_shape
         pixels = [np.nonzero(tile.support) for tile in task.tiles]
         count = np.array([len(channel) for channel, _, _ in pixels])
+        self.replaced_weights = 0 if patches else int((2 * count * neurons).sum())
         # Not buffers: they follow from the task, and a module made float32 must not round the values.
         # Where each tile's neurons and support pixels begin in the flat lists of all tiles.
         self._first = torch.from_numpy(np.cumsum(neurons) - neurons)
@@ -178,6 +182,10 @@ class ClassSum(nn.Module):
         """The weights that the sums amount to, 0 or 1, float32, shape (L, H)."""
         label = torch.arange(self.out_features).repeat_interleave(torch.tensor(self.neurons))
         return (label == torch.arange(self.out_features)[:, None]).float()
+
+    def sparse_weight(self) -> torch.Tensor:
+        """Return the weights (L, H) as a sparse tensor."""
+        return self.weight.to_sparse()
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return the logits, shape (N, L), in the dtype of the hidden activations (N, H)."""

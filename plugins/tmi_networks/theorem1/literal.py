@@ -142,6 +142,10 @@ class WindowSums(nn.Module):
                 rows, cols, signs.double(), shape if direction == "forward" else shape[::-1], check_invariants=False
             )
 
+    def sparse_weight(self) -> torch.Tensor:
+        """Return the weights (H, in_features) as a sparse tensor."""
+        return self.matrix()
+
     def extra_repr(self) -> str:
         """Describe the size of the layer."""
         return f"in_features={self.in_features}, out_features={self.out_features}, weights={self.weights}"

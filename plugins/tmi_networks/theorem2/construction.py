@@ -125,7 +125,7 @@ def _plan(task: tmi.TemplateTask, levels: int, padded: tuple[int, int], memory: 
 
 def _bytes(task: tmi.TemplateTask, groups: list[tuple[range, Patches]], padded: tuple[int, int]) -> tuple[int, int]:
     """Return the bytes of all weights, and of the activations of one image that exist at once, in float64."""
-    from .literal import BLOCK, SLICE
+    from .layers import BLOCK, SLICE
 
     channels = task.image_shape[0]
     fan = [BLOCK * 4 * channels + channels, BLOCK * 4]  # channels that a group of patches reads at most

@@ -24,3 +24,8 @@ def test_the_backward_pass_of_the_fused_layer_in_small_parts_is_the_same(monkeyp
     monkeypatch.setattr("tmi_networks.fused._PIXELS_AT_ONCE", 1)
     assert torch.equal(input_gradient(module, images, 1.0), whole)
     assert whole.abs().sum() > 0
+
+
+def test_the_fused_layer_knows_how_many_weights_it_replaces(task):
+    assert theorem1(task).module.hidden.replaced_weights == theorem1(task, realisation="literal").module.hidden[0].weights
+    assert theorem2(task, realisation="fused").module.hidden.replaced_weights == 0

@@ -44,3 +44,13 @@ def test_section_6_2_in_literal_layers_is_refused_before_it_is_built():
     task = tmi.TemplateTask(classes, (1, 40, 40))
     with pytest.raises(tmi.InputError, match="fused"):
         theorem1(task, realisation="literal", memory=0.5)
+
+
+def test_the_stated_weights_are_those_that_the_layers_compute_with(task, images):
+    module = theorem1(task, realisation="literal").module
+    flat = module.flatten(module.conv(images))
+    sums, weight = module.hidden[0], module.hidden[0].sparse_weight().to_dense()
+    torch.testing.assert_close(sums(flat), flat @ weight.T + sums.bias)
+    assert (weight != 0).sum() == sums.weights
+    hidden = torch.rand(3, len(weight), dtype=torch.float64)
+    torch.testing.assert_close(module.logits(hidden), hidden @ module.logits.sparse_weight().to_dense().double().T)
