@@ -52,24 +52,64 @@ def receptive_field(module: torch.nn.Module, layer: str, neurons: ArrayLike, ima
     InputError
         If the module refuses NaN, as constructed ones do: of those it is known what the neurons stand for.
     """
-    import copy
-
     import torch
 
     channels, m, n = image_shape
     distinct, index = np.unique(np.asarray(neurons, dtype=np.int64), return_inverse=True)
-    with torch.inference_mode(False):
-        # In float64 on the CPU convolutions are plain sums; fast float32 algorithms may spread NaN to other neurons.
-        module = copy.deepcopy(module).cpu().double().eval().requires_grad_(False)
-    blank = torch.zeros(1, channels, m, n, dtype=torch.float64)
-    step = max(1, min(_IMAGES, _ELEMENTS // blank.numel()))
+    module = _in_float64(module)
+    step = max(1, min(_IMAGES, _ELEMENTS // (channels * m * n)))
     reads = np.zeros((m * n, len(distinct)), bool)
     for pixels in torch.split(torch.arange(m * n), step):
-        images = blank.repeat(len(pixels), 1, 1, 1)
-        images.flatten(2)[torch.arange(len(pixels)), :, pixels] = torch.nan
-        reads[pixels.numpy()] = _output(module, layer, images).flatten(1)[:, distinct].isnan().numpy()
+        marked = torch.zeros(len(pixels), channels, m * n, dtype=torch.bool)
+        marked[torch.arange(len(pixels)), :, pixels] = True
+        reads[pixels.numpy()] = _reads(module, layer, marked.reshape(-1, channels, m, n))[:, distinct].numpy()
     field: Masks = reads.T.reshape(len(distinct), m, n)[index]
     return field
+
+
+def readers(module: torch.nn.Module, layer: str, marked: torch.Tensor) -> Masks:
+    """Return which neurons of a layer can depend on some of the marked values of an image, by the module's connections.
+
+    All marked values are set to NaN at once, see `receptive_field`.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Images (N, C, m, n) to logits; a copy of it is used.
+    layer : str
+        Name of a submodule.
+    marked : Tensor of bool, shape (N, C, m, n)
+        Values of N images.
+
+    Returns
+    -------
+    ndarray of bool, shape (N, neurons)
+
+    Raises
+    ------
+    InputError
+        If the module refuses NaN, as constructed ones do.
+    """
+    reads: Masks = _reads(_in_float64(module), layer, marked).numpy()
+    return reads
+
+
+def _in_float64(module: torch.nn.Module) -> torch.nn.Module:
+    """Return a copy in float64 on the CPU: there convolutions are plain sums; fast ones may spread NaN to other neurons."""
+    import copy
+
+    import torch
+
+    with torch.inference_mode(False):
+        return copy.deepcopy(module).cpu().double().eval().requires_grad_(False)
+
+
+def _reads(module: torch.nn.Module, layer: str, marked: torch.Tensor) -> torch.Tensor:
+    """Return which neurons are NaN where the marked values of black images are: bool (N, neurons)."""
+    import torch
+
+    images = torch.zeros(marked.shape, dtype=torch.float64).masked_fill_(marked, torch.nan)
+    return _output(module, layer, images).flatten(1).isnan()
 
 
 def neuron_truth(network: tmi.Network, layer: str, neurons: ArrayLike, scenes: tmi.Scenes) -> Masks:

@@ -7,7 +7,7 @@ from torch import nn
 
 import tmi
 from tests.plugins.tmi_probes.toys import TASK, cnn_network, dataset, network
-from tmi_attribution.receptive import layer_truth, most_active, neuron_truth, receptive_field
+from tmi_attribution.receptive import layer_truth, most_active, neuron_truth, readers, receptive_field
 
 
 def read(places, sides, kernel, stride, padding):
@@ -29,6 +29,17 @@ def test_two_convolutions_by_arithmetic(kernel, stride, padding, channels, data)
     for mask, neuron in zip(found, neurons, strict=True):
         row, col = (read({place}, (between, 9), kernel, stride, padding) for place in divmod(neuron % outputs**2, outputs))
         assert (mask == row[:, None] & col).all()
+
+
+def test_a_neuron_reads_marked_values_if_its_field_holds_one():
+    net = cnn_network()
+    rng = np.random.default_rng(0)
+    marked = torch.from_numpy(rng.random((5, 1, 8, 8)) < 0.05)
+    for layer, neurons in (("conv", 144), ("hidden", 16)):
+        field = receptive_field(net.module, layer, np.arange(neurons), (1, 8, 8))
+        expected = np.stack([(field & of_image[0].numpy()).any((1, 2)) for of_image in marked])
+        assert (readers(net.module, layer, marked) == expected).all()
+    assert not readers(net.module, "conv", torch.zeros(1, 1, 8, 8, dtype=torch.bool)).any()
 
 
 def test_weights_of_zero_still_read():

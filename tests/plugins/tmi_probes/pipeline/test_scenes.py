@@ -65,3 +65,14 @@ def test_in_float64_a_pasted_tile_has_its_exact_values():
     assert images.dtype == torch.float64
     for image, tile, row, col in zip(images.numpy(), scenes.tile.tolist(), scenes.row.tolist(), scenes.col.tolist(), strict=True):
         assert (image[:, row : row + 3, col : col + 3] == scenes.task.tiles[tile].values).all()
+
+
+def test_one_scene_of_every_tile():
+    scenes = dataset(40).test
+    chosen, notes = originals(scenes, "all", np.random.default_rng(0))
+    assert scenes.tile[chosen].tolist() == [0, 1, 2, 3]
+    assert not notes
+    assert chosen == originals(scenes, "all", np.random.default_rng(0))[0]
+    assert any(originals(scenes, "all", np.random.default_rng(seed))[0] != chosen for seed in range(5))
+    three = scenes[scenes.tile != 1]
+    assert three.tile[originals(three, "all", np.random.default_rng(0))[0]].tolist() == [0, 2, 3]
