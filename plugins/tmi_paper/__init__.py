@@ -18,4 +18,8 @@ def tmi_reports():  # type: ignore[no-untyped-def]
 @tmi.hookimpl
 def tmi_probes():  # type: ignore[no-untyped-def]
     """Name the probes that only the paper's experiments need."""
-    return {"squares-heuristics": "tmi_paper.heuristics:squares_heuristics"}
+    return {
+        "confused-tiles": "tmi_paper.confused_tiles:confused_tiles",
+        "reference-error": "tmi_paper.reference_error:reference_error",
+        "squares-heuristics": "tmi_paper.heuristics:squares_heuristics",
+    }

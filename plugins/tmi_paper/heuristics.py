@@ -1,4 +1,4 @@
-"""The four statements of section 6.1 about a network trained on the squares, counted over patches and images."""
+"""The statements of section 6.1 about a network trained on the squares, counted over patches and images."""
 
 from __future__ import annotations
 
@@ -22,29 +22,42 @@ INFO = {
     "quiet_means_second": tmi.MetricInfo(
         "Share of images whose layer mean is below 0.3 that have a negative first logit (section 6.1)", "higher", 0, 1
     ),
+    "white_is_0": tmi.MetricInfo(
+        "Share of patches that contain the white square over which a neuron is 0 (section 6.1)", "higher", 0, 1
+    ),
+    "black_gives_positive": tmi.MetricInfo(
+        "Share of images with the black square that have a positive first logit (section 6.1)", "higher", 0, 1
+    ),
+    "white_gives_negative": tmi.MetricInfo(
+        "Share of images with the white square that have a negative first logit (section 6.1)", "higher", 0, 1
+    ),
     "cases": tmi.MetricInfo("Patches or images that a statement of section 6.1 speaks of", None, 0),
     "mirrored": tmi.MetricInfo("Share of filters that respond to low values; the statements are mirrored for them", None, 0, 1),
 }
 
 
 def squares_heuristics(network: tmi.Network, data: tmi.Dataset) -> tmi.ProbeResult:
-    """How often the four statements of section 6.1 about the trained network hold on the test images.
+    """How often the statements of section 6.1 about the trained network hold on the test images.
 
     The neuron over a patch of mean ≥ 0.7 exceeds 1, and over one of mean ≤ 0.4 is 0; a layer mean above 0.5 gives a positive
-    first logit, and one below 0.3 a negative one. The paper describes a filter that responds to patches of high values, which are
-    black there. Training also finds filters that respond to low values: their statements are those of the inverted image, with
-    the logit's sign turned.
+    first logit, and one below 0.3 a negative one. From these four follow, as the paper says, that an image with the black square
+    gives a positive first logit and one with the white square a negative one; and a neuron over a white square is 0.
+
+    The paper describes a filter that responds to patches of high values, which are black there. Training also finds filters that
+    respond to low values: their statements are those of the inverted image, with the logit's sign turned. The two statements
+    about the square that an image shows are never mirrored.
 
     Returns
     -------
     ProbeResult
-        Metrics ``high_above_1``, ``low_is_0`` over all filters; ``active_means_first`` and ``quiet_means_second`` where there
-        is one filter, for with several the layer mean is not what the paper speaks of; ``mirrored``. A statement about nothing is
-        left out, with a note. With each, ``.chance``: the share of all patches or images, of any mean, on which its conclusion
-        holds; and ``cases.<statement>``. Arrays ``filter_high_above_1`` and ``filter_low_is_0`` for each filter alone, NaN
-        where there is no case, and ``mirrored``; as the paper prints them ``weights`` (filter, row, col) and ``bias`` (filter),
-        and where the logits are linear in the layer ``logit_weights`` (class, filter, place_row, place_col) and ``logit_bias``.
-        Not applicable to a network without a layer ``conv`` of one-channel filters.
+        Metrics ``high_above_1``, ``low_is_0`` and ``white_is_0`` over all filters, the last for filters of the size of the
+        squares; ``black_gives_positive`` and ``white_gives_negative``; ``active_means_first`` and ``quiet_means_second`` where
+        there is one filter, for with several the layer mean is not what the paper speaks of; ``mirrored``. A statement about
+        nothing is left out, with a note. With each, ``.chance``: the share of all patches or images, of any mean, on which its
+        conclusion holds; and ``cases.<statement>``. Arrays ``filter_high_above_1`` and ``filter_low_is_0`` for each filter alone,
+        NaN where there is no case, and ``mirrored``; as the paper prints them ``weights`` (filter, row, col) and ``bias``
+        (filter), and where the logits are linear in the layer ``logit_weights`` (class, filter, place_row, place_col) and
+        ``logit_bias``. Not applicable to a network without a layer ``conv`` of one-channel filters.
     """
     from numpy.lib.stride_tricks import sliding_window_view
 
@@ -63,7 +76,13 @@ def squares_heuristics(network: tmi.Network, data: tmi.Dataset) -> tmi.ProbeResu
     statements = {
         "high_above_1": (answers > 1, means >= 0.7),
         "low_is_0": (answers == 0, means <= 0.4),
+        "black_gives_positive": (first > 0, data.test.labels.numpy() == 0),
+        "white_gives_negative": (first < 0, data.test.labels.numpy() == 1),
     }
+    white = data.task.tiles[-1]
+    if white.shape[1:] == weights.shape[1:] and white.support.all() and not white.values.any():
+        # The distance of a patch from four zeros is its sum.
+        statements["white_is_0"] = (answers == 0, means * white.support.sum() < white.epsilon)
     notes = []
     if len(weights) == 1:
         sign = -1 if mirrored[0] else 1

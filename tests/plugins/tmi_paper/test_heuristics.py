@@ -68,6 +68,20 @@ def test_shares_agree_with_a_plain_count(data):
     assert result.metrics["low_is_0.chance"] == pytest.approx((answers == 0).mean())
 
 
+def test_statements_about_squares_agree_with_a_plain_count(data):
+    net = network(data, 1.0, -0.3, 1.0)
+    metrics = tmi.probe("squares-heuristics", net, data).metrics
+    first = net.logits(data.test.images)[:, 0]
+    labels = data.test.labels
+    assert metrics["black_gives_positive"] == float((first[labels == 0] > 0).double().mean())
+    assert metrics["white_gives_negative"] == float((first[labels == 1] < 0).double().mean())
+    assert metrics["black_gives_positive.chance"] == float((first > 0).double().mean())
+    matches = tmi.match(data.test.images, data.task.tiles[1:])
+    answers = net.activations(data.test.images)["conv"][matches.image, 0, matches.row, matches.col]
+    assert 0 < len(answers) == metrics["cases.white_is_0"]
+    assert 0 < metrics["white_is_0"] == float((answers == 0).double().mean()) < 1
+
+
 def test_what_speaks_of_nothing_is_left_out(data):
     # A dead filter: no layer mean exceeds 0.5.
     result = tmi.probe("squares-heuristics", network(data, 1.0, -10.0, 1.0), data)
