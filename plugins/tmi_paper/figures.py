@@ -145,48 +145,45 @@ def numbers(axis: Axes, values: NDArray[Any]) -> None:
         axis.text(col, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=color)
 
 
-def logit_spread(columns: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str]) -> Figure:
-    """Draw how the logits of three tiles are distributed over backgrounds and over places: the paper's Figure 4.
+def logit_spread(rows: Mapping[str, tmi.ProbeResult], origin: str) -> Figure:
+    """Draw how all logits of tiles are distributed over backgrounds and over places, as the paper's Figure 4.
 
     Parameters
     ----------
-    columns : mapping of str to ProbeResult
-        Results of the robustness probes on the same tiles, by the heading of their column.
-    origins : mapping of str to str
-        `network.origin`, by heading.
+    rows : mapping of str to ProbeResult
+        Results of the robustness probes on the same tiles, by what varies: a row each. The tiles are the columns.
+    origin : str
+        `network.origin`.
     """
     import matplotlib.pyplot as plt
 
-    first = next(iter(columns.values()))
-    tiles = len(first.coords["tile"])
-    names = [str(name) for name in first.coords["class"]]
+    first = next(iter(rows.values()))
+    tiles, names = len(first.coords["tile"]), [str(name) for name in first.coords["class"]]
     figure, axes = plt.subplots(
-        tiles, len(columns), figsize=(2.55 * len(columns), 1.45 * tiles + 0.9), squeeze=False, sharex=True, sharey="col"
+        len(rows), tiles, figsize=(2.9 * tiles, 2.1 * len(rows) + 0.8), squeeze=False, sharex=True, sharey=True
     )
-    for col, (heading, result) in enumerate(columns.items()):
-        color = color_of(origins[heading])
+    color = color_of(origin)
+    for row, (heading, result) in enumerate(rows.items()):
         logits, kept = result.arrays["logits"].values, result.arrays["kept_variant"].values
         labels = result.arrays["label"].values
-        for row in range(tiles):
+        for col in range(tiles):
             axis = axes[row, col]
-            drawn = axis.boxplot(
-                logits[row][kept[row]], positions=range(len(names)), widths=0.65, whis=(0, 100), patch_artist=True
-            )
+            places = range(len(names))
+            drawn = axis.boxplot(logits[col][kept[col]], positions=places, widths=0.65, whis=(0, 100), patch_artist=True)
             for part in drawn["boxes"]:
                 part.set(facecolor="white", edgecolor="0.45", linewidth=0.8)
             for kind in ("whiskers", "caps", "medians"):
                 for part in drawn[kind]:
                     part.set(color="0.45", linewidth=0.8)
-            drawn["boxes"][labels[row]].set(facecolor=color, edgecolor=color, alpha=0.45)
-            drawn["medians"][labels[row]].set(color=color, linewidth=2.4)  # seen even where the box has no height
+            drawn["boxes"][labels[col]].set(facecolor=color, edgecolor=color, alpha=0.45)
+            drawn["medians"][labels[col]].set(color=color, linewidth=2.4)  # seen even where the box has no height
             axis.axhline(0, color="0.85", linewidth=0.6, zorder=0)
-            axis.margins(y=0.12)
-            axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+            axis.set_xticks(places, names, rotation=90, fontsize=7)
             axis.tick_params(axis="y", labelsize=7)
             if row == 0:
-                axis.set_title(heading)
+                axis.set_title(f"tile: {names[labels[col]]}")
             if col == 0:
-                axis.set_ylabel(f"{names[labels[row]]}\nlogit")
+                axis.set_ylabel(f"{heading}\nlogit")
     return figure
 
 

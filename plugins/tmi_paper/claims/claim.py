@@ -1,0 +1,107 @@
+"""A claim of the paper with its criterion, and how samples over seeds are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tmi
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper, what would count as holding, and what was measured.
+
+    Attributes
+    ----------
+    key : str
+        Identifies it, such as "6.2 accuracy, k = 1".
+    where : str
+        Section, theorem or figure of the paper.
+    paper : str
+        The claim.
+    criterion : str
+        What must be measured for it to hold; stated before the verdict, and able to fail.
+    here : str
+        What was measured, and on what.
+    holds : bool
+        Whether the criterion is met.
+    """
+
+    key: str
+    where: str
+    paper: str
+    criterion: str
+    here: str
+    holds: bool
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in words."""
+        return "holds" if self.holds else "does not hold"
+
+
+def described(values: Sequence[float], unit: str = "seeds") -> str:
+    """Write a sample: mean, standard deviation (n − 1), number and range; equal values as one number.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One for each unit of inference.
+    unit : str
+        What they are one of, in the plural.
+    """
+    if not len(values):
+        return "no value"
+    if min(values) == max(values):
+        return f"{values[0]:.4g}" + (f" in all {len(values)} {unit}" if len(values) > 1 else f" (1 of {unit})")
+    return f"{np.mean(values):.4g} ± {np.std(values, ddof=1):.2g} ({len(values)} {unit}, {min(values):.4g} to {max(values):.4g})"
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % interval of the mean by Student's t; NaN for a single value.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One for each seed: the unit of inference of a trained network.
+    """
+    from scipy.stats import t
+
+    if len(values) < 2:
+        return np.nan, np.nan
+    half = float(np.std(values, ddof=1) / np.sqrt(len(values)) * t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
+    return float(np.mean(values)) - half, float(np.mean(values)) + half
+
+
+def with_interval(values: Sequence[float], unit: str = "seeds") -> str:
+    """Write a sample as `described` does, with the 95 % interval of its mean."""
+    if len(values) < 2 or min(values) == max(values):
+        return described(values, unit)
+    low, high = interval(values)
+    return f"{described(values, unit)}, 95 % interval of the mean {low:.4g} to {high:.4g}"
+
+
+def in_every(values: Sequence[float], holds: Sequence[bool], unit: str = "seeds") -> str:
+    """Write in how many of the units a statement holds."""
+    return f"{sum(map(bool, holds))} of {len(values)} {unit}"
+
+
+def swept_values(results: tmi.Results, column: str) -> list[int]:
+    """Return the values that a swept setting takes, sorted; none where it is not swept."""
+    if column not in results.columns:
+        return []
+    return sorted({entry.swept[column] for entry in results if entry.swept.get(column) is not None})
+
+
+def tiles_from(results: tmi.Results) -> str:
+    """Name the images that the tiles of data set fashion are: the shipped sample, or the full Fashion-MNIST."""
+    sources = {str(entry.record.get("data", {}).get("source", "")) for entry in results if entry.dataset == "fashion"} - {""}
+    names = {"sample": "shipped sample of Fashion-MNIST", "full": "full Fashion-MNIST"}
+    return ", ".join(names.get(source, source) for source in sorted(sources)) or "Fashion-MNIST"

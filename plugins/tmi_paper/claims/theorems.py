@@ -1,0 +1,93 @@
+"""Claims of sections 4 and 5: both theorems, Proposition 1, and what the neurons of their networks mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .claim import Claim, described
+
+if TYPE_CHECKING:
+    import tmi
+
+DATASETS = {
+    "squares": "squares of section 6.1",
+    "fashion": "Fashion-MNIST tiles of section 6.2",
+    "cutouts": "cats and dogs as in Figure 1",
+    "spectrum": "a spectrum of rotated tiles",
+}
+THEOREMS = {"theorem1": "Theorem 1", "theorem2": "Theorem 2"}
+ROUNDING = 1e-9
+"""Largest difference in float64 that counts as rounding; logits are between 0 and about 10."""
+
+
+def theorem_claims(results: tmi.Results) -> Iterator[Claim]:
+    """Yield the claims about constructed networks."""
+    yield from _zero_error(results)
+    yield from _formulas(results)
+    yield from _neurons(results)
+
+
+def _zero_error(results: tmi.Results) -> Iterator[Claim]:
+    for network, theorem in THEOREMS.items():
+        for dataset, what in DATASETS.items():
+            chosen = results.select(dataset=dataset, network=network, probe="accuracy")
+            accuracy, off = chosen.values("accuracy"), chosen.values("offlabel_logit_max")
+            if accuracy and off:
+                yield Claim(
+                    f"{theorem}, {dataset}",
+                    theorem,
+                    f"The network has zero error, and every other logit is zero ({what})",
+                    "accuracy 1 and every other logit exactly 0, on each test set",
+                    f"accuracy {described(accuracy, 'test sets')}; largest other logit {described(off, 'test sets')}",
+                    min(accuracy) == 1 and max(off) == 0,
+                )
+
+
+def _formulas(results: tmi.Results) -> Iterator[Claim]:
+    errors = results.select(probe="reference-error")
+    phi, labels = errors.values("phi_error"), errors.values("labels_error")
+    if phi:
+        yield Claim(
+            "Proposition 1",
+            "Prop. 1, Lemma 5.1",
+            "The logits are φ, which is above 0 exactly where the image contains a tile of the class",
+            f"largest |logit − φ| in float64 at most {ROUNDING:g}, and no wrong label, in every network and data set",
+            f"{max(phi):.2g} over {len(phi)} networks; share of wrong labels {max(labels):g}",
+            max(phi) <= ROUNDING and max(labels) == 0,
+        )
+    for name, lemma in (("theorem1", "Lemma 5.2"), ("theorem2", "Lemma 5.3")):
+        values = errors.values(f"reference_error.{name}")
+        if values:
+            yield Claim(
+                lemma,
+                lemma,
+                "The layers compute the proof's formulas",
+                f"largest difference from dense matrices written line by line from the proof at most {ROUNDING:g}",
+                f"{max(values):.2g} over {len(values)} networks on the squares",
+                max(values) <= ROUNDING,
+            )
+
+
+def _neurons(results: tmi.Results) -> Iterator[Claim]:
+    chosen = results.select(dataset="fashion", network="theorem1", probe="activation-sparsity")
+    active, size = chosen.values("active_per_image.hidden"), chosen.values("neurons.hidden")
+    if active:
+        yield Claim(
+            "5.2 sparse",
+            "5.2",
+            "Only the hidden neuron of the rectangle with the feature is active",
+            "exactly one active hidden neuron on every test image",
+            f"{described(active, 'test sets')}, of {min(size):,.0f} to {max(size):,.0f}",
+            min(active) == max(active) == 1,
+        )
+    firing = results.select(dataset="fashion", network="theorem1", probe="selectivity").values("monosemantic.hidden")
+    if firing:
+        yield Claim(
+            "6.2 monosemantic",
+            "6.2, 7",
+            "Neurons of the constructed network are monosemantic: a single feature activates each",
+            "each live hidden neuron fires for one class, in every seed",
+            f"share of neurons that fire for one class {described(firing)}",
+            min(firing) == 1,
+        )
