@@ -37,11 +37,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ig-convergence": {"images": 2, "steps": [2, 5]},
     "linear-regions": {"images": 12, "paths": 1},
     "local-linear-form": {"images": 4, "tiles": 1, "backgrounds": 2, "places": 2},
+    "logit-decomposition": {"images": 12, "forms": 3, "tiles": 2, "backgrounds": 4, "places": 4},
     "responsible-neurons": {"images": 8},
     "translation-robustness": {"tiles": 2, "places": 4},
     "variance-ratio": {"tiles": 2, "backgrounds": 4, "places": 4},
 }
 """Fewer images and steps than by default, so that a cell takes a second."""
+
+OF_WEIGHTS = {"prunability": ("accuracy",), "weight-sparsity": ("weights.", "logits_reached.")}
+"""Probes of weights, and their metrics that forms with other weights share with the equivalent."""
 
 BENCH = ("saliency", "deeplift", "grad-cam", "layer-activation")
 """The attribution methods in the table."""
@@ -338,8 +342,9 @@ def verdict(row: str, form: Form, given: Result, plain: Result) -> str:
     if given.refusal:
         return "not applicable" if plain.refusal else "refused"
     names = set(given.metrics) | set(plain.metrics)
-    if form.other_weights and row == "prunability":
-        names = {"accuracy", "accuracy.chance"}
+    own = form.other_weights and row in OF_WEIGHTS
+    if own:
+        names = {name for name in names if name.startswith(OF_WEIGHTS[row])}
     far = {}
     for name in names:
         a, b = given.metrics.get(name, np.nan), plain.metrics.get(name, np.nan)
@@ -348,7 +353,7 @@ def verdict(row: str, form: Form, given: Result, plain: Result) -> str:
     if far:
         name = min(far)
         return f"WRONG: {len(far)} of {len(names)}, as {name} {far[name]}"
-    return "own weights" if form.other_weights and row == "prunability" else "equal"
+    return "own weights" if own else "equal"
 
 
 def networks(form: Form, net: Net, task: tmi.TemplateTask) -> tuple[tmi.Network, tmi.Network]:

@@ -19,6 +19,7 @@ def tmi_probes():  # type: ignore[no-untyped-def]
         "examples": "tmi_probes.performance.examples:examples",
         "linear-regions": "tmi_probes.linear.linear_regions:linear_regions",
         "local-linear-form": "tmi_probes.linear.local_linear_form:local_linear_form",
+        "logit-decomposition": "tmi_probes.circuits.logit_decomposition:logit_decomposition",
         "prunability": "tmi_probes.circuits.prunability:prunability",
         "responsible-neurons": "tmi_probes.circuits.responsible_neurons:responsible_neurons",
         "selectivity": "tmi_probes.neurons.selectivity:selectivity",
@@ -26,4 +27,5 @@ def tmi_probes():  # type: ignore[no-untyped-def]
         "translation-robustness": "tmi_probes.robustness.invariance:translation_robustness",
         "unit-recovery": "tmi_probes.neurons.unit_recovery:unit_recovery",
         "variance-ratio": "tmi_probes.robustness.invariance:variance_ratio",
+        "weight-sparsity": "tmi_probes.circuits.weight_sparsity:weight_sparsity",
     }
