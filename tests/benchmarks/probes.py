@@ -35,6 +35,7 @@ FEW: dict[str, dict[str, Any]] = {
     "equivariance": {"tiles": 1, "places": 100},
     "linear-regions": {"images": 8, "paths": 1, "most": 200},
     "local-linear-form": {"images": 4, "tiles": 1, "backgrounds": 2, "places": 2},
+    "logit-decomposition": {"images": 4, "forms": 2, "tiles": 1, "backgrounds": 8, "places": 8},
     "prunability": {"images": 4},
     "responsible-neurons": {"images": 4},
     "translation-robustness": {"tiles": 2, "places": 100},

@@ -29,6 +29,7 @@ MANY = {
     "deformation": {"images": 40},
     "dictionary": {"atoms": 4, "steps": 20},
     "linear-regions": {"images": 40, "paths": 1},
+    "logit-decomposition": {"images": 40, "forms": 2, "tiles": 2, "backgrounds": 40},
     "prunability": {"images": 40},
     "responsible-neurons": {"images": 40},
     "translation-robustness": {"tiles": 2, "places": "all"},

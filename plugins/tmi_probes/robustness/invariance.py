@@ -50,7 +50,7 @@ def background_robustness(
         return tmi.ProbeResult.not_applicable("there is one test scene only, and so no other background")
     rng = np.random.default_rng(seed)
     chosen, notes = originals(data.test, tiles, rng)
-    taken = [rng.permutation(np.delete(np.arange(len(data.test)), index))[:backgrounds] for index in chosen]
+    taken = [other_backgrounds(data.test, index, backgrounds, rng) for index in chosen]
     variants = [
         on_backgrounds(data.test[[index]], data.test.backgrounds, numbers) for index, numbers in zip(chosen, taken, strict=True)
     ]
@@ -97,11 +97,22 @@ def translation_robustness(
     variants = []
     for index in chosen:
         scene = data.test[[index]]
-        rows, cols = data.task.windows[int(scene.tile)]
-        count = rows * cols if places == "all" else places
-        taken = np.sort(rng.permutation(rows * cols)[:count])
-        variants.append(at_places(scene, taken // cols, taken % cols))
+        variants.append(at_places(scene, *some_places(scene, places, rng)))
     return compare(network, data.test[chosen], variants, notes, "place")
+
+
+def other_backgrounds(scenes: tmi.Scenes, index: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw the numbers of other scenes, whose backgrounds one scene is shown on; fewer where there are fewer."""
+    return rng.permutation(np.delete(np.arange(len(scenes)), index))[:count]
+
+
+def some_places(
+    scene: tmi.Scenes, count: int | Literal["all"], rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw rows and columns of places for the tile of one scene, in order; fewer where there are fewer."""
+    rows, cols = scene.task.windows[int(scene.tile)]
+    taken = np.sort(rng.permutation(rows * cols)[: rows * cols if count == "all" else count])
+    return taken // cols, taken % cols
 
 
 RATIO_INFO = {
