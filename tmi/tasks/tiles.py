@@ -26,9 +26,9 @@ class FeatureTile:
     epsilon : float
         The tolerance ε > 0, in units of summed absolute pixel difference.
     support : array_like of bool, shape (k, l) or (C, k, l), optional
-        The pixels S that count; by default ``values != 0`` as in Definition 3.1. Pass ``numpy.ones`` for a tile whose black
-        pixels count too, such as the black square of section 6.1, whose default support would be empty (first remark on the
-        paper's errors).
+        The pixels S that count; by default ``values != 0`` as in Definition 3.1. Pass ``numpy.ones`` for a tile whose pixels
+        of value 0 count too, such as the white square of section 6.1, whose default support would be empty (first remark on
+        the paper's errors).
 
     Raises
     ------
@@ -179,7 +179,7 @@ def _support(support: ArrayLike | None, values: NDArray[np.float64]) -> NDArray[
     if not array.any():
         raise InputError(
             "support: is empty, so that every image would contain the tile"
-            + ("; pass support=numpy.ones(...) if black pixels count" if support is None else "")
+            + ("; pass support=numpy.ones(...) if pixels of value 0 count" if support is None else "")
         )
     return array
 
