@@ -10,5 +10,6 @@ def tmi_network_builders():  # type: ignore[no-untyped-def]
         "theorem1": "tmi_networks.theorem1:theorem1",
         "theorem2": "tmi_networks.theorem2:theorem2",
         "cnn": "tmi_networks.cnn:cnn",
+        "lottery-ticket": "tmi_networks.lottery_ticket:lottery_ticket",
         "printed-squares": "tmi_networks.printed_squares:printed_squares",
     }

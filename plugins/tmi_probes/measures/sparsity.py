@@ -78,7 +78,8 @@ class Pattern:
     @cached_property
     def inputs_per_output(self) -> NDArray[np.int64]:
         """With how many inputs each output is connected, shape (outputs,)."""
-        return np.diff(self.blocks.indptr).astype(np.int64)
+        ends: NDArray[np.int64] = self.blocks.indptr.astype(np.int64)
+        return np.diff(ends)
 
     def one_output_by_chance(self) -> float:
         """Return the expected share of inputs with one output if as many blocks were placed at random, each independently."""
