@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 import tmi
 from tmi.params import Count
@@ -14,6 +14,9 @@ from .weighted_layers import WeightedLayer, is_chain, weighted_layers
 from .weights import IMAGES
 
 INFO = {
+    "outputs": tmi.MetricInfo("Outputs of a layer; of a convolution: output channels", None, 1),
+    "inputs": tmi.MetricInfo("Inputs of a layer; of a convolution: input channels", None, 1),
+    "places": tmi.MetricInfo("Places of an image at which a convolution applies its weights", None, 1),
     "weights": tmi.MetricInfo("Weights of a layer, those that are 0 too, as if it were stored densely; without biases", None, 1),
     "nonzero": tmi.MetricInfo("Weights that are not 0", None, 0),
     "zero_share": tmi.MetricInfo("Share of the weights that are exactly 0", "higher", 0, 1),
@@ -28,6 +31,7 @@ INFO = {
     "inputs_per_output": tmi.MetricInfo(
         "Inputs (of a convolution: channels) that an output is connected to by a weight that is not 0, mean over outputs", None, 0
     ),
+    "connected_share": tmi.MetricInfo("Share of the inputs that are connected to an output at all", None, 0, 1),
     "one_output_share": tmi.MetricInfo("Share of the inputs that are connected to exactly one output", "higher", 0, 1),
     "logits_reached": tmi.MetricInfo(
         "Logits to which a path of weights that are not 0 leads from a layer's output (of a convolution: a filter), mean", None, 0
@@ -77,13 +81,14 @@ def weight_sparsity(network: tmi.Network, data: tmi.Dataset, *, bins: Count = 12
     Returns
     -------
     ProbeResult
-        For each layer ``weights``, ``nonzero``, ``zero_share``, ``near_zero_share``, ``binary_share``, ``distinct_values``,
-        ``outputs_per_input``, ``inputs_per_output`` and ``one_output_share``, with its value for as many connections at random as
-        ``.chance``. For each convolution also ``zero_block_share``, ``block_weights``, ``weights_per_output`` and
-        ``matrix_zero_share``. Where the layers form a chain, ``logits_reached`` and ``one_logit_share`` of each layer but the
-        last, and for convolutions before the last one ``paths_per_output`` and ``shared_share``. Arrays ``density.LAYER``, the
-        share of weights that are not 0 in each part of the weight matrix, and ``logits_reached.LAYER`` (output). Of a layer
-        without weights that computes those of a theorem, ``replaced_weights``. Not applicable to a network without weights.
+        For each layer ``outputs``, ``inputs``, ``weights``, ``nonzero``, ``zero_share``, ``near_zero_share``, ``binary_share``,
+        ``distinct_values``, ``connected_share``, ``outputs_per_input``, ``inputs_per_output`` and ``one_output_share``, with its
+        value for as many connections at random as ``.chance``. For each convolution also ``places``, ``zero_block_share``,
+        ``block_weights``, ``weights_per_output`` and ``matrix_zero_share``. Where the layers form a chain, ``logits_reached`` and
+        ``one_logit_share`` of each layer but the last, and of convolutions before the last one ``paths_per_output`` and
+        ``shared_share``. Arrays ``density.LAYER``, the share of weights that are not 0 in each part of the weight matrix, and
+        ``logits_reached.LAYER`` (output). Of a layer without weights that computes those of a theorem, ``replaced_weights``. Not
+        applicable to a network without weights.
 
     Raises
     ------
@@ -116,14 +121,17 @@ def weight_sparsity(network: tmi.Network, data: tmi.Dataset, *, bins: Count = 12
 def _count(result: ResultBuilder, name: str, layer: WeightedLayer, bins: int) -> None:
     """Add what the weights of one layer show."""
     found = layer.pattern
-    outputs = found.blocks.shape[0]
+    outputs, inputs = found.blocks.shape
     result.metrics |= {
+        f"outputs.{name}": outputs,
+        f"inputs.{name}": inputs,
         f"weights.{name}": found.weights,
         f"nonzero.{name}": len(found.values),
         f"zero_share.{name}": found.zero_share,
         f"near_zero_share.{name}": found.near_zero_share,
         f"binary_share.{name}": found.binary_share,
         f"distinct_values.{name}": found.distinct_values,
+        f"connected_share.{name}": float((found.outputs_per_input > 0).mean()),
         f"outputs_per_input.{name}": float(found.outputs_per_input.mean()),
         f"inputs_per_output.{name}": float(found.inputs_per_output.mean()),
     }
@@ -134,7 +142,8 @@ def _count(result: ResultBuilder, name: str, layer: WeightedLayer, bins: int) ->
         result.cannot_fail(f"one_output_share.{name}", "there is one output alone")
     if found.kernel:
         result.metrics |= {
-            f"zero_block_share.{name}": 1 - found.blocks.nnz / np.prod(found.blocks.shape),
+            f"places.{name}": math.prod(layer.outputs[1:]),
+            f"zero_block_share.{name}": 1 - found.blocks.nnz / (outputs * inputs),
             f"block_weights.{name}": found.taps,
             f"weights_per_output.{name}": len(found.values) / outputs,
         }
