@@ -1,4 +1,4 @@
-"""Built-in data sets: the two of the paper's section 6."""
+"""Built-in data sets: the two of the paper's section 6, and that of its Figure 1."""
 
 import tmi
 
@@ -7,6 +7,8 @@ import tmi
 def tmi_dataset_generators():  # type: ignore[no-untyped-def]
     """Name the generators; each lives in the module of its name."""
     return {
+        "spectrum": "tmi_datasets.spectrum:spectrum",
         "squares": "tmi_datasets.squares:squares",
         "fashion": "tmi_datasets.fashion:fashion",
+        "cutouts": "tmi_datasets.cutouts:cutouts",
     }

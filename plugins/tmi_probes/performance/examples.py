@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 import tmi
@@ -20,13 +22,15 @@ def examples(network: tmi.Network, data: tmi.Dataset, *, per_class: Count = 2) -
     Parameters
     ----------
     per_class : int
-        How many test images of each class; fewer where there are fewer.
+        How many test images of each class, and of how many of its tiles the template is given; fewer where there are fewer.
 
     Returns
     -------
     ProbeResult
         Metric ``correct``; arrays ``images`` (image, channel, row, col), ``masks``, ``logits``, ``label``, ``prediction``
         (−1 where tied), and of the pasted tile its index ``tile`` and its place ``tile_row``, ``tile_col``. Sorted by class.
+        Of the first tiles of each class ``templates`` (template, channel, row, col) and ``template_support``, padded with 0 and
+        false to the size of an image, their ``template_size`` (rows and columns) and ``template_label``.
 
     Raises
     ------
@@ -54,8 +58,27 @@ def examples(network: tmi.Network, data: tmi.Dataset, *, per_class: Count = 2) -
         "tile_row": ("image", shown.row),
         "tile_col": ("image", shown.col),
     }
+    result.arrays |= _templates(data.task, per_class)
     result.coords["class"] = data.task.class_names
     missing = [name for i, name in enumerate(data.task.class_names) if (label == i).sum() < per_class]
     if missing:
         result.notes.append(f"fewer than {per_class} test images: {', '.join(missing)}")
     return result.result()
+
+
+def _templates(task: tmi.TemplateTask, per_class: int) -> dict[str, Any]:
+    """Return the arrays of the first tiles of each class."""
+    chosen = np.concatenate([np.flatnonzero(task.tile_class == label)[:per_class] for label in range(len(task.classes))])
+    values = np.zeros((len(chosen), *task.image_shape), np.float32)
+    support = np.zeros(values.shape, bool)
+    for k, tile in enumerate(task.tiles[int(index)] for index in chosen):
+        _, rows, cols = tile.shape
+        values[k, :, :rows, :cols] = tile.values
+        support[k, :, :rows, :cols] = tile.support
+    axes = ("template", "channel", "row", "col")
+    return {
+        "templates": (axes, values),
+        "template_support": (axes, support),
+        "template_size": (("template", "side"), np.array([task.tiles[int(index)].shape[1:] for index in chosen])),
+        "template_label": ("template", task.tile_class[chosen]),
+    }

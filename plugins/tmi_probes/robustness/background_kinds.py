@@ -8,7 +8,7 @@ import numpy as np
 
 import tmi
 from tmi.params import Count
-from tmi.runtime.seeds import fixed_seed
+from tmi_datasets.backgrounds import crops, photographs
 
 from ..pipeline.logits import predictions
 from ..pipeline.result import ResultBuilder, each_once
@@ -122,7 +122,7 @@ def draw(kind: str, rng: np.random.Generator, shape: tuple[int, ...]) -> Images:
     if kind == "constant":
         return np.broadcast_to(np.linspace(0, 1, shape[0], dtype=np.float32)[:, None, None, None], shape).copy()
     if kind == "natural":
-        return _crops(rng, shape)
+        return crops(rng, shape, photographs())
     if kind == "gaussian":
         return rng.normal(0.5, 0.25, shape).clip(0, 1).astype(np.float32)
     if kind == "binary":
@@ -139,28 +139,6 @@ def smooth(rng: np.random.Generator, shape: tuple[int, ...]) -> Images:
     low, high = noise.min((1, 2, 3), keepdims=True), noise.max((1, 2, 3), keepdims=True)
     stretched: Images = ((noise - low) / np.where(high > low, high - low, 1)).astype(np.float32)
     return stretched
-
-
-def _crops(rng: np.random.Generator, shape: tuple[int, ...]) -> Images:
-    """Return crops of the photographs at random places."""
-    with fixed_seed(0):  # importing it draws from Python's generator
-        from sklearn.datasets import load_sample_images
-
-    channels, high, wide = shape[1:]
-    photos = []
-    for photo in load_sample_images().images:
-        values = photo.astype(np.float32) / 255
-        if channels != 3:
-            values = values.mean(2, keepdims=True).repeat(channels, 2)
-        # For images larger than a photograph, it is mirrored at its borders.
-        more = [(0, max(0, need - have)) for need, have in zip((high, wide), values.shape[:2], strict=True)]
-        photos.append(np.pad(values, (*more, (0, 0)), mode="symmetric").transpose(2, 0, 1))
-    result = np.empty(shape, np.float32)
-    for crop in result:
-        photo = photos[rng.integers(len(photos))]
-        row, col = rng.integers(0, photo.shape[1] - high + 1), rng.integers(0, photo.shape[2] - wide + 1)
-        crop[:] = photo[:, row : row + high, col : col + wide]
-    return result
 
 
 def _correct(arrays: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
