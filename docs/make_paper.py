@@ -1,0 +1,94 @@
+"""Write docs/paper.md, the table of the paper's statements with what is measured: ``python docs/make_paper.py``.
+
+The results of suite ``paper``, and of suite ``paper-long`` for the shipped sample and, where the environment variable
+``TMI_FASHION_MNIST`` names its folder, for the full Fashion-MNIST, come from the store (the variable ``TMI_STORE``, or the folder
+``tmi-store``); those that are not there are computed. The figures of the page are drawn by ``docs/make_figures.py paper``.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import tmi
+from tmi_paper.claims import Claim, claims
+from tmi_paper.statements import STATEMENTS
+
+PAGE = Path(__file__).parent / "paper.md"
+
+HEAD = """# The paper, statement by statement
+
+<!-- Written by python docs/make_paper.py -->
+
+"Revisiting the expressiveness of CNNs: a mathematical framework for feature extraction": every definition, lemma, proposition,
+theorem, figure, setting and number, and every sentence of sections 6 and 7 that claims something, in the paper's order; where the
+project shows it; and what was measured. `make demo` runs the suite `paper` and writes a report with the same claims and all
+figures.
+
+- Numbers are the mean ± the standard deviation over seeds (n − 1), with the number of seeds and the range. The seed is the unit
+  of inference of a trained network: it decides the tiles, the images, the initial weights and the order of the images.
+- A verdict follows from the criterion in brackets before it, which can fail.
+- {tiles}
+"""
+
+
+def cell(text: str) -> str:
+    """Return text that stands in one cell of a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def measured(claim: Claim, source: str = "") -> str:
+    """Write a claim's criterion, numbers and verdict."""
+    where = f"{source}: " if source else ""
+    return f"{where}{cell(claim.here)} (criterion: {cell(claim.criterion)}): **{claim.verdict}**"
+
+
+def page(stated: list[Claim], more: dict[str, list[Claim]], tiles: str) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    stated : list of Claim
+        From suite ``paper``.
+    more : dict of str to list of Claim
+        From suite ``paper-long``, by the images that the tiles are.
+    tiles : str
+        A sentence about the tiles of suite ``paper``.
+    """
+    lines = [HEAD.format(tiles=tiles)]
+    part = ""
+    for statement in STATEMENTS:
+        if statement.part != part:
+            part = statement.part
+            lines += ["", f"## {part}", "", "| where | the paper | here | measured |", "|---|---|---|---|"]
+        found = [measured(claim) for claim in stated if claim.key.startswith(statement.claims)] if statement.claims else []
+        for source, others in more.items():
+            found += [measured(claim, source) for claim in others if statement.claims and claim.key.startswith(statement.claims)]
+        lines.append(f"| {statement.where} | {cell(statement.paper)} | {cell(statement.shown)} | {'<br>'.join(found) or '–'} |")
+    return "\n".join(lines) + "\n"
+
+
+def long_suite(source: str) -> dict[str, Any]:
+    """Return suite ``paper-long`` with tiles from a source of Fashion-MNIST."""
+    suite = tomllib.loads(files("tmi_paper").joinpath("paper-long.toml").read_text())
+    suite["datasets"]["fashion"]["source"] = source
+    return suite
+
+
+def main() -> None:
+    """Write the page."""
+    store = os.environ.get("TMI_STORE", "tmi-store")
+    full = os.environ.pop("TMI_FASHION_MNIST", None)  # suite paper takes the sample that ships
+    results = tmi.run("paper", store=store)
+    more = {"shipped sample": claims(tmi.run(long_suite("sample"), store=store))}
+    if full:
+        more["full set"] = claims(tmi.run(long_suite(full), store=store))
+    tiles = "Tiles come from the sample of Fashion-MNIST that ships, unless a number says otherwise."
+    PAGE.write_text(page(claims(results), more, tiles))
+
+
+if __name__ == "__main__":
+    main()
