@@ -9,6 +9,7 @@ import numpy as np
 
 import tmi
 from tmi.params import Count
+from tmi_datasets.tile_paths import moved, rotated
 
 from ..pipeline.logits import commonest_share, predictions
 from ..pipeline.result import ONE_CLASS, ResultBuilder, each_once
@@ -182,26 +183,8 @@ def deform(scenes: tmi.Scenes, kind: Kind, strength: float, rng: np.random.Gener
     return images
 
 
-def _rotated(values: Array, degrees: float) -> Array:
-    from scipy.ndimage import rotate
-
-    if degrees == 0:
-        return values
-    turned: Array = rotate(values, degrees, axes=(1, 2), reshape=False, order=1, mode="constant", cval=0.0)
-    return turned.clip(0, 1)
-
-
 def _scaled(values: Array, factor: float) -> Array:
-    from scipy.ndimage import affine_transform
-
-    if factor == 1:
-        return values
-    centre = (np.array(values.shape[1:]) - 1) / 2
-    matrix = np.array([1 / factor, 1 / factor])
-    scaled: Array = np.stack(
-        [affine_transform(channel, matrix, centre - matrix * centre, order=1, cval=0.0) for channel in values]
-    )
-    return scaled.clip(0, 1)
+    return moved(values, np.full(2, 1 / factor))
 
 
 def _blurred(values: Array, sigma: float) -> Array:
@@ -211,4 +194,4 @@ def _blurred(values: Array, sigma: float) -> Array:
     return blurred.clip(0, 1)
 
 
-_CHANGES: dict[str, Callable[[Array, float], Array]] = {"rotation": _rotated, "scale": _scaled, "blur": _blurred}
+_CHANGES: dict[str, Callable[[Array, float], Array]] = {"rotation": rotated, "scale": _scaled, "blur": _blurred}
