@@ -83,11 +83,13 @@ def cutouts(
     Raises
     ------
     InputError
-        If a cutout does not fit into the images, no pixel of one is opaque at a size, two classes cannot be told apart, or ε is
-        too large for the backgrounds.
+        If there is no size, a cutout does not fit into the images, no pixel of one is opaque at a size, two classes cannot be
+        told apart, or ε is too large for the backgrounds.
     DataFileError
         If a folder holds no pictures, or one of them cannot be read or has no alpha channel.
     """
+    if not sizes:
+        raise InputError("sizes: needs at least one")
     folder = tiles or shipped("cutouts")
     pictures = {file: _cut_to_support(file) for file in _files(folder)}
     longest = max(max(picture.size) for picture in pictures.values())

@@ -25,3 +25,20 @@ def test_a_class_with_too_few_scenes_is_named():
     result = tmi.probe("examples", network(Phi()), tmi.Dataset(TASK, scenes, scenes), per_class=1)
     assert result.arrays["label"].values.tolist() == [0, 2]
     assert result.notes == ("fewer than 1 test images: grey",)
+
+
+def test_the_templates_of_each_class():
+    """Tiles of different sizes, in colour, with an irregular support: padded, in the order of the classes."""
+    rng = np.random.default_rng(0)
+    tiles = [tmi.FeatureTile(rng.random((3, *shape)), 0.2, rng.random(shape) < 0.8) for shape in ((2, 3), (3, 3), (4, 2), (3, 4))]
+    task = tmi.TemplateTask([tmi.TileClass("a", tiles[:3]), tmi.TileClass("b", tiles[3:])], (3, 5, 6))
+    result = tmi.probe("examples", network(Phi(task), task=task), dataset(20, task=task), per_class=2)
+    shown = [tiles[i] for i in (0, 1, 3)]
+    assert result.arrays["template_label"].values.tolist() == [0, 0, 1]
+    assert result.arrays["template_size"].values.tolist() == [list(tile.shape[1:]) for tile in shown]
+    for k, tile in enumerate(shown):
+        _, rows, cols = tile.shape
+        padding = ((0, 0), (0, 5 - rows), (0, 6 - cols))
+        np.testing.assert_array_equal(result.arrays["templates"].values[k], np.pad(tile.values.astype(np.float32), padding))
+        np.testing.assert_array_equal(result.arrays["template_support"].values[k], np.pad(tile.support, padding))
+    result.to_xarray()
