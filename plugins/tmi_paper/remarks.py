@@ -5,8 +5,8 @@ from __future__ import annotations
 REMARKS = (
     (
         "Empty support",
-        "Definition 3.1 counts the pixels of a tile that are not 0. A square of section 6.1 is all zeros (the paper calls it "
-        "white; here 0 is black), so every image would contain it.",
+        "Definition 3.1 counts the pixels of a tile that are not 0. The white square of section 6.1 is all zeros, so every image "
+        "would contain it.",
         "The support is explicit; a tile without one is an error. The squares count all four pixels.",
     ),
     (
@@ -23,6 +23,30 @@ REMARKS = (
         "The identity behind Theorem 1",
         "|y − c| = σ(2y − 2c) − σ(y) + c holds for y ≥ 0 alone.",
         "Pixels outside [0, 1], and NaN, are refused.",
+    ),
+    (
+        "One fully connected layer or two",
+        "Theorem 1 says one convolutional and one fully connected layer; Lemma 5.2 a hidden convolutional and a hidden fully "
+        "connected layer.",
+        "There are two fully connected layers: hidden and output. With one alone each logit would be a sum of functions of single "
+        "2×2 patches, which φ is not.",
+    ),
+    (
+        "Layer counts of Theorem 2",
+        "Theorem 2 says r convolutional layers and one fully connected layer, Lemma 5.3 says r + 1 convolutional layers.",
+        "The construction has padding, one layer of 1×1 filters, r combining layers, one threshold layer and one linear layer of "
+        "weights 0 and 1.",
+    ),
+    (
+        "Size less than 2^r",
+        "Theorem 2 asks for images (tiles) of size less than 2^r.",
+        "At most 2^r is enough: a tile of exactly 2^r × 2^r needs no padding, as in Lemma 5.3. Here r is the least such number, "
+        "and at least 1.",
+    ),
+    (
+        "Windows over the padding",
+        "Theorem 2 pads the image; its last layer could read windows that reach into the padding.",
+        "Only the windows of the image are read: a tile with dark edges would respond to the padding.",
     ),
     (
         "One filter to one logit",
@@ -42,5 +66,10 @@ REMARKS = (
         "It decides what training reaches.",
         "k = 1, 3 and 10 are all run.",
     ),
+    (
+        "Which square is white",
+        "In section 6.1 white is four zeros and black four ones, and the first logit is that of the ones.",
+        "Names, order and pictures follow the paper: ink on paper, 1 is black.",
+    ),
 )
-"""Title, what the paper says, what is done here. Those about Theorem 2, which this suite does not run, are in the docs."""
+"""Title, what the paper says, what is done here; docs/mathematics.md says more about each."""
