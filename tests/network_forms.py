@@ -34,6 +34,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "decodability": {"folds": 2, "images": 24},
     "deformation": {"images": 6},
     "dictionary": {"atoms": 4, "images": 24, "train_images": 24},
+    "feature-neurons": {"images": 20, "share": 0.9, "draws": 3},
     "ig-convergence": {"images": 2, "steps": [2, 5]},
     "linear-regions": {"images": 12, "paths": 1},
     "local-linear-form": {"images": 4, "tiles": 1, "backgrounds": 2, "places": 2},

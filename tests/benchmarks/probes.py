@@ -33,6 +33,7 @@ FEW: dict[str, dict[str, Any]] = {
     "deformation": {"images": 8},
     "dictionary": {"atoms": 32, "steps": 200},
     "equivariance": {"tiles": 1, "places": 100},
+    "feature-neurons": {"images": 12},
     "linear-regions": {"images": 8, "paths": 1, "most": 200},
     "local-linear-form": {"images": 4, "tiles": 1, "backgrounds": 2, "places": 2},
     "logit-decomposition": {"images": 4, "forms": 2, "tiles": 1, "backgrounds": 8, "places": 8},

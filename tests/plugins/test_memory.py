@@ -28,6 +28,7 @@ MANY = {
     "background-robustness": {"tiles": 2, "backgrounds": 40},
     "deformation": {"images": 40},
     "dictionary": {"atoms": 4, "steps": 20},
+    "feature-neurons": {"images": 20},
     "linear-regions": {"images": 40, "paths": 1},
     "logit-decomposition": {"images": 40, "forms": 2, "tiles": 2, "backgrounds": 40},
     "prunability": {"images": 40},
