@@ -141,7 +141,7 @@ class Watch:
         if os.getpid() != self._pid and self._spool is not None:
             os.write(self._spool.fileno(), json.dumps([*read, module]).encode() + b"\n")
             return
-        if module is not None:
+        if module is not None and os.path.realpath(read.path) != module:  # numba's cache reads its function's own source
             at_import[module] = read.path, modified(module)
 
     def prepare_fork(self) -> None:

@@ -215,6 +215,22 @@ def test_a_file_that_a_module_reads_when_it_is_imported(tmp_path):
             assert all("input.txt when it is imported; its key does not cover that" in text for text in caught)
 
 
+def test_a_module_that_reads_its_own_source_is_covered_by_the_key(tmp_path):
+    """As numba does for ``njit(cache=True)``; what it reads before that still counts."""
+    (tmp_path / "input.txt").write_text("3")
+    text = readers.PLUGIN.replace("KIND", "str").replace("BODY", "return 3")
+    text = text.replace("from __future__ import annotations\n", "")
+    for name, first in (("alone", ""), ("after another", f"open({str(tmp_path / 'input.txt')!r}).close()\n")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "reading.py").write_text(f"{first}open(__file__).close()\n{text}")
+        _, caught = run(readers.suite(folder / "reading.py", "probe", "x"), folder)
+        entry, _ = run(readers.suite(folder / "reading.py", "probe", "x"), folder)
+        assert entry.cached == (not first)
+        assert all("input.txt when it is imported" in text for text in caught)
+        assert bool(caught) == bool(first)
+
+
 def test_functions_that_read_nothing_are_kept_beside_one_that_does(tmp_path):
     suite = readers.suite(readers.plugin(tmp_path, "open", "str"), "probe", tmp_path / "input")
     (tmp_path / "input").write_text("3")
