@@ -137,12 +137,14 @@ def _cell(text: str) -> str:
 def metric_tables() -> dict[str, str]:
     """Return for each built-in probe the table of its metrics, from the descriptions in its results."""
     from tmi_paper.heuristics import INFO
+    from tmi_probes.circuits import weight_sparsity
 
     data = tmi.generate("squares", seed=1, samples=20, test_samples=60)
     # Some metrics have a value on constructed networks only, some on trained networks only.
     networks = [tmi.build("theorem1", data), tmi.build("cnn", data, filters=1, kernel=2, hidden=0, epochs=1)]
     # The statements of squares-heuristics may all be without a case on a small data set, so that its result has no metrics.
     infos: dict[str, Mapping[str, tmi.MetricInfo]] = {"squares-heuristics": INFO}
+    infos["weight-sparsity"] = weight_sparsity.INFO  # some are of several convolutions
     for name in set(tmi.names("probe")) - set(infos):
         constructed, trained = (tmi.probe(name, network, data, **_QUICK.get(name, {})).info for network in networks)
         infos[name] = _merged(constructed, trained)
