@@ -6,7 +6,11 @@ import tmi
 @tmi.hookimpl
 def tmi_suites():  # type: ignore[no-untyped-def]
     """Name the suites."""
-    return {"monosemanticity": "tmi_paper:monosemanticity.toml", "paper": "tmi_paper:paper.toml"}
+    return {
+        "monosemanticity": "tmi_paper:monosemanticity.toml",
+        "paper": "tmi_paper:paper.toml",
+        "paper-long": "tmi_paper:paper-long.toml",
+    }
 
 
 @tmi.hookimpl

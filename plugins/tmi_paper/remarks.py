@@ -28,8 +28,8 @@ REMARKS = (
         "One fully connected layer or two",
         "Theorem 1 says one convolutional and one fully connected layer; Lemma 5.2 a hidden convolutional and a hidden fully "
         "connected layer.",
-        "There are two fully connected layers: hidden and output. With one alone each logit would be a sum of functions of single "
-        "2×2 patches, which φ is not.",
+        "There are two fully connected layers: hidden and output. With one alone each logit would be a sum of functions of "
+        "single 2×2 patches, which φ is not.",
     ),
     (
         "Layer counts of Theorem 2",
