@@ -15,7 +15,12 @@ from tmi.report.page import write
 from tmi.runs.results import Results
 from tmi.runs.runner import collect
 from tmi_paper.claims import claims
-from tmi_paper.report import _is_dead, sections
+from tmi_paper.claims.squares import is_dead
+from tmi_paper.report import sections
+from tmi_paper.statements import STATEMENTS
+
+SECTIONS = 8
+FIGURES = 10
 
 
 def content():
@@ -25,30 +30,48 @@ def content():
 def small():
     """The suite with fewer seeds, images and epochs, and the same tables."""
     suite = content()
-    suite["seeds"] = [0]
+    suite["seeds"] = [0, 1]
     suite["datasets"]["squares"] |= {"seeds": [0, 1], "samples": 60, "test_samples": 60}
     suite["datasets"]["fashion"] |= {"source": "sample", "samples": 60, "test_samples": 40, "sweep": {"tiles_per_class": [1, 3]}}
-    suite["networks"]["trained-squares"] |= {"epochs": 2, "sweep": {"filters": [1, 4]}}
-    suite["networks"]["trained-fashion"] |= {"epochs": 1}
+    suite["datasets"]["cutouts"] |= {"seeds": [0], "samples": 20, "test_samples": 20}
+    suite["networks"]["trained-squares"] |= {"epochs": 2, "sweep": {"filters": [1, 4], "batch_size": [10]}}
+    suite["networks"]["trained"] |= {"epochs": 1}
     suite["probes"]["attribution"] |= {"images": 4, "methods": ["saliency", "integrated-gradients", "deeplift"]}
     suite["probes"]["attribution-as-layers"] |= {"images": 2}
-    suite["skip"] = [rule | ({"tiles_per_class": [3]} if "tiles_per_class" in rule else {}) for rule in suite["skip"]]
     return suite
 
 
 def test_the_plan_has_what_the_paper_needs():
     suite = tmi.load_suite("paper")
     cells = {(c.dataset.label, c.network.label, c.probe.label) for c in suite.cells}
-    assert ("squares", "constructed", "accuracy") in cells
-    assert ("fashion", "trained-fashion", "attribution") in cells
-    assert ("fashion", "literal", "attribution-as-layers") in cells
-    assert not any(network == "literal" and probe != "attribution-as-layers" for _, network, probe in cells)
+    for dataset in content()["datasets"]:
+        for theorem in ("theorem1", "theorem2"):
+            assert (dataset, theorem, "accuracy") in cells
+            assert (dataset, theorem, "reference-error") in cells
+    assert ("squares", "printed", "squares-heuristics") in cells
+    assert ("fashion", "trained", "attribution") in cells
+    assert ("fashion", "theorem1-layers", "attribution-as-layers") in cells
+    assert ("cutouts", "trained", "accuracy") in cells
     runs = [c for c in suite.cells if c.network.label == "trained-squares" and c.probe.label == "accuracy"]
-    assert {c.network.swept["filters"] for c in runs} == {1, 4, 16}
+    assert {(c.network.swept["filters"], c.network.swept["batch_size"]) for c in runs} == {
+        (f, b) for f in (1, 4, 16) for b in (1, 10)
+    }
     assert len({c.seed for c in runs}) == 20
     clothes = [c for c in suite.cells if c.dataset.label == "fashion" and c.probe.label == "accuracy"]
     assert {c.dataset.swept["tiles_per_class"] for c in clothes} == {1, 3, 10}
     assert len({c.seed for c in clothes}) == 5
+
+
+def test_the_networks_have_the_papers_settings():
+    """Sections 6.1 and 6.2, by the numbers that the paper prints."""
+    cells = tmi.load_suite("paper").cells
+    fashion = next(c for c in cells if c.dataset.label == "fashion" and c.network.label == "trained")
+    asked = {"filters": 12, "kernel": 5, "depth": 1, "hidden": 0, "epochs": 15, "lr": 0.03, "batch_size": 100}
+    assert fashion.network.params.items() >= asked.items()
+    assert fashion.dataset.params.items() >= {"image_size": 40, "samples": 4000, "test_samples": 1000}.items()
+    squares = next(c for c in cells if c.network.label == "trained-squares")
+    assert squares.network.params.items() >= {"kernel": 2, "hidden": 0, "epochs": 100, "lr": 0.05}.items()
+    assert squares.dataset.params.items() >= {"samples": 400}.items()
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +82,11 @@ def results(tmp_path_factory):
 @pytest.mark.slow
 def test_the_constructed_networks_are_exact(results):
     assert not results.failed
-    built = results.select(network="constructed")
-    assert set(built.select(probe="accuracy").values("accuracy")) == {1.0}
-    assert set(built.select(probe="accuracy").values("offlabel_logit_max")) == {0.0}
-    clothes = built.select(dataset="fashion")
+    for network in ("theorem1", "theorem2"):
+        built = results.select(network=network)
+        assert set(built.select(probe="accuracy").values("accuracy")) == {1.0}
+        assert set(built.select(probe="accuracy").values("offlabel_logit_max")) == {0.0}
+    clothes = results.select(dataset="fashion", network="theorem1")
     assert set(clothes.values("active_per_image.hidden")) == {1.0}
     for probe in ("background-robustness", "translation-robustness"):
         assert set(clothes.select(probe=probe).values("logit_std")) == {0.0}
@@ -72,34 +96,55 @@ def test_the_constructed_networks_are_exact(results):
 def test_the_report_has_every_section(results):
     titles = [section.title for section in sections(results)]
     assert titles[0] == ""
-    assert len(titles) == 9
-    assert len({*titles}) == 9
+    assert len(titles) == len({*titles}) == SECTIONS
 
 
 @pytest.mark.slow
 def test_claims_are_what_the_rows_say(results):
     frame = results.to_frame()
-    built = frame[(frame.network == "constructed") & (frame.dataset == "fashion") & (frame.metric == "accuracy")]
-    first = next(c for c in claims(results) if "fashion" in c.paper)
+    built = frame[(frame.network == "theorem1") & (frame.dataset == "fashion") & (frame.metric == "accuracy")]
+    stated = {claim.key: claim for claim in claims(results)}
     assert built.value.eq(1).all()
-    assert first.verdict == "yes, exactly"
-    assert f"accuracy 1 in all {len(built)}" in first.here
+    assert stated["Theorem 1, fashion"].holds
+    assert f"accuracy 1 in all {len(built)}" in stated["Theorem 1, fashion"].here
     trained = frame[
-        (frame.network == "trained-fashion")
-        & (frame.metric == "accuracy")
-        & (frame.probe == "accuracy")
-        & (frame.tiles_per_class == 1)
+        (frame.network == "trained") & (frame.metric == "accuracy") & (frame.dataset == "fashion") & (frame.tiles_per_class == 1)
     ]
-    claim = next(c for c in claims(results) if "k = 1)" in c.paper)
-    assert claim.verdict == ("yes" if trained.value.mean() > 0.99 else "no")
+    assert stated["6.2 accuracy, k = 1"].holds is bool((trained.value > 0.99).all())
+    assert len(trained) == 2
+
+
+@pytest.mark.slow
+def test_every_claim_belongs_to_a_statement_and_every_measured_statement_has_one(results):
+    keys = [claim.key for claim in claims(results)]
+    for key in keys:
+        assert any(key.startswith(statement.claims) for statement in STATEMENTS if statement.claims), key
+    for statement in STATEMENTS:
+        for prefix in statement.claims:
+            assert any(key.startswith(prefix) for key in keys), f"{statement.where}: no claim {prefix}"
+
+
+def test_statements_are_in_parts_and_name_what_exists():
+    parts = [statement.part for statement in STATEMENTS]
+    assert parts == sorted(parts, key=parts.index)  # each part in one piece
+    for number in ("2.1", "2.2", "2.3", "3.1", "3.2", "3.3", "3.4", "3.5", "3.6", "5.1", "5.2", "5.3"):
+        assert any(f"Def. {number}" in statement.where for statement in STATEMENTS), number
+    for where in ("Prop. 1", "Thm. 1", "Thm. 2", "Lemma 5.1", "Lemma 5.2", "Lemma 5.3", "Fig. 1", "Fig. 2", "Fig. 3", "Fig. 4"):
+        assert any(where in statement.where for statement in STATEMENTS), where
+    known = {*tmi.names("dataset"), *tmi.names("network"), *tmi.names("probe"), *tmi.names("suite")}
+    for statement in STATEMENTS:
+        assert statement.shown
+        for kind in ("Probe", "Probes", "Builder", "builder", "Data set", "Suite", "suite"):
+            for name in re.findall(rf"\b{kind} `([a-z0-9-]+)`", statement.shown):
+                assert name in known, f"{statement.where}: {name}"
 
 
 @pytest.mark.slow
 def test_a_part_of_the_suite_has_a_report_too(results, tmp_path):
-    part = results.select(network="constructed", dataset="squares")
+    part = results.select(network="theorem1", dataset="squares")
     page = write(part, tmp_path).read_text()
     assert "The images" in page
-    empty = results.select(network="constructed", dataset="squares", probe="squares-heuristics")
+    empty = results.select(network="theorem1", dataset="squares", probe="squares-heuristics")
     assert "tmi report" in write(empty, tmp_path / "empty").read_text()
 
 
@@ -125,7 +170,7 @@ class Images(HTMLParser):
 def test_every_figure_is_inside_the_page_and_described(results, tmp_path):
     images = Images()
     images.feed(write(results, tmp_path).read_text())
-    assert len(images.found) == 9
+    assert len(images.found) == FIGURES
     assert all(image["src"].startswith("data:image/png;base64,") and image["alt"] for image in images.found)
 
 
@@ -156,12 +201,12 @@ def test_the_page_in_a_browser(results, tmp_path):
         check=True,
     )
     title = re.search(r"<title>(.*?)</title>", done.stdout)[1]
-    assert title == '{"broken":0,"images":9,"wide":false,"fetched":0}'
+    assert title == f'{{"broken":0,"images":{FIGURES},"wide":false,"fetched":0}}'
 
 
 @pytest.mark.parametrize(("active", "dead"), [(0.0, True), (0.009, True), (0.01, False), (1.0, False)])
 def test_a_dead_run(active, dead):
-    run = entry("squares", "trained-squares", "accuracy", 3, 1, accuracy=0.5)
-    other = entry("squares", "trained-squares", "activation-sparsity", 3, 4, active_per_image__conv=1.0)
-    own = entry("squares", "trained-squares", "activation-sparsity", 3, 1, active_per_image__conv=active)
-    assert _is_dead(Results([run, other, own], columns={"filters": "network"}), run) is dead
+    run = entry("squares", "trained-squares", "accuracy", 3, 1, 10, accuracy=0.5)
+    other = entry("squares", "trained-squares", "activation-sparsity", 3, 4, 10, active_per_image__conv=1.0)
+    own = entry("squares", "trained-squares", "activation-sparsity", 3, 1, 10, active_per_image__conv=active)
+    assert is_dead(Results([run, other, own], columns={"filters": "network", "batch_size": "network"}), run) is dead
