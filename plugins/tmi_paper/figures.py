@@ -18,8 +18,40 @@ if TYPE_CHECKING:
     import tmi
 
 
+def tiles_and_images(result: tmi.ProbeResult) -> Figure:
+    """Draw the first tile of each class, and under it test images that show one of the class: the paper's Figure 3.
+
+    Parameters
+    ----------
+    result : ProbeResult
+        Of probe ``examples``, on grey images.
+    """
+    import matplotlib.pyplot as plt
+
+    images, masks, labels = (result.arrays[name].values for name in ("images", "masks", "label"))
+    tiles, sizes, tile_labels = (result.arrays[name].values for name in ("templates", "template_size", "template_label"))
+    names = [str(name) for name in result.coords["class"]]
+    rows = 1 + max(int((labels == label).sum()) for label in range(len(names)))
+    figure, axes = plt.subplots(rows, len(names), figsize=(0.98 * len(names), 1.06 * rows + 0.2), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for label, name in enumerate(names):
+        first = int(np.flatnonzero(tile_labels == label)[0])
+        high, wide = (int(side) for side in sizes[first])
+        axes[0, label].imshow(tiles[first, 0, :high, :wide], vmin=0, vmax=1)
+        axes[0, label].set_title(name, fontsize=8)
+        # A pixel of the tile is as large as one of the images below.
+        rest = (images.shape[2] - high) / 2, (images.shape[3] - wide) / 2
+        axes[0, label].set_xlim(-rest[1] - 0.5, wide + rest[1] - 0.5)
+        axes[0, label].set_ylim(high + rest[0] - 0.5, -rest[0] - 0.5)
+        for row, image in enumerate(np.flatnonzero(labels == label), 1):
+            axes[row, label].imshow(images[image, 0], vmin=0, vmax=1)
+            outline(axes[row, label], masks[image], PALETTE[4])
+    return figure
+
+
 def samples(result: tmi.ProbeResult, rows: int) -> Figure:
-    """Draw test images with the outline of their tile: the paper's Figures 2 and 3.
+    """Draw test images with the outline of their tile: the paper's Figure 2.
 
     Parameters
     ----------

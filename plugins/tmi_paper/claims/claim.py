@@ -105,3 +105,9 @@ def tiles_from(results: tmi.Results) -> str:
     sources = {str(entry.record.get("data", {}).get("source", "")) for entry in results if entry.dataset == "fashion"} - {""}
     names = {"sample": "shipped sample of Fashion-MNIST", "full": "full Fashion-MNIST"}
     return ", ".join(names.get(source, source) for source in sorted(sources)) or "Fashion-MNIST"
+
+
+def at_one_tile(results: tmi.Results, network: str, probe: str) -> tmi.Results:
+    """Return the results of a probe on Fashion-MNIST tiles with one tile a class."""
+    chosen = results.select(dataset="fashion", network=network, probe=probe)
+    return chosen.select(tiles_per_class=1) if "tiles_per_class" in results.columns else chosen

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .claim import Claim, described, in_every, swept_values, tiles_from, with_interval
+from .claim import Claim, at_one_tile, described, in_every, swept_values, tiles_from, with_interval
 
 if TYPE_CHECKING:
     import tmi
@@ -45,7 +45,7 @@ def _failing_seed(results: tmi.Results) -> Iterator[Claim]:
     """Where a seed fails at k = 1: whether its errors are between the two most similar tiles."""
     entries = [
         entry
-        for entry in (_where(results, "trained", "confused-tiles") or ())
+        for entry in at_one_tile(results, "trained", "confused-tiles")
         if "errors" in entry.metrics and "least_distance" in entry.metrics
     ]
     if len(entries) < 2:
@@ -68,7 +68,7 @@ def _failing_seed(results: tmi.Results) -> Iterator[Claim]:
 
 def _robust(results: tmi.Results) -> Iterator[Claim]:
     for probe, what in (("background-robustness", "backgrounds"), ("translation-robustness", "places")):
-        values = _where(results, "trained", probe).values("correct")
+        values = at_one_tile(results, "trained", probe).values("correct")
         if values:
             yield Claim(
                 f"6.2 robust to {what}",
@@ -79,7 +79,7 @@ def _robust(results: tmi.Results) -> Iterator[Claim]:
                 min(values) == 1,
             )
     for probe, what in (("background-robustness", "backgrounds"), ("translation-robustness", "places")):
-        values = _where(results, "theorem1", probe).values("logit_std")
+        values = at_one_tile(results, "theorem1", probe).values("logit_std")
         if values:
             yield Claim(
                 f"6.2 unchanged, {what}",
@@ -92,7 +92,7 @@ def _robust(results: tmi.Results) -> Iterator[Claim]:
 
 
 def _figure_4(results: tmi.Results) -> Iterator[Claim]:
-    chosen = _where(results, "trained", "variance-ratio")
+    chosen = at_one_tile(results, "trained", "variance-ratio")
     ratios, least = chosen.values("variance_ratio"), chosen.values("variance_ratio_min")
     if not ratios:
         return
@@ -110,7 +110,7 @@ def _figure_4(results: tmi.Results) -> Iterator[Claim]:
 
 
 def _polysemantic(results: tmi.Results) -> Iterator[Claim]:
-    chosen = _where(results, "trained", "selectivity")
+    chosen = at_one_tile(results, "trained", "selectivity")
     many, mono = chosen.values("classes_per_neuron.conv"), chosen.values("monosemantic.conv")
     if many:
         yield Claim(
@@ -121,9 +121,3 @@ def _polysemantic(results: tmi.Results) -> Iterator[Claim]:
             f"classes a neuron fires for {described(many)}; share that fires for one {described(mono)}",
             min(many) > 2 and max(mono) < 0.5,
         )
-
-
-def _where(results: tmi.Results, network: str, probe: str) -> tmi.Results:
-    """Return the results on Fashion-MNIST tiles at k = 1."""
-    chosen = results.select(dataset="fashion", network=network, probe=probe)
-    return chosen.select(tiles_per_class=1) if "tiles_per_class" in results.columns else chosen

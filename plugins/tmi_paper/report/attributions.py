@@ -9,8 +9,9 @@ import numpy as np
 from tmi.report import Section, bullets, figure, paragraph, table
 
 from .. import figures
+from ..claims.claim import at_one_tile
 from ..comparison import network_origin
-from .common import NETWORKS, at_one_tile
+from .common import NETWORKS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,9 +16,3 @@ def first_entry(results: tmi.Results, **wanted: object) -> Entry | None:
     """Return the first entry with a result, or None."""
     known = {name: value for name, value in wanted.items() if name in ("dataset", "network", "probe") or name in results.columns}
     return next((entry for entry in results.select(**known) if entry.status == "ok"), None)
-
-
-def at_one_tile(results: tmi.Results, network: str, probe: str) -> tmi.Results:
-    """Return the results of a probe on Fashion-MNIST tiles with one tile a class, those with metrics only."""
-    chosen = results.select(dataset="fashion", network=network, probe=probe)
-    return chosen.select(tiles_per_class=1) if "tiles_per_class" in results.columns else chosen

@@ -9,9 +9,9 @@ import numpy as np
 from tmi.report import Section, figure, paragraph, table
 
 from .. import figures
-from ..claims.claim import described, swept_values, tiles_from
+from ..claims.claim import at_one_tile, described, swept_values, tiles_from
 from ..comparison import network_origin
-from .common import NETWORKS, at_one_tile
+from .common import NETWORKS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..claims import claims
-from ..claims.claim import swept_values
+from ..claims.claim import at_one_tile, swept_values
 from ..claims.squares import is_dead
-from .common import at_one_tile
 
 if TYPE_CHECKING:
     import tmi

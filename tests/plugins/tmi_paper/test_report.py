@@ -36,6 +36,9 @@ def small():
     suite["datasets"]["cutouts"] |= {"seeds": [0], "samples": 20, "test_samples": 20}
     suite["networks"]["trained-squares"] |= {"epochs": 2, "sweep": {"filters": [1, 4], "batch_size": [10]}}
     suite["networks"]["trained"] |= {"epochs": 1}
+    suite["networks"]["ticket"] |= {"epochs": 2, "filters": 4, "sweep": {"kept": [0.25], "reset": ["rewind", "random"]}}
+    for probe in ("logit-decomposition", "feature-neurons", "feature-filters", "prunability", "deformation"):
+        suite["probes"][probe] |= {"images": 20}
     suite["probes"]["attribution"] |= {"images": 4, "methods": ["saliency", "integrated-gradients", "deeplift"]}
     suite["probes"]["attribution-as-layers"] |= {"images": 2}
     return suite
