@@ -30,8 +30,8 @@ def _figure_1(results: tmi.Results) -> str:
         figure_1(results.load(entry)),
         "Tiles of two cats and two dogs, and test images that show one of them on a photograph",
         "Figure 1 of the paper, with other pictures. Left: the feature tiles of each class, of different dimensions; the "
-        "support, which is what counts, is the animal, and the squares show what is transparent. Right: four images of each class, with "
-        "one of its tiles at any place on a photograph.",
+        "support, which is what counts, is the animal, and the squares show what is transparent. Right: four images of each "
+        "class, with one of its tiles at any place on a photograph.",
     )
 
 
