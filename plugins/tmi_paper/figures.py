@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tmi.runtime.plotting import PALETTE
-from tmi_probes.figures.common import color_of
+from tmi_probes.figures.common import color_of, two_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,7 +107,7 @@ def runs(
     """
     import matplotlib.pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(7, 2.6))
+    figure, axis = plt.subplots(figsize=(8, 2.8))
     for place, (name, values) in enumerate(accuracies.items()):
         heights = np.asarray(values)
         gone = np.asarray(dead[name], bool)
@@ -118,9 +118,9 @@ def runs(
         axis.scatter(across[gone], heights[gone], s=26, color="black", marker="x", linewidths=1.2)
     axis.axhline(chance, color="0.5", linewidth=0.8, linestyle="--", zorder=0)
     axis.text(len(accuracies) - 0.55, chance, " chance", va="center", ha="left", color="0.35", fontsize=8, clip_on=False)
-    axis.scatter([], [], s=26, color="black", marker="x", linewidths=1.2, label="dead: its filters answer to almost no image")
+    axis.scatter([], [], s=26, color="black", marker="x", linewidths=1.2, label="dead: its filters respond to almost no image")
     axis.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
-    axis.set_xticks(range(len(accuracies)), list(accuracies))
+    axis.set_xticks(range(len(accuracies)), [two_lines(name) for name in accuracies])
     axis.set_xlim(-0.6, len(accuracies) - 0.55)
     axis.set_ylim(0.4, 1.03)
     axis.set_ylabel("test accuracy")

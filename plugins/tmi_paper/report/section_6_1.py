@@ -25,7 +25,7 @@ def squares(results: tmi.Results) -> Section | None:
     """Draw every run on the squares, name the dead ones, and compare the statements with printed and learnt weights."""
     runs: dict[str, list[Entry]] = {}
     for entry in results.select(dataset="squares", probe="accuracy"):
-        if "accuracy" in entry.metrics:
+        if "accuracy" in entry.metrics and entry.network in (*FIXED, "trained-squares"):
             runs.setdefault(run_name(entry), []).append(entry)
     if not runs:
         return None
