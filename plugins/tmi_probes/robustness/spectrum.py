@@ -188,12 +188,15 @@ def _add(result: ResultBuilder, kind: Kind, spectra: _Spectra, right: NDArray[np
     result.add(f"templates.{kind}", templates[0, -1])
     result.add(f"templates_tolerated.{kind}", templates[0, tolerated])
     result.add(f"length.{kind}", (spectra.lengths[:, -1] / (2 * spectra.epsilons)).mean())
+    few = []
     for name, x, y in (("growth", extents, templates[0]), ("growth_epsilon", np.array(FACTORS), templates[:, -1])):
         many = y >= _FITTED
         if many.sum() > 1:
             result.add(f"{name}.{kind}", np.polyfit(np.log(x[many]), np.log(y[many]), 1)[0])
         else:
-            result.notes.append(f"{name}.{kind}: left out, for at most one number of templates is {_FITTED} or more")
+            few.append(f"{name}.{kind}")
+    if few:
+        result.notes.append(f"{', '.join(few)}: left out, for fewer than two of the numbers are {_FITTED} templates or more")
     axis = f"extent_{kind}"
     result.arrays |= {
         f"extent.{kind}": (axis, extents),
