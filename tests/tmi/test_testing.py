@@ -127,4 +127,5 @@ def test_no_built_in_function_reads_what_nothing_declares(monkeypatch):
         for name in registry.names(kind)
     ]
     assert testing.undeclared_reads(found, registry) == []
-    assert len(failed) < 10 < len(found), "some cannot be computed on a tiny network"
+    # attribution-bench needs a method, and the printed network is one of 4×4 images; every other call gives a result.
+    assert len(failed) < 20 < len(found), "some cannot be computed on a tiny network"
