@@ -131,10 +131,10 @@ def _ends(path: TilePath, place: Array, limit: float) -> Array:
         rows = np.arange(start, min(start + at_once, len(place)))
         rows = rows[last[rows] < len(place) - 1]
         templates, supports = path.at(place[rows])
-        inside = _distances(templates, supports, path.at(place[last[rows]])[0])
+        inside = _distances(templates, supports, path.values_at(place[last[rows]]))
         while len(rows):
             before, after = place[last[rows]], place[last[rows] + 1]
-            beyond = _distances(templates, supports, path.at(after)[0])
+            beyond = _distances(templates, supports, path.values_at(after))
             stop = beyond > limit
             # On a straight piece the distance is convex, and so at most its chord.
             share = (limit - inside[stop]) / (beyond - inside)[stop]
@@ -146,8 +146,10 @@ def _ends(path: TilePath, place: Array, limit: float) -> Array:
 
 
 def _distances(templates: Array, supports: NDArray[np.bool_], members: Array) -> Array:
-    """Return t(s) of each template for the member beside it (Definition 3.3)."""
-    distances: Array = (np.abs(members - templates) * supports).sum((1, 2, 3))
+    """Return t(s) of each template for the member beside it (Definition 3.3); the members are overwritten."""
+    members -= templates
+    np.abs(members, out=members)
+    distances: Array = np.einsum("kcij,kcij->k", members, supports)
     return distances
 
 

@@ -23,9 +23,9 @@ Outside = Literal["constant", "grid-constant"]
 
 UNITS: dict[Kind, str] = {
     "rotation": "degrees",
-    "scale": "change of size, as a factor",
+    "scale": "factor − 1",
     "shear": "columns a row",
-    "grey": "grey level, white is 1",
+    "grey": "grey level",
 }
 STEPS: dict[Kind, float] = {"rotation": 0.25, "scale": 0.0025, "shear": 0.005, "grey": 1 / 255}
 """Between neighbouring knots of a path. In images of 8 bits a shift of grey is cut off at multiples of 1/255 alone."""
@@ -79,13 +79,25 @@ class TilePath:
         supports : ndarray of bool, shape (M, C, k, l)
             Between two knots the pixels that count at either.
         """
+        before, share = self._piece(strengths)
+        supports = (self.supports[before] & (share < 1)) | (self.supports[before + 1] & (share > 0))
+        return self.values_at(strengths).clip(0, 1), supports
+
+    def values_at(self, strengths: Any) -> Array:
+        """Return the values of members alone, up to rounding in [0, 1]."""
+        before, share = self._piece(strengths)
+        values = self.values[before + 1]
+        values -= self.values[before]
+        values *= share
+        values += self.values[before]
+        return values
+
+    def _piece(self, strengths: Any) -> tuple[NDArray[np.intp], Array]:
+        """Return the knot before each member, and how far it is from there to the next one, from 0 to 1."""
         s = np.asarray(strengths, float)
         before = np.clip(np.searchsorted(self.strengths, s, side="right") - 1, 0, len(self.strengths) - 2)
         gap = self.strengths[before + 1] - self.strengths[before]
-        share = ((s - self.strengths[before]) / gap)[:, None, None, None]
-        low, high = self.values[before], self.values[before + 1]
-        supports = (self.supports[before] & (share < 1)) | (self.supports[before + 1] & (share > 0))
-        return (low + share * (high - low)).clip(0, 1), supports
+        return before, ((s - self.strengths[before]) / gap)[:, None, None, None]
 
     def mirrored(self) -> TilePath:
         """Return the path run through backwards: s ↦ tile(−s)."""
