@@ -1,4 +1,4 @@
-"""Built-in data sets: the two of the paper's section 6, and that of its Figure 1."""
+"""Built-in data sets: the two of the paper's section 6, that of its Figure 1, and the spectra of its section 7."""
 
 import tmi
 

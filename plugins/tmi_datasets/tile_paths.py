@@ -99,6 +99,16 @@ class TilePath:
         gap = self.strengths[before + 1] - self.strengths[before]
         return before, ((s - self.strengths[before]) / gap)[:, None, None, None]
 
+    def within(self, extent: float) -> TilePath:
+        """Return the part from −extent to extent, above 0 and at most that of the path."""
+        inner = np.abs(self.strengths) < extent
+        ends, at_ends = self.at([-extent, extent])
+        return TilePath(
+            np.concatenate([[-extent], self.strengths[inner], [extent]]),
+            np.concatenate([ends[:1], self.values[inner], ends[1:]]),
+            np.concatenate([at_ends[:1], self.supports[inner], at_ends[1:]]),
+        )
+
     def mirrored(self) -> TilePath:
         """Return the path run through backwards: s ↦ tile(−s)."""
         return TilePath(-self.strengths[::-1], self.values[::-1], self.supports[::-1])
@@ -148,13 +158,7 @@ def tile_path(tile: tmi.FeatureTile, kind: Kind, extent: float) -> TilePath:
     if gone.any():
         least = np.abs(strengths[gone]).min()
         raise InputError(f"{kind}: no pixel of the tile is left at {least:.4g}; use an extent below that")
-    path = TilePath(strengths, values, supports)
-    ends, at_ends = path.at([-extent, extent])
-    return TilePath(
-        np.concatenate([[-extent], strengths[1:-1], [extent]]),
-        np.concatenate([ends[:1], values[1:-1], ends[1:]]),
-        np.concatenate([at_ends[:1], supports[1:-1], at_ends[1:]]),
-    )
+    return TilePath(strengths, values, supports).within(extent)
 
 
 def deformed(tile: tmi.FeatureTile, kind: Kind, strength: float) -> Array:

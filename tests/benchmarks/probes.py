@@ -39,6 +39,7 @@ FEW: dict[str, dict[str, Any]] = {
     "logit-decomposition": {"images": 4, "forms": 2, "tiles": 1, "backgrounds": 8, "places": 8},
     "prunability": {"images": 4},
     "responsible-neurons": {"images": 4},
+    "spectrum": {"kinds": ["rotation", "grey"], "tiles": 2, "members": 4},
     "translation-robustness": {"tiles": 2, "places": 100},
     "variance-ratio": {"tiles": 1, "places": 100},
 }

@@ -138,6 +138,7 @@ def metric_tables() -> dict[str, str]:
     """Return for each built-in probe the table of its metrics, from the descriptions in its results."""
     from tmi_paper.heuristics import INFO
     from tmi_probes.circuits import weight_sparsity
+    from tmi_probes.robustness import spectrum
 
     data = tmi.generate("squares", seed=1, samples=20, test_samples=60)
     # Some metrics have a value on constructed networks only, some on trained networks only.
@@ -145,6 +146,7 @@ def metric_tables() -> dict[str, str]:
     # The statements of squares-heuristics may all be without a case on a small data set, so that its result has no metrics.
     infos: dict[str, Mapping[str, tmi.MetricInfo]] = {"squares-heuristics": INFO}
     infos["weight-sparsity"] = weight_sparsity.INFO  # some are of several convolutions
+    infos["spectrum"] = spectrum.INFO  # some need more templates than squares do
     for name in set(tmi.names("probe")) - set(infos):
         constructed, trained = (tmi.probe(name, network, data, **_QUICK.get(name, {})).info for network in networks)
         infos[name] = _merged(constructed, trained)

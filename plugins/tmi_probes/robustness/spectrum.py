@@ -30,6 +30,7 @@ FACTORS = (1, 2, 4)
 """Templates are counted for tolerances of ε, 2ε and 4ε."""
 _SHARES = np.array([0, *2.0 ** np.arange(-6, 1)])
 _FITTED = 5  # templates from which on growth is fitted: of fewer, rounding to a whole number changes too much
+_MOST = 500  # templates by length above which they are not counted: they take time in proportion
 _ALL: list[Kind] = list(LARGEST)
 
 INFO = {
@@ -76,8 +77,9 @@ def spectrum(
     ProbeResult
         For each kind the metrics ``accuracy_under``, ``tolerated``, ``oracle_under``, ``templates``, ``templates_tolerated``,
         ``length``, ``growth``, ``growth_epsilon``; ``chance``. Arrays by kind: ``extent.<kind>``, ``accuracy.<kind>``,
-        ``oracle.<kind>`` (extent), ``templates.<kind>`` (factor of ε, tile, extent), ``length.<kind>`` (tile, extent) in summed
-        pixel difference, and members of the first tile from one end to the other, ``shown.<kind>`` (member, channel, row, col).
+        ``oracle.<kind>`` (extent); ``templates.<kind>`` (factor of ε, tile, extent), NaN where by the length more than 500 are
+        needed; ``length.<kind>`` (tile, extent), in summed pixel difference; and members of the first tile from one end to the
+        other, ``shown.<kind>`` (member, channel, row, col).
 
     Raises
     ------
@@ -116,7 +118,7 @@ class _Spectra(NamedTuple):
     """The spectra of one kind: their members in scenes, and what was counted."""
 
     images: NDArray[Any]  # (extent, image, channel, row, col)
-    templates: NDArray[np.int64]  # (factor, tile, extent)
+    templates: Array  # (factor, tile, extent)
     lengths: Array  # (tile, extent)
     epsilons: Array  # (tile,)
     shown: Array  # (member, channel, row, col), of the first tile
@@ -156,16 +158,22 @@ def _spectra(scenes: tmi.Scenes, kind: Kind, shares: Array) -> _Spectra:
 
 
 # By tile and kind: the networks of a data set share these numbers, which take longer than their predictions.
-_COUNTED: WeakKeyDictionary[tmi.FeatureTile, dict[Kind, tuple[NDArray[np.int64], Array]]] = WeakKeyDictionary()
+_COUNTED: WeakKeyDictionary[tmi.FeatureTile, dict[Kind, tuple[Array, Array]]] = WeakKeyDictionary()
 
 
-def _counted(path: TilePath, tile: tmi.FeatureTile, kind: Kind) -> tuple[NDArray[np.int64], Array]:
-    """Return the numbers of templates (factor, extent) and the lengths (extent)."""
+def _counted(path: TilePath, tile: tmi.FeatureTile, kind: Kind) -> tuple[Array, Array]:
+    """Return the numbers of templates (factor, extent), NaN where they are too many to count, and the lengths (extent)."""
     known = _COUNTED.setdefault(tile, {})
     if kind not in known:
         extents = LARGEST[kind] * _SHARES
-        templates = np.stack([cover(path, factor * tile.epsilon).count(extents) for factor in FACTORS])
-        known[kind] = templates, np.array([path.length(extent) for extent in extents])
+        lengths = np.array([path.length(extent) for extent in extents])
+        templates = np.full((len(FACTORS), len(extents)), np.nan)
+        for counts, factor in zip(templates, FACTORS, strict=True):
+            counts[0] = 1
+            few = lengths <= 2 * factor * tile.epsilon * _MOST
+            if few.sum() > 1:
+                counts[few] = cover(path.within(extents[few][-1]), factor * tile.epsilon).count(extents[few])
+        known[kind] = templates, lengths
     return known[kind]
 
 

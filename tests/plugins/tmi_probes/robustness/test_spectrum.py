@@ -107,6 +107,25 @@ def test_growth_is_the_slope_of_the_logarithms():
     assert -1.1 < result.metrics["growth_epsilon.grey"] < -0.8
 
 
+def test_too_many_templates_are_not_counted(monkeypatch):
+    whole = spectrum(network(Phi()), dataset(20), seed=0, kinds=["grey"])
+    monkeypatch.setattr("tmi_probes.robustness.spectrum._MOST", 4)
+    result = spectrum(network(Phi()), dataset(20, task=again(TASK)), seed=0, kinds=["grey"])
+    counts, lengths = result.arrays["templates.grey"].values, result.arrays["length.grey"].values
+    many = lengths[None] > 2 * 0.3 * 4 * np.array(FACTORS)[:, None, None]
+    assert many.any()
+    assert np.isnan(counts[many]).all()
+    assert np.array_equal(counts[~many], whole.arrays["templates.grey"].values[~many])
+    assert "templates.grey" not in result.metrics
+    assert result.metrics["length.grey"] == whole.metrics["length.grey"]
+
+
+def again(task):
+    """The same task of new tiles, whose templates were not counted yet."""
+    renewed = [tmi.TileClass(one.name, [tile.with_epsilon(tile.epsilon) for tile in one.tiles]) for one in task.classes]
+    return tmi.TemplateTask(renewed, task.image_shape)
+
+
 def test_few_templates_have_no_growth():
     result = spectrum(network(Phi()), dataset(20), seed=0, kinds=["shear"])
     assert "growth.shear" not in result.metrics
