@@ -92,7 +92,31 @@ def attribution() -> None:
             plt.close(figure)
 
 
-ALL = {"theorems": theorems, "monosemanticity": monosemanticity, "attribution": attribution}
+def spectrum() -> None:
+    """Continuous spectra of shapes: the templates they need, and accuracy on their members, over three seeds."""
+    import matplotlib.pyplot as plt
+
+    from tmi_probes.figures.spectrum import accuracy_on_members, templates_needed
+
+    one, many, trained = "Theorem 1: one template a class", "Theorem 1: templates for the spectrum", "trained"
+    results: dict[str, list[tmi.ProbeResult]] = {one: [], trained: [], many: []}
+    for seed in range(3):
+        data = tmi.generate("fashion", seed=seed, source="sample")
+        results[one].append(tmi.probe("spectrum", tmi.build("theorem1", data), data, seed=seed))
+        results[trained].append(tmi.probe("spectrum", tmi.build("cnn", data, seed=seed), data, seed=seed))
+        for kind in ("rotation", "scale", "shear", "grey"):
+            data = tmi.generate("spectrum", seed=seed, kind=kind, samples=1, source="sample")
+            results[many].append(tmi.probe("spectrum", tmi.build("theorem1", data), data, seed=seed, kinds=[kind]))
+    with figure_style():
+        for name, figure in (
+            ("spectrum-templates", templates_needed(results[one][0])),
+            ("spectrum-accuracy", accuracy_on_members(results, {one: "constructed", trained: "trained", many: "constructed"})),
+        ):
+            figure.savefig(FIGURES / f"{name}.png", dpi=110, metadata={"Software": None})
+            plt.close(figure)
+
+
+ALL = {"theorems": theorems, "monosemanticity": monosemanticity, "attribution": attribution, "spectrum": spectrum}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or ALL:
