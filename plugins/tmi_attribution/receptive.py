@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,7 +67,9 @@ def receptive_field(module: torch.nn.Module, layer: str, neurons: ArrayLike, ima
     return field
 
 
-def readers(module: torch.nn.Module, layer: str, marked: torch.Tensor) -> Masks:
+def readers(
+    module: torch.nn.Module, layer: str, marked: torch.Tensor, part: Callable[[Any], torch.Tensor] | None = None
+) -> Masks:
     """Return which neurons of a layer can depend on some of the marked values of an image, by the module's connections.
 
     All marked values are set to NaN at once, see `receptive_field`.
@@ -80,6 +82,8 @@ def readers(module: torch.nn.Module, layer: str, marked: torch.Tensor) -> Masks:
         Name of a submodule.
     marked : Tensor of bool, shape (N, C, m, n)
         Values of N images.
+    part : callable, optional
+        Takes the activations out of the layer's output, where that is no single tensor.
 
     Returns
     -------
@@ -90,7 +94,7 @@ def readers(module: torch.nn.Module, layer: str, marked: torch.Tensor) -> Masks:
     InputError
         If the module refuses NaN, as constructed ones do.
     """
-    reads: Masks = _reads(_in_float64(module), layer, marked).numpy()
+    reads: Masks = _reads(_in_float64(module), layer, marked, part).numpy()
     return reads
 
 
@@ -104,12 +108,14 @@ def _in_float64(module: torch.nn.Module) -> torch.nn.Module:
         return copy.deepcopy(module).cpu().double().eval().requires_grad_(False)
 
 
-def _reads(module: torch.nn.Module, layer: str, marked: torch.Tensor) -> torch.Tensor:
+def _reads(
+    module: torch.nn.Module, layer: str, marked: torch.Tensor, part: Callable[[Any], torch.Tensor] | None = None
+) -> torch.Tensor:
     """Return which neurons are NaN where the marked values of black images are: bool (N, neurons)."""
     import torch
 
     images = torch.zeros(marked.shape, dtype=torch.float64).masked_fill_(marked, torch.nan)
-    return _output(module, layer, images).flatten(1).isnan()
+    return _output(module, layer, images, part).flatten(1).isnan()
 
 
 def neuron_truth(network: tmi.Network, layer: str, neurons: ArrayLike, scenes: tmi.Scenes) -> Masks:
@@ -214,14 +220,17 @@ def _size(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> int:
     return network.activations(scenes.images[:1], layer)[layer].numel()
 
 
-def _output(module: torch.nn.Module, layer: str, images: torch.Tensor) -> torch.Tensor:
+def _output(
+    module: torch.nn.Module, layer: str, images: torch.Tensor, part: Callable[[Any], torch.Tensor] | None = None
+) -> torch.Tensor:
     """Return the output of a submodule on images."""
     import torch
 
     outputs: list[torch.Tensor] = []
 
-    def keep(_module: Any, _inputs: Any, output: torch.Tensor) -> None:
-        outputs.append(output.detach().clone())  # a later module may change it in place
+    def keep(_module: Any, _inputs: Any, output: Any) -> None:
+        of_layer: torch.Tensor = output if part is None else part(output)
+        outputs.append(of_layer.detach().clone())  # a later module may change it in place
 
     handle = module.get_submodule(layer).register_forward_hook(keep)
     try:

@@ -243,7 +243,8 @@ class _Units:
         result.add("reconstruction_error.units", self.error.max())
         result.add("total", self.total.mean())
         for name, (own, other) in (("participation", self.participation), ("units_90", self.fewest)):
-            result.add(name, np.nanmean(own), chance=np.nanmean(other) if several else None)
+            if np.isfinite(own).any():  # not where every term is 0
+                result.add(name, np.nanmean(own), chance=np.nanmean(other) if several and np.isfinite(other).any() else None)
             result.arrays[name] = ("image", own)
         shares = [*NAMES, "bias"] if self.lie_apart else ["bias"]
         if self.unknown:

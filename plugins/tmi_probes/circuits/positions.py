@@ -97,8 +97,13 @@ class Positions:
         parts = []
         for start in range(0, len(region), step):
             part = region[start : start + step]
-            parts.append(_positions(*(readers(self._module, self.layer, marked) for marked in (part, ~part))))
+            reads = (readers(self._module, self.layer, marked, self._of_layer) for marked in (part, ~part))
+            parts.append(_positions(*reads))
         return np.concatenate(parts)
+
+    def _of_layer(self, output: Any) -> torch.Tensor:
+        activations: torch.Tensor = self.network.part(self.layer, output)
+        return activations
 
     def _by_windows(self, region: torch.Tensor) -> NDArray[np.int8]:
         import torch
