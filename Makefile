@@ -1,4 +1,4 @@
-# make demo: install into .venv, run the paper's two experiments, write the report. make test: the tests.
+# make demo: install into .venv, run the paper's suite in two processes, write the report. make test: the tests.
 # Set them on the command line, as in make STORE=elsewhere; the environment's variables of these names are not taken.
 VENV := .venv
 STORE := tmi-store
@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
-	@$(BIN)/tmi run paper --store $(STORE) --report $(REPORT) --keep results
+	@$(BIN)/tmi run paper --store $(STORE) --report $(REPORT) --keep results --workers 2
 	@echo "Open $(abspath $(REPORT))/index.html in a browser."
 
 test: $(VENV)/.installed-dev
@@ -43,7 +43,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV), which takes a minute or two."
-	@$(PIP) --editable .
+	@$(PIP) --editable '.[dask]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.installed

@@ -75,7 +75,7 @@ def _pruning(results: tmi.Results) -> Iterator[Claim]:
 
 def _tickets(results: tmi.Results) -> Iterator[Claim]:
     """Pruning with rewinding, on each data set for which tickets were trained."""
-    for dataset, network in dict.fromkeys((entry.dataset, entry.network) for entry in results if "kept" in entry.swept):
+    for dataset, network in dict.fromkeys((entry.dataset, entry.network) for entry in results if entry.swept.get("kept")):
         whole = _whole(results, dataset)
         for kept in swept_values(results, "kept"):
             by_reset = {
@@ -104,12 +104,11 @@ def _tickets(results: tmi.Results) -> Iterator[Claim]:
 def _whole(results: tmi.Results, dataset: str) -> dict[int, float]:
     """Return the accuracy by seed of the network that tickets of a data set were pruned from."""
     network, swept = ("trained-squares", {"filters": 16, "batch_size": 10}) if dataset == "squares" else ("trained", {})
-    chosen = results.select(dataset=dataset, network=network, probe="accuracy")
-    return {
-        entry.seed: entry.metrics["accuracy"]
-        for entry in chosen
-        if "accuracy" in entry.metrics and entry.swept.items() >= swept.items() and entry.swept.get("tiles_per_class", 1) == 1
-    }
+    chosen = [
+        entry for entry in results.select(dataset=dataset, network=network, probe="accuracy") if "accuracy" in entry.metrics
+    ]
+    same = [entry for entry in chosen if entry.swept.items() >= swept.items() and entry.swept.get("tiles_per_class") in (None, 1)]
+    return {entry.seed: entry.metrics["accuracy"] for entry in same}
 
 
 def _structure(results: tmi.Results) -> Iterator[Claim]:
