@@ -43,8 +43,12 @@ def test_labels_are_exact_and_the_theorem_has_no_error(data):
     right(tmi.build("theorem1", data).logits(data.test.images), data.test.labels)
 
 
+def test_theorem_2_has_no_error(data):
+    right(tmi.build("theorem2", data, realisation="fused").logits(data.test.images), data.test.labels)
+
+
 @pytest.mark.slow
-def test_the_other_theorem_has_no_error(data):
+def test_theorem_2_layer_by_layer_has_no_error(data):
     right(tmi.build("theorem2", data).logits(data.test.images), data.test.labels)
 
 
