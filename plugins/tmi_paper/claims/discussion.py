@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ def discussion_claims(results: tmi.Results) -> Iterator[Claim]:
     """Yield the claims of section 7."""
     yield from _decomposition(results)
     yield from _templates(results)
+    yield from _spectrum(results)
     yield from _responsible(results)
     yield from _pruning(results)
     yield from _tickets(results)
@@ -52,12 +53,149 @@ def _templates(results: tmi.Results) -> Iterator[Claim]:
             )
 
 
+def _spectrum(results: tmi.Results) -> Iterator[Claim]:
+    """How many templates a spectrum of shapes needs, and what a trained network makes of it."""
+    built, trained = (at_one_tile(results, network, "spectrum") for network in ("theorem1", "trained"))
+    kinds = [metric.partition(".")[2] for metric in _names(built) if metric.startswith("templates.")]
+    if kinds:
+        ratios = [a / b for k in kinds for a, b in zip(built.values(f"templates.{k}"), built.values(f"length.{k}"), strict=True)]
+        growth = [value for kind in kinds for value in built.values(f"growth.{kind}")]
+        needed = "; ".join(f"{kind} {np.mean(built.values(f'templates.{kind}')):.3g}" for kind in kinds)
+        yield Claim(
+            "7 spectrum, templates",
+            "7",
+            "(asked by the paper) A spectrum of shapes needs as many templates as its L1 length over 2ε: they grow in proportion "
+            "to its extent, and without bound",
+            "templates over L1 length / 2ε between 0.8 and 1.25, and growth exponent above 0.5, for every kind and seed",
+            f"ratio {min(ratios):.3g} to {max(ratios):.3g}, exponent {min(growth):.2g} to {max(growth):.2g}; templates a tile at "
+            f"the largest extent: {needed}",
+            min(ratios) >= 0.8 and max(ratios) <= 1.25 and min(growth) > 0.5,
+        )
+    shared = [kind for kind in kinds if built.values(f"tolerated.{kind}") and trained.values(f"tolerated.{kind}")]
+    if shared:
+        pairs = [
+            (a, b)
+            for kind in shared
+            for a, b in zip(built.values(f"tolerated.{kind}"), trained.values(f"tolerated.{kind}"), strict=False)
+        ]
+        yield Claim(
+            "7 spectrum, trained",
+            "7",
+            "(asked by the paper) A network trained on single tiles covers more of their spectrum than the templates do",
+            "it stays right (9 of 10 images) up to a larger extent than the constructed network, for every kind and seed",
+            "; ".join(
+                f"{kind}: trained {np.mean(trained.values(f'tolerated.{kind}')):.3g}, "
+                f"constructed {np.mean(built.values(f'tolerated.{kind}')):.2g}"
+                for kind in shared
+            ),
+            all(theirs > ours for ours, theirs in pairs),
+        )
+    covering = [entry for entry in results.select(dataset="spectrum", network="theorem1", probe="spectrum") if entry.metrics]
+    if covering:
+        extents = [float(entry.record.get("data", {}).get("extent", np.inf)) for entry in covering]
+        tolerated = [entry.metrics.get("tolerated.rotation", 0.0) for entry in covering]
+        counts = [_templates_of(entry.record) for entry in covering]
+        yield Claim(
+            "7 spectrum, covered",
+            "7",
+            "(asked by the paper) With enough templates the constructed network covers a continuous spectrum (rotation)",
+            "right on the members up to the extent of the spectrum, in every seed",
+            f"right up to ±{min(tolerated):g} degrees, extent ±{max(extents):g}, with {described(counts)} templates in ten "
+            "classes",
+            all(a >= b for a, b in zip(tolerated, extents, strict=True)),
+        )
+
+
+def _templates_of(record: Mapping[str, Any]) -> float:
+    """Return how many templates a data set ``spectrum`` has, from the record of a result."""
+    return float(sum(len(members) for members in record.get("data", {}).get("templates", {}).values()))
+
+
+def _names(results: tmi.Results) -> list[str]:
+    return list(dict.fromkeys(metric for entry in results for metric in entry.metrics))
+
+
 def _responsible(results: tmi.Results) -> Iterator[Claim]:
-    yield from ()
+    """Units that are responsible for a feature."""
+    trained, built = (at_one_tile(results, network, "feature-neurons") for network in ("trained", "theorem1"))
+    share, chance = trained.values("size_share"), trained.values("random_keeps")
+    if share and chance:
+        yield Claim(
+            "7 responsible",
+            "7",
+            "A subset of neurons is responsible for recognising a feature (trained, layer conv)",
+            "for a feature fewer than 5 % of its active neurons keep 99 % of its images right, and as many random ones fewer "
+            "than half, in every seed",
+            f"share of the neurons {described(share)}; random sets of that size keep {described(chance)}; of new images the sets "
+            f"keep {described(trained.values('held_out'))}",
+            max(share) < 0.05 and max(chance) < 0.5,
+        )
+    overlap, base = trained.values("overlap"), trained.values("overlap.chance")
+    if overlap and base:
+        yield Claim(
+            "7 responsible, shared",
+            "7",
+            "(not in the paper) Features share these neurons in trained networks",
+            "the sets of two features overlap at least twice as much as random sets of their sizes, in every seed",
+            f"Jaccard index {described(overlap)}; random sets {described(base)}; constructed network "
+            f"{described(built.values('overlap'))}",
+            all(a >= 2 * b for a, b in zip(overlap, base, strict=True)),
+        )
+    found, wrong = built.values("tpr"), built.values("fpr")
+    if found and wrong:
+        yield Claim(
+            "7 responsible, constructed",
+            "7",
+            "(not in the paper) In the constructed network the search finds the neurons of the feature, and no others",
+            "all of the known neurons that its images activate, and none of the others, in every seed",
+            f"true positives {described(found)}; false positives {described(wrong)}",
+            min(found) == 1 and max(wrong) == 0,
+        )
 
 
 def _decomposition(results: tmi.Results) -> Iterator[Claim]:
-    yield from ()
+    """Logits decomposed into units, and why they are robust to backgrounds."""
+    trained, built = (at_one_tile(results, network, "logit-decomposition") for network in ("trained", "theorem1"))
+    errors = [
+        value
+        for chosen in (trained, built)
+        for part in ("units", "pixels")
+        for value in chosen.values(f"reconstruction_error.{part}")
+    ]
+    if errors and trained.values("units_90"):
+        inside, outside = trained.values("inside"), trained.values("outside")
+        yield Claim(
+            "7 decomposition",
+            "6.2, 7",
+            "(asked by the paper) The output logits decompose into units that can be interpreted",
+            "the terms of units and of pixels add up to the logits within 1e-4 of the largest, in every seed",
+            f"largest error {max(errors):.2g}; units that make 90 % of the label's margin: trained "
+            f"{described(trained.values('units_90'))}, constructed {described(built.values('units_90'))}; share of the margin "
+            f"from units that see the tile alone {described(inside)}, the background alone {described(outside)}",
+            max(errors) <= 1e-4,
+        )
+    averaging, independent = trained.values("averaging"), trained.values("averaging.chance")
+    if averaging and independent:
+        yield Claim(
+            "7 decomposition, backgrounds",
+            "6.2, 7",
+            "(asked by the paper) Why trained logits are robust to backgrounds: the units that see the background alone average "
+            "out",
+            "the standard deviation of their sum is at most a quarter of the sum of their standard deviations, in every seed",
+            f"{described(averaging)}, independent terms {described(independent)}",
+            max(averaging) <= 0.25,
+        )
+    tile, whole = trained.values("variance_sees_tile.places"), trained.values("variance.places")
+    if tile and whole:
+        shares = [a / b for a, b in zip(tile, whole, strict=True)]
+        yield Claim(
+            "7 decomposition, places",
+            "6.2, 7",
+            "(asked by the paper) Why trained logits vary over places: the units that see the tile read it with other weights",
+            "the terms of the units that see the tile have between 0.8 and 1.25 of the variance over places, in every seed",
+            f"share of the variance {described(shares)}",
+            min(shares) >= 0.8 and max(shares) <= 1.25,
+        )
 
 
 def _pruning(results: tmi.Results) -> Iterator[Claim]:

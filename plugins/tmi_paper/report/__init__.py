@@ -14,6 +14,7 @@ from .attributions import attributions
 from .images import images
 from .section_6_1 import squares
 from .section_6_2 import figure_4, neurons, tiles_per_class
+from .section_7 import continuous, decomposed, sparse
 from .summary import plain_summary
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def sections(results: tmi.Results) -> list[Section]:
         tiles_per_class,
         figure_4,
         neurons,
+        decomposed,
+        sparse,
+        continuous,
         attributions,
         _remarks,
     )
