@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -75,6 +77,15 @@ def test_layers_are_those_of_theorem1_each_with_its_own_relu(data):
     assert torch.equal(network.logits(data.test.images), seen["logits"])
     assert network.neurons("hidden") is None
     assert not network.module.training
+
+
+def test_the_defaults_are_the_network_and_the_settings_of_section_6_2():
+    described = {name: parameter.default for name, parameter in inspect.signature(cnn).parameters.items()}
+    expected = {"filters": 12, "kernel": 5, "depth": 1, "pool": "none", "hidden": 0, "epochs": 15, "lr": 0.03, "batch_size": 100}
+    assert {name: described[name] for name in expected} == expected
+    network = cnn(large(), seed=0, epochs=1)
+    assert network.layers == ("conv", "logits")
+    assert network.module.logits.in_features == 12 * 10 * 9
 
 
 def test_without_a_hidden_layer(data):
@@ -216,7 +227,7 @@ def test_maps_that_a_kernel_or_a_pool_does_not_fit():
 @pytest.mark.parametrize("settings", [{"pool": "max"}, {"pool": "average"}, {"depth": 2, "lr": 0.05}], ids=str)
 def test_deep_and_pooled_networks_learn_the_clothes(settings):
     data = tmi.generate("fashion", seed=1, source="sample")
-    network = tmi.build("cnn", data, seed=1, **settings)
+    network = tmi.build("cnn", data, seed=1, **{"hidden": 64, "epochs": 10, "lr": 0.1, "batch_size": 50} | settings)
     right = network.logits(data.test.images).argmax(1) == data.test.labels
     assert right.double().mean() >= 0.95
 
