@@ -23,7 +23,7 @@ def images(results: tmi.Results) -> Section | None:
 
 
 def _figure_1(results: tmi.Results) -> str:
-    entry = first_entry(results, dataset="cutouts", probe="figure-1")
+    entry = first_entry(results, probe="figure-1")
     if entry is None:
         return ""
     return figure(

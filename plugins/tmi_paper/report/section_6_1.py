@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import tmi
     from tmi.runs.results import Entry
 
-FIXED = {"theorem1": "Theorem 1", "theorem2": "Theorem 2", "printed": "printed weights"}
+FIXED = {"theorem1": "Theorem 1", "theorem2": "Theorem 2", "printed": "printed"}
 """The networks that are not trained, by their label in the suite."""
 
 

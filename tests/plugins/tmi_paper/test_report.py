@@ -19,8 +19,8 @@ from tmi_paper.claims.squares import is_dead
 from tmi_paper.report import sections
 from tmi_paper.statements import STATEMENTS
 
-SECTIONS = 8
-FIGURES = 10
+SECTIONS = 12
+FIGURES = 19
 
 
 def content():
@@ -34,11 +34,15 @@ def small():
     suite["datasets"]["squares"] |= {"seeds": [0, 1], "samples": 60, "test_samples": 60}
     suite["datasets"]["fashion"] |= {"source": "sample", "samples": 60, "test_samples": 40, "sweep": {"tiles_per_class": [1, 3]}}
     suite["datasets"]["cutouts"] |= {"seeds": [0], "samples": 20, "test_samples": 20}
+    suite["datasets"]["spectrum"] |= {"seeds": [0], "samples": 20, "test_samples": 20, "extent": 1.0, "source": "sample"}
     suite["networks"]["trained-squares"] |= {"epochs": 2, "sweep": {"filters": [1, 4], "batch_size": [10]}}
     suite["networks"]["trained"] |= {"epochs": 1}
     suite["networks"]["ticket"] |= {"epochs": 2, "filters": 4, "sweep": {"kept": [0.25], "reset": ["rewind", "random"]}}
     for probe in ("logit-decomposition", "feature-neurons", "feature-filters", "prunability", "deformation"):
         suite["probes"][probe] |= {"images": 20}
+    suite["probes"]["logit-decomposition"] |= {"forms": 2, "backgrounds": 10, "places": 10}
+    suite["probes"]["variance-ratio"] |= {"backgrounds": 10, "places": 10}
+    suite["probes"]["spectrum"] |= {"tiles": 2, "members": 2, "kinds": ["rotation", "grey"]}
     suite["probes"]["attribution"] |= {"images": 4, "methods": ["saliency", "integrated-gradients", "deeplift"]}
     suite["probes"]["attribution-as-layers"] |= {"images": 2}
     return suite
@@ -55,6 +59,7 @@ def test_the_plan_has_what_the_paper_needs():
     assert ("fashion", "trained", "attribution") in cells
     assert ("fashion", "theorem1-layers", "attribution-as-layers") in cells
     assert ("cutouts", "trained", "accuracy") in cells
+    assert ("figure-1", "theorem1", "figure-1") in cells
     runs = [c for c in suite.cells if c.network.label == "trained-squares" and c.probe.label == "accuracy"]
     assert {(c.network.swept["filters"], c.network.swept["batch_size"]) for c in runs} == {
         (f, b) for f in (1, 4, 16) for b in (1, 10)
