@@ -35,9 +35,9 @@ def small():
     suite["datasets"]["fashion"] |= {"source": "sample", "samples": 60, "test_samples": 40, "sweep": {"tiles_per_class": [1, 3]}}
     suite["datasets"]["cutouts"] |= {"seeds": [0], "samples": 20, "test_samples": 20}
     suite["datasets"]["spectrum"] |= {"seeds": [0], "samples": 20, "test_samples": 20, "extent": 1.0, "source": "sample"}
-    suite["networks"]["trained-squares"] |= {"epochs": 2, "sweep": {"filters": [1, 4], "batch_size": [10]}}
+    suite["networks"]["trained-squares"] |= {"epochs": 2, "sweep": {"filters": [1, 16], "batch_size": [10]}}
     suite["networks"]["trained"] |= {"epochs": 1}
-    suite["networks"]["ticket"] |= {"epochs": 2, "filters": 4, "sweep": {"kept": [0.25], "reset": ["rewind", "random"]}}
+    suite["networks"]["ticket"] |= {"epochs": 2, "sweep": {"kept": [0.25], "reset": ["rewind", "random"]}}
     for probe in ("logit-decomposition", "feature-neurons", "feature-filters", "prunability", "deformation"):
         suite["probes"][probe] |= {"images": 20}
     suite["probes"]["logit-decomposition"] |= {"forms": 2, "backgrounds": 10, "places": 10}
@@ -116,7 +116,11 @@ def test_claims_are_what_the_rows_say(results):
     assert stated["Theorem 1, fashion"].holds
     assert f"accuracy 1 in all {len(built)}" in stated["Theorem 1, fashion"].here
     trained = frame[
-        (frame.network == "trained") & (frame.metric == "accuracy") & (frame.dataset == "fashion") & (frame.tiles_per_class == 1)
+        (frame.network == "trained")
+        & (frame.probe == "accuracy")
+        & (frame.metric == "accuracy")
+        & (frame.dataset == "fashion")
+        & (frame.tiles_per_class == 1)
     ]
     assert stated["6.2 accuracy, k = 1"].holds is bool((trained.value > 0.99).all())
     assert len(trained) == 2
