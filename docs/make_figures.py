@@ -1,7 +1,7 @@
 """Draw the figures of the documentation: ``python docs/make_figures.py``, or some of them by name.
 
-``monosemanticity`` and ``attribution`` take the results of those suites from the store (the variable ``TMI_STORE``, or the folder
-``tmi-store``), and compute those that are not there.
+``paper``, ``monosemanticity`` and ``attribution`` take the results of those suites from the store (the variable ``TMI_STORE``, or
+the folder ``tmi-store``), and compute those that are not there.
 """
 
 from __future__ import annotations
@@ -116,7 +116,36 @@ def spectrum() -> None:
             plt.close(figure)
 
 
-ALL = {"theorems": theorems, "monosemanticity": monosemanticity, "attribution": attribution, "spectrum": spectrum}
+def paper() -> None:
+    """Figures 1 to 4 of the paper, from the results of suite ``paper``: seed 0, tiles of the shipped sample."""
+    import matplotlib.pyplot as plt
+
+    from tmi_paper import figures
+    from tmi_paper.figures_cutouts import figure_1
+
+    wanted = ["figure-1/*/figure-1*", "squares/*/examples*", "fashion[[]tiles_per_class=1]/*/examples*", "*-robustness seed 0"]
+    results = tmi.run("paper", only=wanted)
+
+    def first(**labels: str) -> tmi.ProbeResult:
+        return results.load(next(e for e in results.select(**labels) if e.status == "ok"))
+
+    spreads = {
+        what: first(dataset="fashion", network="trained", probe=probe)
+        for what, probe in (("100 backgrounds", "background-robustness"), ("100 places", "translation-robustness"))
+    }
+    for name, ink, draw in (
+        ("1", False, lambda: figure_1(first(probe="figure-1"))),
+        ("2", True, lambda: figures.samples(first(dataset="squares", probe="examples"), 1)),
+        ("3", False, lambda: figures.tiles_and_images(first(dataset="fashion", probe="examples"))),
+        ("4", False, lambda: figures.logit_spread(spreads, "trained")),
+    ):
+        with figure_style(ink=ink):
+            figure = draw()
+            figure.savefig(FIGURES / f"paper-figure-{name}.png", dpi=100, metadata={"Software": None})
+            plt.close(figure)
+
+
+ALL = {"paper": paper, "theorems": theorems, "monosemanticity": monosemanticity, "attribution": attribution, "spectrum": spectrum}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or ALL:

@@ -12,6 +12,8 @@ from .claim import Claim, at_one_tile, described, swept_values, with_interval
 if TYPE_CHECKING:
     import tmi
 
+_TICKETS = {"squares": "squares, 16 filters", "tickets": "section 6.2, k = 1"}
+
 WITHOUT_DROP = 0.01
 """Largest loss of accuracy that counts as none."""
 
@@ -227,12 +229,13 @@ def _tickets(results: tmi.Results) -> Iterator[Claim]:
             seeds = [seed for seed in by_reset["rewind"] if seed in by_reset["random"] and seed in whole]
             if len(seeds) < 2:
                 continue
+            what = _TICKETS.get(dataset, dataset)
             lost = [whole[seed] - by_reset["rewind"][seed] for seed in seeds]
             gained = [by_reset["rewind"][seed] - by_reset["random"][seed] for seed in seeds]
             yield Claim(
                 f"7 ticket, {dataset}, {kept:g}",
                 "7",
-                f"A network with {kept:.0%} of the weights, rewound to their initial values, trains as well ({dataset})",
+                f"A network with {kept:.0%} of the weights, rewound to their initial values, trains as well ({what})",
                 f"mean loss of accuracy against the whole network at most {WITHOUT_DROP:g}",
                 f"loss {with_interval(lost)}; gain over new random values of the same connections {with_interval(gained)}",
                 float(np.mean(lost)) <= WITHOUT_DROP,

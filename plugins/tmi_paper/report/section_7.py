@@ -90,7 +90,7 @@ def sparse(results: tmi.Results) -> Section | None:
         ) + figure(
             sparsity.tickets(*tickets),
             "Accuracy of pruned and rewound networks by the share of weights kept",
-            "The squares, 16 filters, batch size 10. If the initial values mattered, rewinding would be above random.",
+            "Magnitude pruning in one step, a mark a seed. Where the initial values matter, rewinding is above random values.",
         )
     return Section("Section 7: sparsity", body) if body else None
 
@@ -136,13 +136,19 @@ def _origins(entries: dict[str, Entry]) -> dict[str, str]:
 
 def _tickets(results: tmi.Results) -> tuple[Tickets, dict[str, list[tmi.ProbeResult]]] | None:
     """Return the results of pruned networks by reset and share kept, and those of the networks with all weights."""
-    by_reset: dict[str, dict[float, list[tmi.ProbeResult]]] = {}
-    for entry in results.select(dataset="squares", network="ticket", probe="accuracy"):
-        if entry.metrics:
-            by_share = by_reset.setdefault(str(entry.swept["reset"]), {})
-            by_share.setdefault(float(entry.swept["kept"]), []).append(results.load(entry))
-    runs = results.select(dataset="squares", network="trained-squares", probe="accuracy")
-    whole = [e for e in runs if e.metrics and e.swept.get("filters") == 16 and e.swept.get("batch_size") == 10]
-    if not by_reset or not whole:
-        return None
-    return {"squares": by_reset}, {"squares": [results.load(entry) for entry in whole]}
+    tickets: Tickets = {}
+    wholes: dict[str, list[tmi.ProbeResult]] = {}
+    for dataset, heading, network, swept in (
+        ("squares", "squares, 16 filters", "trained-squares", {"filters": 16, "batch_size": 10}),
+        ("tickets", "section 6.2, k = 1", "trained", {}),
+    ):
+        by_reset: dict[str, dict[float, list[tmi.ProbeResult]]] = {}
+        for entry in results.select(dataset=dataset, network="ticket", probe="accuracy"):
+            if entry.metrics:
+                by_share = by_reset.setdefault(str(entry.swept["reset"]), {})
+                by_share.setdefault(float(entry.swept["kept"]), []).append(results.load(entry))
+        runs = [e for e in results.select(dataset=dataset, network=network, probe="accuracy") if e.metrics]
+        whole = [results.load(entry) for entry in runs if entry.swept.items() >= swept.items()]
+        if by_reset and whole:
+            tickets[heading], wholes[heading] = by_reset, whole
+    return (tickets, wholes) if tickets else None

@@ -1,0 +1,45 @@
+"""docs/paper.md has a row for every statement, with the verdicts of its claims; ``python docs/make_paper.py`` writes it."""
+
+import importlib.util
+import re
+
+from tmi_paper.claims import Claim
+from tmi_paper.statements import STATEMENTS
+
+from .pages import ROOT
+
+PAGE = ROOT / "docs" / "paper.md"
+
+
+def made():
+    spec = importlib.util.spec_from_file_location("make_paper", ROOT / "docs" / "make_paper.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_statement_has_its_row():
+    text, cell = PAGE.read_text(), made().cell
+    for statement in STATEMENTS:
+        row = f"| {statement.where} | {cell(statement.paper)} | {cell(statement.shown)} | "
+        assert text.count(row) == 1, f"{statement.where}: run python docs/make_paper.py"
+        measured = text.split(row)[1].split("\n")[0].removesuffix(" |")
+        assert (measured == "–") is not bool(statement.claims), statement.where
+        if statement.claims:
+            assert re.search(r"\*\*(holds|does not hold)\*\*", measured)
+            assert measured.count("(criterion: ") == len(re.findall(r"\*\*(?:holds|does not hold)\*\*", measured))
+
+
+def test_the_page_has_its_figures():
+    for name in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", PAGE.read_text()):
+        assert (ROOT / "docs" / name).is_file(), name
+    assert PAGE.read_text().count("](figures/paper-figure-") == 4
+
+
+def test_rows_name_source_criterion_and_verdict():
+    claim = Claim("6.2 accuracy, k = 1", "6.2", "over 99 %", "in every | seed", "0.98", False)
+    text = made().page([claim], {"full set": [claim]}, "Tiles.")
+    assert "0.98 (criterion: in every \\| seed): **does not hold**<br>full set: 0.98 (criterion:" in text
+    rows = [line for line in text.split("\n") if line.startswith("| 6.2 |")]
+    assert sum("does not hold" in row for row in rows) == 1
+    assert all(line.count(" | ") == 3 for line in rows)
