@@ -53,16 +53,18 @@ def compiled_epoch(
     plain = (conv.stride, conv.padding, conv.dilation, conv.groups) == ((1, 1), (0, 0), (1, 1), 1)
     if not plain or conv.bias is None or linear.bias is None or any(p.dtype != torch.float32 for p in module.parameters()):
         return None
-    patches = torch.nn.functional.unfold(images, conv.kernel_size).transpose(1, 2).contiguous().numpy()  # (N, place, tap)
+    pixels = images.contiguous().numpy()
     weights = [parameter.detach().flatten(1).numpy() for parameter in _matrices(module)]
     keep = [
         masks[name].reshape(weight.shape).float().numpy() if name in masks else np.ones_like(weight)
         for (name, _), weight in zip(module.named_parameters(), weights, strict=True)
     ]
 
+    high, wide = conv.kernel_size
+
     def epoch(order: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         logits = np.empty((len(images), linear.out_features), np.float32)
-        _steps(patches, order.numpy(), labels.numpy(), tuple(weights), tuple(keep), np.float32(lr), batch_size, logits)
+        _steps(pixels, high, wide, order.numpy(), labels.numpy(), tuple(weights), tuple(keep), np.float32(lr), batch_size, logits)
         return torch.from_numpy(logits)
 
     return epoch
@@ -75,7 +77,9 @@ def _matrices(module: nn.Module) -> list[torch.Tensor]:
 
 @numba.njit(cache=True)  # type: ignore[misc]
 def _steps(
-    patches: NDArray[np.float32],
+    pixels: NDArray[np.float32],
+    high: int,
+    wide: int,
     order: NDArray[np.int64],
     labels: NDArray[np.int64],
     weights: tuple[NDArray[np.float32], ...],
@@ -92,7 +96,9 @@ def _steps(
     kernels, offsets, linear, bias = weights
     keep_kernels, keep_offsets, keep_linear, keep_bias = keep
     filters, taps = kernels.shape
-    places, classes = patches.shape[1], len(linear)
+    rows, cols = pixels.shape[2] - high + 1, pixels.shape[3] - wide + 1
+    places, classes = rows * cols, len(linear)
+    patch = np.empty((places, taps), np.float32)
     hidden, back = np.empty(filters * places, np.float32), np.empty(filters * places, np.float32)
     slopes = np.empty(classes, np.float32)
     d_kernels, d_offsets = np.empty_like(kernels), np.empty_like(offsets)
@@ -101,7 +107,7 @@ def _steps(
         stop = min(start + batch_size, len(order))
         d_kernels[:], d_offsets[:], d_linear[:], d_bias[:] = 0, 0, 0, 0
         for i in range(start, stop):
-            patch = patches[order[i]]
+            _fill(patch, pixels[order[i]], high, wide, cols)
             for f in range(filters):
                 for p in range(places):
                     value = offsets[f, 0]
@@ -137,3 +143,16 @@ def _steps(
         offsets -= lr * keep_offsets * d_offsets
         linear -= lr * keep_linear * d_linear
         bias -= lr * keep_bias * d_bias
+
+
+@numba.njit(cache=True)  # type: ignore[misc]
+def _fill(patch: NDArray[np.float32], image: NDArray[np.float32], high: int, wide: int, cols: int) -> None:
+    """Write the pixels under the kernel at each place: (place, tap)."""
+    for place in range(len(patch)):
+        row, col = place // cols, place % cols
+        tap = 0
+        for channel in range(len(image)):
+            for i in range(high):
+                for j in range(wide):
+                    patch[place, tap] = image[channel, row + i, col + j]
+                    tap += 1

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-# Below so many multiplications a step the calls cost more than the work: oneDNN's for a convolution, and torch's altogether.
+# Below so many multiplications a step, setting oneDNN up for a convolution costs more than the convolution.
 _SMALL_CONVOLUTION = 1_000_000
+
+# Below so many, the calls of torch cost more than their work: compiled loops are at least twice as fast.
+_SMALL_STEP = 50_000
 
 
 def descend(
@@ -64,7 +67,7 @@ def descend(
     optimizer = torch.optim.SGD(module.parameters(), lr=lr, foreach=False)
     multiplications = batch_size * _multiplications(module, images[:1])
     compiled = None
-    if multiplications < _SMALL_CONVOLUTION:
+    if multiplications < _SMALL_STEP:
         from .compiled_training import compiled_epoch
 
         compiled = compiled_epoch(module, images, lr, batch_size, masks or {})

@@ -35,12 +35,12 @@ def modules(data: tmi.Dataset, filters: int, networks: int) -> list[nn.Module]:
 
 def one_after_another(data: tmi.Dataset, nets: list[nn.Module], epochs: int, batch_size: int, *, small: int) -> None:
     """Train each by itself; ``small`` chooses torch (0) or the compiled loops."""
-    before, training._SMALL_CONVOLUTION = training._SMALL_CONVOLUTION, small
+    before, training._SMALL_STEP = training._SMALL_STEP, small
     try:
         for module in nets:
             training.descend(module, data.train, seed=0, epochs=epochs, lr=LR, batch_size=batch_size)
     finally:
-        training._SMALL_CONVOLUTION = before
+        training._SMALL_STEP = before
 
 
 def orders(count: int, epochs: int) -> list[torch.Tensor]:

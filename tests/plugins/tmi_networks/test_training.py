@@ -32,7 +32,7 @@ def module_of(data: tmi.Dataset, filters: int, kernel: int, seed: int) -> nn.Mod
 
 def trained(monkeypatch, data, filters, kernel, seed, *, compiled, masks=None, **settings) -> tuple[nn.Module, dict]:
     module = module_of(data, filters, kernel, seed)
-    monkeypatch.setattr(training, "_SMALL_CONVOLUTION", 1_000_000 if compiled else 0)
+    monkeypatch.setattr(training, "_SMALL_STEP", 1_000_000 if compiled else 0)
     return module, training.descend(module, data.train, seed=seed, masks=masks, **settings)
 
 
@@ -125,7 +125,7 @@ def test_weights_outside_the_masks_are_exactly_0(monkeypatch, compiled):
 def test_logits_that_are_not_finite_are_an_error(monkeypatch, small):
     data = tmi.generate("squares", seed=0, samples=40, test_samples=1)
     module = module_of(data, 3, 2, 0)
-    monkeypatch.setattr(training, "_SMALL_CONVOLUTION", small)
+    monkeypatch.setattr(training, "_SMALL_STEP", small)
     with torch.no_grad():
         module.conv[0].bias.fill_(3e38)
         module.logits.weight.fill_(3e38)
