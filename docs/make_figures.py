@@ -116,6 +116,32 @@ def spectrum() -> None:
             plt.close(figure)
 
 
+def decomposition() -> None:
+    """Section 7 on the network of section 6.2, seed 0: what makes a logit, why backgrounds move it little, units of features."""
+    import matplotlib.pyplot as plt
+
+    from tmi_probes.figures.decomposition import contributions, feature_overlap, shares, variance_split
+
+    data = tmi.generate("fashion", seed=0, source="sample")
+    networks = {"theorem 1": tmi.build("theorem1", data), "trained": tmi.build("cnn", data, seed=0)}
+    origins = {name: network.origin for name, network in networks.items()}
+    sums = {name: tmi.probe("logit-decomposition", network, data, images=1000, tiles="all") for name, network in networks.items()}
+    trained = networks["trained"]
+    from_backgrounds = tmi.probe("logit-decomposition", trained, data, images=1000, baseline="background")
+    relative = {"trained, relative to backgrounds": from_backgrounds}
+    sets = {name: tmi.probe("feature-neurons", network, data) for name, network in networks.items()}
+    sets["trained, whole filters"] = tmi.probe("feature-neurons", trained, data, unit="filter")
+    with figure_style():
+        for name, figure in (
+            ("logit-terms", contributions(sums, origins)),
+            ("logit-shares", shares(sums | relative)),
+            ("variance-split", variance_split(sums)),
+            ("feature-overlap", feature_overlap(sets)),
+        ):
+            figure.savefig(FIGURES / f"{name}.png", dpi=110, metadata={"Software": None})
+            plt.close(figure)
+
+
 def paper() -> None:
     """Figures 1 to 4 of the paper, from the results of suite ``paper``: seed 0, tiles of the shipped sample."""
     import matplotlib.pyplot as plt
@@ -146,6 +172,7 @@ def paper() -> None:
 
 
 ALL = {"paper": paper, "theorems": theorems, "monosemanticity": monosemanticity, "attribution": attribution, "spectrum": spectrum}
+ALL["decomposition"] = decomposition
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or ALL:

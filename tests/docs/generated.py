@@ -137,7 +137,7 @@ def _cell(text: str) -> str:
 def metric_tables() -> dict[str, str]:
     """Return for each built-in probe the table of its metrics, from the descriptions in its results."""
     from tmi_paper.heuristics import INFO
-    from tmi_probes.circuits import weight_sparsity
+    from tmi_probes.circuits import feature_neurons, logit_decomposition, weight_sparsity
     from tmi_probes.robustness import spectrum
 
     data = tmi.generate("squares", seed=1, samples=20, test_samples=60)
@@ -147,6 +147,8 @@ def metric_tables() -> dict[str, str]:
     infos: dict[str, Mapping[str, tmi.MetricInfo]] = {"squares-heuristics": INFO}
     infos["weight-sparsity"] = weight_sparsity.INFO  # some are of several convolutions
     infos["spectrum"] = spectrum.INFO  # some need more templates than squares do
+    infos["logit-decomposition"] = logit_decomposition.INFO  # some need units that see the background alone
+    infos["feature-neurons"] = feature_neurons.INFO  # some need further images
     for name in set(tmi.names("probe")) - set(infos):
         constructed, trained = (tmi.probe(name, network, data, **_QUICK.get(name, {})).info for network in networks)
         infos[name] = _merged(constructed, trained)
