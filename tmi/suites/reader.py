@@ -112,13 +112,15 @@ class _Reader:
         rules = {key: self.rules(key, choices) for key in ("only", "skip")}
         if self.problems:
             raise SuiteError(self.problems)
-        cells = [
-            cell
-            for dataset in choices["dataset"]
-            for seed in seeds_of[dataset.label]
-            for network, probe in itertools.product(choices["network"], choices["probe"])
-            if _selected(cell := Cell(dataset, network, probe, seed), rules["only"], rules["skip"])
-        ]
+        cells = []
+        for dataset in choices["dataset"]:
+            # Rules do not name seeds: they are checked once for all of them.
+            pairs = [
+                (network, probe)
+                for network, probe in itertools.product(choices["network"], choices["probe"])
+                if _selected(Cell(dataset, network, probe, 0), rules["only"], rules["skip"])
+            ]
+            cells += [Cell(dataset, network, probe, seed) for seed in seeds_of[dataset.label] for network, probe in pairs]
         if not cells:
             raise SuiteError([f"{self.source}: [[only]] and [[skip]] leave no cell to run"])
         return Suite(name, tuple(cells), self.registry, description, report, self.source)

@@ -102,9 +102,8 @@ def swept_values(results: tmi.Results, column: str) -> list[int]:
 
 def tiles_from(results: tmi.Results) -> str:
     """Name the images that the tiles of data set fashion are: the shipped sample, or the full Fashion-MNIST."""
-    sources = {
-        str(entry.record.get("data", {}).get("source", "")) for entry in results if entry.dataset in ("fashion", "tickets")
-    } - {""}
+    shown = [entry for entry in results if entry.dataset in ("fashion", "fashion-many", "tickets")]
+    sources = {str(entry.record.get("data", {}).get("source", "")) for entry in shown} - {""}
     names = {"sample": "shipped sample of Fashion-MNIST", "full": "full Fashion-MNIST"}
     return ", ".join(names.get(source, source) for source in sorted(sources)) or "Fashion-MNIST"
 

@@ -92,7 +92,9 @@ def _spectrum(results: tmi.Results) -> Iterator[Claim]:
             ),
             all(theirs > ours for ours, theirs in pairs),
         )
-    covering = [entry for entry in results.select(dataset="spectrum", network="theorem1", probe="spectrum") if entry.metrics]
+    covering = [
+        entry for entry in results.select(dataset="spectrum", network="theorem1", probe="spectrum-rotation") if entry.metrics
+    ]
     if covering:
         extents = [float(entry.record.get("data", {}).get("extent", np.inf)) for entry in covering]
         tolerated = [entry.metrics.get("tolerated.rotation", 0.0) for entry in covering]

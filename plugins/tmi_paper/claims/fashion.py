@@ -27,7 +27,7 @@ def fashion_claims(results: tmi.Results) -> Iterator[Claim]:
 def _accuracy(results: tmi.Results) -> Iterator[Claim]:
     tiles = tiles_from(results)
     for k in swept_values(results, "tiles_per_class"):
-        chosen = results.select(dataset="fashion", network="trained", probe="accuracy", tiles_per_class=k)
+        chosen = results.select(network="trained", probe="accuracy", tiles_per_class=k)
         values = chosen.values("accuracy")
         if values:
             yield Claim(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 DATASETS = {
     "squares": "squares of section 6.1",
     "fashion": "Fashion-MNIST tiles of section 6.2",
+    "fashion-many": "the same with 3 and 10 tiles a class",
     "cutouts": "cats and dogs as in Figure 1",
     "figure-1": "the same at 96×96 pixels",
     "spectrum": "a spectrum of rotated tiles",

@@ -24,7 +24,7 @@ def tiles_per_class(results: tmi.Results) -> Section | None:
     rows = []
     for network in ("theorem1", "theorem2", "trained"):
         for k in swept_values(results, "tiles_per_class"):
-            chosen = results.select(dataset="fashion", network=network, probe="accuracy", tiles_per_class=k)
+            chosen = results.select(network=network, probe="accuracy", tiles_per_class=k)
             test, train = chosen.values("accuracy"), chosen.values("train_accuracy")
             if test:
                 each = ", ".join(f"{value:.3f}" for value in test)

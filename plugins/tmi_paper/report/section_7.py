@@ -101,7 +101,7 @@ def continuous(results: tmi.Results) -> Section | None:
     if not first:
         return None
     by_network = {NETWORKS[n]: [e for e in at_one_tile(results, n, "spectrum") if e.metrics] for n in NETWORKS}
-    covering = [e for e in results.select(dataset="spectrum", network="theorem1", probe="spectrum") if e.metrics]
+    covering = [e for e in results.select(dataset="spectrum", network="theorem1", probe="spectrum-rotation") if e.metrics]
     if covering:
         by_network["constructed, templates for every rotation"] = covering
     curves = {name: [results.load(entry) for entry in entries] for name, entries in by_network.items() if entries}

@@ -53,7 +53,7 @@ def _constructed(results: tmi.Results) -> str:
 def _trained_accuracy(results: tmi.Results) -> str:
     parts = []
     for k in swept_values(results, "tiles_per_class"):
-        values = results.select(dataset="fashion", network="trained", probe="accuracy", tiles_per_class=k).values("accuracy")
+        values = results.select(network="trained", probe="accuracy", tiles_per_class=k).values("accuracy")
         if values:
             parts.append(f"{np.mean(values):.1%} with {k} picture{'s' if k > 1 else ''} a class")
     text = f"On the clothing images the trained networks were right on {', '.join(parts)}. " if parts else ""

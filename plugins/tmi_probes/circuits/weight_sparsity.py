@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import tmi
 from tmi.params import Count
@@ -10,8 +11,10 @@ from tmi.params import Count
 from ..measures.sparsity import NEAR_ZERO, matrix_zero_share, paths
 from ..pipeline.result import ResultBuilder
 from ..pipeline.scenes import labelled
-from .weighted_layers import WeightedLayer, is_chain, weighted_layers
 from .weights import IMAGES
+
+if TYPE_CHECKING:
+    from .weighted_layers import WeightedLayer
 
 INFO = {
     "outputs": tmi.MetricInfo("Outputs of a layer; of a convolution: output channels", None, 1),
@@ -97,6 +100,8 @@ def weight_sparsity(network: tmi.Network, data: tmi.Dataset, *, bins: Count = 12
     """
     network = network.plain()
     images = labelled(data.test, IMAGES).images
+    from .weighted_layers import is_chain, weighted_layers
+
     layers, notes = weighted_layers(network, images)
     result = ResultBuilder(INFO)
     result.notes += notes

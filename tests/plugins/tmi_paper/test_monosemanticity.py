@@ -11,8 +11,11 @@ from tests.plugins.tmi_paper.test_comparison import by_hand
 from tmi_paper.comparison import MEASURES, compare
 from tmi_paper.monosemanticity import headline, sections
 
-APART = ("attribution", "attribution-bench", "ig-convergence", "examples")
-"""Probes of other questions: what a method says of a network, and what the images look like."""
+APART = (
+    *("attribution", "attribution-bench", "ig-convergence", "examples"),
+    *("confused-tiles", "feature-neurons", "logit-decomposition", "reference-error", "spectrum", "weight-sparsity"),
+)
+"""Probes of other questions: what a method says of a network, what the images look like; and those of suite ``paper`` alone."""
 
 
 def content():

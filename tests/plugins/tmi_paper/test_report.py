@@ -32,7 +32,8 @@ def small():
     suite = content()
     suite["seeds"] = [0, 1]
     suite["datasets"]["squares"] |= {"seeds": [0, 1], "samples": 60, "test_samples": 60}
-    suite["datasets"]["fashion"] |= {"source": "sample", "samples": 60, "test_samples": 40, "sweep": {"tiles_per_class": [1, 3]}}
+    suite["datasets"]["fashion"] |= {"source": "sample", "samples": 60, "test_samples": 40}
+    suite["datasets"]["fashion-many"] |= {"source": "sample", "samples": 60, "test_samples": 40, "seeds": [0]}
     suite["datasets"]["cutouts"] |= {"seeds": [0], "samples": 20, "test_samples": 20}
     suite["datasets"]["spectrum"] |= {"seeds": [0], "samples": 20, "test_samples": 20, "extent": 1.0, "source": "sample"}
     suite["networks"]["trained-squares"] |= {"epochs": 2, "sweep": {"filters": [1, 16], "batch_size": [10]}}
@@ -65,7 +66,7 @@ def test_the_plan_has_what_the_paper_needs():
         (f, b) for f in (1, 4, 16) for b in (1, 10)
     }
     assert len({c.seed for c in runs}) == 20
-    clothes = [c for c in suite.cells if c.dataset.label == "fashion" and c.probe.label == "accuracy"]
+    clothes = [c for c in suite.cells if c.dataset.label.startswith("fashion") and c.probe.label == "accuracy"]
     assert {c.dataset.swept["tiles_per_class"] for c in clothes} == {1, 3, 10}
     assert len({c.seed for c in clothes}) == 5
 
