@@ -149,7 +149,7 @@ def paper() -> None:
     from tmi_paper import figures
     from tmi_paper.figures_cutouts import figure_1
 
-    wanted = ["figure-1/*/figure-1*", "squares/*/examples*", "fashion[[]tiles_per_class=1]/*/examples*", "*-robustness seed 0"]
+    wanted = ["figure-1/*/figure-1", "squares/*/examples", "fashion/*/examples", "*-robustness seed 0"]
     results = tmi.run("paper", only=wanted)
 
     def first(**labels: str) -> tmi.ProbeResult:
