@@ -72,7 +72,8 @@ def cell(text: str) -> str:
 def measured(claim: Claim, source: str = "") -> str:
     """Write a claim's criterion, numbers and verdict."""
     where = f"{source}: " if source else ""
-    return f"{where}{cell(claim.here)} (criterion: {cell(claim.criterion)}): **{claim.verdict}**"
+    ours = "" if claim.of_paper else f"{cell(claim.paper)} (not a claim of the paper): "
+    return f"{ours}{where}{cell(claim.here)} (criterion: {cell(claim.criterion)}): **{claim.verdict}**"
 
 
 def page(stated: list[Claim], more: dict[str, list[Claim]], tiles: str) -> str:

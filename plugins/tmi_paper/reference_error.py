@@ -42,9 +42,9 @@ def reference_error(network: tmi.Network, data: tmi.Dataset, *, images: Count = 
     -------
     ProbeResult
         Metrics ``phi_error`` and ``labels_error``; for tasks whose dense weights are at most 20 million
-        ``reference_error.theorem1`` and ``reference_error.theorem2``: the largest difference of the layers ``hidden`` and
-        ``logits`` from those of `tmi_networks.reference`. Both theorems are one function, so that each network is compared with
-        both. Not applicable to a network that is not constructed.
+        ``reference_error.theorem1`` and ``reference_error.theorem2``: the largest difference of the layers ``hidden``,
+        ``logits`` and, as far as the network has them, ``level1`` … from those of `tmi_networks.reference`. Both theorems are
+        one function, so that each network is compared with both. Not applicable to a network that is not constructed.
 
     Raises
     ------
@@ -72,14 +72,32 @@ def reference_error(network: tmi.Network, data: tmi.Dataset, *, images: Count = 
         return result.result()
     from tmi_networks import reference
 
+    compared: list[str] = [name for name in ("hidden", "logits") if name in layers]
     for theorem, expected in (
         ("theorem1", reference.theorem1(data.task, pixels)),
         ("theorem2", reference.theorem2(data.task, pixels)),
     ):
         pairs = [(logits, expected["logits"])] + ([(layers["hidden"], expected["hidden"])] if "hidden" in layers else [])
         differences = [(a.flatten(1) - b.flatten(1)).abs().max() for a, b in pairs if a.flatten(1).shape == b.flatten(1).shape]
+        levels = [name for name in expected if name.startswith("level") and name in layers]
+        differences += [_nearest_channels(layers[name], expected[name]) for name in levels]
+        compared += [name for name in levels if name not in compared]
         result.add(f"reference_error.{theorem}", max(differences))
+    result.notes.append(f"reference_error: of the layers {', '.join(compared)}")
     return result.result()
+
+
+def _nearest_channels(layer: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+    """Return the largest difference of a channel (N, P, rows, cols) from the one of the reference that is nearest to it.
+
+    The networks sort their patches, and leave out the one in which no pixel counts.
+    """
+    import torch
+
+    rows, cols = layer.shape[2:]
+    dense = expected[:, :, :rows, :cols]
+    nearest = [(dense - channel[:, None]).abs().amax((0, 2, 3)).min() for channel in layer.unbind(1)]
+    return torch.stack(nearest).max()
 
 
 def dense_weights(task: tmi.TemplateTask) -> float:

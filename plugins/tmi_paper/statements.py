@@ -62,8 +62,8 @@ STATEMENTS = (
     Statement(
         _FRAMEWORK,
         "Def. 2.3",
-        "A network of L convolutional layers, a flattening layer and L′ linear layers (typically 1 or 2); the "
-        "class is the largest logit",
+        "A network of L convolutional layers, a flattening layer and L′ linear layers (typically 1 or 2); the class is the "
+        "largest logit",
         "`tmi.Network`; builder `cnn` (`depth`, `hidden`). A tie is counted as wrong",
     ),
     Statement(
@@ -78,7 +78,7 @@ STATEMENTS = (
         "Def. 3.1",
         "The support of a matrix: its entries that are not 0",
         "`tmi.FeatureTile(values, epsilon, support)`: this is the default. An explicit support is needed for the white square: "
-        "[remark](mathematics.md)",
+        "[remark](mathematics.md#what-the-paper-gets-wrong-or-leaves-open)",
     ),
     Statement(
         _FRAMEWORK,
@@ -96,15 +96,16 @@ STATEMENTS = (
         _FRAMEWORK,
         "Def. 3.4",
         "An image contains T if t(x) ≤ ε in some window",
-        "`tmi.match`, with t(x) < ε: [remark](mathematics.md), since Lemma 5.1 fails at t(x) = ε",
+        "`tmi.match`, with t(x) < ε: [remark](mathematics.md#what-the-paper-gets-wrong-or-leaves-open), since Lemma 5.1 fails at "
+        "t(x) = ε",
         ("Proposition 1",),
     ),
     Statement(
         _FRAMEWORK,
         "Def. 3.5",
         "An image I is a set of tiles, of any dimensions; the images that contain it are the (disjoint) union",
-        "`tmi.TileClass`, `task.memberships`; the union is not disjoint: [remark](mathematics.md). `cutouts` has tiles of "
-        "several sizes in a class",
+        "`tmi.TileClass`, `task.memberships`; the union is not disjoint: "
+        "[remark](mathematics.md#what-the-paper-gets-wrong-or-leaves-open). `cutouts` has tiles of several sizes in a class",
     ),
     Statement(
         _FRAMEWORK,
@@ -115,10 +116,17 @@ STATEMENTS = (
     Statement(
         _FRAMEWORK,
         "Fig. 1, 3.1",
-        "Cats and dogs: two non-rectangular tiles of different dimensions a class, cut out of real "
-        "images; four examples of each above various backgrounds, without restriction on the background",
-        "Data set `cutouts`; Figure 1 in the report of `make demo`, and [below](#figure-1)",
-        ("Theorem 1, cutouts", "Theorem 2, cutouts"),
+        "Cats and dogs: two non-rectangular tiles of different dimensions a class, cut out of real images; four examples of each "
+        "above various backgrounds, without restriction on the background",
+        "Data set `cutouts`: the support is the opaque part, so that black pixels of an animal count, unlike Def. 3.1; an image "
+        "that shows both classes is drawn again. Figure 1 in the report of `make demo`, and [below](#figure-1)",
+        ("Theorem 1, cutouts", "Theorem 2, cutouts", "Theorem 1, figure-1", "Theorem 2, figure-1", "7 trained, cutouts"),
+    ),
+    Statement(
+        _FRAMEWORK,
+        "3.1",
+        "The resulting images are very realistic, so that the framework models feature extraction effectively",
+        "Not measured: a judgement; see [Figure 1](#figure-1)",
     ),
     Statement(
         _RESULTS,
@@ -131,8 +139,9 @@ STATEMENTS = (
         _RESULTS,
         "Thm. 1",
         "One convolutional layer with 2×2 kernels and one fully connected layer classify without error",
-        "Builder `theorem1`, fused or as layers (`realisation`); dense in 30 lines in `tmi_networks/reference.py`. The "
-        "construction has two fully connected layers, hidden and output, as Lemma 5.2 says: [remark](mathematics.md)",
+        "Builder `theorem1`, by matching or as layers (`realisation`), where each 2×2 kernel has one weight that is not 0; dense "
+        "in 30 lines in `tmi_networks/reference.py`. The construction has two fully connected layers, hidden and output, as "
+        "Lemma 5.2 says: [remark](mathematics.md#what-the-paper-gets-wrong-or-leaves-open)",
         ("Theorem 1",),
     ),
     Statement(
@@ -147,15 +156,15 @@ STATEMENTS = (
         "4.2, 5.2",
         "Hidden neurons are interpretable: each detects whether a feature is within a fixed rectangle",
         '`network.neurons("hidden")` names tile, row and column of each; `network.explain`',
-        ("5.2 sparse",),
+        ("Lemma 5.2",),
     ),
     Statement(
         _RESULTS,
         "Thm. 2",
-        "A padding layer, r convolutional layers and one fully connected layer classify without error, if the "
-        "images have size less than 2^r",
+        "A padding layer, r convolutional layers and one fully connected layer classify without error, if the images have size "
+        "less than 2^r",
         "Builder `theorem2`, fused or as layers; dense in `tmi_networks/reference.py`. Size at most 2^r is enough; the layers "
-        "that the construction needs are counted in a [remark](mathematics.md)",
+        "that the construction needs are counted in a [remark](mathematics.md#what-the-paper-gets-wrong-or-leaves-open)",
         ("Theorem 2",),
     ),
     Statement(
@@ -170,7 +179,8 @@ STATEMENTS = (
         _RESULTS,
         "Def. 5.1",
         "The rectangles R of an image, and φ_T = Σ max(0, ε − t)",
-        "`task.windows`, `task.phi`. By its own inequality i + k ≤ m with i from 0, as here",
+        "`task.windows`, `task.phi`. i and j count from 0 (the paper names no lower bound), so that all (m − k + 1)(n − l + 1) "
+        "windows count",
         ("Proposition 1",),
     ),
     Statement(
@@ -198,21 +208,22 @@ STATEMENTS = (
         _RESULTS,
         "5.2",
         "|y − c| = σ(2y − 2c) − σ(y) + c for real y and c",
-        "It needs y ≥ 0: [remark](mathematics.md). Images outside [0, 1] are refused",
+        "It needs y ≥ 0: [remark](mathematics.md#what-the-paper-gets-wrong-or-leaves-open). Images outside [0, 1] are refused",
         ("Lemma 5.2",),
     ),
     Statement(
         _RESULTS,
         "5.2",
         "Hidden activations are sparse: only the neuron of the rectangle with the feature is active",
-        "Probe `activation-sparsity`. True where one window matches: [remark](mathematics.md)",
+        "Probe `activation-sparsity`. True where one window matches: "
+        "[remark](mathematics.md#what-the-paper-gets-wrong-or-leaves-open)",
         ("5.2 sparse",),
     ),
     Statement(
         _RESULTS,
         "Def. 5.3",
         "The matrix D_t(x) of the distances t at all places",
-        "Layers `level…` of `theorem2` as layers",
+        "Layers `level…` of `theorem2` as layers. p < m is not needed: a tile may be as large as the image",
         ("Lemma 5.3",),
     ),
     Statement(
@@ -224,10 +235,23 @@ STATEMENTS = (
     ),
     Statement(
         _SQUARES,
+        "6",
+        "All experiments use PyTorch",
+        "`cnn` is trained with torch; small networks in compiled loops that take the same steps ([how](running.md#training))",
+    ),
+    Statement(
+        _SQUARES,
+        "6.1, 6.2",
+        "Not given: ε, the batch size and test set of 6.1, the number of seeds, the initial weights",
+        "ε is 0.5 for the squares and 5 for Fashion-MNIST; batch sizes 1 and 10; 1,000 test images; 20 and 5 seeds; torch's "
+        "default initial weights",
+    ),
+    Statement(
+        _SQUARES,
         "6.1",
         "4×4 images, two classes of one 2×2 tile: white is four zeros, black four ones",
         "Data set `squares`, drawn as ink on paper. The white square's support by Def. 3.1 is empty; here all four pixels count: "
-        "[remark](mathematics.md)",
+        "[remark](mathematics.md#what-the-paper-gets-wrong-or-leaves-open)",
     ),
     Statement(
         _SQUARES,
@@ -253,7 +277,7 @@ STATEMENTS = (
         "6.1",
         "Over 99 % by increasing the number of filters",
         "Suite `paper`: 4 and 16 filters",
-        ("6.1 more",),
+        ("6.1 more", "6.1 improved"),
     ),
     Statement(
         _SQUARES,
@@ -307,8 +331,9 @@ STATEMENTS = (
         _FASHION,
         "6.2",
         "One class for each label; k tiles a class, random images of the training set; 28×28",
-        "Data set `fashion` (`tiles_per_class` is k, which is not given: 1, 3 and 10 are run; `source` is the shipped sample or "
-        "the full training set)",
+        "Data set `fashion` (`tiles_per_class` is k, which is not given: 1, 3 and 10 are run; “one of the 10 feature tiles” fits "
+        "k = 1. `source` is the full training set or the shipped sample, its first 100 of each class; an image within ε of an "
+        "earlier tile is passed over)",
     ),
     Statement(
         _FASHION,
@@ -325,8 +350,8 @@ STATEMENTS = (
     Statement(
         _FASHION,
         "6.2",
-        "One convolution with 12 filters of 5×5, then a linear layer to the logits; SGD, 15 epochs, learning rate 0.03, "
-        "batch size 100, cross-entropy; 4,000 training and 1,000 test samples",
+        "One convolution with 12 filters of 5×5, then a linear layer to the logits; SGD, 15 epochs, learning rate 0.03, batch "
+        "size 100, cross-entropy; 4,000 training and 1,000 test samples",
         "The defaults of `cnn` and `fashion`",
     ),
     Statement(
@@ -346,8 +371,8 @@ STATEMENTS = (
     Statement(
         _FASHION,
         "Fig. 4",
-        "Three tiles of different classes, 100 images with other backgrounds (first row), 100 with the tile moved "
-        "(second row): all ten logits",
+        "Three tiles of different classes, 100 images with other backgrounds (first row), 100 with the tile moved (second row): "
+        "all ten logits",
         "Figure 4 in the report, for the trained and the constructed network",
         ("6.2 variance",),
     ),
@@ -362,7 +387,8 @@ STATEMENTS = (
         _FASHION,
         "6.2",
         "The constructed network's piecewise linear functions remain unchanged under both",
-        "Probes `background-robustness`, `translation-robustness`. True where one window matches: [remark](mathematics.md)",
+        "Probes `background-robustness`, `translation-robustness`. True where one window matches: "
+        "[remark](mathematics.md#what-the-paper-gets-wrong-or-leaves-open)",
         ("6.2 unchanged",),
     ),
     Statement(
@@ -375,8 +401,8 @@ STATEMENTS = (
     Statement(
         _FASHION,
         "6.2",
-        "Further work is needed to decompose the output logits into units that can be interpreted, and to understand "
-        "why they are robust to background perturbations",
+        "Further work is needed to decompose the output logits into units that can be interpreted, and to understand why they "
+        "are robust to background perturbations",
         "Probe `logit-decomposition`",
         ("7 decomposition",),
     ),
@@ -384,7 +410,8 @@ STATEMENTS = (
         _DISCUSSION,
         "7, limitations",
         "Template matching can handle images of which a portion is occluded (19)",
-        "Probe `deformation`, occlusion. The paper cites another algorithm for it; Definition 3.4 with a small ε does not",
+        "Probe `deformation`, occlusion. The paper cites another algorithm for it; ε is not given, and Definition 3.4 with ε = 5 "
+        "does not",
         ("7 occlusion",),
     ),
     Statement(
@@ -411,8 +438,8 @@ STATEMENTS = (
     Statement(
         _DISCUSSION,
         "7, interpretability",
-        "Bridging monosemanticity and polysemanticity is an open question; sparse autoencoders do not "
-        "fully explain the inner workings",
+        "Bridging monosemanticity and polysemanticity is an open question; sparse autoencoders do not fully explain the inner "
+        "workings",
         "Probe `dictionary`, suite `monosemanticity`: [what they find](probes.md)",
     ),
     Statement(
@@ -440,14 +467,15 @@ STATEMENTS = (
         _DISCUSSION,
         "7, sparsity",
         "Each convolutional filter is connected to a unique logit with non-zero weight",
-        "Probe `weight-sparsity`. True of hidden neurons, not of filters, which tiles share: [remark](mathematics.md)",
+        "Probe `weight-sparsity`. True of hidden neurons, not of filters, which tiles share: "
+        "[remark](mathematics.md#what-the-paper-gets-wrong-or-leaves-open)",
         ("7 unique",),
     ),
     Statement(
         _DISCUSSION,
         "7, sparsity",
-        "Lottery tickets give patterns that are difficult to interpret; Theorem 2 could lead to block sparsity "
-        "patterns with guarantees",
+        "Lottery tickets give patterns that are difficult to interpret; Theorem 2 could lead to block sparsity patterns with "
+        "guarantees",
         "Probe `weight-sparsity` on `theorem2` as layers: the pattern, which is exact by Theorem 2. To train with such a pattern "
         "is left open",
         ("7 blocks",),
@@ -457,7 +485,7 @@ STATEMENTS = (
         "7, gradient descent",
         "Trained networks achieve near-perfect accuracy on the synthetic data sets",
         "Suite `paper`",
-        ("6.1 more", "6.2 accuracy"),
+        ("6.1 more", "6.2 accuracy", "7 trained"),
     ),
     Statement(
         _DISCUSSION,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .claim import Claim
-from .discussion import discussion_claims
 from .fashion import fashion_claims
+from .sparsity import sparsity_claims
 from .squares import squares_claims
+from .templates import template_claims
 from .theorems import theorem_claims
+from .units import unit_claims
 
 if TYPE_CHECKING:
     import tmi
@@ -22,5 +24,7 @@ def claims(results: tmi.Results) -> list[Claim]:
         *theorem_claims(results),
         *squares_claims(results),
         *fashion_claims(results),
-        *discussion_claims(results),
+        *unit_claims(results),
+        *template_claims(results),
+        *sparsity_claims(results),
     ]

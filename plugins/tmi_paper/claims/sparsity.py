@@ -1,0 +1,123 @@
+"""Claims of section 7 about sparsity: pruning, lottery tickets, and the zeros of the constructed networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .claim import Claim, at_one_tile, by_seed, described, interval, paired, swept_values
+
+if TYPE_CHECKING:
+    import tmi
+
+_TASKS = {"squares": "squares, 16 filters", "tickets": "section 6.2, k = 1"}
+
+WITHOUT_DROP = 0.01
+"""Largest loss of accuracy that counts as none."""
+
+
+def sparsity_claims(results: tmi.Results) -> Iterator[Claim]:
+    """Yield the claims about sparsity."""
+    yield from _pruning(results)
+    yield from _tickets(results)
+    yield from _structure(results)
+
+
+def _pruning(results: tmi.Results) -> Iterator[Claim]:
+    needed = at_one_tile(results, "trained", "prunability").values("weights_needed")
+    if needed:
+        yield Claim(
+            "7 pruning",
+            "7",
+            "Trained networks can be sparsified without a drop in accuracy (magnitude, without training again)",
+            "half of the weights keep 99 % of the accuracy, in every seed",
+            f"least share of the weights that does {described(needed)}",
+            max(needed) <= 0.5,
+        )
+
+
+def _tickets(results: tmi.Results) -> Iterator[Claim]:
+    """Pruning with rewinding, on each data set for which tickets were trained."""
+    for dataset, network in dict.fromkeys((entry.dataset, entry.network) for entry in results if entry.swept.get("kept")):
+        whole = _whole(results, dataset)
+        lines, holds = [], False
+        for kept in sorted(swept_values(results, "kept"), reverse=True):
+            rewound, random = (
+                by_seed(results.select(dataset=dataset, network=network, probe="accuracy", kept=kept, reset=reset), "accuracy")
+                for reset in ("rewind", "random")
+            )
+            lost = [a - b for a, b in paired(whole, rewound)]
+            gained = [a - b for a, b in paired(rewound, random)]
+            if len(lost) < 2:
+                continue
+            end = interval(lost)[1]
+            holds |= kept <= 0.5 and end <= WITHOUT_DROP
+            lines.append(
+                f"{kept:.0%} of the weights: loss {described(lost)}, interval of its mean up to {end:.2g}; gain of initial over "
+                f"new random values {described(gained)}"
+            )
+        what = _TASKS.get(dataset, dataset)
+        if lines:
+            yield Claim(
+                f"7 ticket, {dataset}",
+                "7",
+                f"A sparse network, rewound to its initial weights, trains without a drop in accuracy ({what})",
+                f"with at most half of the weights the 95 % interval of the mean loss ends at {WITHOUT_DROP:g} or below",
+                "; ".join(lines),
+                holds,
+            )
+
+
+def _whole(results: tmi.Results, dataset: str) -> dict[int, float]:
+    """Return the accuracy by seed of the network that tickets of a data set were pruned from."""
+    network, swept = ("trained-squares", {"filters": 16, "batch_size": 10}) if dataset == "squares" else ("trained", {})
+    chosen = [
+        entry for entry in results.select(dataset=dataset, network=network, probe="accuracy") if "accuracy" in entry.metrics
+    ]
+    same = [entry for entry in chosen if entry.swept.items() >= swept.items() and entry.swept.get("tiles_per_class") in (None, 1)]
+    return {entry.seed: entry.metrics["accuracy"] for entry in same}
+
+
+def _structure(results: tmi.Results) -> Iterator[Claim]:
+    """The zeros of the constructed networks."""
+    first, second = (at_one_tile(results, network, "weight-sparsity") for network in ("theorem1-layers", "theorem2-layers"))
+    binary, zero = first.values("binary_share.logits"), first.values("zero_share.logits")
+    if binary:
+        yield Claim(
+            "7 binary",
+            "7",
+            "The fully connected layer of Theorem 1 has weights 0 or 1",
+            "every weight of the output layer is 0 or 1, in every seed",
+            f"share of weights 0 or 1: {described(binary)}; share 0: {described(zero)}",
+            min(binary) == 1,
+        )
+    for layer, what in (("conv", "convolutional filter"), ("hidden", "hidden neuron")):
+        unique, reached = first.values(f"one_logit_share.{layer}"), first.values(f"logits_reached.{layer}")
+        if unique:
+            yield Claim(
+                f"7 unique, {layer}",
+                "7",
+                f"In Theorem 1 each {what} is connected to a unique logit with non-zero weight",
+                "paths of non-zero weights lead to exactly one logit from each, in every seed",
+                f"share with one logit: {described(unique)}; logits reached on average: {described(reached)}",
+                min(unique) == 1,
+                of_paper=layer == "conv",
+            )
+    named = {metric.partition(".")[2] for entry in second for metric in entry.metrics if metric.startswith("zero_block_share.")}
+    levels = sorted(name for name in named if name.startswith("level"))
+    if levels:
+        blocks = {level: second.values(f"zero_block_share.{level}") for level in levels}
+        read = {level: second.values(f"inputs_per_output.{level}") for level in levels if level != "level1"}
+        right = results.select(dataset="fashion", network="theorem2-layers", probe="accuracy-as-layers").values("accuracy")
+        yield Claim(
+            "7 blocks",
+            "7",
+            "Theorem 2 gives convolutions with a block sparsity pattern, with the guarantee of zero error",
+            "above level 1 an output channel reads at most four input channels on average, and the network is always right",
+            "; ".join(f"{level}: {np.mean(blocks[level]):.1%} of the blocks are 0" for level in levels)
+            + f"; input channels of an output {', '.join(f'{np.mean(values):.3g}' for values in read.values())}; accuracy "
+            + (described(right) if right else "not measured"),
+            bool(read) and max(max(values) for values in read.values()) <= 4 and bool(right) and min(right) == 1,
+        )
