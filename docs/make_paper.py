@@ -30,7 +30,8 @@ figures.
 
 - Numbers are the mean ± the standard deviation over seeds (n − 1), with the number of seeds and the range. The seed is the unit
   of inference of a trained network: it decides the tiles, the images, the initial weights and the order of the images.
-- A verdict follows from the criterion in brackets before it, which can fail.
+- A verdict follows from the criterion before it, which can fail. What the paper does not claim, but asks for or leaves open, says
+  so.
 - {tiles}
 """
 
@@ -69,11 +70,24 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def measured(claim: Claim, source: str = "") -> str:
-    """Write a claim's criterion, numbers and verdict."""
-    where = f"{source}: " if source else ""
-    ours = "" if claim.of_paper else f"{cell(claim.paper)} (not a claim of the paper): "
-    return f"{ours}{where}{cell(claim.here)} (criterion: {cell(claim.criterion)}): **{claim.verdict}**"
+def measured(claims_by_source: list[tuple[str, Claim]]) -> str:
+    """Write criteria, numbers and verdicts of the claims that measure a statement; claims of one criterion share its line.
+
+    Parameters
+    ----------
+    claims_by_source : list of (str, Claim)
+        With the images that the tiles are; empty for those of suite ``paper``.
+    """
+    by_criterion: dict[tuple[str, bool], list[str]] = {}
+    for source, claim in claims_by_source:
+        what = ", ".join(filter(None, (claim.key.partition(", ")[2], source)))
+        line = f"{what + ': ' if what else ''}{cell(claim.here)}: **{claim.verdict}**"
+        if not claim.of_paper:
+            line = f"{cell(claim.paper)} (not a claim of the paper): {line}"
+        by_criterion.setdefault((claim.criterion, claim.of_paper), []).append(line)
+    return "<br>".join(
+        f"*Criterion: {cell(criterion)}.*<br>" + "<br>".join(lines) for (criterion, _), lines in by_criterion.items()
+    )
 
 
 def page(stated: list[Claim], more: dict[str, list[Claim]], tiles: str) -> str:
@@ -94,10 +108,13 @@ def page(stated: list[Claim], more: dict[str, list[Claim]], tiles: str) -> str:
         if statement.part != part:
             part = statement.part
             lines += ["", f"## {part}", "", "| where | the paper | here | measured |", "|---|---|---|---|"]
-        found = [measured(claim) for claim in stated if claim.key.startswith(statement.claims)] if statement.claims else []
-        for source, others in more.items():
-            found += [measured(claim, source) for claim in others if statement.claims and claim.key.startswith(statement.claims)]
-        lines.append(f"| {statement.where} | {cell(statement.paper)} | {cell(statement.shown)} | {'<br>'.join(found) or '–'} |")
+        found = [
+            (source, claim)
+            for source, several in {"": stated, **more}.items()
+            for claim in several
+            if statement.claims and claim.key.startswith(statement.claims)
+        ]
+        lines.append(f"| {statement.where} | {cell(statement.paper)} | {cell(statement.shown)} | {measured(found) or '–'} |")
     return "\n".join([*lines, "", TAIL])
 
 

@@ -57,7 +57,7 @@ STATEMENTS = (
         "Def. 2.2",
         "Labels, the images of each label, and classification maps with zero error",
         "`task.labels` (−1 for none or several), probe `accuracy`",
-        ("Theorem 1", "Theorem 2"),
+        ("Theorem 1, fashion", "Theorem 2, fashion"),
     ),
     Statement(
         _FRAMEWORK,
@@ -120,7 +120,7 @@ STATEMENTS = (
         "above various backgrounds, without restriction on the background",
         "Data set `cutouts`: the support is the opaque part, so that black pixels of an animal count, unlike Def. 3.1; an image "
         "that shows both classes is drawn again. Figure 1 in the report of `make demo`, and [below](#figure-1)",
-        ("Theorem 1, cutouts", "Theorem 2, cutouts", "Theorem 1, figure-1", "Theorem 2, figure-1", "7 trained, cutouts"),
+        ("Theorem 1, cutouts", "Theorem 2, cutouts", "7 trained, cutouts"),
     ),
     Statement(
         _FRAMEWORK,
@@ -149,7 +149,7 @@ STATEMENTS = (
         "4.2",
         "The logit of the feature that the image contains is not zero, and the others are zero",
         "Probe `accuracy`: `offlabel_logit_max`, `label_logit_min`",
-        ("Theorem 1", "Theorem 2"),
+        ("Theorem 1, squares", "Theorem 2, squares"),
     ),
     Statement(
         _RESULTS,
