@@ -128,9 +128,19 @@ def tiles_from(results: tmi.Results) -> str:
 
 
 def at_one_tile(results: tmi.Results, network: str, probe: str) -> tmi.Results:
-    """Return the results of a probe on Fashion-MNIST tiles with one tile a class."""
+    """Return the results of a probe on Fashion-MNIST tiles with one tile a class, or where that is not swept."""
     chosen = results.select(dataset="fashion", network=network, probe=probe)
-    return chosen.select(tiles_per_class=1) if "tiles_per_class" in results.columns else chosen
+    if "tiles_per_class" not in results.columns:
+        return chosen
+    return next(
+        (part for value in (1, None) if len(part := chosen.select(tiles_per_class=value))), chosen.select(tiles_per_class=1)
+    )
+
+
+def epsilon_of(results: tmi.Results) -> str:
+    """Write ", ε = 5" where all results have this tolerance, else nothing."""
+    found = {entry.record.get("dataset", {}).get("params", {}).get("epsilon") for entry in results} - {None}
+    return f", ε = {found.pop()}" if len(found) == 1 else ""
 
 
 def by_seed(results: tmi.Results, metric: str) -> dict[int, float]:

@@ -77,7 +77,7 @@ def _robust(results: tmi.Results) -> Iterator[Claim]:
                 f"6.2 robust to {what}",
                 "6.2",
                 f"The largest logit is the label's, whatever the {what} (trained, k = 1)",
-                f"right on at least 99 % of 100 {what} of three tiles, in every seed",
+                f"right on at least 99 % of the {what}, in every seed",
                 f"share right {described(values)}",
                 min(values) >= 0.99,
             )

@@ -107,10 +107,10 @@ def _structure(results: tmi.Results) -> Iterator[Claim]:
             )
     named = {metric.partition(".")[2] for entry in second for metric in entry.metrics if metric.startswith("zero_block_share.")}
     levels = sorted(name for name in named if name.startswith("level"))
-    if levels:
+    right = results.select(dataset="fashion", network="theorem2-layers", probe="accuracy-as-layers").values("accuracy")
+    if levels and right:
         blocks = {level: second.values(f"zero_block_share.{level}") for level in levels}
         read = {level: second.values(f"inputs_per_output.{level}") for level in levels if level != "level1"}
-        right = results.select(dataset="fashion", network="theorem2-layers", probe="accuracy-as-layers").values("accuracy")
         yield Claim(
             "7 blocks",
             "7",
@@ -118,6 +118,6 @@ def _structure(results: tmi.Results) -> Iterator[Claim]:
             "above level 1 an output channel reads at most four input channels on average, and the network is always right",
             "; ".join(f"{level}: {np.mean(blocks[level]):.1%} of the blocks are 0" for level in levels)
             + f"; input channels of an output {', '.join(f'{np.mean(values):.3g}' for values in read.values())}; accuracy "
-            + (described(right) if right else "not measured"),
-            bool(read) and max(max(values) for values in read.values()) <= 4 and bool(right) and min(right) == 1,
+            + described(right),
+            bool(read) and max(max(values) for values in read.values()) <= 4 and min(right) == 1,
         )

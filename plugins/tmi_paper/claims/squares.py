@@ -146,21 +146,31 @@ def _not_sparse(results: tmi.Results) -> Iterator[Claim]:
 
 
 def trained_runs(results: tmi.Results, filters: int, batch_size: int) -> list[Entry]:
-    """Return the accuracies of the trained networks of one size and batch size, one entry a seed."""
-    chosen = results.select(
-        dataset="squares", network="trained-squares", probe="accuracy", filters=filters, batch_size=batch_size
-    )
-    return [entry for entry in chosen if "accuracy" in entry.metrics and entry.swept.get("batch_size") == batch_size]
+    """Return the accuracies of the trained networks of one size and batch size, one entry a seed.
+
+    Runs whose activity was not measured are left out: they may be dead.
+    """
+    chosen = results.select(dataset="squares", network="trained-squares", probe="accuracy", filters=filters)
+    known = [entry for entry in chosen if "accuracy" in entry.metrics and entry.swept.get("batch_size") == batch_size]
+    return [entry for entry in known if _active(results, entry) is not None]
 
 
 def is_dead(results: tmi.Results, run: Entry) -> bool:
-    """Whether the filters of a run respond to almost no test image; see `DEAD`."""
+    """Whether the filters of a run respond to almost no test image; see `DEAD`. No where that was not measured."""
+    active = _active(results, run)
+    return active is not None and active < DEAD
+
+
+def _active(results: tmi.Results, run: Entry) -> float | None:
+    """Return the active neurons an image of a run's convolution, or None where they were not measured."""
     for entry in results.select(dataset=run.dataset, network=run.network, probe="activation-sparsity", seed=run.seed):
         if entry.swept == run.swept:
-            return entry.metrics.get("active_per_image.conv", 1) < DEAD
-    return False
+            return entry.metrics.get("active_per_image.conv")
+    return None
 
 
 def _above(values: Sequence[float], limit: float) -> bool:
-    """Whether the interval of the mean lies above a limit; equal values are compared themselves."""
+    """Whether the interval of the mean lies above a limit; one value has none, equal values are compared themselves."""
+    if len(values) < 2:
+        return False
     return min(values) > limit if min(values) == max(values) else interval(values)[0] > limit

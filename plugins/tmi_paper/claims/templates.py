@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .claim import Claim, at_one_tile, by_seed, described, paired, with_interval
+from .claim import Claim, at_one_tile, by_seed, described, epsilon_of, paired, with_interval
 
 if TYPE_CHECKING:
     import tmi
@@ -23,12 +23,13 @@ def template_claims(results: tmi.Results) -> Iterator[Claim]:
 def _templates(results: tmi.Results) -> Iterator[Claim]:
     """What templates do not cover."""
     built, trained = (at_one_tile(results, network, "deformation") for network in ("theorem1", "trained"))
-    covered = built.values("tolerated.occlusion")
+    covered, epsilon = built.values("tolerated.occlusion"), epsilon_of(built)
     if covered:
         yield Claim(
             "7 occlusion",
             "7",
-            "Template matching as in Definition 3.4 handles images of which a portion is occluded (constructed network, ε = 5)",
+            f"Template matching as in Definition 3.4 handles images of which a portion is occluded (constructed "
+            f"network{epsilon})",
             "at least 9 of 10 images stay right with a tenth of the tile occluded, in every seed",
             f"largest share of the tile that may be occluded {described(covered)}; ε is not given, and (19) is another algorithm",
             min(covered) >= 0.1,
@@ -52,7 +53,7 @@ def _spectrum(results: tmi.Results) -> Iterator[Claim]:
     built, trained = (at_one_tile(results, network, "spectrum") for network in ("theorem1", "trained"))
     kinds = [metric.partition(".")[2] for metric in _names(built) if metric.startswith("templates.")]
     if kinds:
-        ratios = [a / b for k in kinds for a, b in zip(built.values(f"templates.{k}"), built.values(f"length.{k}"), strict=True)]
+        ratios = [a / b for k in kinds for a, b in paired(by_seed(built, f"templates.{k}"), by_seed(built, f"length.{k}"))]
         growth = [value for kind in kinds for value in built.values(f"growth.{kind}")]
         needed = "; ".join(f"{kind} {np.mean(built.values(f'templates.{kind}')):.3g}" for kind in kinds)
         yield Claim(
@@ -60,8 +61,8 @@ def _spectrum(results: tmi.Results) -> Iterator[Claim]:
             "7",
             "A spectrum of shapes needs about as many templates as its L1 length over 2ε",
             "templates over L1 length / 2ε between 0.8 and 1.25, for every kind and seed",
-            f"ratio {min(ratios):.3g} to {max(ratios):.3g}; they grow as the extent to the power {min(growth):.2g} to "
-            f"{max(growth):.2g}; templates a tile at the largest extent: {needed}",
+            f"ratio {min(ratios):.3g} to {max(ratios):.3g}; templates a tile at the largest extent: {needed}"
+            + (f"; they grow as the extent to the power {min(growth):.2g} to {max(growth):.2g}" if growth else ""),
             min(ratios) >= 0.8 and max(ratios) <= 1.25,
             of_paper=False,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .claim import Claim, described
+from .claim import Claim, described, epsilon_of
 
 if TYPE_CHECKING:
     import tmi
@@ -94,19 +94,20 @@ def _neurons(results: tmi.Results) -> Iterator[Claim]:
         yield Claim(
             "5.2 sparse, fashion",
             "5.2",
-            "Only the hidden neuron of the rectangle with the feature is active (Fashion-MNIST tiles, ε = 5)",
+            f"Only the hidden neuron of the rectangle with the feature is active (Fashion-MNIST tiles{epsilon_of(chosen)})",
             "exactly one active hidden neuron on every test image",
             f"{described(active, 'test sets')}, of {min(size):,.0f}",
             min(active) == max(active) == 1,
         )
-    several = results.select(dataset="squares", network="theorem1", probe="activation-sparsity").values("active_per_image.hidden")
+    squares = results.select(dataset="squares", network="theorem1", probe="activation-sparsity")
+    several = squares.values("active_per_image.hidden")
     if several:
         yield Claim(
             "5.2 sparse, squares",
             "5.2",
-            "Only the hidden neuron of the rectangle with the feature is active (squares, ε = 0.5)",
+            f"Only the hidden neuron of the rectangle with the feature is active (squares{epsilon_of(squares)})",
             "exactly one active hidden neuron on every test image",
-            f"{described(several, 'test sets')}: random pixels next to a square complete a second one",
+            f"{described(several, 'test sets')}: a window next to the square, with two of its pixels, can match too",
             min(several) == max(several) == 1,
         )
     firing = results.select(dataset="fashion", network="theorem1", probe="selectivity").values("monosemantic.hidden")

@@ -36,6 +36,7 @@ def attributions(results: tmi.Results) -> Section | None:
     chosen = {network: entries for network, entries in chosen.items() if entries}
     if not chosen:
         return None
+    seed = next(iter(chosen.values()))[0].seed
     first = {NETWORKS[network]: results.load(entries[0]) for network, entries in chosen.items()}
     maps = {name: _maps(result) for name, result in first.items()}
     scores = {NETWORKS[network]: _precision(entries) for network, entries in chosen.items()}
@@ -72,8 +73,8 @@ def attributions(results: tmi.Results) -> Section | None:
         + figure(
             figures.attribution_maps(kept.arrays["images"].values[:2], kept.arrays["masks"].values[:2], maps, METHODS),
             "Attribution maps of all methods, network by network",
-            "Absolute attributions on the same images, each map scaled to its own maximum (black is 0); seed 0. The outline is "
-            f"the tile's support.{remark}",
+            f"Absolute attributions on the same images, each map scaled to its own maximum (black is 0); seed {seed}. The "
+            f"outline is the tile's support.{remark}",
         )
         + figure(
             figures.attribution_scores(scores, float(np.mean(chances)), origins),
@@ -83,8 +84,9 @@ def attributions(results: tmi.Results) -> Section | None:
         + table(
             ("network", "method", "error of completeness, relative", "share of maps that are 0 everywhere"),
             delta,
-            "Attributions should add up to the logit's change from the baseline; seed 0. The logit of a constructed network is "
-            "above 0 only within ε of a tile, at the end of the path from black: few steps, or random points, fall there.",
+            f"Attributions should add up to the logit's change from the baseline; seed {seed}. The logit of a constructed "
+            "network is above 0 only within ε of a tile, at the end of the path from black: few steps, or random points, fall "
+            "there.",
         )
         + (bullets(refused) if refused else ""),
     )

@@ -74,7 +74,7 @@ def figure_4(results: tmi.Results) -> Section | None:
     drawn = []
     for network in ("trained", "theorem1"):
         entries = {}
-        for probe, what in (("background-robustness", "100 backgrounds"), ("translation-robustness", "100 places")):
+        for probe, what in (("background-robustness", "backgrounds"), ("translation-robustness", "places")):
             chosen = [entry for entry in at_one_tile(results, network, probe) if entry.status == "ok"]
             if chosen:
                 entries[what] = chosen[0]
@@ -84,12 +84,12 @@ def figure_4(results: tmi.Results) -> Section | None:
         name = NETWORKS[network]
         drawn.append(
             figure(
-                figures.logit_spread({what: results.load(entry) for what, entry in entries.items()}, origin),
+                figures.logit_spread(_counted({what: results.load(entry) for what, entry in entries.items()}), origin),
                 f"Distributions of all ten logits of three tiles over backgrounds and over places, {name} network",
                 f"Figure 4 of the paper, {name} network, seed {seed}, k = 1. Columns: three tiles of different classes, chosen "
-                "by the seed. First row: the tile at one place on 100 backgrounds; second row: on one background at 100 places. "
-                "Boxes span the quartiles, whiskers the whole range; the coloured box is the label's logit. A box without height "
-                "is a logit that does not change at all.",
+                "by the seed. First row: the tile at one place on other backgrounds; second row: on one background at other "
+                "places. Boxes span the quartiles, whiskers the whole range; the coloured box is the label's logit. A box "
+                "without height is a logit that does not change at all.",
             )
         )
     if not drawn:
@@ -98,6 +98,11 @@ def figure_4(results: tmi.Results) -> Section | None:
         "Figure 4: another background, another place",
         "".join(drawn) + _ratios(results) + _unchanged(results),
     )
+
+
+def _counted(rows: dict[str, tmi.ProbeResult]) -> dict[str, tmi.ProbeResult]:
+    """Put the number of variants before each heading, as in "100 places"."""
+    return {f"{result.arrays['kept_variant'].values.shape[1]} {what}": result for what, result in rows.items()}
 
 
 def _ratios(results: tmi.Results) -> str:
@@ -110,7 +115,9 @@ def _ratios(results: tmi.Results) -> str:
     if not rows:
         return ""
     head = ("seed", "logit std, backgrounds", "logit std, places", "ratio of the variances", "least ratio of a tile")
-    return table(head, rows, "The trained network, all ten tiles, all places and 100 backgrounds; root mean square over tiles.")
+    return table(
+        head, rows, "The trained network, over the tiles, backgrounds and places of the probe; root mean square over tiles."
+    )
 
 
 def _unchanged(results: tmi.Results) -> str:
@@ -131,6 +138,7 @@ def neurons(results: tmi.Results) -> Section | None:
     """Draw how many neurons an image activates, and for how many classes a neuron fires."""
     shares: dict[str, dict[str, list[float]]] = {}
     totals: dict[str, dict[str, int]] = {}
+    first_seed = 0
     counts: dict[str, NDArray[np.float64]] = {}
     origins: dict[str, str] = {}
     for network in NETWORKS:
@@ -145,6 +153,7 @@ def neurons(results: tmi.Results) -> Section | None:
         panel = next((entry for entry in at_one_tile(results, network, "selectivity") if entry.status == "ok"), None)
         if panel is None:
             continue
+        first_seed = panel.seed
         for name, array in results.load(panel).arrays.items():
             measure, _, layer = name.partition(".")
             if measure == "classes_per_neuron":
@@ -162,7 +171,7 @@ def neurons(results: tmi.Results) -> Section | None:
         body += figure(
             figures.classes_per_neuron(counts, _classes(results), origins),
             "For how many classes neurons fire, by layer",
-            "For how many classes a neuron fires, on more than 1 % of a class's images; seed 0, k = 1. "
+            f"For how many classes a neuron fires, on more than 1 % of a class's images; seed {first_seed}, k = 1. "
             "A monosemantic neuron fires for one.",
         )
     return Section("Monosemantic and polysemantic neurons", body)

@@ -12,6 +12,8 @@ from ..comparison import network_origin
 from .common import NETWORKS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import tmi
     from tmi.runs.results import Entry
 
@@ -31,32 +33,38 @@ def decomposed(results: tmi.Results) -> Section | None:
         "as one, and about three times that of independent terms. Over places the variance comes from the units that see the "
         "tile, which are others at each place."
     )
-    seeds = ", ".join(f"{name} seed {entry.seed}" for name, entry in first.items())
-    body += figure(
-        decomposition.contributions(loaded, origins),
-        "Terms of the units that make the label's margin, summed at each place, on three images",
-        f"Terms of the units at each place, of the label's logit less the strongest other; {seeds}, k = 1.",
-    )
-    body += figure(
-        decomposition.shares(loaded),
-        "Share of the margin from units inside the tile, on its border and outside",
-        "Which share of the label's margin comes from units that see the tile alone, its border, or the background alone.",
-    )
-    body += figure(
-        decomposition.variance_split({name: result for name, result in loaded.items() if name == "trained"}),
-        "Variance of a logit over backgrounds and over places, split by what units see",
-        "The variance of a logit of the trained network, split into the units that see the tile, those that do not, and their "
-        "covariance.",
-    )
-    sets = {name: results.load(entry) for name, entry in _first_of_each(results, "feature-neurons").items()}
-    if sets:
+    seeds = _seeds(first)
+    mapped = {name: result for name, result in loaded.items() if "maps" in result.arrays}
+    if mapped:
+        body += figure(
+            decomposition.contributions(mapped, origins),
+            "Terms of the units that make the label's margin, summed at each place, on three images",
+            f"Terms of the units at each place, of the label's logit less the strongest other; {seeds}, k = 1.",
+        )
+    if any("inside" in result.metrics for result in loaded.values()):
+        body += figure(
+            decomposition.shares(loaded),
+            "Share of the margin from units inside the tile, on its border and outside",
+            "Which share of the label's margin comes from units that see the tile alone, its border, or the background alone.",
+        )
+    split = {name: result for name, result in loaded.items() if name == "trained" and "variance.places" in result.metrics}
+    if split:
+        body += figure(
+            decomposition.variance_split(split),
+            "Variance of a logit over backgrounds and over places, split by what units see",
+            "The variance of a logit of the trained network, split into the units that see the tile, those that do not, and "
+            "their covariance.",
+        )
+    found = _first_of_each(results, "feature-neurons")
+    if found:
+        sets = {name: results.load(entry) for name, entry in found.items()}
         body += paragraph(
             "Which neurons are responsible for a feature? For each tile a small set of units that keeps its images right while "
             "all others are set to their mean. In the constructed network these are the neurons of the tile and no others."
         ) + figure(
             decomposition.feature_overlap(sets),
             "Overlap of the sets of neurons of two features, constructed and trained",
-            "Jaccard index of the sets of two features, seed 0, k = 1: above 0 where features share neurons.",
+            f"Jaccard index of the sets of two features, {_seeds(found)}, k = 1: above 0 where features share neurons.",
         )
     return Section("Section 7: logits decomposed into units", body)
 
@@ -65,6 +73,7 @@ def sparse(results: tmi.Results) -> Section | None:
     """Draw where weights are 0, and what pruning with rewinding costs."""
     body = ""
     panels = {}
+    seeds: dict[str, Entry] = {}
     for network, layer, heading in (
         ("theorem1-layers", "logits", "Theorem 1,\noutput layer"),
         ("theorem1-layers", "hidden", "Theorem 1,\nhidden layer"),
@@ -75,13 +84,13 @@ def sparse(results: tmi.Results) -> Section | None:
         entry = next((e for e in at_one_tile(results, network, "weight-sparsity") if e.metrics), None)
         if entry is not None and f"density.{layer}" in results.load(entry).arrays:
             panels[heading] = results.load(entry), layer
+            seeds.setdefault(network, entry)
     if panels:
         body += figure(
             sparsity.zero_patterns(panels),
             "Where the weights of layers are not 0, Theorem 1, Theorem 2 and trained",
-            "Weights that are not 0, outputs down and inputs across; seed 0, k = 1. In Theorem 1's output layer each hidden "
-            "neuron has one weight. Theorem 2's levels have blocks: a patch reads its four quarters. No weight of the trained "
-            "network is 0.",
+            f"Weights that are not 0, outputs down and inputs across; {_seeds(seeds)}, k = 1. The darker a cell, the more of its "
+            "weights are not 0.",
         )
     tickets = _tickets(results)
     if tickets:
@@ -115,7 +124,7 @@ def continuous(results: tmi.Results) -> Section | None:
     body += figure(
         spectrum.templates_needed(results.load(next(iter(first.values())))),
         "Number of templates that contain a spectrum against its extent",
-        "Templates needed for a tile, mean over ten tiles, seed 0; dotted: the L1 length over 2ε.",
+        f"Templates needed for a tile, mean over the tiles, {_seeds(first)}; dotted: the L1 length over 2ε.",
     )
     body += figure(
         spectrum.accuracy_on_members(curves, origins),
@@ -129,6 +138,12 @@ def _first_of_each(results: tmi.Results, probe: str) -> dict[str, Entry]:
     """Return for each of the two networks the first entry of a probe that has a result."""
     found = {name: next((e for e in at_one_tile(results, n, probe) if e.metrics), None) for n, name in NETWORKS.items()}
     return {name: entry for name, entry in found.items() if entry is not None}
+
+
+def _seeds(entries: Mapping[str, Entry]) -> str:
+    """Write the seeds of entries: one number where all have the same."""
+    seeds = {entry.seed for entry in entries.values()}
+    return f"seed {seeds.pop()}" if len(seeds) == 1 else ", ".join(f"{name} seed {e.seed}" for name, e in entries.items())
 
 
 def _origins(entries: dict[str, Entry]) -> dict[str, str]:

@@ -158,6 +158,42 @@ def test_each_claim_can_hold_and_can_fail():
         assert claim.verdict == "holds"
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_any_part_of_the_results_has_claims(seed):
+    """Where cells failed or were not run a claim is left out, and never held for lack of a measurement."""
+    rng = np.random.default_rng(seed)
+    share = rng.choice([0.1, 0.5, 0.9])
+    kept = [e for e in results(False).entries if rng.random() < share]
+    for e in kept:
+        for name in [name for name in e.metrics if rng.random() < 0.1]:
+            del e.metrics[name]
+    # One seed of three failing settings may be all that is left: what holds then must hold of the values that are there.
+    known = {claim.key for claim in claims(results(False))}
+    assert {claim.key for claim in claims(Results(kept, columns=COLUMNS))} <= known
+
+
+def test_runs_whose_activity_was_not_measured_are_left_out():
+    entries = [e for e in squares(True) if e.probe != "activation-sparsity"]
+    assert not any(
+        claim.key.startswith(("6.1 trained", "6.1 dead", "6.1 more")) for claim in claims(Results(entries, columns=COLUMNS))
+    )
+
+
+def test_one_seed_has_no_interval():
+    entries = [e for e in squares(True) if e.seed == 0]
+    found = {claim.key: claim for claim in claims(Results(entries, columns=COLUMNS))}
+    assert not found["6.1 more filters, 4 filters, batch size 10"].holds
+
+
+def test_tiles_per_class_need_not_be_swept():
+    entries = list(fashion(True))
+    for e in entries:
+        e.swept["tiles_per_class"] = None
+    keys = [claim.key for claim in claims(Results(entries, columns=COLUMNS))]
+    assert "6.2 variance" in keys
+    assert "6.2 polysemantic" in keys
+
+
 def test_one_failing_seed_is_enough():
     entries = list(fashion(True))
     accuracies = [e for e in entries if e.probe == "accuracy"]

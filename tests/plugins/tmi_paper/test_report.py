@@ -1,5 +1,6 @@
 """Suite ``paper``: its plan, and its report on a small copy of it, also in a real browser."""
 
+import random
 import re
 import shutil
 import subprocess
@@ -159,6 +160,16 @@ def test_a_part_of_the_suite_has_a_report_too(results, tmp_path):
     assert "The images" in page
     empty = results.select(network="theorem1", dataset="squares", probe="squares-heuristics")
     assert "tmi report" in write(empty, tmp_path / "empty").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
+def test_any_part_of_the_results_has_a_report(results, seed):
+    rng = random.Random(seed)
+    network = rng.choice(sorted({e.network for e in results})) if seed % 2 else None
+    kept = [e for e in results if rng.random() < 0.5 and network in (None, e.network)]
+    part = Results(kept, results.store, name=results.name, columns=results.columns, report=results.report)
+    assert sections(part)[0].title == ""
 
 
 @pytest.mark.slow
