@@ -97,7 +97,7 @@ def _robust(results: tmi.Results) -> Iterator[Claim]:
 def _figure_4(results: tmi.Results) -> Iterator[Claim]:
     chosen = at_one_tile(results, "trained", "variance-ratio")
     ratios, least = chosen.values("variance_ratio"), chosen.values("variance_ratio_min")
-    if not ratios:
+    if not ratios or not least:
         return
     variances = [chosen.values(name) for name in ("variance_background", "variance_translation")]
     stds = [float(np.sqrt(np.mean(values))) for values in variances]

@@ -52,8 +52,8 @@ def _spectrum(results: tmi.Results) -> Iterator[Claim]:
     """How many templates a spectrum of shapes needs, and what a trained network makes of it."""
     built, trained = (at_one_tile(results, network, "spectrum") for network in ("theorem1", "trained"))
     kinds = [metric.partition(".")[2] for metric in _names(built) if metric.startswith("templates.")]
-    if kinds:
-        ratios = [a / b for k in kinds for a, b in paired(by_seed(built, f"templates.{k}"), by_seed(built, f"length.{k}"))]
+    ratios = [a / b for k in kinds for a, b in paired(by_seed(built, f"templates.{k}"), by_seed(built, f"length.{k}"))]
+    if ratios:
         growth = [value for kind in kinds for value in built.values(f"growth.{kind}")]
         needed = "; ".join(f"{kind} {np.mean(built.values(f'templates.{kind}')):.3g}" for kind in kinds)
         yield Claim(

@@ -42,7 +42,11 @@ def _zero_error(results: tmi.Results) -> Iterator[Claim]:
                     ("as layers, 20 images", f"{network}-layers", "accuracy-as-layers"),
                 )
             }
-            accuracy = {how: part.values("accuracy") for how, part in chosen.items() if part.values("accuracy")}
+            accuracy = {
+                how: part.values("accuracy")
+                for how, part in chosen.items()
+                if part.values("accuracy") and part.values("offlabel_logit_max")
+            }
             off = {how: chosen[how].values("offlabel_logit_max") for how in accuracy}
             if accuracy:
                 yield Claim(
@@ -61,7 +65,7 @@ def _zero_error(results: tmi.Results) -> Iterator[Claim]:
 def _formulas(results: tmi.Results) -> Iterator[Claim]:
     errors = results.select(probe="reference-error")
     phi, labels = errors.values("phi_error"), errors.values("labels_error")
-    if phi:
+    if phi and labels:
         layered = sum(entry.network.endswith("-layers") for entry in errors if entry.metrics)
         yield Claim(
             "Proposition 1",
@@ -90,7 +94,7 @@ def _formulas(results: tmi.Results) -> Iterator[Claim]:
 def _neurons(results: tmi.Results) -> Iterator[Claim]:
     chosen = results.select(dataset="fashion", network="theorem1", probe="activation-sparsity")
     active, size = chosen.values("active_per_image.hidden"), chosen.values("neurons.hidden")
-    if active:
+    if active and size:
         yield Claim(
             "5.2 sparse, fashion",
             "5.2",
