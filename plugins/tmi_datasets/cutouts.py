@@ -103,6 +103,7 @@ def cutouts(
     with _naming_files(dict(zip(numbers, of_tiles, strict=True))):
         classes: tuple[tmi.TileClass, ...] = tuple(tmi.TileClass(name, members) for name, members in by_class.items())
         if epsilon == "auto":
+            _check_different([tile for members in by_class.values() for tile in members], of_tiles)
             classes = with_auto_epsilon(classes, within=True)
         task = tmi.TemplateTask(classes, image_shape=(3, image_size, image_size))
     background = partial(crops, photos=with_halves(photographs(backgrounds), image_size))
@@ -162,6 +163,16 @@ def _tile(file: Path, picture: Image, scale: float, image_size: int, epsilon: fl
     pixels = np.asarray(reduced).transpose(2, 0, 1)
     support = pixels[3] >= _OPAQUE
     return tmi.FeatureTile(np.where(support, pixels[:3] / 255, 0), epsilon, support)
+
+
+def _check_different(tiles: list[tmi.FeatureTile], files: list[Path]) -> None:
+    """Refuse equal tiles of one class: the least distance between two of them would be 0."""
+    seen: dict[bytes, Path] = {}
+    for tile, file in zip(tiles, files, strict=True):
+        content = f"{file.parent.name} {tile.shape}".encode() + tile.values.tobytes() + tile.support.tobytes()
+        if content in seen:
+            raise InputError(f"{file}: its tile equals that of {seen[content]}, so that epsilon cannot be found; leave one out")
+        seen[content] = file
 
 
 @contextmanager

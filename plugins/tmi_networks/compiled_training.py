@@ -7,7 +7,7 @@ do. The reference is `tmi_networks.training`, which takes the same steps in torc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
@@ -70,12 +70,20 @@ def compiled_epoch(
     return epoch
 
 
+def _compiled(function: Callable[..., Any]) -> Any:
+    """Compile a function; its machine code is cached on disk where a folder can be written, else in this process."""
+    try:
+        return numba.njit(cache=True)(function)
+    except RuntimeError:
+        return numba.njit(function)
+
+
 def _matrices(module: nn.Module) -> list[torch.Tensor]:
     """Return the parameters with at least two axes each, so that a bias is a column."""
     return [parameter if parameter.ndim > 1 else parameter[:, None] for parameter in module.parameters()]
 
 
-@numba.njit(cache=True)  # type: ignore[misc]
+@_compiled
 def _steps(
     pixels: NDArray[np.float32],
     high: int,
@@ -145,7 +153,7 @@ def _steps(
         bias -= lr * keep_bias * d_bias
 
 
-@numba.njit(cache=True)  # type: ignore[misc]
+@_compiled
 def _fill(patch: NDArray[np.float32], image: NDArray[np.float32], high: int, wide: int, cols: int) -> None:
     """Write the pixels under the kernel at each place: (place, tap)."""
     for place in range(len(patch)):

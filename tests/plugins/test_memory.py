@@ -16,6 +16,7 @@ ALL_AT_ONCE = {
     "attribution": "as many as its setting images: an attribution and a mask of each are kept",
     "attribution-bench": "the same",
     "ig-convergence": "the same",
+    "reference-error": "twice its setting images, in float64: the proofs' layers are computed for all",
     "local-linear-form": "the same",
     "certificate": "the images of a constructed network, whose windows are matched in parts",
     "decodability": "the pixels are a layer",

@@ -76,7 +76,8 @@ def spectrum(
     -------
     ProbeResult
         For each kind the metrics ``accuracy_under``, ``tolerated``, ``oracle_under``, ``templates``, ``templates_tolerated``,
-        ``length``, ``growth``, ``growth_epsilon``; ``chance``. Arrays by kind: ``extent.<kind>``, ``accuracy.<kind>``,
+        ``length``, ``growth``, ``growth_epsilon``; ``chance``. Those of ``tolerated`` are left out for a network that is right
+        on no more undeformed tiles than chance. Arrays by kind: ``extent.<kind>``, ``accuracy.<kind>``,
         ``oracle.<kind>`` (extent); ``templates.<kind>`` (factor of ε, tile, extent), NaN where by the length more than 500 are
         needed; ``length.<kind>`` (tile, extent), in summed pixel difference; and members of the first tile from one end to the
         other, ``shown.<kind>`` (member, channel, row, col).
@@ -107,7 +108,7 @@ def spectrum(
             continue
         right = [_predictions(network.logits, images, task, most) == label for images in spectra.images]
         oracle = [_predictions(task.phi, images, task, most) == label for images in spectra.images]
-        _add(result, kind, spectra, np.stack(right), np.stack(oracle))
+        _add(result, kind, spectra, np.stack(right), np.stack(oracle), commonest_share(label))
     if result.metrics:
         result.add("chance", commonest_share(label))
         result.coords |= {"factor": FACTORS, "tile": [task.tile_name(index) for index in np.unique(scenes.tile.numpy()).tolist()]}
@@ -184,17 +185,22 @@ def _predictions(
     return predictions(np.concatenate(parts))
 
 
-def _add(result: ResultBuilder, kind: Kind, spectra: _Spectra, right: NDArray[np.bool_], oracle: NDArray[np.bool_]) -> None:
+def _add(
+    result: ResultBuilder, kind: Kind, spectra: _Spectra, right: NDArray[np.bool_], oracle: NDArray[np.bool_], chance: float
+) -> None:
     """Add the metrics and arrays of a kind; ``right`` and ``oracle`` say which predictions are right, (extent, image)."""
     extents, templates = LARGEST[kind] * _SHARES, spectra.templates.mean(1)
     still_right = right[:, right[0]].mean(1) if right[0].any() else np.zeros(len(extents))
     lost = np.flatnonzero(still_right < 0.9)
     tolerated = max(0, (int(lost[0]) if len(lost) else len(extents)) - 1)
     result.add(f"accuracy_under.{kind}", right[1:].mean())
-    result.add(f"tolerated.{kind}", extents[tolerated])
     result.add(f"oracle_under.{kind}", oracle[1:].mean())
     result.add(f"templates.{kind}", templates[0, -1])
-    result.add(f"templates_tolerated.{kind}", templates[0, tolerated])
+    if right[0].mean() > chance:  # one answer to every image would stay right on as many at every extent
+        result.add(f"tolerated.{kind}", extents[tolerated])
+        result.add(f"templates_tolerated.{kind}", templates[0, tolerated])
+    else:
+        result.notes.append(f"tolerated.{kind}: left out, for the network is right on no more undeformed tiles than chance")
     result.add(f"length.{kind}", (spectra.lengths[:, -1] / (2 * spectra.epsilons)).mean())
     few = []
     for name, x, y in (("growth", extents, templates[0]), ("growth_epsilon", np.array(FACTORS), templates[:, -1])):

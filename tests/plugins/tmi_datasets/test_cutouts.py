@@ -55,6 +55,16 @@ def test_labels_are_exact(given):
     assert labels_by_definition(data.test.images[:6], data.task) == data.test.labels[:6].tolist()
 
 
+def test_equal_tiles_have_no_automatic_epsilon(tmp_path):
+    for name in ("cat/a.png", "cat/b.png", "dog/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        pixels = rgba("dog/dane.png" if name.startswith("dog") else "cat/chelsea.png")
+        Image.fromarray(pixels).save(tmp_path / name)
+    with pytest.raises(tmi.InputError, match=r"b\.png: its tile equals that of .*a\.png, so that epsilon cannot be found"):
+        generate(tiles=tmp_path, epsilon="auto")
+    assert len(generate(tiles=tmp_path).task.tiles) == 3
+
+
 def test_the_plain_check_can_fail(small):
     assert labels_by_definition(small.test.without_tiles().images[:3], small.task) == [-1] * 3
     noisy = (small.test.images[:3] + 0.1).clamp(0, 1)

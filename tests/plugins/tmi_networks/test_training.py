@@ -131,3 +131,20 @@ def test_logits_that_are_not_finite_are_an_error(monkeypatch, small):
         module.logits.weight.fill_(3e38)
     with pytest.raises(InputError, match="diverged in epoch 1 of 20"):
         training.descend(module, data.train, seed=0, epochs=20, lr=0.1, batch_size=10)
+
+
+def test_code_is_compiled_where_no_folder_can_be_written(monkeypatch):
+    """numba raises an error where neither the package's folder nor the user's can be written, as in a container."""
+    from tmi_networks import compiled_training
+
+    calls = []
+
+    def njit(*functions, cache=False):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        calls.extend(functions)
+        return functions[0]
+
+    monkeypatch.setattr(compiled_training.numba, "njit", njit)
+    assert compiled_training._compiled(len) is len
+    assert calls == [len]

@@ -40,3 +40,20 @@ def test_a_damaged_picture_is_named(tmp_path, keep):
 def test_a_missing_picture_is_named(tmp_path):
     with pytest.raises(tmi.DataFileError, match=r"x\.png: cannot be read as a picture \(No such file"):
         read_picture(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bits_become_8(tmp_path, suffix):
+    values = np.array([[0, 257, 128 * 257], [65535, 0x4000, 1]], np.uint16)
+    Image.fromarray(values).save(tmp_path / f"x{suffix}")
+    read = np.asarray(read_picture(tmp_path / f"x{suffix}").convert("RGB"))
+    np.testing.assert_array_equal(read, np.repeat(np.round(values / 257).astype(np.uint8)[..., None], 3, 2))
+
+
+@pytest.mark.parametrize(
+    "values", [np.full((2, 2), 0.5, np.float32), np.full((2, 2), 70000, np.int32), np.full((2, 2), -1, np.int32)]
+)
+def test_other_pixels_are_refused(tmp_path, values):
+    Image.fromarray(values).save(tmp_path / "x.tif")
+    with pytest.raises(tmi.DataFileError, match=r"x\.tif: its pixels are not whole numbers of 8 or 16 bits"):
+        read_picture(tmp_path / "x.tif")

@@ -1,5 +1,7 @@
 """Spectra: the members are what they should be, templates are counted by the cover, and φ fails where its templates end."""
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
@@ -146,6 +148,18 @@ def test_what_cannot_be_measured_is_left_out():
     assert result.notes == ("scale: no pixel of the tile is left at 0.335; use an extent below that",)
     one = tmi.TemplateTask(flat[:1], (1, 3, 3))
     assert not spectrum(network(Phi(one), task=one), dataset(5, task=one), seed=0).applicable
+
+
+def test_one_answer_to_all_images_tolerates_nothing():
+    class One(torch.nn.Module):
+        def forward(self, x):
+            return torch.eye(len(TASK.classes))[:1].expand(len(x), -1) + 0 * x.sum((1, 2, 3))[:, None]
+
+    result = spectrum(network(torch.nn.Sequential(OrderedDict(logits=One()))), dataset(40), seed=0, kinds=["rotation"])
+    assert "tolerated.rotation" not in result.metrics
+    assert "templates_tolerated.rotation" not in result.metrics
+    assert "templates.rotation" in result.metrics
+    assert any("tolerated.rotation: left out" in note for note in result.notes)
 
 
 def test_bad_settings():
