@@ -26,6 +26,7 @@ _QUICK: dict[str, dict[str, Any]] = {
     "decodability": {"images": 30, "folds": 2},
     "dictionary": {"atoms": 4, "steps": 10, "images": 30},
     "deformation": {"images": 10},
+    "ig-convergence": {"steps": [10, 20]},
     "linear-regions": {"images": 10, "paths": 1},
     "local-linear-form": {"tiles": 2, "backgrounds": 3, "places": 3},
 }

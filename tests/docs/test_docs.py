@@ -36,7 +36,11 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     os.chdir(folder)
 
 
-@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
+SLOW = {"attribution.md"}  # trains two networks of section 6.2, and runs methods of attribution on them
+RUN = [pytest.param(page, marks=[pytest.mark.slow] if page.name in SLOW else [], id=page.name) for page in pages.PAGES]
+
+
+@pytest.mark.parametrize("page", RUN)
 def test_every_block_runs_and_prints_what_the_page_says(page: Path, tmp_path: Path) -> None:
     for printed in pages.run(page, tmp_path):
         assert printed.correct, (

@@ -30,8 +30,19 @@ def test_all_well(store, registry):
     assert contents(store.folder) == before
 
 
-@pytest.mark.parametrize("kind", ["probe", "dataset", "network"])
-@pytest.mark.parametrize("how", ["flipped", "cut", "empty", "foreign", "renamed", "other kind"])
+HOW = ["flipped", "cut", "empty", "foreign", "renamed", "other kind"]
+KINDS = ["probe", "dataset", "network"]
+
+
+@pytest.mark.parametrize(
+    ("how", "kind"),
+    # Every damage to one kind of file and every kind with two damages are quick enough; the other pairs are slow.
+    [
+        pytest.param(how, kind, marks=[pytest.mark.slow] if (i - j) % len(KINDS) else [])
+        for i, how in enumerate(HOW)
+        for j, kind in enumerate(KINDS)
+    ],
+)
 def test_damage_and_repair(store, registry, kind, how):
     path, other = paths(store, kind)[:2]
     if how == "flipped":

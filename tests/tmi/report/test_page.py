@@ -180,7 +180,14 @@ print(write(collect("suite.toml", "store"), "report"))
 
 
 @pytest.mark.parametrize(
-    "file", ["report/aggregate.py", "report/sections.py", "report/page.html.j2", "runs/results.py", "runtime/plotting.py"]
+    "file",
+    [
+        "report/sections.py",
+        "report/page.html.j2",
+        "runs/results.py",
+        pytest.param("report/aggregate.py", marks=pytest.mark.slow),
+        pytest.param("runtime/plotting.py", marks=pytest.mark.slow),
+    ],
 )
 def test_it_is_written_again_when_the_code_behind_it_changed(ran, tmp_path, file):
     """The code that aggregates, formats, draws or lays out, wherever in tmi it is."""

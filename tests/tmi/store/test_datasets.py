@@ -88,7 +88,7 @@ def test_any_data_set_comes_back(data):
 @pytest.mark.parametrize("name", tmi.names("dataset"))
 def test_every_registered_data_set_comes_back(name):
     schema = parameters(installed().find("dataset", name).function)
-    small = {"samples": 6, "test_samples": 4, "tiles_per_class": 2, "epsilon": 0.25}
+    small = {"samples": 6, "test_samples": 4, "tiles_per_class": 2, "epsilon": 0.25, "extent": 0.5}
     data = tmi.generate(name, seed=3, **{key: value for key, value in small.items() if key in schema})
     back = round_trip(data)
     check_same(data, back)

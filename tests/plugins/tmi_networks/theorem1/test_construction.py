@@ -21,7 +21,7 @@ from tmi_networks.theorem1 import theorem1
 REALISATIONS = ["fused", "literal"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_fused_literal_formula_and_phi_agree_in_values_and_gradients(data):
     task = data.draw(tasks())
@@ -46,7 +46,7 @@ def test_fused_literal_formula_and_phi_agree_in_values_and_gradients(data):
         torch.testing.assert_close(input_gradient(network.module, images, to_logits), expected[1], **tolerance)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(st.data())
 def test_images_of_one_class_have_one_positive_logit_and_the_others_exactly_zero(data):
     task = data.draw(tasks())

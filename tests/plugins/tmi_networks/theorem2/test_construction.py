@@ -25,7 +25,7 @@ from tmi_networks.theorem2 import theorem2
 FOURTHS = ((4, 0.0),)  # sums of fourths are exact: what is 0 on paper is 0 in the layers
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_both_theorems_the_formula_and_phi_agree(data):
     task = data.draw(tasks())
@@ -41,7 +41,7 @@ def test_both_theorems_the_formula_and_phi_agree(data):
             torch.testing.assert_close(seen["logits"], logits, atol=tolerance["atol"], rtol=4 * torch.finfo(images.dtype).eps)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(st.data())
 def test_the_gradient_is_that_of_theorem1_except_where_a_patch_matches_exactly(data):
     task = data.draw(tasks(grids=FOURTHS))
@@ -57,7 +57,7 @@ def test_the_gradient_is_that_of_theorem1_except_where_a_patch_matches_exactly(d
     torch.testing.assert_close(first, exact, atol=0, rtol=0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(tasks(), st.integers(0, 2**32 - 1))
 def test_off_the_kinks_the_gradients_are_equal(task, seed):
     rng = np.random.default_rng(seed)
@@ -110,7 +110,7 @@ def test_large_tiles_agree_to_rounding(dtype):
     torch.testing.assert_close(seen[1]["logits"], task.phi(images), atol=limit, rtol=0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_images_of_one_class_have_one_positive_logit_and_the_others_exactly_zero(data):
     task = data.draw(tasks(grids=FOURTHS))

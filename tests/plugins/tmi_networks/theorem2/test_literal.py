@@ -16,7 +16,7 @@ from tmi_networks.theorem1 import theorem1
 from tmi_networks.theorem2 import theorem2
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_every_neuron_computes_what_its_meaning_says(data):
     task = data.draw(tasks())
@@ -55,7 +55,7 @@ def patch_distance(images, tile, place, side, row, col):
     return ((square - values).abs() * support).sum((1, 2, 3))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(tasks())
 def test_patches_are_distinct_and_each_reads_only_its_own_channels(task):
     network = theorem2(task)

@@ -38,6 +38,7 @@ def test_correlations_are_pearsons(seed):
             assert value == pytest.approx(expected, abs=1e-9)
 
 
+@settings(max_examples=10)
 @given(st.integers(0, 10_000))
 def test_f1_is_the_best_over_all_thresholds_and_features(seed):
     values, features = random_case(seed)
