@@ -89,7 +89,7 @@ def close(one, other, relative=1e-5):
         assert value == pytest.approx(other.metrics[metric], rel=relative, abs=relative), metric
 
 
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", SLOW)
 def test_a_probe_leaves_no_trace(worlds, name):
     network, data = worlds["squares", "cnn"]
     network.module.train()
@@ -133,7 +133,7 @@ def test_every_probe_runs_everywhere_within_its_own_range(worlds, name, dataset,
         assert info.high is None or value <= info.high + 1e-9, metric
 
 
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", SLOW)
 def test_a_seed_decides_everything(worlds, name):
     network, data = worlds["squares", "cnn"]
     first = run(name, network, data)
@@ -148,7 +148,7 @@ def test_a_seed_decides_everything(worlds, name):
         )
 
 
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", SLOW)
 def test_scores_do_not_depend_on_how_many_images_are_taken_at_a_time(worlds, name):
     network, data = worlds["squares", "cnn"]
     first = run(name, network, data)
@@ -223,7 +223,7 @@ def test_dead_constant_and_equal_units_have_no_nan(worlds, name, spoil):
     assert all(math.isfinite(value) for value in result.metrics.values())
 
 
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", SLOW)
 def test_settings_are_documented_and_keyword_only(name):
     function = installed().find("probe", name).function
     assert all(p.text for p in parameters(function).values())
@@ -245,7 +245,7 @@ sys.exit(int(before != after))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", SLOW)
 def test_the_first_import_of_what_a_probe_needs_leaves_no_trace_either(name):
     """Importing scikit-learn draws from Python's generator, once in a process."""
     code = FRESH.format(name=name, settings=SMALL.get(name, {}))

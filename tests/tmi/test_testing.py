@@ -110,6 +110,7 @@ def test_the_own_data_sets_and_networks_are_tried_too(tmp_path):
     assert [problem.startswith("probe 'toy-probe' of plug-in own opens") for problem in problems] == [True]
 
 
+@pytest.mark.slow
 def test_no_built_in_function_reads_what_nothing_declares(monkeypatch):
     failed = []
     result_of = testing._result_of

@@ -126,7 +126,9 @@ def run(*arguments, **options):
 SPOKEN = ["by Python", "by the original stream", "by C", "by a descriptor", "by a child", "by a fork"]
 
 
-@pytest.mark.parametrize("place", ["-", "/dev/stdout", "link"])
+@pytest.mark.parametrize(
+    "place", ["-", pytest.param("/dev/stdout", marks=pytest.mark.slow), pytest.param("link", marks=pytest.mark.slow)]
+)
 def test_rows_alone_on_standard_output(speaking, place):
     (speaking / "link").symlink_to("/dev/stdout")
     done = run("run", "suite.toml", "--json", place, cwd=speaking)

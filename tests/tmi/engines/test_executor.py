@@ -424,6 +424,7 @@ def test_no_remark_on_what_is_kept(unkept, name, fits):
     assert calls.count("fit") == fits
 
 
+@pytest.mark.slow
 def test_a_reason_reaches_the_user_once(tmp_path, monkeypatch):
     toys.plugin(tmp_path, text=toys.TOYS + UNKEPT)
     suite = toys.suite(tmp_path, TWO_PROBES.replace("toy-net", "plain"), head='plugins = ["toys.py"]\nseeds = [0, 1]')

@@ -179,6 +179,7 @@ def test_what_takes_long_is_named_without_a_terminal(sleeping, tmp_path, capsys,
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_what_a_worker_computes_for_long_is_named(sleeping, tmp_path, capsys):
     tmi.run(sleeping, tmp_path / "store", workers=2)
     err = capsys.readouterr().err

@@ -448,7 +448,7 @@ def started(folder, *arguments, seeds=15, pause="0.1"):
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_ctrl_c_and_again(folder, number):
     process = started(folder)
     process.send_signal(number)

@@ -108,8 +108,8 @@ use = "cd-probe"
 """
 
 
-@pytest.mark.parametrize("imported", [False, True])
-@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("imported", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("relative", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_plugin_that_changes_the_working_folder_moves_nothing(home, imported, relative):
     """In a process of its own: the import is of a plug-in, and the folder may stay changed."""
     work = Path.cwd()

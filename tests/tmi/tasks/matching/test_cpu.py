@@ -50,6 +50,7 @@ def test_tiles_that_change_their_tolerance_are_packed_again():
     assert tmi.match(images, tile).slack.tolist() == [1.0]
 
 
+@pytest.mark.slow
 def test_runs_where_compiled_code_cannot_be_kept(tmp_path):
     """A package folder and a home in which nothing can be written (a file in the way stops root too)."""
     package = Path(tmi.__file__).parent
