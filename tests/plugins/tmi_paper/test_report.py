@@ -133,8 +133,10 @@ def test_every_claim_belongs_to_a_statement_and_every_measured_statement_has_one
     keys = [claim.key for claim in claims(results)]
     for key in keys:
         assert any(key.startswith(statement.claims) for statement in STATEMENTS if statement.claims), key
+    # These depend on how training went: two live runs of a size, a seed that fails.
+    by_outcome = {"6.1 improved", "6.2 failing"}
     for statement in STATEMENTS:
-        for prefix in statement.claims:
+        for prefix in set(statement.claims) - by_outcome:
             assert any(key.startswith(prefix) for key in keys), f"{statement.where}: no claim {prefix}"
 
 
