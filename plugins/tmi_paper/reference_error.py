@@ -12,11 +12,7 @@ from tmi_probes.pipeline.result import ResultBuilder
 from tmi_probes.pipeline.scenes import labelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
-
-    Reference = Callable[[tmi.TemplateTask, torch.Tensor], dict[str, torch.Tensor]]
 
 _MOST_WEIGHTS = 20_000_000  # of a reference: it multiplies by dense matrices
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     import tmi
+    from tmi.runs.results import Entry
 
 CONFIDENCE = 0.95
 
@@ -143,7 +144,7 @@ def epsilon_of(results: tmi.Results) -> str:
     return f", ε = {found.pop()}" if len(found) == 1 else ""
 
 
-def by_seed(results: tmi.Results, metric: str) -> dict[int, float]:
+def by_seed(results: Iterable[Entry], metric: str) -> dict[int, float]:
     """Return a metric by seed; the last entry of a seed counts."""
     return {entry.seed: entry.metrics[metric] for entry in results if metric in entry.metrics}
 

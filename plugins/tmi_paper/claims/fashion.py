@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .claim import Claim, at_one_tile, by_seed, described, in_every, swept_values, tiles_from, with_interval
+from .claim import Claim, at_one_tile, by_seed, described, in_every, paired, swept_values, tiles_from, with_interval
 
 if TYPE_CHECKING:
     import tmi
@@ -70,7 +70,8 @@ def _failing_seed(results: tmi.Results) -> Iterator[Claim]:
 
 
 def _robust(results: tmi.Results) -> Iterator[Claim]:
-    for probe, what in (("background-robustness", "backgrounds"), ("translation-robustness", "places")):
+    changes = (("background-robustness", "backgrounds"), ("translation-robustness", "places"))
+    for probe, what in changes:
         values = at_one_tile(results, "trained", probe).values("correct")
         if values:
             yield Claim(
@@ -81,7 +82,7 @@ def _robust(results: tmi.Results) -> Iterator[Claim]:
                 f"share right {described(values)}",
                 min(values) >= 0.99,
             )
-    for probe, what in (("background-robustness", "backgrounds"), ("translation-robustness", "places")):
+    for probe, what in changes:
         values = at_one_tile(results, "theorem1", probe).values("logit_std")
         if values:
             yield Claim(
@@ -101,11 +102,11 @@ def _figure_4(results: tmi.Results) -> Iterator[Claim]:
         return
     variances = [chosen.values(name) for name in ("variance_background", "variance_translation")]
     stds = [float(np.sqrt(np.mean(values))) for values in variances]
-    three = [
-        at_one_tile(results, "trained", probe).values("logit_variance")
+    places, backgrounds = (
+        by_seed(at_one_tile(results, "trained", probe), "logit_variance")
         for probe in ("translation-robustness", "background-robustness")
-    ]
-    of_three = [a / b for a, b in zip(*three, strict=True)] if all(three) and len(three[0]) == len(three[1]) else []
+    )
+    of_three = [a / b for a, b in paired(places, backgrounds) if b]
     yield Claim(
         "6.2 variance",
         "6.2, Fig. 4",
@@ -122,8 +123,9 @@ def _polysemantic(results: tmi.Results) -> Iterator[Claim]:
     """Whether trained neurons serve several features. To fire for several classes is not enough: untrained neurons do."""
     sets = at_one_tile(results, "trained", "feature-neurons")
     overlap, base = sets.values("overlap"), sets.values("overlap.chance")
+    pairs = paired(by_seed(sets, "overlap"), by_seed(sets, "overlap.chance"))
     many = at_one_tile(results, "trained", "selectivity").values("classes_per_neuron.conv")
-    if overlap and base:
+    if pairs:
         built = at_one_tile(results, "theorem1", "feature-neurons").values("overlap")
         yield Claim(
             "6.2 polysemantic",
@@ -133,5 +135,5 @@ def _polysemantic(results: tmi.Results) -> Iterator[Claim]:
             f"Jaccard index {described(overlap)}; random sets {described(base)}; constructed network {described(built)}. A "
             f"neuron fires for {described(many)} classes, but on noise an untrained one does too: that measure does not tell "
             "them apart",
-            all(a >= 2 * b for a, b in zip(overlap, base, strict=True)),
+            all(a >= 2 * b for a, b in pairs),
         )

@@ -73,11 +73,9 @@ def _tickets(results: tmi.Results) -> Iterator[Claim]:
 def _whole(results: tmi.Results, dataset: str) -> dict[int, float]:
     """Return the accuracy by seed of the network that tickets of a data set were pruned from."""
     network, swept = ("trained-squares", {"filters": 16, "batch_size": 10}) if dataset == "squares" else ("trained", {})
-    chosen = [
-        entry for entry in results.select(dataset=dataset, network=network, probe="accuracy") if "accuracy" in entry.metrics
-    ]
+    chosen = results.select(dataset=dataset, network=network, probe="accuracy")
     same = [entry for entry in chosen if entry.swept.items() >= swept.items() and entry.swept.get("tiles_per_class") in (None, 1)]
-    return {entry.seed: entry.metrics["accuracy"] for entry in same}
+    return by_seed(same, "accuracy")
 
 
 def _structure(results: tmi.Results) -> Iterator[Claim]:
@@ -108,16 +106,17 @@ def _structure(results: tmi.Results) -> Iterator[Claim]:
     named = {metric.partition(".")[2] for entry in second for metric in entry.metrics if metric.startswith("zero_block_share.")}
     levels = sorted(name for name in named if name.startswith("level"))
     right = results.select(dataset="fashion", network="theorem2-layers", probe="accuracy-as-layers").values("accuracy")
-    if levels and right:
+    # Level 1 reads the values of single pixels, and more of them.
+    above = [values for level in levels if level != "level1" and (values := second.values(f"inputs_per_output.{level}"))]
+    if above and right:
         blocks = {level: second.values(f"zero_block_share.{level}") for level in levels}
-        read = {level: second.values(f"inputs_per_output.{level}") for level in levels if level != "level1"}
         yield Claim(
             "7 blocks",
             "7",
             "Theorem 2 gives convolutions with a block sparsity pattern, with the guarantee of zero error",
             "above level 1 an output channel reads at most four input channels on average, and the network is always right",
             "; ".join(f"{level}: {np.mean(blocks[level]):.1%} of the blocks are 0" for level in levels)
-            + f"; input channels of an output {', '.join(f'{np.mean(values):.3g}' for values in read.values())}; accuracy "
+            + f"; input channels of an output {', '.join(f'{np.mean(values):.3g}' for values in above)}; accuracy "
             + described(right),
-            bool(read) and max(max(values) for values in read.values()) <= 4 and min(right) == 1,
+            max(map(max, above)) <= 4 and min(right) == 1,
         )

@@ -92,28 +92,21 @@ def _formulas(results: tmi.Results) -> Iterator[Claim]:
 
 
 def _neurons(results: tmi.Results) -> Iterator[Claim]:
-    chosen = results.select(dataset="fashion", network="theorem1", probe="activation-sparsity")
-    active, size = chosen.values("active_per_image.hidden"), chosen.values("neurons.hidden")
-    if active and size:
-        yield Claim(
-            "5.2 sparse, fashion",
-            "5.2",
-            f"Only the hidden neuron of the rectangle with the feature is active (Fashion-MNIST tiles{epsilon_of(chosen)})",
-            "exactly one active hidden neuron on every test image",
-            f"{described(active, 'test sets')}, of {min(size):,.0f}",
-            min(active) == max(active) == 1,
-        )
-    squares = results.select(dataset="squares", network="theorem1", probe="activation-sparsity")
-    several = squares.values("active_per_image.hidden")
-    if several:
-        yield Claim(
-            "5.2 sparse, squares",
-            "5.2",
-            f"Only the hidden neuron of the rectangle with the feature is active (squares{epsilon_of(squares)})",
-            "exactly one active hidden neuron on every test image",
-            f"{described(several, 'test sets')}: a window next to the square, with two of its pixels, can match too",
-            min(several) == max(several) == 1,
-        )
+    for dataset, what, why in (
+        ("fashion", "Fashion-MNIST tiles", ""),
+        ("squares", "squares", ": a window next to the square, with two of its pixels, can match too"),
+    ):
+        chosen = results.select(dataset=dataset, network="theorem1", probe="activation-sparsity")
+        active, size = chosen.values("active_per_image.hidden"), chosen.values("neurons.hidden")
+        if active and size:
+            yield Claim(
+                f"5.2 sparse, {dataset}",
+                "5.2",
+                f"Only the hidden neuron of the rectangle with the feature is active ({what}{epsilon_of(chosen)})",
+                "exactly one active hidden neuron on every test image",
+                f"{described(active, 'test sets')}, of {min(size):,.0f}{why}",
+                min(active) == max(active) == 1,
+            )
     firing = results.select(dataset="fashion", network="theorem1", probe="selectivity").values("monosemantic.hidden")
     if firing:
         yield Claim(

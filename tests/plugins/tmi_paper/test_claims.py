@@ -59,7 +59,7 @@ def squares(good):
         )
         yield entry("squares", "printed", "squares-heuristics", seed, **shares)
         yield entry("squares", "printed", "activation-sparsity", seed, zero_share__logits=0.0 if good else 0.1)
-        sparse = {"zero_share__logits": 0.5, "active_per_image__hidden": 1.0 if good else 1.4}
+        sparse = {"zero_share__logits": 0.5, "active_per_image__hidden": 1.0 if good else 1.4, "neurons__hidden": 18}
         yield entry("squares", "theorem1", "activation-sparsity", seed, **sparse)
         for filters in (1, 4):
             high = (0.96 if filters == 1 else 0.995) + 0.0005 * seed
