@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         TmiError,
         UnknownNameError,
     )
+    from .networks.directions import Directions
     from .networks.explanation import Explanation
     from .networks.network import Network
     from .networks.rounding import RoundingWarning, rounding
@@ -63,6 +64,7 @@ _NAMES = {
     "tasks.dataset": ("Dataset",),
     "tasks.separation": ("separation", "Separation"),
     "networks.network": ("Network",),
+    "networks.directions": ("Directions",),
     "networks.explanation": ("Explanation",),
     "networks.rounding": ("rounding", "RoundingWarning"),
     "networks.train_once": ("train_once",),
@@ -85,6 +87,7 @@ __all__ = [
     "DamagedFileError",
     "DataFileError",
     "Dataset",
+    "Directions",
     "EngineError",
     "Explanation",
     "FeatureTile",

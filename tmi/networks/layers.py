@@ -27,6 +27,7 @@ from .adapters import (
     without_wrappers,
 )
 from .check import RandomError, check
+from .directions import Directions, one_a_neuron
 from .modes import evaluation_mode
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class LayeredModule:
         form: Form | None = None,
         parts: Mapping[str, Output] | None = None,
         meanings: Mapping[str, Mapping[str, Any] | Callable[[], Mapping[str, Any]]] | None = None,
+        directions: Mapping[str, Directions | Callable[[], Directions]] | None = None,
         history: Mapping[str, Any] | None = None,
         name: str = "",
         seed: int | None = None,
@@ -88,12 +90,15 @@ class LayeredModule:
             if layer not in self.layers:
                 raise UnknownNameError(f"parts {layer!r}: not among the layers{did_you_mean(layer, self.layers)}")
         meanings = {name_without_wrappers(wrapped, layer): columns for layer, columns in (meanings or {}).items()}
+        self.known_directions = {name_without_wrappers(wrapped, layer): one for layer, one in (directions or {}).items()}
         for layer in self.layers:
             if layer not in submodules or not layer:
                 raise UnknownNameError(f"layer {layer!r}: the module has none{did_you_mean(layer, filter(None, submodules))}")
+        for what, known in (("meanings", meanings), ("directions", self.known_directions)):
+            for layer in known:
+                if layer not in self.layers:
+                    raise UnknownNameError(f"{what} {layer!r}: not among the layers{did_you_mean(layer, self.layers)}")
         for layer, columns in meanings.items():
-            if layer not in self.layers:
-                raise UnknownNameError(f"meanings {layer!r}: not among the layers{did_you_mean(layer, self.layers)}")
             if not callable(columns):
                 _check_lengths(layer, columns)
         self.meanings = {layer: columns if callable(columns) else dict(columns) for layer, columns in meanings.items()}
@@ -250,6 +255,32 @@ class LayeredModule:
         columns = dict(meaning() if callable(meaning) else meaning)
         _check_lengths(layer, columns)
         return pd.DataFrame(columns).rename_axis("neuron")
+
+    def directions(self, layer: str) -> Directions | None:
+        """Return the direction of each feature in a layer, where directions and not single neurons stand for features.
+
+        Parameters
+        ----------
+        layer : str
+            One of ``layers``.
+
+        Returns
+        -------
+        Directions or None
+            Those of layer ``mixed`` of `superposed`, for example. Of a layer with `neurons`, whose every neuron stands for
+            something of its own, the identity. None where nothing is known, as in every trained network.
+
+        Raises
+        ------
+        UnknownNameError
+            For a layer that the network does not have.
+        """
+        self._check_layer(layer)
+        if layer in self.known_directions:
+            known = self.known_directions[layer]
+            return known if isinstance(known, Directions) else known()
+        table = self.neurons(layer)
+        return None if table is None else one_a_neuron(table)
 
     def _check_layer(self, layer: str) -> None:
         if layer not in self.layers:

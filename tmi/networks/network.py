@@ -42,6 +42,8 @@ class Network(LayeredModule):
     meanings : mapping of str to (mapping of str to sequence, or callable that returns one), optional
         For each layer whose neurons are understood, columns as long as the flattened layer: the tile, class, row, col, … that
         each neuron stands for. A callable is called when the table is first needed: a layer may have millions of neurons.
+    directions : mapping of str to (Directions, or callable that returns them), optional
+        For each layer in which directions stand for features but single neurons do not: those directions.
     history : mapping of str to array_like, optional
         What was recorded during training, one value an epoch: ``loss``, …
     name : str
@@ -56,7 +58,8 @@ class Network(LayeredModule):
         If there is no layer, the origin is none of the three, ``form`` is unknown, or the columns of a layer's meanings differ in
         length. What the module computes is checked on the first image, see `check`.
     UnknownNameError
-        If the module has no submodule of a layer's name, or meanings or parts are given for a name that is not a layer.
+        If the module has no submodule of a layer's name, or meanings, directions or parts are given for a name that is
+        not a layer.
     """
 
     def explain(self, image: Any, layers: Sequence[str] | str | None = None) -> Explanation:
