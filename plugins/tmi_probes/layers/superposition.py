@@ -12,7 +12,7 @@ from tmi.params import Count
 
 from ..circuits.weights import IMAGES, with_other_weights
 from ..measures.superposition import dimensions_per_feature, feature_dimensionality
-from ..pipeline.features import KINDS, Features, Kind, features_of_kinds
+from ..pipeline.features import KINDS, Features, Kind, features_of_kinds, own_kind
 from ..pipeline.result import ResultBuilder
 from ..pipeline.scenes import labelled
 from ..pipeline.units import units_of_layers
@@ -32,6 +32,9 @@ INFO = {
     ),
     "dimensions_per_feature": tmi.MetricInfo(
         "D* = m/‖W‖²_F, dimensions for each feature that is represented, the longest W_i being 1 (Elhage et al. 2022)", None, 0
+    ),
+    "known_dimensionality": tmi.MetricInfo(
+        "Mean D_i of the directions that the layer is known to have, where it is known (Elhage et al. 2022)", "higher", 0, 1
     ),
     "weight_dimensionality": tmi.MetricInfo(
         "Mean D_i of a layer's weights, a feature being one of its inputs (Elhage et al. 2022)", "higher", 0, 1
@@ -68,7 +71,9 @@ def superposition(
     ProbeResult
         For each kind and layer ``feature_dimensionality.<kind>.<layer>`` with ``.chance``, the same of shuffled images, and
         ``.oracle``, the most that as many dimensions allow, min(units, features)/features; likewise
-        ``dimensions_per_feature``, whose dimensions are the units that some feature changes. For each layer of one linear or
+        ``dimensions_per_feature``, whose dimensions are the units that some feature changes. For each layer whose directions of
+        tiles, tiles at places or classes are known (`tmi.Network.directions`), ``known_dimensionality.<layer>``, which the
+        measured values can be compared with. For each layer of one linear or
         convolutional module ``weight_dimensionality.<layer>``, with ``.oracle`` and, as ``.chance``, the value of the same
         entries in random order, and ``weight_dimensions_per_feature.<layer>``. Arrays of every D_i.
 
@@ -112,6 +117,7 @@ def superposition(
             else:
                 result.cannot_fail(f"feature_dimensionality.{name}", f"all images show one {kind}, which shares with no other")
             result.add(f"dimensions_per_feature.{name}", dimensions_per_feature(directions))
+    _add_known(result, network)
     plain = network.plain()
     for layer in network.layers:
         weights = weight_matrix(plain, layer, scenes[:IMAGES].images)
@@ -133,6 +139,17 @@ def superposition(
             result.cannot_fail(f"weight_dimensionality.{layer}", "the layer has one input, which shares with no other")
         result.add(f"weight_dimensions_per_feature.{layer}", dimensions_per_feature(weights))
     return result.result()
+
+
+def _add_known(result: ResultBuilder, network: tmi.Network) -> None:
+    """Add the mean D_i of known directions; that of a layer with a neuron for each feature is 1."""
+    for layer in network.layers:
+        known = network.directions(layer)
+        if known is None or own_kind(known.features) is None:
+            continue
+        of_features = np.ones(len(known)) if known.one_neuron_each else feature_dimensionality(known.matrix.T)
+        result.add(f"known_dimensionality.{layer}", of_features.mean())
+        result.arrays[f"known_dimensionality.{layer}"] = (f"known_feature.{layer}", of_features)
 
 
 def weight_matrix(network: tmi.Network, layer: str, images: torch.Tensor) -> Array | str:

@@ -44,6 +44,17 @@ def test_a_triangle_is_found_independently_of_what_all_images_share():
     assert result.coords["feature.class"].tolist() == ["dark", "grey", "light"]
 
 
+def test_known_directions():
+    angle = 2 * np.pi * np.arange(5) / 5
+    pentagon = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    net = network(Arranged(np.zeros((2, 3))), "hidden", "logits")
+    net.known_directions["hidden"] = tmi.Directions(pentagon, {"class": list("abcde")})
+    net.meanings["logits"] = {"class": list(net.task.class_names)}
+    metrics = superposition(net, away_from_the_corner(), seed=0, features=["class"]).metrics
+    assert metrics["known_dimensionality.hidden"] == pytest.approx(2 / 5)
+    assert metrics["known_dimensionality.logits"] == 1
+
+
 @pytest.mark.parametrize("name", ["theorem1", "theorem2"])
 def test_constructed_networks_give_every_feature_a_dimension(name):
     data = tmi.generate("fashion", seed=0, tiles_per_class=2, samples=10, test_samples=150)
