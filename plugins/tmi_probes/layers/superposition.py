@@ -36,6 +36,11 @@ INFO = {
     "known_dimensionality": tmi.MetricInfo(
         "Mean D_i of the directions that the layer is known to have, where it is known (Elhage et al. 2022)", "higher", 0, 1
     ),
+    "features_per_neuron": tmi.MetricInfo(
+        "Features whose known direction uses a neuron, mean over the neurons that any uses; 1 for a monosemantic layer",
+        "lower",
+        1,
+    ),
     "weight_dimensionality": tmi.MetricInfo(
         "Mean D_i of a layer's weights, a feature being one of its inputs (Elhage et al. 2022)", "higher", 0, 1
     ),
@@ -72,8 +77,8 @@ def superposition(
         For each kind and layer ``feature_dimensionality.<kind>.<layer>`` with ``.chance``, the same of shuffled images, and
         ``.oracle``, the most that as many dimensions allow, min(units, features)/features; likewise
         ``dimensions_per_feature``, whose dimensions are the units that some feature changes. For each layer whose directions of
-        tiles, tiles at places or classes are known (`tmi.Network.directions`), ``known_dimensionality.<layer>``, which the
-        measured values can be compared with. For each layer of one linear or
+        tiles, tiles at places or classes are known (`tmi.Network.directions`), the truth: ``known_dimensionality.<layer>`` and
+        ``features_per_neuron.<layer>``. For each layer of one linear or
         convolutional module ``weight_dimensionality.<layer>``, with ``.oracle`` and, as ``.chance``, the value of the same
         entries in random order, and ``weight_dimensions_per_feature.<layer>``. Arrays of every D_i.
 
@@ -142,13 +147,14 @@ def superposition(
 
 
 def _add_known(result: ResultBuilder, network: tmi.Network) -> None:
-    """Add the mean D_i of known directions; that of a layer with a neuron for each feature is 1."""
+    """Add the mean D_i of known directions, 1 where each feature has a neuron of its own, and how many features a neuron has."""
     for layer in network.layers:
         known = network.directions(layer)
         if known is None or own_kind(known.features) is None:
             continue
         of_features = np.ones(len(known)) if known.one_neuron_each else feature_dimensionality(known.matrix.T)
         result.add(f"known_dimensionality.{layer}", of_features.mean())
+        result.add(f"features_per_neuron.{layer}", known.sparse.nnz / len(np.unique(known.sparse.indices)))
         result.arrays[f"known_dimensionality.{layer}"] = (f"known_feature.{layer}", of_features)
 
 

@@ -52,7 +52,8 @@ def test_known_directions():
     net.meanings["logits"] = {"class": list(net.task.class_names)}
     metrics = superposition(net, away_from_the_corner(), seed=0, features=["class"]).metrics
     assert metrics["known_dimensionality.hidden"] == pytest.approx(2 / 5)
-    assert metrics["known_dimensionality.logits"] == 1
+    assert metrics["features_per_neuron.hidden"] == pytest.approx(9 / 2)  # the first direction has no second coordinate
+    assert metrics["known_dimensionality.logits"] == metrics["features_per_neuron.logits"] == 1
 
 
 @pytest.mark.parametrize("name", ["theorem1", "theorem2"])
