@@ -11,4 +11,5 @@ def tmi_dataset_generators():  # type: ignore[no-untyped-def]
         "squares": "tmi_datasets.squares:squares",
         "fashion": "tmi_datasets.fashion:fashion",
         "cutouts": "tmi_datasets.cutouts:cutouts",
+        "digits": "tmi_datasets.digits:digits",
     }
