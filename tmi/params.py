@@ -48,11 +48,14 @@ if TYPE_CHECKING:  # a string in a suite, a `tmi.plugins.references.Reference` i
 
     Method: TypeAlias = Any
     Measure: TypeAlias = Any
+    Builder: TypeAlias = Any
 else:
     Method = Annotated[str, Named("method")]
     """The name of an attribution method, with its settings in brackets, as in ``"integrated-gradients(steps=200)"``."""
     Measure = Annotated[str, Named("measure")]
     """The name of a measure of attributions, with its settings in brackets."""
+    Builder = Annotated[str, Named("network")]
+    """The name of a network builder, with its settings in brackets, as in ``"cnn(filters=4)"``."""
 
 REQUIRED: Any = inspect.Parameter.empty
 

@@ -117,7 +117,7 @@ class Registry:
 
         Parameters
         ----------
-        kind : {"method", "measure"}
+        kind : {"method", "measure", "network"}
         target : str or callable
             A name, with or without settings in brackets; or the function itself, with its defaults.
 
@@ -145,19 +145,24 @@ class Registry:
         else:
             name, settings = parse(target)
             component, text = self.find(kind, name), target
-        values, problems = parameters.check(component.function, settings, name, attribution.GIVEN[kind])
+        given = attribution.GIVEN.get(kind, parameters.GIVEN)
+        values, problems = parameters.check(component.function, settings, name, given)
         if problems:
             raise InputError(f"{kind} {text!r}: " + "; ".join(problems))
         try:
-            values = with_absolute_paths(component.function, values, self.folder, attribution.GIVEN[kind])
+            values = with_absolute_paths(component.function, values, self.folder, given)
         except InputError as error:
             raise type(error)(f"{kind} {text!r}: {error}") from None
         return Reference(text, component, values)
 
     def references(self, component: Component, params: Mapping[str, Any]) -> list[Reference]:
-        """Return the components that the settings of a component name, in the order of the function's parameters."""
-        schema = parameters.parameters(component.function)
-        return [self.reference(*named) for name, parameter in schema.items() for named in named_in(parameter, params.get(name))]
+        """Return the components that the settings of a component name, each followed by those that its own settings name.
+
+        They are in the order of the function's parameters.
+        """
+        schema = parameters.parameters(component.function, attribution.GIVEN.get(component.kind, parameters.GIVEN))
+        found = [self.reference(*named) for name, parameter in schema.items() for named in named_in(parameter, params.get(name))]
+        return [each for one in found for each in (one, *self.references(one.component, one.params))]
 
     def reference_problems(self, parameter: parameters.Parameter, value: Any) -> list[str]:
         """Return the problems of the names in a setting; empty if there are none, or if the setting names no component."""
@@ -172,11 +177,15 @@ class Registry:
         return problems
 
     def with_references(self, component: Component, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments of the component's function: the settings, with every name replaced by its `Reference`."""
-        schema = parameters.parameters(component.function)
+        """Return the arguments of the component's function: the settings, with every name replaced by its `Reference`.
+
+        So are the names in the settings of a component that is named.
+        """
+        schema = parameters.parameters(component.function, attribution.GIVEN.get(component.kind, parameters.GIVEN))
         result = dict(params)
         for name, parameter in schema.items():
-            references = [self.reference(*named) for named in named_in(parameter, result.get(name))]
+            named = [self.reference(*one) for one in named_in(parameter, result.get(name))]
+            references = [replace(one, params=self.with_references(one.component, one.params)) for one in named]
             if references:
                 result[name] = references if isinstance(result[name], list) else references[0]
         return result
@@ -225,7 +234,8 @@ class Registry:
         if not isinstance(data, Dataset | TemplateTask):
             raise InputError(f"network {component.name!r}: expected a Dataset or TemplateTask, got {type(data).__name__}")
         with fixed_seed(seed):
-            network = component.function(data, **_with_seed(component, seed), **values)
+            arguments = self.with_references(component, values)
+            network = component.function(data, **_with_seed(component, seed), **arguments)
         _expect(component, network, Network)
         network.module.zero_grad()  # the store does not keep gradients, so those of the last training step are cleared here too
         network.name, network.seed, network.params = component.name, seed, parameters.as_text(values)

@@ -131,6 +131,37 @@ def test_the_order_in_which_settings_are_given_does_not_count(reg):
     assert [one.text for one in found[0]] == [one.text for one in found[1]] == ["steep", "share"]
 
 
+def inner(data, *, seed: int, size: Count = 1):
+    """Build nothing."""
+
+
+def outer(data, *, seed: int, of: params.Builder = "inner"):
+    """Build what it names."""
+    outer.given.append(of)
+    return of.function(data, seed=seed, **of.params)
+
+
+def test_a_builder_may_name_a_builder_that_names_one_again(reg):
+    host = PluginHost()
+    plugin = types.ModuleType("zz_builders")
+    plugin.tmi_network_builders = tmi.hookimpl(lambda: {"inner": inner, "outer": outer})
+    plugin.tmi_network_builders.__name__ = "tmi_network_builders"
+    host.add(Plugin("zz_builders", "here", plugin))
+    of = Registry(host)
+    text = "outer(of='inner(size=3)')"
+    # The code of both is part of the key; its settings are text, which can be written as JSON.
+    named = of.references(of.find("network", "outer"), {"of": text})
+    assert [(one.component.name, one.params) for one in named] == [("outer", {"of": "inner(size=3)"}), ("inner", {"size": 3})]
+    outer.given = []
+    task = tmi.TemplateTask([tmi.TileClass("a", [tmi.FeatureTile([[1.0]], 0.1)])], (1, 2, 2))
+    with pytest.raises(tmi.PluginError, match="returned NoneType"):
+        of.build("outer", task, of=text)
+    assert [one.text for one in outer.given] == [text, "inner(size=3)"]
+    assert outer.given[1].params == {"size": 3}
+    with pytest.raises(InputError, match="size"):
+        of.build("outer", task, of="inner(size=0)")
+
+
 def test_a_wrong_name_in_a_setting(reg):
     with pytest.raises(UnknownNameError, match=r"did you mean .steep"):
         probed(reg, method="steap")
