@@ -1,0 +1,208 @@
+"""The dial: measures of single neurons on networks of one function, from one tile a neuron to as many as a code allows.
+
+The truth, tiles a neuron, is set by construction, so that a measure of monosemanticity can be checked: does it follow?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from .claims.claim import interval
+from .comparison import MEASURES, Measure
+
+if TYPE_CHECKING:
+    import tmi
+    from tmi.runs.results import Entry
+
+LAYERS = {"theorem1": "hidden", "superposed": "mixed", "trained": "conv"}
+"""The layer that is looked at in each network of the suite."""
+
+MORE = (
+    Measure("single neurons", "recovery of the tile, uniqueness", "unit-recovery", "uniqueness.tile.{layer}"),
+    Measure("single neurons", "recovery of the tile, F1", "unit-recovery", "f1.tile.{layer}"),
+    Measure("single neurons", "recovery of the class, MCC", "unit-recovery", "mcc.class.{layer}"),
+    Measure("single neurons", "recovery of the class, F1", "unit-recovery", "f1.class.{layer}"),
+    Measure("parts", "dimension that a tile has for itself", "superposition", "feature_dimensionality.tile.{layer}"),
+    Measure("parts", "dimension that a class has for itself", "superposition", "feature_dimensionality.class.{layer}"),
+    Measure("parts", "dimensions a represented feature", "superposition", "dimensions_per_feature.tile-place.{layer}"),
+    Measure("parts", "channels that keep a tile's images, overlap", "feature-neurons", "overlap.{layer}"),
+)
+"""Measures that have no row in the comparison of suite ``monosemanticity``."""
+
+Verdict = Literal["follows", "in part", "misleads", "blind", "not shown"]
+"""What the dial says of a measure; see `Curve.verdict`."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A measure along the dial.
+
+    Attributes
+    ----------
+    measure : Measure
+    better : str
+        Which direction means more monosemantic by the probe's own word: "higher", "lower" or empty.
+    values : dict of float to (dict of int to float)
+        By tiles a neuron, rising, and by seed.
+    trained : dict of int to float
+        The same measure on the trained network, by seed.
+    """
+
+    measure: Measure
+    better: str
+    values: dict[float, dict[int, float]]
+    trained: dict[int, float]
+
+    @property
+    def truth(self) -> list[float]:
+        """Tiles a neuron, rising."""
+        return list(self.values)
+
+    @property
+    def means(self) -> list[float]:
+        """Mean over the seeds at each number of tiles a neuron."""
+        return [float(np.mean(list(values.values()))) for values in self.values.values()]
+
+    def change(self, first: int, second: int) -> tuple[float, float, float]:
+        """Return the mean change between two places of the dial, paired by seed, with its 95 % interval over the seeds."""
+        start, end = list(self.values.values())[first], list(self.values.values())[second]
+        changes = [end[seed] - start[seed] for seed in start if seed in end]
+        low, high = (changes[0], changes[0]) if len(set(changes)) == 1 else interval(changes)
+        return float(np.mean(changes)), low, high
+
+    @cached_property
+    def steps(self) -> list[int]:
+        """The direction of each step along the dial, 1 or −1; 0 where the interval of the change contains 0."""
+        return [self._sign(*self.change(i, i + 1)) for i in range(len(self.values) - 1)]
+
+    @cached_property
+    def direction(self) -> int:
+        """The direction from one end of the dial to the other, 1 or −1; 0 where the interval of the change contains 0."""
+        return self._sign(*self.change(0, -1))
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the measure is the same along the whole dial in every seed, to 1e-6 of its size."""
+        places = list(self.values.values())
+        seeds = set(places[0]).intersection(*places)
+        size = max(1e-12, *(abs(v) for place in places for v in place.values()))
+        return all(np.ptp([place[seed] for place in places]) <= 1e-6 * size for seed in seeds)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether the measure follows the truth.
+
+        "blind"
+            It is the same at every place of the dial.
+        "follows"
+            From end to end and at every single step it moves as its probe says that it should, each change with a 95 % interval
+            over the seeds that excludes 0.
+        "in part"
+            It moves so from end to end; at some step the interval contains 0, or it moves back.
+        "misleads"
+            From end to end it moves the other way: it calls the most polysemantic network the most monosemantic.
+        "not shown"
+            None of these: the interval from end to end contains 0.
+        """
+        if self.is_constant:
+            return "blind"
+        if not self.direction:
+            return "not shown"
+        expected = {"higher": -1, "lower": 1}.get(self.better, self.direction)
+        if self.direction != expected:
+            return "misleads"
+        return "follows" if all(step == expected for step in self.steps) else "in part"
+
+    def reading(self, value: float) -> float | None:
+        """Return at how many tiles a neuron the dial has this value; NaN beyond its ends, None unless the measure follows."""
+        if self.verdict != "follows":
+            return None
+        means, truth = np.array(self.means), np.array(self.truth)
+        order = np.argsort(means)
+        return float(np.interp(value, means[order], truth[order], left=np.nan, right=np.nan))
+
+    @staticmethod
+    def _sign(_mean: float, low: float, high: float) -> int:
+        return 1 if low > 0 else -1 if high < 0 else 0
+
+
+def tiles_a_neuron(results: tmi.Results) -> dict[str, float]:
+    """Return the truth for each constructed network, by `network_of`: the tiles that a neuron answers to, mean over the seeds."""
+    found: dict[str, list[float]] = {}
+    for entry in results:
+        name = f"features_per_neuron.{LAYERS.get(entry.network, '')}"
+        if name in entry.metrics:
+            found.setdefault(network_of(entry), []).append(entry.metrics[name])
+    return {network: float(np.mean(values)) for network, values in sorted(found.items(), key=lambda item: np.mean(item[1]))}
+
+
+def network_of(entry: Entry) -> str:
+    """Name a network of the suite: its label, and its neurons a place where they are swept."""
+    neurons = entry.swept.get("neurons")
+    return entry.network if neurons is None else f"{entry.network} {neurons}"
+
+
+def curves(results: tmi.Results, dataset: str) -> list[Curve]:
+    """Return every measure that has a value on at least three constructed networks of a data set, in the order of the report.
+
+    Parameters
+    ----------
+    results : Results
+        Of suite ``dial``, or of a part of it.
+    dataset : str
+    """
+    truth = tiles_a_neuron(results.select(dataset=dataset))
+    found = []
+    for measure in (*MEASURES, *MORE):
+        entries = [entry for entry in results.select(dataset=dataset, probe=measure.probe) if entry.network in LAYERS]
+        values: dict[float, dict[int, float]] = {truth[name]: {} for name in truth}
+        trained: dict[int, float] = {}
+        better = ""
+        for entry in entries:
+            metric = measure.metric.format(layer=LAYERS[entry.network])
+            if metric not in entry.metrics:
+                continue
+            where = trained if network_of(entry) not in truth else values[truth[network_of(entry)]]
+            where[entry.seed] = entry.metrics[metric]
+            if not better:
+                info = results.load(entry).describe(metric)
+                better = (info.better if info else None) or ""
+        values = {x: by_seed for x, by_seed in values.items() if by_seed}
+        if len(values) >= 3:
+            found.append(Curve(measure, better, values, trained))
+    return found
+
+
+def sentences(curve: Curve) -> tuple[str, str]:
+    """Say in two sentences how a measure moves along the dial, and whether it may be trusted; both follow from the numbers."""
+    first, last = curve.truth[0], curve.truth[-1]
+    start, end = curve.means[0], curve.means[-1]
+    ends = f"From {first:.3g} to {last:.3g} tiles a neuron"
+    if curve.verdict == "blind":
+        return f"{ends} it stays at {start:.3g}.", "It depends on the function alone and says nothing of single neurons."
+    change, low, high = curve.change(0, -1)
+    back = [step for step in curve.steps if step != curve.direction]
+    moved = f"{ends} it goes from {start:.3g} to {end:.3g} (change {change:.2g}, 95 % interval {low:.2g} to {high:.2g})"
+    steady = "." if not back else f", but not at {len(back)} of the {len(curve.steps)} steps."
+    trust = {
+        "follows": "It may be trusted to order networks of one function by how many tiles share a neuron.",
+        "in part": "It tells the ends of the dial apart; a difference between two networks in between is no evidence.",
+        "misleads": "It must not be read as monosemanticity: the network with most tiles a neuron has the better value.",
+        "not shown": "It cannot be trusted: over the seeds the two ends of the dial do not differ.",
+    }
+    return moved + steady, trust[curve.verdict]
+
+
+def readings(found: list[Curve]) -> Mapping[str, tuple[float, ...]]:
+    """Return where the trained network stands on the dial by each measure that follows: tiles a neuron, one value a seed."""
+    read = {}
+    for curve in found:
+        values = [curve.reading(value) for value in curve.trained.values()]
+        if values and None not in values:
+            read[curve.measure.text] = tuple(float(value) for value in values if value is not None)
+    return read

@@ -1,0 +1,178 @@
+"""The report of suite ``dial``: which measures follow the truth, which dictionaries find it, and what that says of training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tmi.report import Section, figure, paragraph, table
+from tmi.runtime.plotting import CONSTRUCTED, PALETTE, TRAINED, figure_style
+
+from .claims.claim import interval
+from .comparison import spread
+from .dial import Curve, curves, readings, sentences
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    import tmi
+
+COLORS = {"follows": PALETTE[2], "in part": PALETTE[4], "misleads": PALETTE[1], "not shown": PALETTE[3], "blind": "0.45"}
+ORDER = ("follows", "in part", "misleads", "not shown", "blind")
+ABOUT = (
+    "Theorem 1's network gives each tile a neuron of its own at each place. The networks beside it compute the same function with "
+    "fewer neurons, each of which answers to several tiles, in a code that is known. So it is known how polysemantic each network "
+    "is, and which directions its features have."
+)
+TASKS = {"fashion": "Thirty Fashion-MNIST tiles", "digits": "Digits"}
+
+
+def sections(results: tmi.Results) -> list[Section]:
+    """Return the sections of the report; one whose results are missing is left out.
+
+    Parameters
+    ----------
+    results : Results
+        Of suite ``dial``, or of a part of it.
+    """
+    parts: list[Section | None] = []
+    with figure_style():
+        for dataset, title in TASKS.items():
+            found = curves(results, dataset)
+            if found:
+                parts += [_measures(found, title), _trained(found, title)]
+    shown = [part for part in parts if part is not None]
+    return [Section("", paragraph(ABOUT)), *shown] if shown else []
+
+
+def along_the_dial(found: list[Curve]) -> Figure:
+    """Draw every measure against tiles a neuron: mean and 95 % interval over the seeds, and the trained network as a band."""
+    import matplotlib.pyplot as plt
+
+    shown = sorted(found, key=lambda curve: ORDER.index(curve.verdict))
+    columns = 5
+    rows = -(-len(shown) // columns)
+    drawn, axes = plt.subplots(rows, columns, figsize=(9.6, 1.55 * rows + 0.5), squeeze=False, sharex=True)
+    for axis in axes.flat[len(shown) :]:
+        axis.axis("off")
+    for axis, curve in zip(axes.flat, shown, strict=False):
+        color = COLORS[curve.verdict]
+        low, high = np.array([_interval(list(values.values())) for values in curve.values.values()]).T
+        axis.fill_between(curve.truth, low, high, color=color, alpha=0.25, linewidth=0)
+        axis.plot(curve.truth, curve.means, color=color, marker="o", markersize=3)
+        if curve.trained:
+            axis.axhspan(*_interval(list(curve.trained.values())), color="black", alpha=0.12, linewidth=0)
+            axis.axhline(float(np.mean(list(curve.trained.values()))), color="black", linewidth=0.8, linestyle=(0, (4, 2)))
+        arrow = {"higher": " ↑", "lower": " ↓"}.get(curve.better, "")
+        axis.set_title(_wrapped(curve.measure.text + arrow), fontsize=7, color=color if curve.verdict != "in part" else "#9A6700")
+        axis.tick_params(labelsize=6)
+        axis.locator_params(axis="y", nbins=4)
+    for axis in axes[-1]:
+        axis.set_xlabel("tiles a neuron", fontsize=7)
+    marks = [
+        plt.Line2D([], [], color=COLORS[v], marker="o", markersize=3, label=v)
+        for v in ORDER
+        if any(c.verdict == v for c in shown)
+    ]
+    if any(curve.trained for curve in shown):
+        marks.append(plt.Line2D([], [], color="black", linewidth=0.8, linestyle=(0, (4, 2)), label="trained network"))
+    drawn.legend(handles=marks, loc="outside upper center", ncols=len(marks), fontsize=8)
+    return drawn
+
+
+def readings_figure(found: list[Curve]) -> Figure:
+    """Draw where each measure that follows the truth puts the trained network on the dial, a dot a seed."""
+    import matplotlib.pyplot as plt
+
+    read = readings(found)
+    first, last = found[0].truth[0], found[0].truth[-1]
+    drawn, axis = plt.subplots(figsize=(6.4, 0.3 * len(read) + 1.0))
+    for place, values in enumerate(read.values()):
+        inside = [value for value in values if np.isfinite(value)]
+        axis.plot(inside, [place] * len(inside), "o", color=TRAINED, markersize=4, alpha=0.7)
+    axis.axvspan(first, last, color=CONSTRUCTED, alpha=0.08, linewidth=0)
+    axis.set_yticks(range(len(read)), list(read))
+    axis.set_xlabel("tiles a neuron of the constructed network with the same value")
+    axis.invert_yaxis()
+    return drawn
+
+
+def _measures(found: list[Curve], title: str) -> Section:
+    seeds = max(len(values) for curve in found for values in curve.values.values())
+    caption = (
+        f"{title}, {seeds} seeds. Along the dial the networks compute one function; only how many tiles share a neuron changes. "
+        "Bands are 95 % intervals of the mean over the seeds. The arrow shows which direction the probe calls better; the colour "
+        "whether the measure follows the truth."
+    )
+    rows = []
+    for curve in sorted(found, key=lambda one: ORDER.index(one.verdict)):
+        ends = [spread(list(values.values())) for values in (curve.values[curve.truth[0]], curve.values[curve.truth[-1]])]
+        rows.append(
+            (
+                curve.measure.text,
+                {"higher": "↑", "lower": "↓"}.get(curve.better, ""),
+                curve.verdict,
+                *ends,
+                " ".join(sentences(curve)),
+            )
+        )
+    first, last = found[0].truth[0], found[0].truth[-1]
+    counts = ", ".join(f"{n} {v}" for v in ORDER if (n := sum(curve.verdict == v for curve in found)))
+    return Section(
+        f"{title}: which measures follow the truth",
+        paragraph(f"{len(found)} measures: {counts}.")
+        + figure(along_the_dial(found), f"Every measure against tiles a neuron, {title}", caption)
+        + table(("measure", "better", "verdict", f"at {first:.3g} tiles a neuron", f"at {last:.3g}", "what that means"), rows),
+    )
+
+
+def _trained(found: list[Curve], title: str) -> Section | None:
+    read = readings(found)
+    if not read:
+        return None
+    rows = []
+    for text, values in read.items():
+        inside = [value for value in values if np.isfinite(value)]
+        rows.append((text, spread(inside) if inside else None, len(values) - len(inside)))
+    agreed = agreement(found)
+    return Section(
+        f"{title}: the trained network on the dial",
+        paragraph(agreed)
+        + figure(
+            readings_figure(found),
+            "Where each measure puts the trained network on the dial",
+            "A dot a training seed; seeds whose value is beyond the ends of the dial have none. The shaded range is the dial.",
+        )
+        + table(("measure", "tiles a neuron with the same value", "seeds beyond the dial"), rows),
+    )
+
+
+def agreement(found: list[Curve]) -> str:
+    """Say what the dial lets one conclude about the trained network: whether the measures that follow the truth agree on it."""
+    read = readings(found)
+    whole = {text: list(values) for text, values in read.items() if np.isfinite(values).all()}
+    beyond = len(read) - len(whole)
+    said = (
+        f"{len(read)} measures follow the truth. {beyond} give the trained network, in some seed, a value that no network "
+        "of the dial has"
+    )
+    if not whole:
+        return f"{said}: no number of tiles a neuron can be concluded."
+    intervals = [_interval(values) for values in whole.values()]
+    means = [float(np.mean(values)) for values in whole.values()]
+    overlap = max(low for low, _ in intervals) <= min(high for _, high in intervals)
+    agree = "their intervals over the seeds overlap" if overlap else "their intervals over the seeds do not all overlap"
+    rule = "they agree" if overlap and not beyond else "no single number of tiles a neuron can be concluded"
+    return f"{said}; the other {len(whole)} put it at {min(means):.2g} to {max(means):.2g} tiles a neuron, and {agree}: {rule}."
+
+
+def _interval(values: list[float]) -> tuple[float, float]:
+    low, high = (values[0], values[0]) if len(set(values)) == 1 else interval(values)
+    return (low, high) if np.isfinite(low) else (values[0], values[0])
+
+
+def _wrapped(text: str) -> str:
+    import textwrap
+
+    return "\n".join(textwrap.wrap(text, 28))

@@ -1,0 +1,130 @@
+"""Verdicts on measures along the dial, worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tmi
+from tmi.report.html import Section
+from tmi.runs.results import Entry
+from tmi_paper.claims.claim import interval
+from tmi_paper.comparison import Measure
+from tmi_paper.dial import Curve, curves, readings, sentences, tiles_a_neuron
+from tmi_paper.dial_report import agreement, sections
+
+MEASURE = Measure("", "a measure", "", "")
+NOISE = (0.0, 0.01, -0.01, 0.005, -0.005)
+
+
+def curve(*means, better="lower", trained=()):
+    """Five seeds around each mean, at 1, 2, 3, … tiles a neuron."""
+    values = {float(x): {seed: mean + NOISE[(seed + x) % 5] for seed in range(5)} for x, mean in enumerate(means, 1)}
+    return Curve(MEASURE, better, values, dict(enumerate(trained)))
+
+
+@pytest.mark.parametrize(
+    ("means", "better", "verdict"),
+    [
+        ((1, 2, 3, 4), "lower", "follows"),
+        ((4, 3, 2, 1), "higher", "follows"),
+        ((4, 3, 2, 1), "", "follows"),
+        ((1, 2, 2, 4), "lower", "in part"),  # a step of which nothing can be said
+        ((1, 3, 2, 4), "lower", "in part"),  # a step back
+        ((1, 2, 3, 4), "higher", "misleads"),
+        ((1, 2, 3, 1), "lower", "not shown"),
+    ],
+)
+def test_verdicts(means, better, verdict):
+    assert curve(*means, better=better).verdict == verdict
+
+
+def test_a_measure_that_is_the_same_everywhere_is_blind():
+    values = {x: {seed: 0.1 * seed for seed in range(5)} for x in (1.0, 2.0, 3.0)}
+    blind = Curve(MEASURE, "higher", values, {})
+    assert blind.verdict == "blind"
+    assert sentences(blind) == (
+        "From 1 to 3 tiles a neuron it stays at 0.2.",
+        "It depends on the function alone and says nothing of single neurons.",
+    )
+
+
+def test_the_change_is_paired_by_seed():
+    values = {1.0: {0: 0.0, 1: 10.0, 2: 20.0}, 2.0: {0: 1.0, 1: 11.5, 2: 20.5, 3: 99.0}}
+    mean, low, high = Curve(MEASURE, "", values, {}).change(0, 1)
+    assert mean == 1
+    assert (low, high) == interval([1.0, 1.5, 0.5])
+
+
+def test_sentences_say_what_the_numbers_say():
+    first, second = sentences(curve(1, 2, 2, 4))
+    assert first.startswith("From 1 to 4 tiles a neuron it goes from 1 to 4 (change 3, 95 % interval ")
+    assert first.endswith("but not at 1 of the 3 steps.")
+    assert "in between is no evidence" in second
+    assert "must not be read as monosemanticity" in sentences(curve(1, 2, 3, better="higher"))[1]
+
+
+def test_readings():
+    follows = curve(1, 2, 3, 4, trained=(2.5, 3.5, 9.0))
+    assert follows.reading(2.5) == pytest.approx(2.5, abs=0.02)
+    assert np.isnan(follows.reading(9.0))
+    (values,) = readings([follows, curve(1, 3, 2, 4, trained=(2.5,))]).values()
+    assert values == pytest.approx((2.5, 3.5, np.nan), abs=0.02, nan_ok=True)
+    assert readings([curve(1, 2, 3)]) == {}
+
+
+def renamed(one, text):
+    return Curve(Measure("", text, "", ""), one.better, one.values, one.trained)
+
+
+def test_what_may_be_concluded_about_the_trained_network():
+    alike = curve(1, 2, 3, 4, trained=(2.4, 2.5, 2.6))
+    other = renamed(curve(1, 2, 3, 4, trained=(1.4, 1.5, 1.6)), "another")
+    beyond = renamed(curve(1, 2, 3, 4, trained=(1.4, 1.5, 9.0)), "a third")
+    assert agreement([alike, renamed(alike, "the same")]).endswith("overlap: they agree.")
+    assert "do not all overlap: no single number" in agreement([alike, other])
+    assert "1 give the trained network, in some seed, a value that no network" in agreement([alike, beyond])
+    assert agreement([beyond]).endswith("no number of tiles a neuron can be concluded.")
+
+
+def results():
+    entries = []
+    for number, neurons in enumerate((None, 23, 7)):
+        network, layer = ("theorem1", "hidden") if neurons is None else ("superposed", "mixed")
+        for seed in range(5):
+            for probe, metrics in (
+                ("superposition", {f"features_per_neuron.{layer}": 1.0 + 4 * number}),
+                ("selectivity", {f"class_selectivity.{layer}": 0.9 - 0.3 * number + NOISE[(seed + number) % 5]}),
+                ("accuracy", {"accuracy": 1.0}),
+            ):
+                info = {name.partition(".")[0]: tmi.MetricInfo("", "higher") for name in metrics}
+                result = tmi.ProbeResult(metrics, info=info)
+                swept = {"neurons": neurons}
+                entries.append(Entry("", "fashion", network, probe, seed, swept, "ok", None, metrics, _result=result))
+    for seed in range(5):
+        metrics = {"class_selectivity.conv": 0.5}
+        entries.append(Entry("", "fashion", "trained", "selectivity", seed, {"neurons": None}, "ok", None, metrics))
+    return tmi.Results(entries, columns={"neurons": "network"})
+
+
+def test_curves_of_results():
+    assert tiles_a_neuron(results()) == {"theorem1": 1.0, "superposed 23": 5.0, "superposed 7": 9.0}
+    found = {one.measure.text: one for one in curves(results(), "fashion")}
+    assert {text: one.verdict for text, one in found.items()} == {"accuracy": "blind", "class selectivity": "follows"}
+    selectivity = found["class selectivity"]
+    assert (selectivity.truth, selectivity.better) == ([1.0, 5.0, 9.0], "higher")
+    assert selectivity.values[5.0][0] == pytest.approx(0.6 + NOISE[1])
+    assert selectivity.trained == dict.fromkeys(range(5), 0.5)
+    assert curves(results(), "digits") == []
+
+
+def test_report():
+    found = sections(results())
+    assert all(isinstance(one, Section) for one in found)
+    assert [one.title for one in found] == [
+        "",
+        "Thirty Fashion-MNIST tiles: which measures follow the truth",
+        "Thirty Fashion-MNIST tiles: the trained network on the dial",
+    ]
+    assert "2 measures: 1 follows, 1 blind." in found[1].html
+    assert sections(tmi.Results([])) == []
