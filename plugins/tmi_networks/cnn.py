@@ -1,4 +1,4 @@
-"""A small convolutional network, trained by plain gradient descent as in section 6."""
+"""A small convolutional network, trained by gradient descent: as in section 6, or with regularisers and other optimizers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 import tmi
 from tmi.errors import InputError
-from tmi.params import Count, Index, Positive
+from tmi.params import Count, Index, NotNegative, Positive, Share
 
-from .training import descend
+from .training import Optimizer, Options, descend
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,9 +25,18 @@ def cnn(
     depth: Count = 1,
     pool: Pool = "none",
     hidden: Index = 0,
-    epochs: Count = 15,
+    epochs: Index = 15,
     lr: Positive = 0.03,
     batch_size: Count = 100,
+    optimizer: Optimizer = "sgd",
+    weight_decay: NotNegative = 0.0,
+    activation_l1: NotNegative = 0.0,
+    orthogonality: NotNegative = 0.0,
+    filter_loss: NotNegative = 0.0,
+    dropout: Share = 0.0,
+    batch_norm: bool = False,
+    early_stopping: Share = 0.0,
+    patience: Count = 3,
 ) -> tmi.Network:
     """Train a network of convolutions and at most one hidden layer on the training images.
 
@@ -53,33 +62,58 @@ def cnn(
         after ``conv``, ``pool2`` after ``conv2``, and so on.
     hidden : Index
         Neurons of a hidden layer between the convolutions and the logits; 0, as in the paper, omits it.
-    epochs : Count
-        Passes over the training images.
+    epochs : Index
+        Passes over the training images; 0 gives the initial weights.
     lr : Positive
         Learning rate.
     batch_size : Count
         Images a step; the last batch of an epoch may be smaller.
+    optimizer : {"sgd", "momentum", "adam"}
+        Stochastic gradient descent without momentum, with momentum 0.9, or Adam (Kingma and Ba 2015), as torch.optim has them.
+    weight_decay : NotNegative
+        This times each weight is added to its gradient: an L2 penalty.
+    activation_l1 : NotNegative
+        Weight in the loss of the L1 norm of an image's hidden activations, summed over the layers, mean over the batch.
+    orthogonality : NotNegative
+        Weight in the loss of ‖W Wᵀ − I‖², where the rows of W are the filters of a convolution, summed over the convolutions.
+    filter_loss : NotNegative
+        Weight in the loss of the class-specific filter loss of Zhang, Wu and Zhu (2018) on the maps of the last convolution. Its
+        gradient falls with the fourth power of the number of places, so that the weight is large: of the order of 1e8 for 36×36.
+    dropout : Share
+        Share of the inputs of each linear layer that a training step sets to 0, drawn at random; the modules ``dropout`` before
+        the first linear layer and ``dropout2`` before the second are no layers of the network.
+    batch_norm : bool
+        Whether a batch normalisation stands between each convolution or hidden linear layer and its ReLU, in one named layer.
+    early_stopping : Share
+        Share of the training images, drawn at random, that is held out: the network has the weights of the epoch with the least
+        cross-entropy on them. 0 trains on all images and takes the last weights.
+    patience : Count
+        With early stopping: training ends after so many epochs, one after another, without a lower cross-entropy.
 
     Returns
     -------
     Network
-        Origin "trained", weights float32, with the history ``loss`` (mean cross-entropy) and ``accuracy`` (share right) of each
-        epoch, both over the training images, before the gradient step on them.
+        Origin "trained", weights float32, with the history ``loss`` (mean cross-entropy, without the terms added to it) and
+        ``accuracy`` (share right) of each epoch, both over the training images, before the gradient step on them and with the
+        dropout and normalisation of training; with early stopping also ``held_out_loss``, after each epoch.
 
     Raises
     ------
     InputError
         For a bare task, a kernel larger than the image or than the maps that it is applied to, maps too small to pool,
-        training scenes without a class, or when the loss or a weight stops being a finite number.
+        training scenes without a class, dropout of all inputs, early stopping that holds out no image or all, a batch of one
+        image that is to be normalised, or when the loss or a weight stops being a finite number.
     """
-    maps = check(data, kernel, depth, pool)
+    maps = check(data, kernel, depth, pool, dropout)
     from tmi.runtime.seeds import fixed_seed
 
+    options = Options(optimizer, weight_decay, activation_l1, orthogonality, filter_loss, early_stopping, patience)
+
     def fit() -> dict[str, list[float]]:
-        return descend(module, data.train, seed=seed, epochs=epochs, lr=lr, batch_size=batch_size)
+        return descend(module, data.train, seed=seed, epochs=epochs, lr=lr, batch_size=batch_size, options=options)
 
     with fixed_seed(seed):
-        module = make_module(data.task, maps, filters, kernel, pool, hidden)
+        module = make_module(data.task, maps, filters, kernel, pool, hidden, dropout, batch_norm)
         history = tmi.train_once(module, fit)
     return tmi.Network(module, layer_names(depth, hidden), "trained", task=data.task, history=history)
 
@@ -89,7 +123,7 @@ def layer_names(depth: int, hidden: int) -> list[str]:
     return [*(_numbered("conv", i) for i in range(depth)), *(["hidden"] if hidden else []), "logits"]
 
 
-def check(data: tmi.Dataset, kernel: int, depth: int, pool: Pool) -> list[tuple[int, int]]:
+def check(data: tmi.Dataset, kernel: int, depth: int, pool: Pool, dropout: float = 0.0) -> list[tuple[int, int]]:
     """Check that a network of these settings can be trained on a data set; see `cnn` for the settings.
 
     Returns
@@ -100,8 +134,10 @@ def check(data: tmi.Dataset, kernel: int, depth: int, pool: Pool) -> list[tuple[
     Raises
     ------
     InputError
-        For a bare task, a kernel or pooling that does not fit, and training scenes without a class.
+        For a bare task, a kernel or pooling that does not fit, training scenes without a class, and dropout of all inputs.
     """
+    if dropout == 1:
+        raise InputError("dropout: 1 sets every input of the linear layers to 0; use less than 1")
     if not isinstance(data, tmi.Dataset):
         raise InputError(f"cnn: needs a Dataset with training images, got {type(data).__name__}")
     _, m, n = data.task.image_shape
@@ -126,7 +162,14 @@ def check(data: tmi.Dataset, kernel: int, depth: int, pool: Pool) -> list[tuple[
 
 
 def make_module(
-    task: tmi.TemplateTask, maps: list[tuple[int, int]], filters: int, kernel: int, pool: Pool, hidden: int
+    task: tmi.TemplateTask,
+    maps: list[tuple[int, int]],
+    filters: int,
+    kernel: int,
+    pool: Pool,
+    hidden: int,
+    dropout: float = 0.0,
+    batch_norm: bool = False,
 ) -> nn.Module:
     """Return the untrained module, with torch's default initial weights; see `cnn` for the settings, and `check` for ``maps``."""
     from collections import OrderedDict
@@ -138,14 +181,19 @@ def make_module(
     for i in range(len(maps)):
         channels = filters if i else task.image_shape[0]
         # One ReLU and one pooling each, never shared: attribution methods follow modules, not calls.
-        parts[_numbered("conv", i)] = nn.Sequential(nn.Conv2d(channels, filters, kernel), nn.ReLU())
+        norm = [nn.BatchNorm2d(filters)] if batch_norm else []
+        parts[_numbered("conv", i)] = nn.Sequential(nn.Conv2d(channels, filters, kernel), *norm, nn.ReLU())
         if pool != "none":
             parts[_numbered("pool", i)] = pools[pool](2)
     m, n = maps[-1] if pool == "none" else (side // 2 for side in maps[-1])
     width = filters * m * n
     parts["flatten"] = nn.Flatten()
+    if dropout:
+        parts["dropout"] = nn.Dropout(dropout)
     if hidden:
-        parts["hidden"] = nn.Sequential(nn.Linear(width, hidden), nn.ReLU())
+        parts["hidden"] = nn.Sequential(nn.Linear(width, hidden), *([nn.BatchNorm1d(hidden)] if batch_norm else []), nn.ReLU())
+        if dropout:
+            parts["dropout2"] = nn.Dropout(dropout)
     parts["logits"] = nn.Linear(hidden or width, len(task.classes))
     return nn.Sequential(parts)
 

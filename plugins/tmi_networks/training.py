@@ -1,23 +1,52 @@
-"""Training by plain stochastic gradient descent."""
+"""Training by stochastic gradient descent: plain as in section 6, or with the options that are tried on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import tmi
 from tmi.errors import InputError
 
+from .penalties import penalty
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    History = dict[str, list[float]]
+
+Optimizer = Literal["sgd", "momentum", "adam"]
 
 # Below so many multiplications a step, setting oneDNN up for a convolution costs more than the convolution.
 _SMALL_CONVOLUTION = 1_000_000
 
 # Below so many, the calls of torch cost more than their work: compiled loops are at least twice as fast.
 _SMALL_STEP = 50_000
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is added to plain gradient descent; the defaults add nothing. See `tmi_networks.cnn.cnn` for their meaning."""
+
+    optimizer: Optimizer = "sgd"
+    weight_decay: float = 0.0
+    activation_l1: float = 0.0
+    orthogonality: float = 0.0
+    filter_loss: float = 0.0
+    early_stopping: float = 0.0
+    patience: int = 3
+
+    @property
+    def has_plain_steps(self) -> bool:
+        """Whether each step is one of plain gradient descent on the cross-entropy."""
+        penalties = self.weight_decay, self.activation_l1, self.orthogonality, self.filter_loss
+        return self.optimizer == "sgd" and not any(penalties)
+
+
+PLAIN = Options()
 
 
 def descend(
@@ -29,8 +58,10 @@ def descend(
     lr: float,
     batch_size: int,
     masks: Mapping[str, torch.Tensor] | None = None,
-) -> dict[str, list[float]]:
-    """Train a module on scenes by stochastic gradient descent on the cross-entropy, without momentum, on one thread.
+    options: Options = PLAIN,
+    after_epoch: Callable[[int, History], None] | None = None,
+) -> History:
+    """Train a module on scenes by stochastic gradient descent on the cross-entropy, on one thread.
 
     Parameters
     ----------
@@ -39,53 +70,76 @@ def descend(
     scenes : Scenes
         Each shows a tile.
     seed : int
-        Decides the order of the images.
+        Decides the order of the images, and which are held out. Dropout draws from torch's global generator.
     epochs : int
+        At least 0.
     lr : float
     batch_size : int
         Images a step; the last batch of an epoch may be smaller.
     masks : mapping of str to Tensor of bool, optional
         By the name of a parameter, and of its shape: the weights that may differ from 0. The others are set to 0 and stay 0.
+    options : Options
+    after_epoch : callable, optional
+        Called as ``after_epoch(epochs, history)`` before the first epoch and after each one, while the module has the weights,
+        and the history the values, that training with so many ``epochs`` alone ends with. It must not change them.
 
     Returns
     -------
     dict
         ``loss`` (mean cross-entropy) and ``accuracy`` (share right) of each epoch over the training images, before the step on
-        them.
+        them; with early stopping also ``held_out_loss``, after the epoch.
 
     Raises
     ------
     InputError
-        If the loss or a weight stops being a finite number.
+        If the loss or a weight stops being a finite number, early stopping holds out no image or all, or a batch of one image is
+        to be normalised.
     """
     import torch
 
     images, labels = scenes.images.float(), scenes.labels
+    generator = torch.Generator().manual_seed(seed)
+    best = None
+    if options.early_stopping:
+        held, kept = _held_out(len(images), options.early_stopping, generator)
+        best = _Best(module, images[held], labels[held], options.patience)
+        images, labels = images[kept], labels[kept]
+    _check_batches(module, len(images), batch_size)
     masked = [(parameter, masks[name]) for name, parameter in module.named_parameters() if masks and name in masks]
     _set_to_zero(masked)
-    # One tensor at a time: for weights this small, grouping them costs more than it saves.
-    optimizer = torch.optim.SGD(module.parameters(), lr=lr, foreach=False)
+    optimizer = _optimizer(module, lr, options)
     multiplications = batch_size * _multiplications(module, images[:1])
     compiled = None
-    if multiplications < _SMALL_STEP:
+    if multiplications < _SMALL_STEP and options.has_plain_steps:
         from .compiled_training import compiled_epoch
 
         compiled = compiled_epoch(module, images, lr, batch_size, masks or {})
-    generator = torch.Generator().manual_seed(seed)
-    loss, accuracy = [], []
-    with _quickest_for(multiplications):
+    history: History = {name: [] for name in ("loss", "accuracy", *([] if best is None else ["held_out_loss"]))}
+    module.train()
+    with _quickest_for(multiplications), penalty(module, options) as extra:
+        if after_epoch is not None:
+            after_epoch(0, history)
         for epoch in tmi.track(range(epochs), "training"):
             order = torch.randperm(len(images), generator=generator)
             met = labels[order]
             if compiled is None:
-                logits = _epoch(module, optimizer, images[order], met, batch_size, masked)
+                logits = _epoch(module, optimizer, images[order], met, batch_size, masked, extra)
             else:
                 logits = compiled(order, met)
-            loss.append(float(torch.nn.functional.cross_entropy(logits, met)))
-            accuracy.append(float((logits.argmax(1) == met).double().mean()))
+            history["loss"].append(float(torch.nn.functional.cross_entropy(logits, met)))
+            history["accuracy"].append(float((logits.argmax(1) == met).double().mean()))
             if not all(bool(p.isfinite().all()) for p in [logits, *module.parameters()]):
                 raise InputError(f"training diverged in epoch {epoch + 1} of {epochs}: use a smaller lr than {lr:g}")
-    return {"loss": loss, "accuracy": accuracy}
+            if best is not None:
+                history["held_out_loss"].append(best.update())
+            if after_epoch is not None:
+                with nullcontext() if best is None else best.weights():
+                    after_epoch(epoch + 1, history)
+            if best is not None and best.is_over:
+                break
+        if best is not None:
+            best.load()
+    return history
 
 
 def _epoch(
@@ -95,6 +149,7 @@ def _epoch(
     labels: torch.Tensor,
     batch_size: int,
     masked: list[tuple[nn.Parameter, torch.Tensor]],
+    extra: Callable[[torch.Tensor], torch.Tensor] | None,
 ) -> torch.Tensor:
     """Take a step of gradient descent for each batch; return the logits (N, L) of the images before it."""
     import torch
@@ -105,10 +160,98 @@ def _epoch(
         logits = module(x)
         seen.append(logits.detach())
         optimizer.zero_grad()
-        cross_entropy(logits, y).backward()  # type: ignore[no-untyped-call]
+        loss = cross_entropy(logits, y)
+        if extra is not None:
+            loss = loss + extra(y)
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         _set_to_zero(masked)
     return torch.cat(seen)
+
+
+def _optimizer(module: nn.Module, lr: float, options: Options) -> torch.optim.Optimizer:
+    import torch
+
+    # One tensor at a time: for weights this small, grouping them costs more than it saves.
+    if options.optimizer == "adam":
+        return torch.optim.Adam(module.parameters(), lr=lr, weight_decay=options.weight_decay, foreach=False)
+    momentum = 0.9 if options.optimizer == "momentum" else 0
+    return torch.optim.SGD(module.parameters(), lr=lr, momentum=momentum, weight_decay=options.weight_decay, foreach=False)
+
+
+def _held_out(count: int, share: float, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return which images are held out, as many as the share says, and which are trained on."""
+    import torch
+
+    held = round(share * count)
+    if not 0 < held < count:
+        raise InputError(
+            f"early_stopping: {share:g} of {count} training images holds out {held}; it must be at least 1 and not all"
+        )
+    order = torch.randperm(count, generator=generator)
+    return order[:held].sort().values, order[held:].sort().values
+
+
+def _check_batches(module: nn.Module, count: int, batch_size: int) -> None:
+    """Check that no batch of one image is to be normalised: its variance over the batch is 0."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    if 1 in (batch_size, count % batch_size) and any(isinstance(part, _BatchNorm) for part in module.modules()):
+        raise InputError(
+            f"batch_norm: batches of {batch_size} from {count} images leave one with a single image; change batch_size"
+        )
+
+
+class _Best:
+    """The weights of the epoch with the least cross-entropy on held-out images (Prechelt 1998).
+
+    Parameters
+    ----------
+    module : nn.Module
+    images : Tensor of float32, shape (N, C, m, n)
+    labels : Tensor of int64, shape (N,)
+    patience : int
+        Epochs without a lower cross-entropy after which training is over.
+    """
+
+    def __init__(self, module: nn.Module, images: torch.Tensor, labels: torch.Tensor, patience: int) -> None:
+        self._module, self._images, self._labels, self._patience = module, images, labels, patience
+        self._loss, self._state, self._since = float("inf"), _copied(module), 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the patience is exhausted."""
+        return self._since >= self._patience
+
+    def update(self) -> float:
+        """Keep the module's weights if they are the best so far; return the cross-entropy on the held-out images."""
+        import torch
+
+        self._module.eval()
+        with torch.no_grad():
+            loss = float(torch.nn.functional.cross_entropy(self._module(self._images), self._labels))
+        self._module.train()
+        if loss < self._loss:
+            self._loss, self._state, self._since = loss, _copied(self._module), 0
+        else:
+            self._since += 1
+        return loss
+
+    def load(self) -> None:
+        """Give the module the best weights so far."""
+        self._module.load_state_dict(self._state)
+
+    @contextmanager
+    def weights(self) -> Iterator[None]:
+        """Give the module the best weights so far, inside the block."""
+        last = _copied(self._module)
+        self.load()
+        yield
+        self._module.load_state_dict(last)
+
+
+def _copied(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
 
 
 def _set_to_zero(masked: list[tuple[nn.Parameter, torch.Tensor]]) -> None:

@@ -155,7 +155,7 @@ def test_errors_say_what_is_wrong(data):
     with pytest.raises(tmi.InputError, match="no training images"):
         tmi.build("cnn", none, kernel=2)
     with pytest.raises(tmi.InputError, match="epochs"):
-        tmi.build("cnn", data, epochs=0, kernel=2)
+        tmi.build("cnn", data, epochs=-1, kernel=2)
 
 
 def test_depth_and_pooling_are_modules_of_their_own(data):
