@@ -9,7 +9,10 @@ def tmi_network_builders():  # type: ignore[no-untyped-def]
     return {
         "theorem1": "tmi_networks.theorem1:theorem1",
         "theorem2": "tmi_networks.theorem2:theorem2",
+        "superposed": "tmi_networks.superposed:superposed",
         "cnn": "tmi_networks.cnn:cnn",
+        "warm-start": "tmi_networks.warm_start:warm_start",
         "lottery-ticket": "tmi_networks.lottery_ticket:lottery_ticket",
+        "disguised": "tmi_networks.disguised:disguised",
         "printed-squares": "tmi_networks.printed_squares:printed_squares",
     }

@@ -88,7 +88,8 @@ def is_phi(network: LayeredModule) -> bool:
 
     Every tile is shown exactly, half contained and just outside, in corners and off the border, and in a small task at every
     window: see `tmi.networks.comparison.every_tile`. The logits may differ from φ by 1e-6 of ε, or of the largest
-    distance that the tile can have where that is smaller; by 1e-3 of it where the network computes in float32.
+    distance that the tile can have where that is smaller; by 1e-3 of it where the network computes in float32. A module whose
+    attribute ``computes_phi`` is False says itself that it errs on some images.
 
     Notes
     -----
@@ -97,7 +98,7 @@ def is_phi(network: LayeredModule) -> bool:
     """
     import torch
 
-    if network.origin != "constructed":
+    if network.origin != "constructed" or not getattr(network.module, "computes_phi", True):
         return False
     task = network.task
     for images, pasted in render(task, every_tile(task), seed=0):

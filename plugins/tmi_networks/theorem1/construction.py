@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import tmi
-from tmi.errors import InputError
 from tmi.params import Positive
 from tmi_networks.neurons import meanings
-
-if TYPE_CHECKING:
-    from .filters import Filters
 
 
 def theorem1(
@@ -55,10 +51,10 @@ def theorem1(
 
     from tmi.networks.rounding import warn_of_rounding
 
-    from .filters import needed_filters
+    from .filters import check_memory, needed_filters
 
     filters = needed_filters(task)
-    left = _check_memory(task, filters, memory)
+    left = check_memory("theorem1", task, filters, memory)
     warn_of_rounding(data)
     from .literal import literal_layers
 
@@ -66,16 +62,3 @@ def theorem1(
     module.images_at_once = max(1, int(left // (2 * 8 * filters.outputs)))  # type: ignore[assignment]
     known: dict[str, Any] = {"conv": filters.meanings, **meanings(task)}  # a function: its neurons are many
     return tmi.Network(module, ["conv", "hidden", "logits"], "constructed", task=task, meanings=known)
-
-
-def _check_memory(task: tmi.TemplateTask, filters: Filters, memory: float) -> float:
-    """Return the bytes of the memory that the layers leave."""
-    from .filters import literal_bytes
-
-    needed = literal_bytes(task, filters) / 1e9
-    if needed > memory:
-        raise InputError(
-            f"theorem1: the literal layers of {task!r} need {needed:.3g} GB, more than memory = {memory:g}; "
-            'use realisation "fused", or raise memory'
-        )
-    return (memory - needed) * 1e9

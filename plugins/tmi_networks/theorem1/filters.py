@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tmi
+from tmi.errors import InputError
 
 TAPS = (("top left", "top right"), ("bottom left", "bottom right"))
 """Names of a kernel's corners, by row and column."""
@@ -129,6 +130,34 @@ def literal_bytes(task: tmi.TemplateTask, filters: Filters) -> int:
     # A sign of 8 bytes and a column of 4, both ways; row ends of 4; two biases of 8.
     hidden = 2 * 12 * connections + 4 * (neurons + filters.outputs + 2) + 2 * 8 * neurons
     return convolution + hidden + 32 * neurons
+
+
+def check_memory(name: str, task: tmi.TemplateTask, filters: Filters, memory: float, more: float = 0) -> float:
+    """Return the bytes of the memory that the literal layers leave.
+
+    Parameters
+    ----------
+    name : str
+        Of the builder.
+    task : TemplateTask
+    filters : Filters
+    memory : float
+        Gigabytes.
+    more : float
+        Bytes of the builder's other layers.
+
+    Raises
+    ------
+    InputError
+        If the layers need more.
+    """
+    needed = (literal_bytes(task, filters) + more) / 1e9
+    if needed > memory:
+        raise InputError(
+            f"{name}: the literal layers of {task!r} need {needed:.3g} GB, more than memory = {memory:g}; "
+            'use realisation "fused", or raise memory'
+        )
+    return (memory - needed) * 1e9
 
 
 def support_size(task: tmi.TemplateTask) -> NDArray[np.int64]:

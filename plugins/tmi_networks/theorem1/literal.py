@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from tmi.tasks.images import check_images
 from tmi_networks.fused import ClassSum
 
 from .filters import Filters, support_size
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 # Numbers that the sparse layer converts to float64 at once: 128 MB.
 _NUMBERS_AT_ONCE = 2**24
@@ -87,11 +90,58 @@ class ValueFilters(nn.Conv2d):
         return filtered
 
 
-class WindowSums(nn.Module):
+class SparseSums(nn.Module):
+    """A linear layer without bias whose weights are sparse.
+
+    Stored in compressed rows, with its transpose for the backward pass; never dense. Sums are taken in float64.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse.csr_array of float64, shape (outputs, inputs)
+
+    Attributes
+    ----------
+    in_features, out_features, weights : int
+        Inputs, outputs, and the number of non-zero weights.
+    """
+
+    def __init__(self, matrix: csr_array) -> None:
+        super().__init__()
+        self.out_features, self.in_features = matrix.shape
+        self.weights = matrix.nnz
+        for name, part in (("forward", matrix), ("backward", matrix.T.tocsr())):
+            self.register_buffer(f"{name}_rows", torch.from_numpy(part.indptr))
+            self.register_buffer(f"{name}_cols", torch.from_numpy(part.indices))
+            self.register_buffer(f"{name}_signs", torch.from_numpy(part.data))
+
+    def sums(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the weighted sums in float64, shape (N, outputs), from inputs (N, inputs) of either dtype."""
+        summed: torch.Tensor = _Product.apply(inputs, self, "forward")  # type: ignore[no-untyped-call]
+        return summed
+
+    def matrix(self, direction: str = "forward") -> torch.Tensor:
+        """Return the weights (outputs, inputs) as a sparse tensor, or their transpose for ``"backward"``."""
+        rows, cols, signs = (getattr(self, f"{direction}_{part}") for part in ("rows", "cols", "signs"))
+        shape = (self.out_features, self.in_features)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sparse")  # torch warns that CSR tensors are in beta; only products are used
+            return torch.sparse_csr_tensor(
+                rows, cols, signs.double(), shape if direction == "forward" else shape[::-1], check_invariants=False
+            )
+
+    def sparse_weight(self) -> torch.Tensor:
+        """Return the weights (outputs, inputs) as a sparse tensor."""
+        return self.matrix()
+
+    def extra_repr(self) -> str:
+        """Describe the size of the layer."""
+        return f"in_features={self.in_features}, out_features={self.out_features}, weights={self.weights}"
+
+
+class WindowSums(SparseSums):
     """The sparse layer of Theorem 1: ε − t(window) from the outputs of the filters, with weights −1 and +1.
 
-    Stored in compressed rows, with its transpose for the backward pass; never dense. Sums are taken in float64 and returned in
-    the inputs' dtype.
+    Sums are taken in float64 and returned in the inputs' dtype.
 
     Parameters
     ----------
@@ -110,52 +160,27 @@ class WindowSums(nn.Module):
     bias_float32: torch.Tensor
 
     def __init__(self, task: tmi.TemplateTask, filters: Filters) -> None:
-        super().__init__()
         from scipy.sparse import csr_array
 
         rows, cols, signs = _connections(task, filters)
         windows = np.array(task.windows).prod(1)
-        self.in_features, self.out_features, self.weights = filters.outputs, int(windows.sum()), len(signs)
-        matrix = csr_array((signs, cols, rows), shape=(self.out_features, self.in_features))
-        for name, part in (("forward", matrix), ("backward", matrix.T.tocsr())):
-            self.register_buffer(f"{name}_rows", torch.from_numpy(part.indptr))
-            self.register_buffer(f"{name}_cols", torch.from_numpy(part.indices))
-            self.register_buffer(f"{name}_signs", torch.from_numpy(part.data))
+        super().__init__(csr_array((signs, cols, rows), shape=(int(windows.sum()), filters.outputs)))
         for name, dtype in (("bias", np.float64), ("bias_float32", np.float32)):
             bias = [tile.epsilon - tile.values[tile.support].astype(dtype).astype(np.float64).sum() for tile in task.tiles]
             self.register_buffer(name, torch.from_numpy(np.repeat(bias, windows)))
 
     def forward(self, filtered: torch.Tensor) -> torch.Tensor:
         """Return ε − t(window), shape (N, H), from the outputs of the convolution (N, in_features)."""
-        summed = _Product.apply(filtered, self, "forward")  # type: ignore[no-untyped-call]
         bias = self.bias_float32 if filtered.dtype == torch.float32 else self.bias
-        result: torch.Tensor = (summed + bias).to(filtered.dtype)
+        result: torch.Tensor = (self.sums(filtered) + bias).to(filtered.dtype)
         return result
-
-    def matrix(self, direction: str = "forward") -> torch.Tensor:
-        """Return the weights (H, in_features) as a sparse tensor, or their transpose for ``"backward"``."""
-        rows, cols, signs = (getattr(self, f"{direction}_{part}") for part in ("rows", "cols", "signs"))
-        shape = (self.out_features, self.in_features)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sparse")  # torch warns that CSR tensors are in beta; only products are used
-            return torch.sparse_csr_tensor(
-                rows, cols, signs.double(), shape if direction == "forward" else shape[::-1], check_invariants=False
-            )
-
-    def sparse_weight(self) -> torch.Tensor:
-        """Return the weights (H, in_features) as a sparse tensor."""
-        return self.matrix()
-
-    def extra_repr(self) -> str:
-        """Describe the size of the layer."""
-        return f"in_features={self.in_features}, out_features={self.out_features}, weights={self.weights}"
 
 
 class _Product(torch.autograd.Function):
     """Rows times a sparse matrix in float64; its backward pass is the product with the transpose, again differentiable."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, layer: WindowSums, direction: str) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, layer: SparseSums, direction: str) -> torch.Tensor:
         ctx.layer, ctx.direction, ctx.dtype = layer, direction, x.dtype
         matrix = layer.matrix(direction)
         result = torch.empty(len(x), matrix.shape[0], dtype=torch.float64, device=x.device)

@@ -1,0 +1,251 @@
+"""Codes: which neurons carry which feature, so that any two features have few neurons in common."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tmi.errors import InputError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+_CANDIDATES = 64  # neurons tried as the next of a word: all of them in small codes
+_STEPS = 300  # steps of gradient descent on a dense code
+_LEAST = 0.1  # the least weight of a dense code, in units of the mean
+
+
+@dataclass(frozen=True)
+class Code:
+    """The weights with which features are written to neurons, and read from them again.
+
+    Feature f adds its activation times ``matrix[f]`` to the neurons; the product of ``matrix[f]`` with the neurons, divided by
+    ``size``, reads it. Then a feature reads its own activation as it is and that of another one at most ``overlap`` times.
+
+    Attributes
+    ----------
+    matrix : scipy.sparse.csr_array of float64, shape (features, neurons)
+        Weights of at least 0; rows of the squared length ``size``.
+    size : float
+        For binary codes the number of neurons a feature has, 1 for dense ones.
+    overlap : float
+        μ, the largest inner product of two rows, divided by ``size``.
+    """
+
+    matrix: csr_array
+    size: float
+    overlap: float
+
+    @property
+    def shared(self) -> NDArray[np.float64]:
+        """What each feature reads of each other one, shape (features, features): at most ``overlap``, 0 on the diagonal."""
+        product: NDArray[np.float64] = (self.matrix @ self.matrix.T).toarray() / self.size
+        np.fill_diagonal(product, 0)
+        return product
+
+    def permuted(self, order: NDArray[np.int64]) -> Code:
+        """Return the code in which feature f has the neurons that feature ``order[f]`` had."""
+        return Code(self.matrix[order], self.size, self.overlap)
+
+
+def binary_code(features: int, neurons: int, weight: int, seed: int) -> Code:
+    """Give every feature some of the neurons, so that any two features share as few as possible.
+
+    It is a packing: with an overlap of λ neurons, any λ + 1 neurons are together in one word at most. The search adds
+    words and replaces a word that stands in the way of a new one, as Stinson (1985) constructs Steiner triple systems; it
+    takes the least λ for which it finds all words. Neurons are used equally often as far as it can.
+
+    Parameters
+    ----------
+    features, neurons : int
+    weight : int
+        Neurons of each feature.
+    seed : int
+        The code is the same for the same arguments, on every machine.
+
+    Returns
+    -------
+    Code
+        Of weights 0 and 1.
+
+    Raises
+    ------
+    InputError
+        If there are fewer sets of so many neurons than features; the message names the least number of neurons.
+    """
+    from scipy.sparse import csr_array
+
+    if comb(neurons, weight) < features:
+        least = next(d for d in range(weight, features + weight) if comb(d, weight) >= features)
+        raise InputError(
+            f"superposed: there are no {features} different sets of {weight} of {neurons} neurons; take at least {least} neurons"
+            + ("" if least < features else " (which is no fewer than the tiles), another weight, or a dense code")
+        )
+    for shared in range(weight):
+        words = None
+        if _most_words(neurons, weight, shared) >= features:
+            words = _Packing(neurons, weight, shared, random.Random(f"{seed} {shared}")).find(features)
+        if words is not None:
+            break
+    assert words is not None  # with weight − 1 shared neurons any two different words will do
+    matrix = csr_array((np.ones(words.size), words.ravel(), np.arange(0, words.size + 1, weight)), shape=(features, neurons))
+    used = (matrix @ matrix.T).tocoo()
+    overlap = used.data[used.coords[0] != used.coords[1]].max(initial=0) / weight
+    return Code(matrix, float(weight), float(overlap))
+
+
+def dense_code(features: int, neurons: int, seed: int) -> Code:
+    """Give every feature a direction with weights above 0 on all neurons, so that any two are far from parallel.
+
+    Parameters
+    ----------
+    features, neurons : int
+        At least 2 neurons; with one, all directions are the same.
+    seed : int
+        Of the random directions to begin with, whose largest inner products are then reduced by gradient descent.
+
+    Returns
+    -------
+    Code
+        Of rows of length 1. Reading is then the transpose of writing, and ``overlap`` the largest cosine of two directions.
+
+    Raises
+    ------
+    InputError
+        For one neuron.
+    """
+    import torch
+    from scipy.sparse import csr_array
+
+    if neurons < 2:
+        raise InputError("superposed: a dense code needs at least 2 neurons; on one neuron all tiles have the same direction")
+    weights = torch.from_numpy(np.random.default_rng(seed).exponential(size=(features, neurons)) ** 2)
+    for step in range(_STEPS):
+        unit = torch.nn.functional.normalize(weights, dim=1)
+        product = (unit @ unit.T).fill_diagonal_(0)
+        # The gradient of a soft maximum, sharper from step to step.
+        soft = torch.softmax((product * (20 + step)).flatten(), 0).view_as(product)
+        push = soft @ unit
+        push -= (push * unit).sum(1, keepdim=True) * unit
+        length = push.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        weights = unit - push / length.max() * 0.3 * (1 - step / _STEPS)
+        weights = torch.maximum(weights, _LEAST * weights.mean(1, keepdim=True))
+    unit = torch.nn.functional.normalize(weights, dim=1)
+    overlap = (unit @ unit.T).fill_diagonal_(0).max()
+    return Code(csr_array(unit.numpy()), 1.0, float(overlap))
+
+
+def least_neurons(features: int, weight: int) -> int:
+    """Return the least number of neurons for which features may have words that share one neuron at most.
+
+    Where that is no fewer than the features, the least for which there are different words.
+    """
+    apart = next(d for d in range(weight, features * weight + 1) if _most_words(d, weight, min(1, weight - 1)) >= features)
+    return apart if apart < features else next(d for d in range(weight, features + weight) if comb(d, weight) >= features)
+
+
+def _most_words(neurons: int, weight: int, shared: int) -> int:
+    """The bound of Johnson and Schönheim on the number of words of which two share at most so many neurons."""
+    most = 1
+    for taken in range(shared, -1, -1):
+        most = (neurons - taken) * most // (weight - taken)
+    return most
+
+
+class _Packing:
+    """Words of neurons of which any ``shared`` + 1 neurons are in one word at most."""
+
+    def __init__(self, neurons: int, weight: int, shared: int, rng: random.Random) -> None:
+        self.neurons, self.weight, self.shared, self.rng = neurons, weight, shared, rng
+        self.words: dict[int, tuple[int, ...]] = {}
+        self.owner: dict[tuple[int, ...], int] = {}  # of each set of shared + 1 neurons, the word that has it
+        self.used = [0] * neurons
+
+    def find(self, features: int) -> NDArray[np.int64] | None:
+        """Return as many words, shape (features, weight), or None if the search does not find them."""
+        number = 0
+        for _ in range(5000 + 100 * features):
+            if len(self.words) == features:
+                break
+            word, blocked = self._candidate()
+            if word is None:
+                continue
+            for other in blocked:
+                self._remove(other)
+            self._add(number, word)
+            number += 1
+        if len(self.words) < features:
+            return None
+        self._balance()
+        return np.array([sorted(word) for word in self.words.values()])
+
+    def _candidate(self) -> tuple[tuple[int, ...] | None, set[int]]:
+        """A new word from rarely used neurons, which at most one of the words stands in the way of."""
+        first = min(self.rng.sample(range(self.neurons), min(self.neurons, 3)), key=self.used.__getitem__)
+        word: tuple[int, ...] = (first,)
+        blocked: set[int] = set()
+        while len(word) < self.weight:
+            best: list[tuple[int, set[int]]] = []
+            least = 2
+            for neuron in self.rng.sample(range(self.neurons), min(self.neurons, _CANDIDATES)):
+                if neuron in word:
+                    continue
+                also = blocked | self._owners(word, neuron)
+                if len(also) < least:
+                    best, least = [], len(also)
+                if len(also) == least:
+                    best.append((neuron, also))
+            if not best:
+                return None, set()
+            # Of two, the neuron that is used less.
+            neuron, blocked = min(self.rng.sample(best, min(2, len(best))), key=lambda one: self.used[one[0]])
+            word += (neuron,)
+        return word, blocked
+
+    def _owners(self, word: tuple[int, ...], neuron: int) -> set[int]:
+        sets = (tuple(sorted((*part, neuron))) for part in combinations(word, self.shared))
+        return {self.owner[one] for one in sets if one in self.owner}
+
+    def _sets(self, word: tuple[int, ...]) -> list[tuple[int, ...]]:
+        return list(combinations(sorted(word), self.shared + 1))
+
+    def _add(self, number: int, word: tuple[int, ...]) -> None:
+        self.words[number] = word
+        for one in self._sets(word):
+            self.owner[one] = number
+        for neuron in word:
+            self.used[neuron] += 1
+
+    def _remove(self, number: int) -> tuple[int, ...]:
+        word = self.words.pop(number)
+        for one in self._sets(word):
+            del self.owner[one]
+        for neuron in word:
+            self.used[neuron] -= 1
+        return word
+
+    def _balance(self) -> None:
+        """Move words from neurons that are used most to those used least, as long as no two words come to share more."""
+        while any(self._moved(high, low) for high, low in self._uneven()):
+            pass
+
+    def _uneven(self) -> list[tuple[int, int]]:
+        """Pairs of neurons of which one is in two words more than the other, the most uneven first."""
+        by_use = sorted(range(self.neurons), key=self.used.__getitem__)
+        return [(high, low) for high in reversed(by_use) for low in by_use if self.used[high] - self.used[low] > 1]
+
+    def _moved(self, high: int, low: int) -> bool:
+        """Replace one neuron by the other in some word where that is possible."""
+        for number, word in self.words.items():
+            rest = tuple(neuron for neuron in word if neuron != high)
+            if len(rest) < len(word) and low not in word and not self._owners(rest, low):
+                self._remove(number)
+                self._add(number, (*rest, low))
+                return True
+        return False
