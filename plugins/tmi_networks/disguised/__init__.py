@@ -1,0 +1,5 @@
+"""The same function in other neurons."""
+
+from .construction import DISGUISES, TOLERANCE, Disguise, check_logits, disguise, disguised
+
+__all__ = ["DISGUISES", "TOLERANCE", "Disguise", "check_logits", "disguise", "disguised"]
