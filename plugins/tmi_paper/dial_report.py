@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 COLORS = {"follows": PALETTE[2], "in part": PALETTE[4], "misleads": PALETTE[1], "not shown": PALETTE[3], "blind": "0.45"}
 ORDER = ("follows", "in part", "misleads", "not shown", "blind")
 ABOUT = (
-    "Theorem 1's network gives each tile a neuron of its own at each place. The networks beside it compute the same function with "
-    "fewer neurons, each of which answers to several tiles, in a code that is known. So it is known how polysemantic each network "
-    "is, and which directions its features have."
+    "Theorem 1's network gives each tile a neuron of its own at each place. The networks beside it compute the same function "
+    "with fewer neurons, each of which answers to several tiles, in a code that is known. So it is known how polysemantic each "
+    "network is, and which directions its features have."
 )
 TASKS = {"fashion": "Thirty Fashion-MNIST tiles", "digits": "Digits"}
 

@@ -31,8 +31,8 @@ class Directions:
         Columns with an entry for each feature: ``tile`` (index into ``task.tiles``), ``class`` (name), and ``row`` and ``col`` if
         the feature is the tile at one place.
     by_place : bool
-        Whether the layer is a map (N, neurons, rows, cols) that has these directions at every place. Otherwise the neurons are
-        those of the flattened layer.
+        Whether the layer is a map (N, neurons, rows, cols) that has these directions at every place; place (row, col) is that of
+        the window whose top left pixel is there. Otherwise the neurons are those of the flattened layer.
 
     Attributes
     ----------

@@ -103,8 +103,7 @@ def responsible_neurons(
     ablated = _mean(network, scenes, size) if ablation == "mean" else np.zeros(size[chosen])
     rng = np.random.default_rng(seed)
     label, logits = scenes.labels.numpy(), logits_of(network, scenes)
-    table = network.neurons(chosen)
-    known = _known(table, scenes) if own_kind(table) == "tile-place" else None
+    known = _known(network, chosen, scenes)
     sets: list[ResponsibleSets] = []
     form: LinearReadout | None = None
     for rows, activations in activations_in_parts(network, scenes, size):
@@ -275,18 +274,32 @@ def _mean(network: tmi.Network, scenes: tmi.Scenes, size: dict[str, int]) -> Arr
     return total / len(scenes)
 
 
-def _known(table: Any, scenes: tmi.Scenes) -> list[Indices]:
-    """Return for each image the neurons that φ of its class sums: those whose window is within ε of their tile."""
-    _, m, n = scenes.task.image_shape
-    key = (table["tile"].to_numpy(np.int64) * m + table["row"].to_numpy(np.int64)) * n + table["col"].to_numpy(np.int64)
-    order = np.argsort(key)
-    parts = list(tmi.match_batches((part.images for _, part in in_parts(scenes)), scenes.task.tiles))
-    image, tile, row, col = (
-        np.concatenate([getattr(part, name).cpu().numpy() for part in parts]) for name in ("image", "tile", "row", "col")
-    )
-    own = np.asarray(scenes.task.tile_class)[tile] == scenes.labels.numpy()[image]
-    neuron = order[np.searchsorted(key, (tile * m + row) * n + col, sorter=order)]
-    return [neuron[own & (image == i)] for i in range(len(scenes))]
+def _known(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> list[Indices] | None:
+    """Return for each image the neurons of the tiles that φ of its class sums: those whose window is within ε of their tile.
+
+    They are the neurons that the directions of these tiles use; None where no directions of tiles at places are known.
+    """
+    directions = network.directions(layer)
+    kind = None if directions is None else own_kind(directions.features)
+    if directions is None or kind != ("tile" if directions.by_place else "tile-place"):
+        return None
+    shape = network.activations(scenes[:1].images, layer)[layer].shape[1:]
+    columns = ("tile",) if directions.by_place else ("tile", "row", "col")
+    feature = {what: number for number, what in enumerate(zip(*(directions.features[c].tolist() for c in columns), strict=True))}
+    starts, used = directions.sparse.indptr, directions.sparse.indices
+    of_images: list[list[Indices]] = [[] for _ in range(len(scenes))]
+    first = 0
+    for _, part in in_parts(scenes):
+        matches = tmi.match(part.images, scenes.task.tiles)
+        found = (column.tolist() for column in (matches.image, matches.tile, matches.row, matches.col))
+        for image, tile, row, col in zip(*found, strict=True):
+            if scenes.task.tile_class[tile] == part.labels[image]:
+                number = feature[(tile, row, col)[: len(columns)]]
+                neurons = used[starts[number] : starts[number + 1]]
+                place = (neurons * shape[1] + row) * shape[2] + col if directions.by_place else neurons
+                of_images[first + image].append(place)
+        first += len(part)
+    return [np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64) for parts in of_images]
 
 
 def _add_sets(result: ResultBuilder, layer: str, neurons: int, sets: list[ResponsibleSets], classes: int) -> None:
