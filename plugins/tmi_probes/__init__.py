@@ -18,6 +18,7 @@ def tmi_probes():  # type: ignore[no-untyped-def]
         "equivariance": "tmi_probes.layers.equivariance:equivariance",
         "examples": "tmi_probes.performance.examples:examples",
         "feature-neurons": "tmi_probes.circuits.feature_neurons:feature_neurons",
+        "kept-meaning": "tmi_probes.neurons.kept_meaning:kept_meaning",
         "linear-regions": "tmi_probes.linear.linear_regions:linear_regions",
         "local-linear-form": "tmi_probes.linear.local_linear_form:local_linear_form",
         "logit-decomposition": "tmi_probes.circuits.logit_decomposition:logit_decomposition",
