@@ -7,7 +7,7 @@ its feature maps and the templates:
     t_μ(i, j) = τ · max(1 − β ‖(i, j) − μ‖₁ / n, −1),   t⁻ = −τ,   τ = 0.5 / n²,   β = 4
     p(T) = 1 / (n² + 1),   p(x|T) = exp(Σ x t) / Z_T,   Z_T = Σ_x exp(Σ x t),   p(x) = Σ_T p(T) p(x|T)
 
-Its gradient, with Z_T and p(x) held constant, is a sum over all templates. The paper keeps one of them for each image, which is
+Its gradient, with Z_T held constant, is a sum over all templates. The paper keeps one of them for each image, which is
 what makes the filter class-specific: T_μ with μ the place of the map's maximum where the image is of the filter's class, else T⁻:
 
     ∂ Loss / ∂ x(i, j) ≈ −p(T) t(i, j) / Z_T · exp(Σ x t) · (Σ x t − log Z_T − log p(x))
@@ -17,6 +17,7 @@ A filter's class is the one on whose images its activations are largest on avera
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ _KEPT = 0.9  # of a filter's mean activation on a class, from batch to batch
 class FilterLoss:
     """The filter loss of a layer of feature maps, batch by batch.
 
-    Unlike the paper's, the feature maps are not multiplied by the template of their maximum on their way to the next layer, so
-    that the network stays one of convolutions and ReLUs; X is the batch; the loss's weight is the same for all filters and epochs;
-    maps may be rectangles, of which n is the geometric mean of the sides; and the mean activations that choose a filter's class are
-    moving averages over batches.
+    Four things differ from the paper. The feature maps are not multiplied by the template of their maximum on their way to the
+    next layer, so that the network stays one of convolutions and ReLUs. X is the batch. The loss's weight is the same for all
+    filters and epochs. Maps may be rectangles, of which n is the geometric mean of the sides. The mean activations that choose a
+    filter's class are moving averages over batches.
     """
 
     def __init__(self) -> None:
@@ -51,13 +52,13 @@ class FilterLoss:
         import torch
 
         if self._templates is None or self._templates.shape[1] != maps[0, 0].numel():
-            self._templates = templates(*maps.shape[2:])
+            self._templates = templates(*maps.shape[2:]).to(maps)
         flat = maps.flatten(2).transpose(0, 1)  # filter, image, place
         with torch.no_grad():
             scores = flat @ self._templates.T  # filter, image, template
             log_likelihood = scores - scores.logsumexp(1, keepdim=True)
             count = len(self._templates)
-            log_p = log_likelihood.logsumexp(2) - torch.tensor(float(count)).log()
+            log_p = log_likelihood.logsumexp(2) - math.log(count)
             own = labels == self._classes(flat, labels)[:, None]
             chosen = torch.where(own, flat.argmax(2), count - 1)  # filter, image
             likelihood = log_likelihood.gather(2, chosen[..., None]).squeeze(2)
@@ -68,7 +69,7 @@ class FilterLoss:
         """Return the class of each filter, after a look at a batch: activations (F, N, place), labels (N,)."""
         import torch
 
-        present = labels.unique()
+        present = labels.unique()  # type: ignore[no-untyped-call]
         means = torch.stack([flat[:, labels == label].sum(2).mean(1) for label in present], 1)
         size = int(present.max()) + 1
         if self._means is None:
@@ -86,11 +87,11 @@ def templates(rows: int, cols: int) -> torch.Tensor:
 
     Returns
     -------
-    Tensor of float32, shape (rows · cols + 1, rows · cols)
+    Tensor of float64, shape (rows · cols + 1, rows · cols)
     """
     import torch
 
-    places = torch.cartesian_prod(torch.arange(rows), torch.arange(cols)).float()
+    places = torch.cartesian_prod(torch.arange(rows), torch.arange(cols)).double()
     tau, side = 0.5 / len(places), len(places) ** 0.5
     positive = (1 - _BETA * torch.cdist(places, places, p=1) / side).clamp(min=-1)
-    return tau * torch.cat([positive, torch.full((1, len(places)), -1.0)])
+    return tau * torch.cat([positive, positive.new_full((1, len(places)), -1)])

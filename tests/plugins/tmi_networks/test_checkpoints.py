@@ -64,7 +64,7 @@ def test_no_more_epochs_than_the_largest_are_trained(data, monkeypatch):
 def test_errors_are_those_of_cnn(data):
     with pytest.raises(tmi.InputError, match="5×5 is larger than the images"):
         checkpoints(data, seed=0, epochs=[1])
-    with pytest.raises(tmi.InputError, match="diverged in epoch . of 2"):
+    with pytest.raises(tmi.InputError, match=r"diverged in epoch . of 2"):
         checkpoints(data, seed=0, epochs=[1, 2], kernel=2, lr=1e30)
     with pytest.raises(TypeError, match="colour"):
         checkpoints(data, seed=0, epochs=[1], colour=1)
