@@ -7,6 +7,7 @@ import tmi
 def tmi_suites():  # type: ignore[no-untyped-def]
     """Name the suites."""
     return {
+        "dial": "tmi_paper:dial.toml",
         "monosemanticity": "tmi_paper:monosemanticity.toml",
         "paper": "tmi_paper:paper.toml",
         "paper-long": "tmi_paper:paper-long.toml",
@@ -16,7 +17,11 @@ def tmi_suites():  # type: ignore[no-untyped-def]
 @tmi.hookimpl
 def tmi_reports():  # type: ignore[no-untyped-def]
     """Name the reports that the suites ask for."""
-    return {"monosemanticity": "tmi_paper.monosemanticity:sections", "paper": "tmi_paper.report:sections"}
+    return {
+        "dial": "tmi_paper.dial_report:sections",
+        "monosemanticity": "tmi_paper.monosemanticity:sections",
+        "paper": "tmi_paper.report:sections",
+    }
 
 
 @tmi.hookimpl

@@ -30,7 +30,6 @@ MORE = (
     Measure("parts", "dimension that a tile has for itself", "superposition", "feature_dimensionality.tile.{layer}"),
     Measure("parts", "dimension that a class has for itself", "superposition", "feature_dimensionality.class.{layer}"),
     Measure("parts", "dimensions a represented feature", "superposition", "dimensions_per_feature.tile-place.{layer}"),
-    Measure("parts", "channels that keep a tile's images, overlap", "feature-neurons", "overlap.{layer}"),
 )
 """Measures that have no row in the comparison of suite ``monosemanticity``."""
 
@@ -156,10 +155,11 @@ def curves(results: tmi.Results, dataset: str) -> list[Curve]:
         Of suite ``dial``, or of a part of it.
     dataset : str
     """
-    truth = tiles_a_neuron(results.select(dataset=dataset))
+    of_dataset = results.select(dataset=dataset)
+    truth = tiles_a_neuron(of_dataset)
     found = []
     for measure in (*MEASURES, *MORE):
-        entries = [entry for entry in results.select(dataset=dataset, probe=measure.probe) if entry.network in LAYERS]
+        entries = [entry for entry in of_dataset if entry.probe.removesuffix("-mixed") == measure.probe and entry.network in LAYERS]
         values: dict[float, dict[int, float]] = {truth[name]: {} for name in truth}
         trained: dict[int, float] = {}
         better = ""
