@@ -8,9 +8,11 @@ def tmi_suites():  # type: ignore[no-untyped-def]
     """Name the suites."""
     return {
         "dial": "tmi_paper:dial.toml",
+        "dynamics": "tmi_paper:dynamics.toml",
         "monosemanticity": "tmi_paper:monosemanticity.toml",
         "paper": "tmi_paper:paper.toml",
         "paper-long": "tmi_paper:paper-long.toml",
+        "pressure": "tmi_paper:pressure.toml",
     }
 
 
@@ -19,8 +21,10 @@ def tmi_reports():  # type: ignore[no-untyped-def]
     """Name the reports that the suites ask for."""
     return {
         "dial": "tmi_paper.dial_report:sections",
+        "dynamics": "tmi_paper.dynamics:sections",
         "monosemanticity": "tmi_paper.monosemanticity:sections",
         "paper": "tmi_paper.report:sections",
+        "pressure": "tmi_paper.pressure:sections",
     }
 
 
