@@ -39,12 +39,10 @@ COURSES = (
 MEASURES = (
     ACCURACY,
     *MONOSEMANTIC,
-    UnitMeasure(
-        "dimension that a tile has for itself, above chance", "superposition", "feature_dimensionality.tile.{layer}", 1, True
-    ),
+    UnitMeasure("a tile's own dimension, above chance", "superposition", "feature_dimensionality.tile.{layer}", 1, True),
     UnitMeasure("class read off linearly", "decodability", "decodability.class.{layer}"),
-    UnitMeasure("units that keep a tile's images right, share", "feature-neurons", "size_share"),
-    UnitMeasure("overlap of these units, above chance", "feature-neurons", "overlap", -1, True),
+    UnitMeasure("share of units that a tile needs", "feature-neurons", "size_share"),
+    UnitMeasure("overlap of these units above chance", "feature-neurons", "overlap", -1, True),
 )
 
 
@@ -108,22 +106,22 @@ def sentences(results: tmi.Results, course: Course) -> tuple[str, str]:
         return "", ""
     changes = {number: change(dead[epochs[0]], dead[number]) for number in epochs[1:]}
     when = [number for number, value in changes.items() if value is not None and value.direction > 0]
-    last = changes[epochs[-1]]
-    end = float(np.mean(list(dead[epochs[-1]].values())))
+    start, end = (float(np.mean(list(dead[number].values()))) for number in (epochs[0], epochs[-1]))
     if when:
-        epochs_text = f"{when[0]} epoch{'s' if when[0] > 1 else ''}"
-        first = f"Units die within {epochs_text} ({changes[when[0]]} of all units), and {end:.0%} are dead"
+        named = f"{when[0]} epoch{'s' if when[0] > 1 else ''}"
+        first = f"Units die: more are dead than initially within {named} ({changes[when[0]]} of all units)"
     else:
-        first = f"No death of units is shown at any epoch, and {end:.0%} are dead"
+        first = f"No death of units is shown after any number of epochs (after {epochs[-1]}: {changes[epochs[-1]]} of all units)"
+    first += f"; {start:.1%} are dead in the initial network and {end:.1%} after {epochs[-1]} epochs."
     ends = [(m, change(values[min(values)], values[max(values)])) for m in MONOSEMANTIC if (values := curve(results, course, m))]
     more = [f"{m.text} {c}" for m, c in ends if c is not None and c.direction * m.sign > 0]
     less = [f"{m.text} {c}" for m, c in ends if c is not None and c.direction * m.sign < 0]
     second = (
-        f"From the initial weights to the last epoch {len(more)} of {len(ends)} measures say that units become more monosemantic"
+        f"From the initial network to the last {len(more)} of {len(ends)} measures say that units become more monosemantic"
         f"{f' ({_joined(more)})' if more else ''}, {len(less)} say less{f' ({_joined(less)})' if less else ''}, and for "
         f"{len(ends) - len(more) - len(less)} the interval contains 0."
     )
-    return f"{first} after {epochs[-1]} epochs (change since the initial weights {last}).", second
+    return first, second
 
 
 def _joined(parts: list[str]) -> str:
@@ -143,7 +141,7 @@ def along_training(results: tmi.Results) -> Figure:
         axis.axis("off")
     for axis, measure in zip(axes.flat, shown, strict=False):
         for place, course in enumerate(courses):
-            _band(axis, curve(results, course, measure), PALETTE[place], course.text)
+            _band(axis, curve(results, course, measure), PALETTE[place], course.text, is_share=not measure.above_chance)
         arrow = {1: " ↑", -1: " ↓"}.get(measure.sign, "")
         axis.set_title(measure.text + arrow, fontsize=8)
         axis.locator_params(axis="y", nbins=4)
@@ -153,16 +151,18 @@ def along_training(results: tmi.Results) -> Figure:
     return drawn
 
 
-def _band(axis: Axes, values: dict[int, dict[int, float]], color: str, label: str, **line: Any) -> None:
-    """Draw the mean of values by epochs and seed, and its 95 % interval as a band."""
+def _band(axis: Axes, values: dict[int, dict[int, float]], color: str, label: str, *, is_share: bool) -> None:
+    """Draw the mean of values by epochs and seed, and its 95 % interval as a band, cut off at 0 and 1 for shares."""
     if not values:
         return
     epochs = list(values)
     means = [float(np.mean(list(v.values()))) for v in values.values()]
     bounds = [interval(list(v.values())) if len(v) > 1 else (m, m) for v, m in zip(values.values(), means, strict=True)]
     low, high = np.array(bounds).T
+    if is_share:
+        low, high = low.clip(0, 1), high.clip(0, 1)
     axis.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
-    axis.plot(epochs, means, color=color, marker="o", markersize=2.5, linewidth=1.2, label=label, **line)
+    axis.plot(epochs, means, color=color, marker="o", markersize=2.5, linewidth=1.2, label=label)
 
 
 def _epoch_axes(axes: Any, shown: int, last: int) -> None:
@@ -185,12 +185,11 @@ def fates(results: tmi.Results) -> Figure:
     drawn, axes = plt.subplots(1, 2, figsize=(8.0, 3.0), squeeze=False)
     courses = [course for course in COURSES if epochs_of(results, course)]
     for place, course in enumerate(courses):
-        _band(axes[0, 0], curve(results, course, DEAD), PALETTE[place], course.text)
+        _band(axes[0, 0], curve(results, course, DEAD), PALETTE[place], course.text, is_share=True)
         same, shuffled = settled(results, course)
-        _band(axes[0, 1], same, PALETTE[place], course.text)
-        for values in (shuffled,) if shuffled else ():
-            means = [float(np.mean(list(v.values()))) for v in values.values()]
-            axes[0, 1].plot(list(values), means, color=PALETTE[place], linewidth=0.9, linestyle=(0, (1, 1.5)))
+        _band(axes[0, 1], same, PALETTE[place], course.text, is_share=True)
+        means = [float(np.mean(list(values.values()))) for values in shuffled.values()]
+        axes[0, 1].plot(list(shuffled), means, color=PALETTE[place], linewidth=0.9, linestyle=(0, (1, 1.5)))
     axes[0, 0].set_ylabel("share of units that are dead")
     axes[0, 0].set_ylim(bottom=0)
     axes[0, 1].set_ylabel("share of units with their last tile")
@@ -209,11 +208,12 @@ def settled(results: tmi.Results, course: Course) -> tuple[dict[int, dict[int, f
     (dict, dict)
         By epochs and seed. Units that vary on the sample after these epochs and in the end count; the best tile is the one with
         the largest |correlation| with the unit. Shuffled: Σ_k p_k q_k, with p and q the shares of units whose best tile is k.
+        Empty for two tiles, whose correlations with a unit are of the same size.
     """
     best: dict[int, dict[int, Any]] = {}
     for entry in results.select(dataset=course.dataset, network=course.network, probe="unit-recovery"):
         tiles = _best_tiles(results, entry, course.layer)
-        if tiles is not None:
+        if tiles is not None and entry.metrics.get("features.tile", 0) > 2:
             best.setdefault(entry.seed, {})[entry.swept["epochs"]] = tiles
     same: dict[int, dict[int, float]] = {}
     shuffled: dict[int, dict[int, float]] = {}
