@@ -28,7 +28,7 @@ def digits(
     image_size: ImageSize = 14,
     samples: Count = 1000,
     test_samples: Count = 1000,
-    epsilon: Positive | Literal["auto"] = 2.0,
+    epsilon: Positive | Literal["auto"] = 1.0,
     paste: Literal["rectangle", "support"] = "rectangle",
 ) -> tmi.Dataset:
     """Images of 14×14 uniform random pixels with one 8×8 tile, a handwritten digit of scikit-learn's, at a random place.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Literal
+import math
+from typing import TYPE_CHECKING, Literal
 
 import tmi
 from tmi.errors import InputError
@@ -12,10 +12,9 @@ from tmi.params import Count, Index, NotNegative, Positive
 from .training import descend
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
-Start = Literal["construction", "random"]
+Start = Literal["construction", "superposed", "random"]
 
 
 def warm_start(
@@ -23,6 +22,7 @@ def warm_start(
     *,
     seed: int,
     start: Start = "construction",
+    neurons: Count | None = None,
     noise: NotNegative = 0.0,
     masked: bool = False,
     epochs: Index = 20,
@@ -40,9 +40,12 @@ def warm_start(
     ----------
     data : Dataset
     seed : int
-        Decides random weights, the noise, and the order of the images.
-    start : {"construction", "random"}
-        The weights before training: those of Theorem 1, or torch's default initial weights in layers of the same shapes.
+        Decides random weights, the code of `superposed`, the noise, and the order of the images.
+    start : {"construction", "superposed", "random"}
+        The weights before training: those of Theorem 1; those of `superposed`, which has two more layers; or torch's default
+        initial weights in layers of the shapes of Theorem 1.
+    neurons : int, optional
+        Neurons a place of the start "superposed"; by default as `superposed` chooses.
     noise : float
         Normal noise that is added to the weights of each layer before training, its biases excepted: the standard deviation as a
         share of the root mean square of the layer's weights, zeros included, so that it is ‖noise‖/‖W‖ as expected. Almost all
@@ -57,31 +60,41 @@ def warm_start(
     batch_size : int
         Images a step; the last batch of an epoch may be smaller.
     memory : float
-        Gigabytes that the weights and their gradients may take.
+        Gigabytes that the dense weights may take while they are made; training takes less.
 
     Returns
     -------
     Network
         Origin "trained", weights float32, layers ``conv``, ``hidden`` with the neurons of Theorem 1 in the order (tile, row, col)
-        and ``logits``, and the history ``loss`` and ``accuracy`` of `cnn`. No meaning of a neuron is claimed: whether it still
-        has one is the question. From the construction, without noise and with ``epochs=0``, the logits are φ up to float32
-        rounding.
+        and ``logits``, before them ``mixed`` and ``decoded`` if superposed, and the history ``loss`` and ``accuracy`` of `cnn`.
+        No meaning of a neuron is claimed: whether it still has one is the question. From a construction, without noise and with
+        ``epochs=0``, the logits are φ up to float32 rounding.
 
     Raises
     ------
     InputError
-        For a bare task, training scenes without a class, noise on random weights, layers that need more memory, or when the loss
-        or a weight stops being a finite number.
+        For a bare task, training scenes without a class, noise on random weights, neurons that are not those of a superposed
+        start, layers that need more memory, or when the loss or a weight stops being a finite number.
     """
     if not isinstance(data, tmi.Dataset):
         raise InputError(f"warm-start: needs a Dataset with training images, got {type(data).__name__}")
     if bare := int((data.train.labels < 0).sum()):
         raise InputError(f"warm-start: {bare} of {len(data.train)} training scenes have no tile, and so no class to learn")
     if start == "random" and noise:
-        raise InputError('noise: applies to the start "construction"; random weights have nothing that noise would disturb')
+        raise InputError("noise: random weights have nothing that noise would disturb; choose another start")
+    if neurons is not None and start != "superposed":
+        raise InputError(f'neurons: the start "{start}" has those of Theorem 1; choose the start "superposed"')
+    _check_memory(data.task, memory)
     from tmi.runtime.seeds import fixed_seed
 
-    module = dense_construction(data.task, memory)
+    from .superposed import superposed
+    from .theorem1 import theorem1
+
+    if start == "superposed":
+        construction = superposed(data.task, seed=seed, neurons=neurons, realisation="literal", memory=memory)
+    else:
+        construction = theorem1(data.task, realisation="literal", memory=memory)
+    module = dense(construction)
     weights = {name: value for name, value in module.named_parameters() if value.ndim > 1}
     masks = {name: value != 0 for name, value in weights.items()} if masked else None
 
@@ -94,58 +107,40 @@ def warm_start(
         else:
             _disturb(weights, noise)
         history = tmi.train_once(module, fit)
-    return tmi.Network(module, ["conv", "hidden", "logits"], "trained", task=data.task, history=history)
+    return tmi.Network(module, construction.layers, "trained", task=data.task, history=history)
 
 
-def dense_construction(task: tmi.TemplateTask, memory: float) -> nn.Sequential:
-    """Return literal Theorem 1 as a convolution and dense linear layers, whose weights are float32 parameters.
+def dense(network: tmi.Network) -> nn.Sequential:
+    """Return a literal construction as a convolution and dense linear layers with biases, whose weights are float32 parameters.
 
     Parameters
     ----------
-    task : TemplateTask
-    memory : float
-        Gigabytes that the weights and their gradients may take.
-
-    Raises
-    ------
-    InputError
-        If they would take more.
+    network : Network
+        Of `theorem1` or `superposed`, with realisation "literal".
     """
-    from .theorem1.filters import needed_filters
-
-    filters = needed_filters(task)
-    windows = sum(rows * cols for rows, cols in task.windows)
-    needed = 2 * 4 * windows * (filters.outputs + len(task.classes)) / 1e9
-    if needed > memory:
-        raise InputError(
-            f"warm-start: the dense layers of {task!r} need {needed:.3g} GB with their gradients, more than memory = {memory:g}; "
-            "use smaller tiles or images, or raise memory"
-        )
     import torch
     from torch import nn
 
-    from .theorem1.literal import literal_layers
+    from .disguised.torch_layers import Budget, torch_layers
 
-    literal: Any = literal_layers(task, filters)
-    conv, hidden, logits = literal.conv[0], literal.hidden[0], literal.logits
-    parts: OrderedDict[str, Any] = OrderedDict()
-    # On the meta device: no random numbers are drawn for weights that are replaced.
-    parts["conv"] = nn.Sequential(nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, device="meta"), nn.ReLU())
-    parts["flatten"] = nn.Flatten()
-    parts["hidden"] = nn.Sequential(nn.Linear(hidden.in_features, hidden.out_features, device="meta"), nn.ReLU())
-    parts["logits"] = nn.Linear(logits.in_features, logits.out_features, device="meta")
-    module = nn.Sequential(parts).to_empty(device="cpu")
-    # ε − Σ c of the values c as float32 rounds them, as the convolution has them.
-    _set(parts["conv"][0], conv.weight, conv.bias)
-    _set(parts["hidden"][0], hidden.matrix().to_dense(), hidden.bias_float32)
-    _set(parts["logits"], logits.weight, torch.zeros(logits.out_features))
+    module = torch_layers(network.module, network.task.image_shape, Budget(math.inf)).float()
+    for part in module.modules():
+        if isinstance(part, nn.Linear) and part.bias is None:
+            part.bias = nn.Parameter(torch.zeros(part.out_features))
     return module
 
 
-def _set(layer: nn.Conv2d | nn.Linear, weight: torch.Tensor, bias: torch.Tensor) -> None:
-    layer.weight.data.copy_(weight)
-    assert layer.bias is not None
-    layer.bias.data.copy_(bias)
+def _check_memory(task: tmi.TemplateTask, memory: float) -> None:
+    """Check the size of the largest layer, ``hidden``, whose dense weights are first made in float64."""
+    from .theorem1.filters import needed_filters
+
+    windows = sum(rows * cols for rows, cols in task.windows)
+    needed = (8 + 4) * windows * needed_filters(task).outputs / 1e9
+    if needed > memory:
+        raise InputError(
+            f"warm-start: the dense layers of {task!r} need {needed:.3g} GB, more than memory = {memory:g}; "
+            "use smaller tiles or images, or raise memory"
+        )
 
 
 def _reset(module: nn.Module) -> None:

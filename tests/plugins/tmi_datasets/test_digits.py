@@ -54,7 +54,7 @@ def test_tiles_are_pictures_of_their_class():
     assert data.train.images.shape == (60, 1, 14, 14)
     assert data.task.ink
     for tile in data.task.tiles:
-        assert tile.epsilon == 2
+        assert tile.epsilon == 1
         np.testing.assert_array_equal(tile.support, tile.values != 0)
 
 
@@ -99,7 +99,7 @@ def test_auto_epsilon_is_half_the_separation():
 @pytest.mark.parametrize(
     ("given", "what"),
     [
-        ({"tiles_per_class": 200}, r"of digit \d only \d+ of 200 pictures are epsilon = 2 apart .* fewer tiles_per_class"),
+        ({"tiles_per_class": 200}, r"of digit \d only \d+ of 200 pictures are epsilon = 1 apart .* fewer tiles_per_class"),
         ({"epsilon": 60.0}, "of digit 1 only 0 of 1 pictures .* smaller epsilon"),
         ({"classes": 11}, "classes"),
         ({"classes": 0}, "classes"),

@@ -36,6 +36,20 @@ def test_before_training_it_is_the_construction(data):
     assert {name: len(values) for name, values in network.history.items()} == {"loss": 0, "accuracy": 0}
 
 
+def test_before_training_superposed_is_that_construction():
+    data = digits()
+    network = tmi.build("warm-start", data, seed=3, start="superposed", neurons=7, epochs=0)
+    constructed = tmi.build("superposed", data, seed=3, neurons=7, realisation="literal")
+    assert network.layers == constructed.layers == ("conv", "hidden", "mixed", "decoded", "logits")
+    assert (network.origin, network.directions("mixed")) == ("trained", None)
+    expected = constructed.activations(data.test.images.double())
+    for layer, values in network.activations(data.test.images).items():
+        torch.testing.assert_close(values.double(), expected[layer], rtol=0, atol=1e-5)
+    trained = tmi.build("warm-start", data, seed=3, start="superposed", neurons=7, epochs=1)
+    for name, value in trained.module.named_parameters():
+        assert not torch.equal(value, network.module.get_parameter(name)), name
+
+
 def test_a_colour_task_with_tiles_of_different_sizes():
     rng = np.random.default_rng(0)
     tiles = [tmi.FeatureTile(rng.random((3, *shape)) * (rng.random((3, *shape)) < 0.8), 0.5) for shape in ((2, 3), (4, 1))]
@@ -109,8 +123,10 @@ def test_random_weights_are_torchs():
 @pytest.mark.parametrize(
     ("given", "what"),
     [
-        ({"start": "random", "noise": 0.1}, "noise: applies to the start"),
-        ({"memory": 1e-5}, r"warm-start: the dense layers of .* need .* GB .* more than memory = 1e-05; use smaller tiles"),
+        ({"start": "random", "noise": 0.1}, "noise: random weights have nothing .* choose another start"),
+        ({"neurons": 3}, 'neurons: the start "construction" has those of Theorem 1; choose the start "superposed"'),
+        ({"start": "superposed", "neurons": 3}, "superposed: 3 neurons are not fewer than the 2 tiles"),
+        ({"memory": 1e-5}, r"warm-start: the dense layers of .* need .* GB, more than memory = 1e-05; use smaller tiles"),
         ({"start": "constructed"}, "start"),
         ({"epochs": -1}, "epochs"),
         ({"noise": -0.1}, "noise"),
