@@ -15,6 +15,7 @@ def tmi_probes():  # type: ignore[no-untyped-def]
         "decodability": "tmi_probes.layers.decodability:decodability",
         "deformation": "tmi_probes.robustness.deformation:deformation",
         "dictionary": "tmi_probes.layers.dictionary:dictionary",
+        "direction-recovery": "tmi_probes.layers.direction_recovery:direction_recovery",
         "equivariance": "tmi_probes.layers.equivariance:equivariance",
         "examples": "tmi_probes.performance.examples:examples",
         "feature-neurons": "tmi_probes.circuits.feature_neurons:feature_neurons",

@@ -28,7 +28,7 @@ SMALL = SETTINGS | {
 }
 PROBES = tuple(tmi.names("probe"))
 # Too slow for the quick tests.
-SLOW = [pytest.param(name, marks=pytest.mark.slow) if name == "dictionary" else name for name in PROBES]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) if name in ("dictionary", "direction-recovery") else name for name in PROBES]
 
 
 def colour(samples=24):

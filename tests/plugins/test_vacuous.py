@@ -25,6 +25,7 @@ FEW = SMALL | {
     "background-kinds": {"tiles": 3, "backgrounds": 3},
     "decodability": {"folds": 2},
     "dictionary": {"atoms": 3, "steps": 20},
+    "direction-recovery": {"atoms": 3, "steps": 10, "images": 24, "test_images": 24, "fits": 2, "penalties": [0.1]},
     "equivariance": {"tiles": 2},
     "prunability": {},
     "translation-robustness": {"tiles": 3, "places": "all"},
@@ -182,7 +183,11 @@ def could_not_fail(name, data):
 
 @pytest.mark.parametrize("make", DATA)
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n in ("dictionary", "attribution-bench") else n for n in PROBES]
+    "name",
+    [
+        pytest.param(n, marks=pytest.mark.slow) if n in ("dictionary", "direction-recovery", "attribution-bench") else n
+        for n in PROBES
+    ],
 )
 def test_no_score_is_perfect_because_nothing_can_fail(name, make):
     data = make()

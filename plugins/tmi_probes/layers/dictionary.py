@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +19,7 @@ from ..pipeline.result import ResultBuilder, each_once
 from ..pipeline.samples import Maps, Samples, samples_of
 from ..pipeline.scenes import labelled
 from ..pipeline.units import inner_layer
+from .dictionary_methods import Dictionary, dictionary_learning, nmf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -217,52 +217,24 @@ class Fit:
     seed: int
 
 
-def _nmf(x: Array, y: Array, how: Fit) -> tuple[Array, Array, Array]:
-    from sklearn.decomposition import NMF
-
-    start = "nndsvda" if how.atoms <= min(x.shape) else "random"
-    model = NMF(how.atoms, init=start, random_state=how.seed % 2**32, max_iter=200, tol=1e-3)
-    codes = _quietly(lambda: model.fit(x).transform(y))
-    return codes, model.components_, codes @ model.components_
+def _nmf(x: Array, y: Array, how: Fit) -> Dictionary:
+    return nmf(x, y, how.atoms, how.seed, start="nndsvda" if how.atoms <= min(x.shape) else "random")
 
 
-def _dictionary_learning(x: Array, y: Array, how: Fit) -> tuple[Array, Array, Array]:
-    from sklearn.decomposition import MiniBatchDictionaryLearning
-
-    model = MiniBatchDictionaryLearning(
-        how.atoms,
-        alpha=how.penalty,
-        fit_algorithm="cd",
-        transform_algorithm="lasso_cd",
-        transform_alpha=how.penalty,
-        positive_code=True,
-        batch_size=256,
-        max_iter=10,
-        random_state=how.seed % 2**32,
-    )
-    codes = _quietly(lambda: model.fit(x).transform(y))
-    return codes, model.components_, codes @ model.components_
+def _dictionary_learning(x: Array, y: Array, how: Fit) -> Dictionary:
+    return dictionary_learning(x, y, how.atoms, how.penalty, how.seed, batch=256, epochs=10)
 
 
-def _sparse_autoencoder(x: Array, y: Array, how: Fit) -> tuple[Array, Array, Array]:
+def _sparse_autoencoder(x: Array, y: Array, how: Fit) -> Dictionary:
     from .sparse_autoencoder import SparseAutoencoder
 
     model = SparseAutoencoder(how.atoms, how.active, how.seed, how.steps).fit(x)
     codes = model.transform(y)
-    return codes, model.decoder.numpy(), model.restore(codes)
+    return Dictionary(codes, model.decoder.numpy(), model.restore(codes))
 
 
-_FITS: dict[Method, Callable[[Array, Array, Fit], tuple[Array, Array, Array]]] = {
+_FITS: dict[Method, Callable[[Array, Array, Fit], Dictionary]] = {
     "nmf": _nmf,
     "dictionary-learning": _dictionary_learning,
     "sparse-autoencoder": _sparse_autoencoder,
 }
-
-
-def _quietly(fit: Callable[[], Array]) -> Array:
-    """Call a fit without its warning that it did not converge: ``explained`` shows how good it is."""
-    from sklearn.exceptions import ConvergenceWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return np.asarray(fit(), np.float32)
