@@ -98,8 +98,11 @@ def _check_repetition(first: tuple[Any, Outputs], second: tuple[Any, Outputs]) -
 
 def _check_neighbours(both: tuple[Any, Outputs], number: int, alone: tuple[Any, Outputs]) -> None:
     _check_layers(alone[1], 1)
-    for name, in_batch, single in _paired(*both, *alone):
-        if in_batch.shape[1:] != single.shape[1:] or not _agree(in_batch[number : number + 1], single):
+    pairs = _paired(*both, *alone)
+    # Where large terms cancel, a sum that should be 0 is as large as their rounding.
+    rounding = max(_rounding(in_batch) for _, in_batch, _ in pairs)
+    for name, in_batch, single in pairs:
+        if in_batch.shape[1:] != single.shape[1:] or not _agree(in_batch[number : number + 1], single, rounding):
             raise InputError(
                 f"network: {name} on an image depend on the other images of its batch; normalise by running statistics "
                 "(track_running_stats=True), and combine no images"
@@ -167,7 +170,17 @@ def _same_bits(first: torch.Tensor, second: torch.Tensor) -> bool:
     return torch.equal(first, second) or bool(((first == second) | (first.isnan() & second.isnan())).all())
 
 
-def _agree(first: torch.Tensor, second: torch.Tensor) -> bool:
+def _rounding(values: torch.Tensor) -> float:
+    """Return the rounding of a sum of many numbers as large as the largest of these; 0 for integers."""
+    import torch
+
+    if not values.is_floating_point():
+        return 0.0
+    finite = values[values.isfinite()]
+    return float(finite.abs().max()) * min(1e4 * torch.finfo(values.dtype).eps, 1e-5) if finite.numel() else 0.0
+
+
+def _agree(first: torch.Tensor, second: torch.Tensor, rounding: float) -> bool:
     """Whether two tensors agree up to rounding, which depends on the size of a batch."""
     import torch
 
@@ -177,4 +190,4 @@ def _agree(first: torch.Tensor, second: torch.Tensor) -> bool:
     first, second = first.double(), second.double()
     finite = first[first.isfinite()].abs()
     scale = float(finite.max()) if finite.numel() else 0.0
-    return torch.allclose(first, second, rtol=0, atol=max(1e-4, 8 * eps) * scale, equal_nan=True)
+    return torch.allclose(first, second, rtol=0, atol=max(max(1e-4, 8 * eps) * scale, rounding), equal_nan=True)

@@ -136,6 +136,8 @@ def disguise(
         exchange.apply(name, np.random.default_rng([seed, DISGUISES.index(name)]))
     meanings, directions = _known(original, exchange.mixing)
     module = module.float() if dtype == "float32" else module
+    if hasattr(original.module, "computes_phi"):
+        module.computes_phi = original.module.computes_phi
     result = tmi.Network(
         module.requires_grad_(True),
         network.layers,

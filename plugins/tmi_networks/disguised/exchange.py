@@ -44,20 +44,29 @@ class Exchange:
         self.mixing: dict[str, Array] = {}
 
     def pairs(self) -> list[tuple[int, int]]:
-        """Return the positions of each two linear layers that follow one another, among all layers."""
-        found = [index for index, (_, part) in enumerate(self._leaves()) if isinstance(part, LINEAR)]
-        return list(itertools.pairwise(found))
+        """Return the positions of each two linear layers that follow one another, among all layers.
+
+        Left out are pairs between which channels are flattened and other ones are formed.
+        """
+        parts = [part for _, part in self._leaves()]
+        found = itertools.pairwise(index for index, part in enumerate(parts) if isinstance(part, LINEAR))
+        return [pair for pair in found if isinstance(parts[pair[0]], nn.Linear) or self._unflatten(*pair) is None]
 
     def apply(self, name: Disguise, rng: np.random.Generator) -> None:
         """Apply one disguise between all pairs of linear layers."""
         # From the last pair to the first: layers that are inserted leave the positions before them as they are.
         for first, last in reversed(self.pairs()):
-            neurons = len(self._leaves()[first][1].weight)
+            maps = self._unflatten(first, last)
+            # A linear layer may give the neurons of maps.
+            neurons = len(self._leaves()[first][1].weight) if maps is None else self._leaves()[maps][1].unflattened_size[0]
             self.budget.take(2 * neurons, neurons)  # of the mixtures themselves
             if name == "basis":
                 self._rotate(first, last, _orthogonal(neurons, rng))
             else:
                 into, back, known = _MIXTURES[name](neurons, rng)
+                if maps is not None:
+                    layer, part = self._leaves()[maps]
+                    self._set(layer, nn.Unflatten(1, (len(into), *part.unflattened_size[1:])))
                 self._mix(first, into)
                 self._unmix(last, back)
                 self._note(first, last, known)
@@ -85,8 +94,9 @@ class Exchange:
             self._insert(at, basis=self._rotation(basis, axes))
 
     def _mix(self, index: int, into: Array) -> None:
-        """Replace the outputs y of a linear layer by ``into`` · y."""
-        part, matrix = self._leaves()[index][1], torch.from_numpy(into)
+        """Replace the outputs y of a linear layer by ``into`` · y, channel by channel."""
+        part = self._leaves()[index][1]
+        matrix = torch.from_numpy(_at_places(into, len(part.weight) // into.shape[1]))
         weight = (matrix @ part.weight.flatten(1)).view(len(matrix), *part.weight.shape[1:])
         self._replace(index, weight, None if part.bias is None else matrix @ part.bias)
 
@@ -122,6 +132,10 @@ class Exchange:
                 before = self.mixing.get(layer, np.eye(known.shape[1]))
                 places = known.shape[1] // len(before)
                 self.mixing[layer] = known @ _at_places(before, places)
+
+    def _unflatten(self, first: int, last: int) -> int | None:
+        """Return the position between two others at which channels are formed; None if there is none."""
+        return next((at for at in range(first, last) if isinstance(self._leaves()[at][1], nn.Unflatten)), None)
 
     def _position(self, layer: str) -> int:
         """Return the position of the last layer in the module of a named one, which gives its activations."""

@@ -14,7 +14,8 @@ from torch import nn
 from tmi.errors import InputError
 
 from ..fused import ClassSum, TileMatch
-from ..theorem1.literal import ValueFilters, WindowSums
+from ..superposed.layers import Decoded, Mixed
+from ..theorem1.literal import SparseSums, ValueFilters, WindowSums
 from ..theorem2.layers import Groups, PatchDistances, PixelValues, Rounded, Threshold
 from ..theorem2.literal import PatchNetwork
 
@@ -30,9 +31,7 @@ RECTIFYING = (nn.ReLU, nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool1d, nn.Adap
 _DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
-SUPPORTED = (
-    "Conv1d, Conv2d, Linear, BatchNorm, ReLU, pooling, Flatten, Sequential, and the literal layers of theorem1 and theorem2"
-)
+SUPPORTED = "Conv1d, Conv2d, Linear, BatchNorm, ReLU, pooling, Flatten, Sequential, and the literal layers of the constructions"
 
 
 class Budget:
@@ -135,7 +134,7 @@ def leaves(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module
 
 def _converted(name: str, module: nn.Module, x: torch.Tensor, budget: Budget) -> tuple[nn.Module, torch.Tensor]:
     """Return a module in torch's own layers, and its output on the image x."""
-    if type(module) in (nn.Sequential, PatchNetwork):
+    if isinstance(module, nn.Sequential) and type(module).forward in (nn.Sequential.forward, PatchNetwork.forward):
         parts: OrderedDict[str, nn.Module] = OrderedDict()
         for child_name, child in module._modules.items():
             if child is not None:
@@ -186,6 +185,8 @@ def _norm(module: Any, x: torch.Tensor, budget: Budget) -> list[nn.Module] | Non
 def _kept(module: nn.Module, _x: torch.Tensor, _budget: Budget) -> list[nn.Module] | None:
     if isinstance(module, nn.Flatten) and (module.start_dim < 1 or module.end_dim != -1):
         return None
+    if isinstance(module, nn.Unflatten) and (module.dim != 1 or not isinstance(module.unflattened_size, tuple)):
+        return None
     if getattr(module, "return_indices", False):
         return None
     made = copy.deepcopy(module)
@@ -207,9 +208,9 @@ def _class_sum(module: ClassSum, x: torch.Tensor, budget: Budget) -> list[nn.Mod
     return [linear_layer(module.weight, None)]
 
 
-def _window_sums(module: WindowSums, x: torch.Tensor, budget: Budget) -> list[nn.Module]:
+def _sparse_sums(module: SparseSums, x: torch.Tensor, budget: Budget) -> list[nn.Module]:
     budget.take(module.out_features, module.in_features)
-    return [linear_layer(module.matrix().to_dense(), module.bias)]
+    return [linear_layer(module.sparse_weight().to_dense(), getattr(module, "bias", None))]
 
 
 def _pixel_values(module: PixelValues, x: torch.Tensor, budget: Budget) -> list[nn.Module]:
@@ -252,11 +253,11 @@ def _threshold(module: Threshold, x: torch.Tensor, budget: Budget) -> list[nn.Mo
 _CONVERSIONS: list[tuple[tuple[type, ...], Callable[..., list[nn.Module] | None]]] = [
     ((*LINEAR, ValueFilters), _linear),
     (_NORMS, _norm),
-    (MIXABLE + RECTIFYING, _kept),
+    ((*MIXABLE, *RECTIFYING, nn.Unflatten), _kept),
     (_DROPOUT, _nothing),
     ((Rounded,), _rounded),
     ((ClassSum,), _class_sum),
-    ((WindowSums,), _window_sums),
+    ((WindowSums, Mixed, Decoded), _sparse_sums),
     ((PixelValues,), _pixel_values),
     ((PatchDistances,), _patch_distances),
     ((Threshold,), _threshold),
