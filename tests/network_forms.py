@@ -35,6 +35,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "deformation": {"images": 6},
     "dictionary": {"atoms": 4, "images": 24, "train_images": 24},
     "direction-recovery": {"atoms": 4, "images": 24, "test_images": 24, "steps": 10, "fits": 2, "penalties": [0.1]},
+    "disguises": {"images": 2, "methods": ["saliency", "layer-activation"], "disguises": ["split", "basis"]},
     "feature-neurons": {"images": 20, "share": 0.9, "draws": 3},
     "ig-convergence": {"images": 2, "steps": [2, 5]},
     "linear-regions": {"images": 12, "paths": 1},

@@ -44,6 +44,7 @@ def tmi_probes():  # type: ignore[no-untyped-def]
         "attribution": "tmi_attribution.overview:attribution",
         "attribution-bench": "tmi_attribution.bench:attribution_bench",
         "ig-convergence": "tmi_attribution.convergence:ig_convergence",
+        "disguises": "tmi_attribution.disguises:disguises",
     }
 
 

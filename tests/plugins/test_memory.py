@@ -15,6 +15,7 @@ AT_ONCE = 8
 ALL_AT_ONCE = {
     "attribution": "as many as its setting images: an attribution and a mask of each are kept",
     "attribution-bench": "the same",
+    "disguises": "the same",
     "ig-convergence": "the same",
     "reference-error": "twice its setting images, in float64: the proofs' layers are computed for all",
     "local-linear-form": "the same",

@@ -12,7 +12,7 @@ from tmi_paper.comparison import MEASURES, compare
 from tmi_paper.monosemanticity import headline, sections
 
 APART = (
-    *("attribution", "attribution-bench", "ig-convergence", "examples"),
+    *("attribution", "attribution-bench", "disguises", "ig-convergence", "examples"),
     *("confused-tiles", "feature-neurons", "logit-decomposition", "reference-error", "spectrum", "weight-sparsity"),
 )
 """Probes of other questions: what a method says of a network, what the images look like; and those of suite ``paper`` alone."""
