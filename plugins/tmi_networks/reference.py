@@ -1,4 +1,4 @@
-"""Both theorems in dense torch, a line for each step of the proof: for small tasks, to be read and to be compared with.
+"""The constructions in dense torch, a line for each step of the proof: for small tasks, to be read and to be compared with.
 
 No memory is saved and nothing is shared between calls: at the size of section 6.2 the weights would take gigabytes.
 """
@@ -79,6 +79,35 @@ def theorem2(task: tmi.TemplateTask, images: torch.Tensor) -> dict[str, torch.Te
     ]
     layers["hidden"] = torch.cat(windows, 1)
     return layers | {"logits": layers["hidden"] @ _class_weights(task, images.dtype)}
+
+
+def superposed(
+    task: tmi.TemplateTask, images: torch.Tensor, codes: torch.Tensor, beta: float | None = None
+) -> dict[str, torch.Tensor]:
+    """Return the layers of Theorem 1 in superposition: ``hidden``, ``mixed`` and ``decoded`` as maps, and ``logits``.
+
+    The codes, shape (T, d), are of one length; two tiles have the share μ in common at most. β is μ · max ε / (1 − μ) by default.
+    """
+    size = codes[0] @ codes[0]
+    overlap = (codes @ codes.T / size).fill_diagonal_(0).max()
+    if beta is None:
+        beta = float(overlap * max(tile.epsilon for tile in task.tiles) / (1 - overlap))
+    # Layer hidden: detectors σ(ε + β − t(window)), at the place of the window's top left corner. A tile has no window at some.
+    hidden = torch.zeros(len(images), len(task.tiles), *np.max(task.windows, axis=0), dtype=images.dtype)
+    is_window = torch.zeros(hidden.shape[1:], dtype=torch.bool)
+    for number, tile in enumerate(task.tiles):
+        _, high, wide = tile.shape
+        for row, col in np.ndindex(task.windows[number]):
+            is_window[number, row, col] = True
+            difference = (images[:, :, row : row + high, col : col + wide] - torch.from_numpy(tile.values)).abs()
+            hidden[:, number, row, col] = relu(tile.epsilon + beta - difference[:, torch.from_numpy(tile.support)].sum(1))
+    # Layer mixed: every detector adds its activation to the neurons of its code.
+    mixed = relu(torch.einsum("ntrc, td -> ndrc", hidden, codes))
+    # Layer decoded: every tile reads its neurons. Another tile than the active one reads at most μ · (max ε + β) = β.
+    decoded = relu(torch.einsum("ndrc, td -> ntrc", mixed, codes) / size - beta) * is_window
+    # Layer logits: the sums over the tiles of each class.
+    logits = decoded.sum((2, 3)) @ torch.from_numpy(task.tile_class[:, None] == np.arange(len(task.classes))).to(images.dtype)
+    return {"hidden": hidden, "mixed": mixed, "decoded": decoded, "logits": logits}
 
 
 def _class_weights(task: tmi.TemplateTask, dtype: torch.dtype) -> torch.Tensor:

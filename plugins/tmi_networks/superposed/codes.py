@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -84,8 +85,8 @@ def binary_code(features: int, neurons: int, weight: int, seed: int) -> Code:
     if comb(neurons, weight) < features:
         least = next(d for d in range(weight, features + weight) if comb(d, weight) >= features)
         raise InputError(
-            f"superposed: there are no {features} different sets of {weight} of {neurons} neurons; take at least {least} neurons"
-            + ("" if least < features else " (which is no fewer than the tiles), another weight, or a dense code")
+            f"superposed: there are no {features} different sets of {weight} of {neurons} neurons; "
+            + (f"take at least {least} neurons" if least < features else "take another weight, or a dense code")
         )
     for shared in range(weight):
         words = None
@@ -190,10 +191,11 @@ class _Packing:
         first = min(self.rng.sample(range(self.neurons), min(self.neurons, 3)), key=self.used.__getitem__)
         word: tuple[int, ...] = (first,)
         blocked: set[int] = set()
+        candidates = min(self.neurons, _CANDIDATES)
         while len(word) < self.weight:
             best: list[tuple[int, set[int]]] = []
             least = 2
-            for neuron in self.rng.sample(range(self.neurons), min(self.neurons, _CANDIDATES)):
+            for neuron in self.rng.sample(range(self.neurons), candidates):
                 if neuron in word:
                     continue
                 also = blocked | self._owners(word, neuron)
@@ -201,10 +203,12 @@ class _Packing:
                     best, least = [], len(also)
                 if len(also) == least:
                     best.append((neuron, also))
+                if len(also) == len(blocked) and len(best) == 2:
+                    break
             if not best:
                 return None, set()
             # Of two, the neuron that is used less.
-            neuron, blocked = min(self.rng.sample(best, min(2, len(best))), key=lambda one: self.used[one[0]])
+            neuron, blocked = min(best[:2], key=lambda one: self.used[one[0]])
             word += (neuron,)
         return word, blocked
 
@@ -235,10 +239,10 @@ class _Packing:
         while any(self._moved(high, low) for high, low in self._uneven()):
             pass
 
-    def _uneven(self) -> list[tuple[int, int]]:
+    def _uneven(self) -> Iterator[tuple[int, int]]:
         """Pairs of neurons of which one is in two words more than the other, the most uneven first."""
         by_use = sorted(range(self.neurons), key=self.used.__getitem__)
-        return [(high, low) for high in reversed(by_use) for low in by_use if self.used[high] - self.used[low] > 1]
+        return ((high, low) for high in reversed(by_use) for low in by_use if self.used[high] - self.used[low] > 1)
 
     def _moved(self, high: int, low: int) -> bool:
         """Replace one neuron by the other in some word where that is possible."""

@@ -8,12 +8,13 @@ a_t + Σ g a_t' − β, with g what t reads of t' (`Code.shared`). The output is
    t(x) + t'(x) can be;
 2. at every place where t is not contained, a_t + Σ g a_t' ≤ β.
 
-For 2., a_t + a_t' ≤ e_t + e_t' − D(t, t') where both are active. Where the first condition fails, there is an image on which
-the network errs (`counterexample`): it is necessary. The bounds for the second are sufficient.
+For 2., a_t + a_t' ≤ e_t + e_t' − D(t, t') where both are active. The first condition is necessary: an image between two tiles
+that fail it has one contained and the other active. The bounds for the second are sufficient.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -25,6 +26,9 @@ import tmi
 from .codes import Code
 
 Matrix = NDArray[np.float64]
+
+_GROUPS = 2000  # groups of tiles looked at, for one tile
+_ROUNDING = 1e-12  # of a sum, relative
 
 
 def distances(task: tmi.TemplateTask) -> Matrix:
@@ -82,13 +86,13 @@ class Limits:
         """β, see `threshold`."""
         return threshold(float(self.epsilon.max()), self.overlap)
 
-    @property
+    @cached_property
     def inner(self) -> Matrix:
         """The inner tolerances e = ε + β, shape (T,)."""
         inner: Matrix = self.epsilon + self.beta
         return inner
 
-    @property
+    @cached_property
     def slack(self) -> Matrix:
         """e_t + e_t' − D, shape (T, T): the most that the activations of two tiles sum to where both are active, if above 0."""
         slack: Matrix = self.inner[:, None] + self.inner - self.distance
@@ -105,26 +109,14 @@ class Limits:
         near = (self.shared > 0) & (self.distance < needed)
         if near.any():
             return _first(np.where(near, self.distance / needed, np.inf))
-        slack = self.slack
-        active = slack > 0
-        np.fill_diagonal(active, False)
-        if not active.any():
-            return None
-        for tile, reads in enumerate(self.shared):
-            others = np.flatnonzero(reads)
-            both, most = active[np.ix_(others, others)], reads.max()
-            if both.any():
-                # Tiles that are active together, pair by pair, are at most `many`, and then sum to many / 2 · the largest slack.
-                many = 1 + both.sum(1).max()
-                sums = np.where(both, slack[np.ix_(others, others)], 0)
-                if most * many / 2 * sums.max() > self.beta:
-                    one, other = _first(-sums)
-                    return int(others[one]), int(others[other])
-            beside = others[active[tile, others]]
-            if len(beside):
-                many = 1 + active[np.ix_(beside, beside)].sum(1).max()
-                if slack[tile, beside].max() * max(1.0, most * many) > self.beta:
-                    return tile, int(beside[slack[tile, beside].argmax()])
+        for tile in range(len(self.epsilon)):
+            try:
+                for group in self._groups(tile):
+                    if self._most_read(tile, group) > self.beta * (1 + _ROUNDING):
+                        one, other = _first(-self.slack[np.ix_(group, group)])
+                        return group[one], group[other]
+            except _TooManyError:
+                return _first(-self.slack)
         return None
 
     def largest_share(self) -> float:
@@ -141,21 +133,61 @@ class Limits:
         Where t is inactive it reads Σ g a − β of tiles that are active together; where it is active, Σ g a of such that are
         active beside it, and of those a_t' ≤ the slack of the pair.
         """
+        bounds = np.zeros(len(self.epsilon))
         if self.failing_pair() is None:
-            return np.zeros(len(self.epsilon))
-        slack, inner = self.slack, self.inner
-        active = slack > 0
-        np.fill_diagonal(active, False)
-        bounds = np.zeros(len(inner))
+            return bounds
         for tile, reads in enumerate(self.shared):
-            others = np.flatnonzero(reads)
-            both = active[np.ix_(others, others)]
-            without = _largest(reads[others] * inner[others], 1 + both.sum(1).max(initial=0)) - self.beta
-            beside = others[active[tile, others]]
-            both = active[np.ix_(beside, beside)]
-            beside_it = reads[beside] * np.minimum(inner[beside], slack[tile, beside])
-            bounds[tile] = max(0.0, without, _largest(beside_it, 1 + both.sum(1).max(initial=0)))
-        return bounds
+            try:
+                bounds[tile] = max((self._above(tile, group) for group in self._groups(tile)), default=0.0)
+            except _TooManyError:
+                bounds[tile] = reads @ self.inner
+        return bounds.clip(0)
+
+    def _above(self, tile: int, group: list[int]) -> float:
+        """Bound what the output of a tile is above σ(ε − t) by where a group is active."""
+        if tile not in group:
+            return self._most_read(tile, group) - self.beta
+        others = [other for other in group if other != tile]
+        most = float(self.shared[tile, others] @ np.minimum(self.inner, self.slack[tile])[others])
+        return min(most, self._most_read(tile, others)) if len(others) > 1 else most
+
+    def _groups(self, tile: int) -> Iterator[list[int]]:
+        """All sets of two or more tiles that can be active at one place, pair by pair, of the tile and those that it reads.
+
+        Raises
+        ------
+        _TooManyError
+        """
+        members = np.flatnonzero(self.shared[tile] > 0).tolist()
+        near = {one: {int(other) for other in np.flatnonzero(self.slack[one] > 0)} for one in (*members, tile)}
+        stack = [([one], near[one].intersection((*members, tile))) for one in (*members, tile)]
+        count = 0
+        while stack:
+            group, beside = stack.pop()
+            for one in beside:
+                if one > group[-1]:
+                    count += 1
+                    if count > _GROUPS:
+                        raise _TooManyError
+                    yield [*group, one]
+                    stack.append(([*group, one], beside & near[one]))
+
+    def _most_read(self, tile: int, group: list[int]) -> float:
+        """Bound what a tile reads of a group that is active together, its own activation included.
+
+        The sum of g·a is 1 / (n − 1) of the sum over all pairs, of which each is at most the greater g times the pair's slack. If
+        the tile is in the group, a_t + Σ g a' is at most the greatest slack of a pair with it, times the sum of the g if above 1.
+        """
+        weight = np.where(np.array(group) == tile, 1.0, self.shared[tile, group])
+        pairs = np.maximum(weight[:, None], weight) * self.slack[np.ix_(group, group)]
+        most = float(pairs.sum() / 2 / (len(group) - 1))
+        if tile in group:
+            return min(most, float(self.slack[tile, group].max() * max(1.0, weight.sum() - 1)))
+        return min(most, float(weight @ self.inner[group]))
+
+
+class _TooManyError(Exception):
+    """More groups of tiles than are looked at."""
 
 
 def apart(epsilon: Matrix, beta: float) -> Matrix:
@@ -202,38 +234,7 @@ def assigned(code: Code, distance: Matrix, epsilon: Matrix) -> Code:
     return code.permuted(order)
 
 
-def counterexample(task: tmi.TemplateTask, limits: Limits, pair: tuple[int, int]) -> Matrix | None:
-    """Return an image on which the network errs because of two tiles that fail the first condition; None if they do not.
-
-    Its top left window is between the two: one is contained, and the other active.
-
-    Parameters
-    ----------
-    task : TemplateTask
-    limits : Limits
-    pair : (int, int)
-
-    Returns
-    -------
-    ndarray of float64, shape (C, m, n), or None
-    """
-    one, other = pair
-    between, inner = limits.distance[pair], limits.inner
-    # Where one is at the distance s, the other is at D − s.
-    low, high = max(0.0, between - inner[other]), min(between, limits.epsilon[one])
-    if not limits.shared[pair] or not between < inner[other] + limits.epsilon[one]:
-        return None
-    share = (low + high) / 2 / between if between else 0.0
-    values, support = laid_out(task)
-    image: Matrix = np.where(support[one], values[one], values[other])
-    return np.where(support[one] & support[other], image + share * (values[other] - image), image)
-
-
 def _first(values: Matrix) -> tuple[int, int]:
+    """Where the least value is."""
     one, other = np.unravel_index(values.argmin(), values.shape)
     return int(one), int(other)
-
-
-def _largest(values: Matrix, count: int) -> float:
-    """The sum of so many of the largest values."""
-    return float(np.sort(values)[::-1][:count].sum())

@@ -151,21 +151,29 @@ def active_detectors(network: tmi.Network, images: Any) -> Any:
 
 
 def _neurons(features: int, neurons: int | None, each: float | None, code: str, weight: int, what: str) -> int:
+    """Return the number of neurons that the settings mean."""
     from .codes import least_neurons
 
     if neurons is not None and each is not None:
         raise InputError("superposed: neurons and tiles_per_neuron are both given; give one of them")
     if each is not None and code == "dense":
         raise InputError("superposed: in a dense code every neuron answers to all tiles; give neurons, not tiles_per_neuron")
-    if each is not None:
-        neurons = round(features * weight / each)
-    elif neurons is None:
-        neurons = least_neurons(features, weight)
-    if not neurons or neurons >= features:
+    if each is not None and each <= weight:
         raise InputError(
-            f"superposed: {neurons} neurons for {features} {what} are no superposition; take fewer neurons than {what}"
-            + (f", for which tiles_per_neuron must be above {weight}" if each is not None else "")
+            f"superposed: tiles_per_neuron = {each:g} takes no fewer neurons than {what}, each of which has {weight}; give more"
         )
+    if each is not None:
+        neurons = max(1, min(features - 1, round(features * weight / each)))
+    elif neurons is None:
+        least = least_neurons(features, weight)
+        neurons = min(least, features - 1) if code == "dense" else least
+        if neurons >= features:
+            raise InputError(
+                f"superposed: {features} {what} are too few for codes of {weight} neurons, as {features - 1} neurons have no "
+                f"{features} different sets of {weight}; take another weight, or a dense code"
+            )
+    if neurons >= features:
+        raise InputError(f"superposed: {neurons} neurons are not fewer than the {features} {what}; take at most {features - 1}")
     return neurons
 
 
@@ -223,6 +231,7 @@ def _module(
         )
     else:
         layers["hidden"] = TileMatch(detectors)
+    layers.pop("logits", None)  # of the literal layers: they come last here too
     layers.update(code_layers(task, code, beta, by_place=scope == "place"))
     layers["logits"] = ClassSum(task)
     module = Superposition(layers)

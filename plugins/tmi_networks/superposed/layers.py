@@ -85,7 +85,7 @@ class Decoded(SparseSums):
 
     def sparse_weight(self) -> torch.Tensor:
         """Return the weights (H, neurons) as a sparse tensor."""
-        return self.matrix() / self.size
+        return self.matrix().to_sparse_coo() / self.size  # torch divides no tensor in compressed rows
 
 
 def code_layers(task: tmi.TemplateTask, code: Code, beta: float, *, by_place: bool) -> dict[str, nn.Module]:

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import pytest
+
+import tmi
+from tmi_networks.superposed.codes import binary_code, dense_code, least_neurons
+
+
+@pytest.mark.parametrize(
+    ("features", "neurons", "weight", "shared"),
+    [
+        *[(100, 76, 3, 1), (100, 26, 3, 1), (100, 25, 3, 1), (30, 12, 3, 2), (10, 7, 3, 2), (10, 5, 3, 2), (7, 7, 3, 1)],
+        *[(6, 4, 2, 1), (13, 13, 4, 1), (9, 5, 2, 1), (4, 4, 1, 0)],
+    ],
+)
+def test_binary_codes_have_the_least_overlap_and_use_neurons_equally(features, neurons, weight, shared):
+    code = binary_code(features, neurons, weight, seed=0)
+    matrix = code.matrix.toarray()
+    assert matrix.shape == (features, neurons)
+    assert set(np.unique(matrix)) <= {0.0, 1.0}
+    assert (matrix.sum(1) == weight).all()
+    assert np.ptp(matrix.sum(0)) <= 1
+    most = max(one @ other for one, other in combinations(matrix, 2))
+    assert most == shared == round(code.overlap * weight)
+    assert code.size == weight
+    # With one shared neuron less there would be more sets of shared neurons in the words than there are.
+    assert shared == 0 or features * comb(weight, shared) > comb(neurons, shared)
+    assert code.shared.max() == code.overlap
+
+
+def test_codes_follow_from_the_seed():
+    for make in (lambda seed: binary_code(30, 17, 3, seed), lambda seed: dense_code(30, 17, seed)):
+        one, again, other = (make(seed).matrix.toarray() for seed in (0, 0, 1))
+        assert (one == again).all()
+        assert (one != other).any()
+
+
+@pytest.mark.parametrize(("features", "neurons"), [(100, 26), (10, 7), (3, 2)])
+def test_dense_codes_are_unit_vectors_of_weights_above_zero(features, neurons):
+    code = dense_code(features, neurons, seed=0)
+    matrix = code.matrix.toarray()
+    assert (matrix > 0).all()
+    np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1, rtol=1e-14)
+    largest = max(one @ other for one, other in combinations(matrix, 2))
+    assert code.overlap == pytest.approx(largest, rel=1e-12)
+    drawn = np.random.default_rng(0).exponential(size=(features, neurons)) ** 2
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    assert largest < max(one @ other for one, other in combinations(drawn, 2))
+
+
+def test_what_no_code_exists_for_names_the_least_number_of_neurons():
+    with pytest.raises(tmi.InputError, match=r"no 100 different sets of 3 of 9 neurons; take at least 10 neurons$"):
+        binary_code(100, 9, 3, seed=0)
+    with pytest.raises(tmi.InputError, match=r"take another weight, or a dense code$"):
+        binary_code(4, 3, 3, seed=0)
+    with pytest.raises(tmi.InputError, match="at least 2 neurons"):
+        dense_code(3, 1, seed=0)
+    assert binary_code(100, 10, 3, seed=0).overlap == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(("features", "weight", "least"), [(100, 3, 25), (7, 3, 5), (10, 3, 9), (16900, 3, 319)])
+def test_by_default_codes_share_one_neuron_at_most_where_that_takes_fewer_neurons_than_features(features, weight, least):
+    assert least_neurons(features, weight) == least
