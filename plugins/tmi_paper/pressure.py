@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 LAYER = "conv"
 TASKS = {"fashion": ("", "section 6.2"), "squares": ("squares-", "section 6.1")}
 """Data sets, with the prefix of their networks' labels, and the section whose network is trained."""
-DECIDING = MONOSEMANTIC[:4]
-"""The measures of the verdict: they compare units with the exact features, one to one and each by itself."""
+KINDS = {"tiles": MONOSEMANTIC[:2], "tiles at places": MONOSEMANTIC[2:4]}
+"""The measures of the verdicts: they compare units with the exact features, one to one and each by itself.
 
-Verdict = Literal["more", "in part", "mixed", "less", "not shown"]
+A neuron of Theorem 1 answers to a tile at a place; one that answers to a tile wherever it is has the other kind of feature.
+"""
+
+Verdict = Literal["more", "less", "mixed", "not shown"]
 """Whether a pressure makes units more monosemantic; see `Effect.verdict`."""
 
 
@@ -49,25 +52,20 @@ class Effect:
         """Return 1 where a measure moves toward monosemantic units, −1 where it moves away; 0: the interval contains 0."""
         return self.changes[measure].direction * measure.sign if measure in self.changes else 0
 
-    @property
-    def verdict(self) -> Verdict:
-        """Whether units become more monosemantic, by the recovery of tiles and of tiles at places, F1 and MCC above chance.
+    def verdict(self, kind: str) -> Verdict:
+        """Whether units become more monosemantic in a kind of feature, by F1 and MCC above chance.
 
         "more"
-            All that have a value rise: the 95 % interval of each paired change excludes 0.
-        "in part"
-            At least one rises so, and none falls.
-        "mixed"
-            Some rise and some fall.
+            At least one rises, the 95 % interval of the change paired by seed being above 0, and none falls.
         "less"
             At least one falls, and none rises.
+        "mixed"
+            One rises and the other falls.
         "not shown"
-            Every interval contains 0.
+            Both intervals contain 0.
         """
-        signs = [self.toward(measure) for measure in DECIDING if measure in self.changes]
-        if 1 in signs:
-            return "mixed" if -1 in signs else "more" if all(sign == 1 for sign in signs) else "in part"
-        return "less" if -1 in signs else "not shown"
+        signs = {self.toward(measure) for measure in KINDS[kind]} - {0}
+        return "mixed" if len(signs) == 2 else "more" if 1 in signs else "less" if signs else "not shown"
 
     @property
     def cost(self) -> str:
@@ -97,9 +95,9 @@ def sections(results: tmi.Results) -> list[Section]:
         )
     about = (
         "Each network differs from the plain one of the same seed in one setting. Criterion: a measure changes where the 95 % "
-        "interval of the change paired by seed (Student's t) excludes 0; units are called more monosemantic where F1 and MCC of "
-        "tiles and of tiles at places, each above its chance, all rise; in part where some rise and none falls; mixed where some "
-        "rise and some fall. No correction is made for the number of comparisons: one in twenty intervals excludes 0 by chance."
+        "interval of the change paired by seed (Student's t) excludes 0; units are more monosemantic in a kind of feature, tiles "
+        "or tiles at places, where F1 or MCC above chance rises and the other does not fall. A neuron of Theorem 1 answers "
+        "to a tile at a place. No correction is made for the number of comparisons: one in twenty intervals excludes 0 by chance."
     )
     parts = [
         Section(
@@ -148,26 +146,21 @@ def pressure_of(entry: Entry, prefix: str) -> str:
 
 def sentences(rows: list[Effect], where: str) -> tuple[str, str]:
     """Say in two sentences which pressures make units more monosemantic, and what they cost; both follow from the verdicts."""
-    by_verdict = {
-        verdict: [row.text for row in rows if row.verdict == verdict] for verdict in ("more", "in part", "mixed", "less")
-    }
-    rest = len(rows) - sum(map(len, by_verdict.values()))
-    says = {
-        "more": "make units more monosemantic by all four measures of recovery above chance",
-        "in part": "by some of them and against none",
-        "mixed": "by some and less by others",
-        "less": "less by some and more by none",
-    }
-    parts = [f"{_named(names)} {says[verdict]}" for verdict, names in by_verdict.items() if names]
-    first = f"{where}: of {len(rows)} pressures, {'; '.join(parts)}; for {rest} no change is shown."
+    parts = []
+    for kind in KINDS:
+        by_verdict = {
+            verdict: [row.text for row in rows if row.verdict(kind) == verdict] for verdict in ("more", "less", "mixed")
+        }
+        says = [f"{verdict} by {_named(names)}" for verdict, names in by_verdict.items() if names]
+        parts.append(f"in {kind}: {', '.join(says) if says else 'no change is shown'}")
+    first = f"{where}: of {len(rows)} pressures, units are made monosemantic {'; '.join(parts)}."
     costs = [f"{row.text} {row.accuracy}" for row in rows if row.accuracy is not None and row.accuracy.direction < 0]
-    free = [row.text for row in rows if row.verdict in ("more", "in part") and row.cost != "accuracy falls"]
-    second = f"{where}: accuracy falls under {'; '.join(costs) if costs else 'none of them'}"
-    return first, f"{second}; more monosemantic, at least in part, at no cost that is shown: {_named(free)}."
+    gains = [f"{row.text} {row.accuracy}" for row in rows if row.accuracy is not None and row.accuracy.direction > 0]
+    return first, f"{where}: accuracy falls under {_named(costs)}, and rises under {_named(gains)}."
 
 
 def _named(names: list[str]) -> str:
-    return ", ".join(names) if names else "none"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names) or "none of them"
 
 
 def scatter(found: dict[str, list[Effect]]) -> Figure:
@@ -181,7 +174,7 @@ def scatter(found: dict[str, list[Effect]]) -> Figure:
     import matplotlib.pyplot as plt
     from matplotlib.lines import Line2D
 
-    measures = (MONOSEMANTIC[0], MONOSEMANTIC[1], MONOSEMANTIC[5], MONOSEMANTIC[7])
+    measures = (MONOSEMANTIC[1], MONOSEMANTIC[3], MONOSEMANTIC[5], MONOSEMANTIC[7])
     marks = "os^Dv<>ph*XPd8"
     kinds = list(dict.fromkeys(_kind(row) for rows in found.values() for row in rows))
     drawn, axes = plt.subplots(len(found), len(measures), figsize=(9.6, 2.6 * len(found) + 0.9), squeeze=False)
@@ -232,9 +225,11 @@ def _kind(row: Effect) -> str:
 def verdicts(rows: list[Effect]) -> str:
     """Return an HTML table: whether each pressure makes units more monosemantic, and what it costs."""
     body = [
-        [row.text, row.verdict, row.cost, *(str(value) if value else None for value in (row.accuracy, row.dead))] for row in rows
+        [row.text, *(row.verdict(kind) for kind in KINDS), row.cost, *(str(v) if v else None for v in (row.accuracy, row.dead))]
+        for row in rows
     ]
-    return table(["pressure", "more monosemantic", "cost", "change of accuracy", "change of dead units"], body)
+    head = [f"monosemantic in {kind}" for kind in KINDS]
+    return table(["pressure", *head, "cost", "change of accuracy", "change of dead units"], body)
 
 
 def changes_table(rows: list[Effect]) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 import tmi
 from tests.plugins.tmi_paper.test_unit_measures import entry
-from tmi_paper.pressure import DECIDING, Effect, effects, scatter, sections, sentences
+from tmi_paper.pressure import KINDS, Effect, effects, scatter, sections, sentences
 from tmi_paper.unit_measures import MONOSEMANTIC, Change
 
 UP, DOWN, NONE = Change((0.2,), 0.1, 0.3), Change((-0.2,), -0.3, -0.1), Change((0.0,), -0.1, 0.1)
@@ -47,17 +47,18 @@ def test_the_plan_pairs_every_pressure_with_plain_training_by_seed():
 @pytest.mark.parametrize(
     ("changes", "verdict"),
     [
-        ([UP, UP, UP, UP], "more"),
         ([UP, UP], "more"),
-        ([UP, NONE, NONE, NONE], "in part"),
-        ([UP, DOWN, NONE, NONE], "mixed"),
-        ([NONE, DOWN, NONE, NONE], "less"),
-        ([NONE, NONE, NONE, NONE], "not shown"),
+        ([NONE, UP], "more"),
+        ([UP], "more"),
+        ([UP, DOWN], "mixed"),
+        ([NONE, DOWN], "less"),
+        ([NONE, NONE], "not shown"),
     ],
 )
-def test_verdicts_by_hand(changes, verdict):
-    effect = Effect("dropout", DOWN, None, dict(zip(DECIDING, changes, strict=False)))
-    assert effect.verdict == verdict
+@pytest.mark.parametrize("kind", KINDS)
+def test_verdicts_by_hand(kind, changes, verdict):
+    effect = Effect("dropout", DOWN, None, dict(zip(KINDS[kind], changes, strict=False)))
+    assert {other: effect.verdict(other) for other in KINDS} == dict.fromkeys(KINDS, "not shown") | {kind: verdict}
     assert effect.cost == "accuracy falls"
 
 
@@ -77,6 +78,7 @@ def by_hand():
             ("weight-decay", 0.5, 0.6, {"weight_decay": 0.1}),
         ):
             metrics = {"f1.tile.conv": f1 + seed / 10 + seed**2 / 1000 * (network == "dropout"), "f1.tile.conv.chance": 0.2}
+            metrics |= {f"mcc{name.removeprefix('f1')}": value for name, value in metrics.items()}
             entries.append(entry("unit-recovery", metrics, seed, network, **swept))
             entries.append(entry("accuracy", {"accuracy": accuracy + seed / 100}, seed, network, **swept))
     return tmi.Results(entries, columns={"weight_decay": "network"})
@@ -84,15 +86,16 @@ def by_hand():
 
 def test_effects_and_sentences_by_hand():
     rows = effects(by_hand(), "fashion")
-    assert [(row.text, row.verdict, row.cost) for row in rows] == [
+    assert [(row.text, row.verdict("tiles"), row.cost) for row in rows] == [
         ("dropout", "more", "none shown"),
         ("weight decay 0.1", "not shown", "accuracy falls"),
     ]
     first, second = sentences(rows, "there")
-    assert "of 2 pressures, dropout make units more monosemantic" in first
-    assert "for 1 no change is shown" in first
-    assert "falls under weight decay 0.1 -0.3 in every seed" in second
-    assert second.endswith("at no cost that is shown: dropout.")
+    assert first == (
+        "there: of 2 pressures, units are made monosemantic in tiles: more by dropout; in tiles at places: no change is shown."
+    )
+    assert second.startswith("there: accuracy falls under weight decay 0.1 -0.3 ")
+    assert second.endswith(", and rises under none of them.")
     assert effects(by_hand(), "squares") == []
 
 
