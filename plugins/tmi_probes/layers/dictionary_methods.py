@@ -64,7 +64,7 @@ def k_means(x: Array, y: Array, atoms: int, seed: int) -> Dictionary:
     from sklearn.cluster import KMeans
 
     shown = _unit(x)
-    model = KMeans(min(atoms, len(np.unique(shown, axis=0))), n_init=1, random_state=seed % 2**32)
+    model = KMeans(min(atoms, len(np.unique(shown.round(4), axis=0))), n_init=1, random_state=seed % 2**32)
     centres = _unit(quietly(lambda: model.fit(shown).cluster_centers_))
     lengths = y @ centres.T
     codes = np.where(np.arange(len(centres)) == lengths.argmax(1)[:, None], np.maximum(lengths, 0), 0)

@@ -84,8 +84,10 @@ class ExactNetwork:
 
     Attributes
     ----------
+    is_phi : bool
+        Whether it was constructed and its logits are φ of the task.
     by_formula : bool
-        Whether it is a fused constructed network, which has no weights.
+        Whether it was constructed and compares windows with tiles in one operation, which has no weights.
     module : torch.nn.Module
         What is evaluated.
     """
@@ -93,13 +95,17 @@ class ExactNetwork:
     def __init__(self, network: tmi.Network) -> None:
         import torch
 
+        from tmi_networks.fused import TileMatch
+
         network.check(torch.zeros(1, *network.task.image_shape))
         self.network, self.task = network, network.task
         module = network.module
         tensors = [t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]
         self._device = tensors[0].device if tensors else None
-        self.by_formula = network.origin == "constructed" and not tensors
-        self.module = module if network.origin == "constructed" else _in_float64(network.plain().module)
+        constructed = network.origin == "constructed"
+        self.is_phi = constructed and getattr(module, "computes_phi", True)
+        self.by_formula = constructed and (not tensors or any(isinstance(part, TileMatch) for part in module.modules()))
+        self.module = module if constructed else _in_float64(network.plain().module)
         self._surveyed: tuple[list[Use], str] | None = None
         self._most: int | None = None  # images at a time
 
@@ -128,6 +134,8 @@ class ExactNetwork:
 
         from .pieces import Recording
 
+        if self.by_formula and not self.is_phi:
+            raise NoFormError("the network matches tiles in one operation, and its logits are not φ; build it as layers")
         other = torch.rand(image.shape, dtype=image.dtype, generator=torch.Generator().manual_seed(0))
         recording = Recording()
         with _gradients(), evaluation_mode(self.module):

@@ -86,7 +86,7 @@ def linear_regions(
     """
     scenes = labelled(data.test, images)
     exact, result = ExactNetwork(network), ResultBuilder(INFO)
-    constructed = network.origin == "constructed"
+    constructed = exact.is_phi
     if not constructed:
         try:
             _check_pieces(exact, in_float64(scenes[:1]).images)
@@ -249,6 +249,6 @@ def _curves(exact: ExactNetwork, start: torch.Tensor, end: torch.Tensor, labels:
     for k, label in enumerate(labels.tolist()):
         images = on_path(start[[k]], end[[k]], alpha)
         # Literal layers compute φ as well, but slower.
-        logits = np.asarray(exact.task.phi(images)) if exact.network.origin == "constructed" else exact.logits(images)
+        logits = np.asarray(exact.task.phi(images)) if exact.is_phi else exact.logits(images)
         curves.append(logits[:, label])
     return np.stack(curves)
