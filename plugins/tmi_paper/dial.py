@@ -33,7 +33,7 @@ MORE = (
 )
 """Measures that have no row in the comparison of suite ``monosemanticity``."""
 
-Verdict = Literal["follows", "in part", "misleads", "blind", "not shown"]
+Verdict = Literal["follows", "in part", "opposite", "undecided", "constant"]
 """What the dial says of a measure; see `Curve.verdict`."""
 
 
@@ -96,25 +96,25 @@ class Curve:
     def verdict(self) -> Verdict:
         """Whether the measure follows the truth.
 
-        "blind"
+        "constant"
             It is the same at every place of the dial.
         "follows"
             From end to end and at every single step it moves as its probe says that it should, each change with a 95 % interval
             over the seeds that excludes 0.
         "in part"
             It moves so from end to end; at some step the interval contains 0, or it moves back.
-        "misleads"
+        "opposite"
             From end to end it moves the other way: it calls the most polysemantic network the most monosemantic.
-        "not shown"
+        "undecided"
             None of these: the interval from end to end contains 0.
         """
         if self.is_constant:
-            return "blind"
+            return "constant"
         if not self.direction:
-            return "not shown"
+            return "undecided"
         expected = {"higher": -1, "lower": 1}.get(self.better, self.direction)
         if self.direction != expected:
-            return "misleads"
+            return "opposite"
         return "follows" if all(step == expected for step in self.steps) else "in part"
 
     def reading(self, value: float) -> float | None:
@@ -159,7 +159,9 @@ def curves(results: tmi.Results, dataset: str) -> list[Curve]:
     truth = tiles_a_neuron(of_dataset)
     found = []
     for measure in (*MEASURES, *MORE):
-        entries = [entry for entry in of_dataset if entry.probe.removesuffix("-mixed") == measure.probe and entry.network in LAYERS]
+        entries = [
+            entry for entry in of_dataset if entry.probe.removesuffix("-mixed") == measure.probe and entry.network in LAYERS
+        ]
         values: dict[float, dict[int, float]] = {truth[name]: {} for name in truth}
         trained: dict[int, float] = {}
         better = ""
@@ -183,8 +185,11 @@ def sentences(curve: Curve) -> tuple[str, str]:
     first, last = curve.truth[0], curve.truth[-1]
     start, end = curve.means[0], curve.means[-1]
     ends = f"From {first:.3g} to {last:.3g} tiles a neuron"
-    if curve.verdict == "blind":
-        return f"{ends} it stays at {start:.3g}.", "It depends on the function alone and says nothing of single neurons."
+    if curve.verdict == "constant":
+        return (
+            f"{ends} it stays at {start:.3g}.",
+            "It is the same however many tiles share a neuron, and says nothing about that.",
+        )
     change, low, high = curve.change(0, -1)
     back = [step for step in curve.steps if step != curve.direction]
     moved = f"{ends} it goes from {start:.3g} to {end:.3g} (change {change:.2g}, 95 % interval {low:.2g} to {high:.2g})"
@@ -192,8 +197,8 @@ def sentences(curve: Curve) -> tuple[str, str]:
     trust = {
         "follows": "It may be trusted to order networks of one function by how many tiles share a neuron.",
         "in part": "It tells the ends of the dial apart; a difference between two networks in between is no evidence.",
-        "misleads": "It must not be read as monosemanticity: the network with most tiles a neuron has the better value.",
-        "not shown": "It cannot be trusted: over the seeds the two ends of the dial do not differ.",
+        "opposite": "It must not be read as monosemanticity: the network with most tiles a neuron has the better value.",
+        "undecided": "It cannot be trusted: over the seeds the two ends of the dial do not differ.",
     }
     return moved + steady, trust[curve.verdict]
 

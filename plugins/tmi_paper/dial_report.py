@@ -14,12 +14,13 @@ from .comparison import spread
 from .dial import Curve, curves, readings, sentences
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     import tmi
 
-COLORS = {"follows": PALETTE[2], "in part": PALETTE[4], "misleads": PALETTE[1], "not shown": PALETTE[3], "blind": "0.45"}
-ORDER = ("follows", "in part", "misleads", "not shown", "blind")
+COLORS = {"follows": PALETTE[2], "in part": PALETTE[4], "opposite": PALETTE[1], "undecided": PALETTE[3], "constant": "0.45"}
+ORDER = ("follows", "in part", "opposite", "undecided", "constant")
 ABOUT = (
     "Theorem 1's network gives each tile a neuron of its own at each place. The networks beside it compute the same function "
     "with fewer neurons, each of which answers to several tiles, in a code that is known. So it is known how polysemantic each "
@@ -51,9 +52,9 @@ def along_the_dial(found: list[Curve]) -> Figure:
     import matplotlib.pyplot as plt
 
     shown = sorted(found, key=lambda curve: ORDER.index(curve.verdict))
-    columns = 5
+    columns = 6
     rows = -(-len(shown) // columns)
-    drawn, axes = plt.subplots(rows, columns, figsize=(9.6, 1.55 * rows + 0.5), squeeze=False, sharex=True)
+    drawn, axes = plt.subplots(rows, columns, figsize=(10.6, 1.5 * rows + 0.5), squeeze=False, sharex=True)
     for axis in axes.flat[len(shown) :]:
         axis.axis("off")
     for axis, curve in zip(axes.flat, shown, strict=False):
@@ -61,13 +62,14 @@ def along_the_dial(found: list[Curve]) -> Figure:
         low, high = np.array([_interval(list(values.values())) for values in curve.values.values()]).T
         axis.fill_between(curve.truth, low, high, color=color, alpha=0.25, linewidth=0)
         axis.plot(curve.truth, curve.means, color=color, marker="o", markersize=3)
+        _limits(axis, min(low), max(high))
         if curve.trained:
-            axis.axhspan(*_interval(list(curve.trained.values())), color="black", alpha=0.12, linewidth=0)
-            axis.axhline(float(np.mean(list(curve.trained.values()))), color="black", linewidth=0.8, linestyle=(0, (4, 2)))
+            _draw_trained(axis, list(curve.trained.values()))
         arrow = {"higher": " ↑", "lower": " ↓"}.get(curve.better, "")
         axis.set_title(_wrapped(curve.measure.text + arrow), fontsize=7, color=color if curve.verdict != "in part" else "#9A6700")
         axis.tick_params(labelsize=6)
         axis.locator_params(axis="y", nbins=4)
+        axis.ticklabel_format(axis="y", useOffset=False)
     for axis in axes[-1]:
         axis.set_xlabel("tiles a neuron", fontsize=7)
     marks = [
@@ -79,6 +81,28 @@ def along_the_dial(found: list[Curve]) -> Figure:
         marks.append(plt.Line2D([], [], color="black", linewidth=0.8, linestyle=(0, (4, 2)), label="trained network"))
     drawn.legend(handles=marks, loc="outside upper center", ncols=len(marks), fontsize=8)
     return drawn
+
+
+def _limits(axis: Axes, low: float, high: float) -> None:
+    """Fit the axis to the dial's values, so that they can be read where the trained network's is far away."""
+    room = 0.12 * (high - low) if high - low > 1e-9 * abs(high) else 0.05 * max(abs(high), 1.0)
+    axis.set_ylim(low - room, high + room)
+    axis.margins(x=0.08)
+
+
+def _draw_trained(axis: Axes, values: list[float]) -> None:
+    """Draw the trained network's mean and interval, or write its mean at the edge where it is beyond the axis."""
+    mean, (bottom, top) = float(np.mean(values)), axis.get_ylim()
+    if bottom <= mean <= top:
+        axis.axhspan(*_interval(values), color="black", alpha=0.12, linewidth=0)
+        axis.axhline(mean, color="black", linewidth=0.8, linestyle=(0, (4, 2)))
+        axis.set_ylim(bottom, top)
+    else:
+        above = mean > top
+        text = f"{'↑' if above else '↓'} trained {mean:.3g}"
+        axis.text(
+            0.97, 0.97 if above else 0.03, text, transform=axis.transAxes, fontsize=6, ha="right", va="top" if above else "bottom"
+        )
 
 
 def readings_figure(found: list[Curve]) -> Figure:

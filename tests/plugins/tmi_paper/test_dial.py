@@ -31,21 +31,21 @@ def curve(*means, better="lower", trained=()):
         ((4, 3, 2, 1), "", "follows"),
         ((1, 2, 2, 4), "lower", "in part"),  # a step of which nothing can be said
         ((1, 3, 2, 4), "lower", "in part"),  # a step back
-        ((1, 2, 3, 4), "higher", "misleads"),
-        ((1, 2, 3, 1), "lower", "not shown"),
+        ((1, 2, 3, 4), "higher", "opposite"),
+        ((1, 2, 3, 1), "lower", "undecided"),
     ],
 )
 def test_verdicts(means, better, verdict):
     assert curve(*means, better=better).verdict == verdict
 
 
-def test_a_measure_that_is_the_same_everywhere_is_blind():
+def test_a_measure_that_is_the_same_everywhere_is_constant():
     values = {x: {seed: 0.1 * seed for seed in range(5)} for x in (1.0, 2.0, 3.0)}
-    blind = Curve(MEASURE, "higher", values, {})
-    assert blind.verdict == "blind"
-    assert sentences(blind) == (
+    constant = Curve(MEASURE, "higher", values, {})
+    assert constant.verdict == "constant"
+    assert sentences(constant) == (
         "From 1 to 3 tiles a neuron it stays at 0.2.",
-        "It depends on the function alone and says nothing of single neurons.",
+        "It is the same however many tiles share a neuron, and says nothing about that.",
     )
 
 
@@ -110,7 +110,7 @@ def results():
 def test_curves_of_results():
     assert tiles_a_neuron(results()) == {"theorem1": 1.0, "superposed 23": 5.0, "superposed 7": 9.0}
     found = {one.measure.text: one for one in curves(results(), "fashion")}
-    assert {text: one.verdict for text, one in found.items()} == {"accuracy": "blind", "class selectivity": "follows"}
+    assert {text: one.verdict for text, one in found.items()} == {"accuracy": "constant", "class selectivity": "follows"}
     selectivity = found["class selectivity"]
     assert (selectivity.truth, selectivity.better) == ([1.0, 5.0, 9.0], "higher")
     assert selectivity.values[5.0][0] == pytest.approx(0.6 + NOISE[1])
@@ -126,5 +126,5 @@ def test_report():
         "Thirty Fashion-MNIST tiles: which measures follow the truth",
         "Thirty Fashion-MNIST tiles: the trained network on the dial",
     ]
-    assert "2 measures: 1 follows, 1 blind." in found[1].html
+    assert "2 measures: 1 follows, 1 constant." in found[1].html
     assert sections(tmi.Results([])) == []
