@@ -13,6 +13,7 @@ def tmi_suites():  # type: ignore[no-untyped-def]
         "paper": "tmi_paper:paper.toml",
         "paper-long": "tmi_paper:paper-long.toml",
         "pressure": "tmi_paper:pressure.toml",
+        "warm-start": "tmi_paper:warm-start.toml",
     }
 
 
@@ -25,6 +26,7 @@ def tmi_reports():  # type: ignore[no-untyped-def]
         "monosemanticity": "tmi_paper.monosemanticity:sections",
         "paper": "tmi_paper.report:sections",
         "pressure": "tmi_paper.pressure:sections",
+        "warm-start": "tmi_paper.warm_start:sections",
     }
 
 

@@ -1,0 +1,237 @@
+"""The report of suite ``warm-start``: whether networks that begin as constructions stay monosemantic when they are trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tmi.report import Section, bullets, figure, paragraph, table
+from tmi.runtime.plotting import PALETTE, figure_style
+
+from .claims.claim import interval
+from .unit_measures import ACCURACY, Change, UnitMeasure, change
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    import tmi
+
+Values = dict[int, dict[int, float]]
+"""A measure by epochs, and by seed."""
+
+KEEPS, LOSES = 0.9, 0.5
+"""Units keep their meaning where the interval of the share of separable ones is above the first, and lose it below the second."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """Networks of the suite with one start.
+
+    Attributes
+    ----------
+    network : str
+        Label of the suite.
+    text : str
+    noise : float or None
+        Which of the swept ones.
+    layers : tuple of str
+        Those whose units are looked at: first the one that has Theorem 1's hidden neurons.
+    """
+
+    network: str
+    text: str
+    noise: float | None = None
+    layers: tuple[str, ...] = ("hidden",)
+
+
+COURSES = (
+    Course("construction", "construction"),
+    Course("masked", "construction, zeros kept"),
+    Course("large-steps", "construction, lr 0.03"),
+    Course("noise", "construction, noise 0.1", 0.1),
+    Course("noise", "construction, noise 0.3", 0.3),
+    Course("noise", "construction, noise 1", 1.0),
+    Course("superposed", "superposed", layers=("hidden", "mixed", "decoded")),
+    Course("random", "random, lr 0.03"),
+)
+SEPARABLE = UnitMeasure("separable by a threshold", "kept-meaning", "separable.{layer}", 1)
+ALONE = UnitMeasure("active for its own alone", "kept-meaning", "alone.{layer}", 1)
+MATCHED = UnitMeasure("matched with Theorem 1's above chance", "kept-meaning", "matched.{layer}", 1, True)
+MEASURES = (
+    ACCURACY,
+    ALONE,
+    SEPARABLE,
+    UnitMeasure("share of its own images on which a unit is active", "kept-meaning", "fires.{layer}", 1),
+    UnitMeasure("share of other images on which a unit is active", "kept-meaning", "false_alarms.{layer}", -1),
+    UnitMeasure("correlation with its own", "kept-meaning", "correlation.{layer}", 1),
+    MATCHED,
+    UnitMeasure("tile and place: F1 above chance", "unit-recovery", "f1.tile-place.{layer}", 1, True),
+    UnitMeasure("tile and place: MCC above chance", "unit-recovery", "mcc.tile-place.{layer}", 1, True),
+    UnitMeasure("drift of the weights", "kept-meaning", "drift.{layer}"),
+    UnitMeasure("share of zero weights filled", "kept-meaning", "filled.{layer}"),
+    UnitMeasure("their share of the squared weights", "kept-meaning", "filled_norm.{layer}"),
+)
+TASKS = {"squares": "Squares of section 6.1", "digits": "Digits of 8×8"}
+
+
+def sections(results: tmi.Results) -> list[Section]:
+    """Return the sections of the report; one whose results are missing is left out.
+
+    Parameters
+    ----------
+    results : Results
+        Of suite ``warm-start``, or of a part of it.
+    """
+    tasks = [dataset for dataset in TASKS if courses_of(results, dataset)]
+    if not tasks:
+        return []
+    about = paragraph(
+        "Each network has the layers of literal Theorem 1 with every weight a parameter, and is trained by gradient descent from "
+        "the start that is named. A unit's own tile and place is what the neuron of its number stands for in Theorem 1. A unit "
+        "is separable if it is stronger wherever its own tile is at its own place than anywhere else, so that another threshold "
+        "would make it active for that alone. Bands and brackets are 95 % intervals of the mean over the seeds (Student's t)."
+    )
+    with figure_style():
+        drawn = figure(
+            along_training(results),
+            "Accuracy and meaning of hidden units against epochs",
+            "Means over the seeds, a line a start.",
+        )
+    said = [
+        Section(TASKS[dataset], bullets([f"{course.text}: {' '.join(sentences(results, dataset, course))}" for course in found]))
+        for dataset in tasks
+        if (found := courses_of(results, dataset))
+    ]
+    tables = "".join(changes_table(results, dataset, course) for dataset in tasks for course in courses_of(results, dataset))
+    return [Section("", about + drawn), *said, Section("From the start to the last epoch", tables)]
+
+
+def courses_of(results: tmi.Results, dataset: str) -> list[Course]:
+    """Return the courses that are measured on a data set after more than one number of epochs."""
+    return [course for course in COURSES if len(curve(results, dataset, course, ACCURACY)) > 1]
+
+
+def curve(results: tmi.Results, dataset: str, course: Course, measure: UnitMeasure, layer: str | None = None) -> Values:
+    """Return a measure along a course, for a layer or the first of the course; epochs without a value are left out."""
+    found: Values = {}
+    for entry in results.select(dataset=dataset, network=course.network, probe=measure.probe):
+        if not entry.metrics or entry.swept.get("noise") != course.noise:
+            continue
+        value = measure.value(entry, layer or course.layers[0])
+        if value is not None:
+            found.setdefault(entry.swept["epochs"], {})[entry.seed] = value
+    return dict(sorted(found.items()))
+
+
+def bounds(values: dict[int, float]) -> tuple[float, float]:
+    """Return the 95 % interval of the mean over the seeds; the value itself where all are equal, everything for one seed."""
+    numbers = list(values.values())
+    if len(numbers) < 2:
+        return -np.inf, np.inf
+    return (numbers[0], numbers[0]) if min(numbers) == max(numbers) else interval(numbers)
+
+
+def sentences(results: tmi.Results, dataset: str, course: Course) -> tuple[str, str]:
+    """Say in two sentences whether the units keep their meaning and what happens to the accuracy, both from intervals over seeds.
+
+    The units keep their meaning where the interval of the share of separable units after the last epoch is above 0.9, and lose it
+    where it is below 0.5; where fewer than half are separable before training they regain it or not. Units of a network that
+    begins with random weights have none to keep: there the matching with Theorem 1's neurons is compared with that of shuffled
+    images. The accuracy changes where the interval of the paired differences excludes 0.
+    """
+    measure = MATCHED if course.network == "random" else SEPARABLE
+    values, right = curve(results, dataset, course, measure), curve(results, dataset, course, ACCURACY)
+    if len(values) < 2 or len(right) < 2:
+        return "", ""
+    last = max(values)
+    low, high = bounds(values[last])
+    mean = float(np.mean(list(values[last].values())))
+    if measure is MATCHED:
+        moved = change(values[min(values)], values[last])
+        first = (
+            f"After {last} epochs the units match Theorem 1's neurons {mean:+.2g} ({low:+.2g} to {high:+.2g}) above shuffled "
+            f"images, where all is 1, and training changes that by {moved}: the units are {_grows(moved)}."
+        )
+    else:
+        before = float(np.mean(list(values[min(values)].values())))
+        alone = float(np.mean(list(curve(results, dataset, course, ALONE)[last].values())))
+        first = (
+            f"The units {verdict(before, low, high)}: {before:.0%} are separable before training and {mean:.0%} after {last} "
+            f"epochs ({max(low, 0):.0%} to {min(high, 1):.0%}), when {alone:.0%} are active for their own tile and place alone."
+        )
+    moved = change(right[min(right)], right[last])
+    start, end = (float(np.mean(list(right[epochs].values()))) for epochs in (min(right), last))
+    word = {1: "rises", -1: "falls", 0: "is not shown to change"}[moved.direction if moved else 0]
+    return first, f"The accuracy {word}, from {start:.3f} to {end:.3f}: {moved}."
+
+
+def verdict(before: float, low: float, high: float) -> str:
+    """Say what units do with their meaning, from the share of separable ones before training and its interval after it."""
+    if before < LOSES:
+        return "regain their meaning" if low > KEEPS else "do not regain it" if high < LOSES else "regain it in part"
+    return "keep their meaning" if low > KEEPS else "lose their meaning" if high < LOSES else "keep their meaning in part"
+
+
+def _grows(moved: Change | None) -> str:
+    words = {1: "drawn towards the construction", -1: "moved away from it", 0: "not shown to be drawn towards the construction"}
+    return words[moved.direction if moved else 0]
+
+
+def along_training(results: tmi.Results) -> Figure:
+    """Draw accuracy and the meaning of hidden units against epochs: a column a data set, a line a start, its interval as a band.
+
+    Parameters
+    ----------
+    results : Results
+        Of suite ``warm-start``, or of a part of it.
+    """
+    import matplotlib.pyplot as plt
+
+    tasks = [dataset for dataset in TASKS if courses_of(results, dataset)]
+    rows = (ACCURACY, SEPARABLE, ALONE)
+    drawn, axes = plt.subplots(3, len(tasks), figsize=(3.6 * len(tasks) + 0.6, 7.0), squeeze=False, sharex="col", sharey="row")
+    last = 1
+    for column, dataset in enumerate(tasks):
+        for course in courses_of(results, dataset):
+            place = COURSES.index(course)
+            style = {"color": PALETTE[place], "linestyle": ("solid", (0, (4, 1.5)))[place % 2], "marker": "osD^v<>P"[place]}
+            for axis, measure in zip(axes[:, column], rows, strict=True):
+                values = curve(results, dataset, course, measure)
+                if not values:
+                    continue
+                epochs, last = list(values), max(last, *values)
+                means = [float(np.mean(list(part.values()))) for part in values.values()]
+                low, high = np.clip([bounds(part) for part in values.values()], 0, 1).T
+                axis.fill_between(epochs, low, high, color=style["color"], alpha=0.15, linewidth=0)
+                axis.plot(epochs, means, **style, markersize=3, linewidth=1.2, label=course.text)
+        axes[0, column].set_title(TASKS[dataset])
+        axes[-1, column].set_xlabel("epochs")
+    ticks = [tick for tick in (0, 1, 2, 5, 10, 20, 50) if tick <= last]
+    for axis, measure in zip(axes[:, 0], rows, strict=True):
+        axis.set_ylabel(measure.text if measure is ACCURACY else f"units {measure.text},\nshare")
+    for axis in axes.flat:
+        axis.set_ylim(-0.03, 1.03)
+        axis.set_xscale("symlog", linthresh=1, linscale=0.5)
+        axis.set_xlim(-0.1, last * 1.1)
+        axis.set_xticks(ticks, [str(tick) for tick in ticks])
+        axis.minorticks_off()
+    handles = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    order = [course.text for course in COURSES if course.text in handles]
+    drawn.legend([handles[text] for text in order], order, loc="outside upper center", ncols=3, fontsize=8)
+    return drawn
+
+
+def changes_table(results: tmi.Results, dataset: str, course: Course) -> str:
+    """Return an HTML table of the changes from the start to the last epoch, paired by seed: a row a measure and layer."""
+    rows = []
+    for measure in MEASURES:
+        for layer in ("",) if measure is ACCURACY else course.layers:
+            values = curve(results, dataset, course, measure, layer)
+            if len(values) < 2:
+                continue
+            means = [f"{np.mean(list(values[number].values())):.3g}" for number in (min(values), max(values))]
+            rows.append([measure.text, layer, *means, str(change(values[min(values)], values[max(values)]))])
+    names = ["measure", "layer", "start", "end", "change (95 % interval)"]
+    return table(names, rows, caption=f"{TASKS[dataset]}, {course.text}")
