@@ -114,7 +114,8 @@ def disguise(
     network : Network
     mixing : dict of str to ndarray, shape (new neurons, old neurons)
         For each layer that is disguised, the weights of the old neurons' activations in the new ones'. Of maps, for channels. The
-        rows of added neurons are 0. Undoing it, by the pseudo-inverse, gives the old activations.
+        rows of added neurons are 0. Its pseudo-inverse gives the old activations, unless rescaling or splitting a layer in
+        another basis has made the directions of added neurons oblique to the others.
 
     Raises
     ------
