@@ -109,10 +109,10 @@ def sentences(results: tmi.Results, course: Course) -> tuple[str, str]:
     start, end = (float(np.mean(list(dead[number].values()))) for number in (epochs[0], epochs[-1]))
     if when:
         named = f"{when[0]} epoch{'s' if when[0] > 1 else ''}"
-        first = f"Units die: more are dead than initially within {named} ({changes[when[0]]} of all units)"
+        first = f"Units die: within {named} the share of dead units rises by {changes[when[0]]}"
     else:
-        first = f"No death of units is shown after any number of epochs (after {epochs[-1]}: {changes[epochs[-1]]} of all units)"
-    first += f"; {start:.1%} are dead in the initial network and {end:.1%} after {epochs[-1]} epochs."
+        first = f"No death of units is shown after any number of epochs (change after {epochs[-1]} epochs {changes[epochs[-1]]})"
+    first += f"; {start:.1%} of them are dead in the initial network and {end:.1%} after {epochs[-1]} epochs."
     ends = [(m, change(values[min(values)], values[max(values)])) for m in MONOSEMANTIC if (values := curve(results, course, m))]
     more = [f"{m.text} {c}" for m, c in ends if c is not None and c.direction * m.sign > 0]
     less = [f"{m.text} {c}" for m, c in ends if c is not None and c.direction * m.sign < 0]

@@ -52,15 +52,15 @@ def test_curves_and_sentences_by_hand():
     assert curve(results, CONV, MONOSEMANTIC[0])[0] == {seed: pytest.approx(0.1) for seed in range(3)}
     assert curve(results, COURSES[2], DEAD) == {}
     died, became = sentences(results, CONV)
-    assert "more are dead than initially within 5 epochs (+0.31 " in died
-    assert died.endswith("0.0% are dead in the initial network and 31.0% after 5 epochs.")
+    assert "within 5 epochs the share of dead units rises by +0.31 " in died
+    assert died.endswith("0.0% of them are dead in the initial network and 31.0% after 5 epochs.")
     assert "1 of 2 measures say that units become more monosemantic (tile: F1 above chance +0.31 " in became
     assert became.endswith("0 say less, and for 1 the interval contains 0.")
 
 
 def test_sentences_where_nothing_dies():
     died, became = sentences(watched({0: 0.1, 5: 0.09}, {0: 0.3, 5: 0.1}), CONV)
-    assert died.startswith("No death of units is shown after any number of epochs (after 5: ")
+    assert died.startswith("No death of units is shown after any number of epochs (change after 5 epochs ")
     assert "0 of 2 measures say that units become more monosemantic, 1 say less (tile: F1" in became
 
 
