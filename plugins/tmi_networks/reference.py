@@ -86,9 +86,10 @@ def superposed(
 ) -> dict[str, torch.Tensor]:
     """Return the layers of Theorem 1 in superposition: ``hidden``, ``mixed`` and ``decoded`` as maps, and ``logits``.
 
-    The codes, shape (T, d), are of one length; two tiles have the share μ in common at most. β is μ · max ε / (1 − μ) by default.
+    A tile reads what its code, shape (T, d), has in common with another one's; that is the share μ of itself at most. By default
+    β is μ · max ε / (1 − μ).
     """
-    size = codes[0] @ codes[0]
+    size = codes.square().sum(1)[:, None]
     overlap = (codes @ codes.T / size).fill_diagonal_(0).max()
     if beta is None:
         beta = float(overlap * max(tile.epsilon for tile in task.tiles) / (1 - overlap))
@@ -104,7 +105,7 @@ def superposed(
     # Layer mixed: every detector adds its activation to the neurons of its code.
     mixed = relu(torch.einsum("ntrc, td -> ndrc", hidden, codes))
     # Layer decoded: every tile reads its neurons. Another tile than the active one reads at most μ · (max ε + β) = β.
-    decoded = relu(torch.einsum("ndrc, td -> ntrc", mixed, codes) / size - beta) * is_window
+    decoded = relu(torch.einsum("ndrc, td -> ntrc", mixed, codes / size) - beta) * is_window
     # Layer logits: the sums over the tiles of each class.
     logits = decoded.sum((2, 3)) @ torch.from_numpy(task.tile_class[:, None] == np.arange(len(task.classes))).to(images.dtype)
     return {"hidden": hidden, "mixed": mixed, "decoded": decoded, "logits": logits}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _CANDIDATES = 64  # neurons tried as the next of a word: all of them in small codes
 _STEPS = 300  # steps of gradient descent on a dense code
+_GRID = 2.0**-12  # of the weights of a dense code
 _LEAST = 0.1  # the least weight of a dense code, in units of the mean
 
 
@@ -27,32 +28,32 @@ class Code:
     """The weights with which features are written to neurons, and read from them again.
 
     Feature f adds its activation times ``matrix[f]`` to the neurons; the product of ``matrix[f]`` with the neurons, divided by
-    ``size``, reads it. Then a feature reads its own activation as it is and that of another one at most ``overlap`` times.
+    ``size[f]``, reads it. Then a feature reads its own activation as it is and that of another one at most ``overlap`` times.
 
     Attributes
     ----------
     matrix : scipy.sparse.csr_array of float64, shape (features, neurons)
-        Weights of at least 0; rows of the squared length ``size``.
-    size : float
-        For binary codes the number of neurons a feature has, 1 for dense ones.
+        Weights of at least 0.
+    size : ndarray of float64, shape (features,)
+        The squared length of each row.
     overlap : float
-        μ, the largest inner product of two rows, divided by ``size``.
+        μ, the largest part that a feature reads of another one.
     """
 
     matrix: csr_array
-    size: float
+    size: NDArray[np.float64]
     overlap: float
 
     @property
     def shared(self) -> NDArray[np.float64]:
         """What each feature reads of each other one, shape (features, features): at most ``overlap``, 0 on the diagonal."""
-        product: NDArray[np.float64] = (self.matrix @ self.matrix.T).toarray() / self.size
+        product: NDArray[np.float64] = (self.matrix @ self.matrix.T).toarray() / self.size[:, None]
         np.fill_diagonal(product, 0)
         return product
 
     def permuted(self, order: NDArray[np.int64]) -> Code:
         """Return the code in which feature f has the neurons that feature ``order[f]`` had."""
-        return Code(self.matrix[order], self.size, self.overlap)
+        return Code(self.matrix[order], self.size[order], self.overlap)
 
 
 def binary_code(features: int, neurons: int, weight: int, seed: int) -> Code:
@@ -98,7 +99,7 @@ def binary_code(features: int, neurons: int, weight: int, seed: int) -> Code:
     matrix = csr_array((np.ones(words.size), words.ravel(), np.arange(0, words.size + 1, weight)), shape=(features, neurons))
     used = (matrix @ matrix.T).tocoo()
     overlap = used.data[used.coords[0] != used.coords[1]].max(initial=0) / weight
-    return Code(matrix, float(weight), float(overlap))
+    return Code(matrix, np.full(features, float(weight)), float(overlap))
 
 
 def dense_code(features: int, neurons: int, seed: int) -> Code:
@@ -114,7 +115,8 @@ def dense_code(features: int, neurons: int, seed: int) -> Code:
     Returns
     -------
     Code
-        Of rows of length 1. Reading is then the transpose of writing, and ``overlap`` the largest cosine of two directions.
+        Of rows of length 1, up to the rounding of weights to multiples of 2^−12: with so few digits a feature that is alone reads
+        its activation without rounding error where that has few digits too. ``overlap`` is the largest cosine of two directions.
 
     Raises
     ------
@@ -138,8 +140,11 @@ def dense_code(features: int, neurons: int, seed: int) -> Code:
         weights = unit - push / length.max() * 0.3 * (1 - step / _STEPS)
         weights = torch.maximum(weights, _LEAST * weights.mean(1, keepdim=True))
     unit = torch.nn.functional.normalize(weights, dim=1)
-    overlap = (unit @ unit.T).fill_diagonal_(0).max()
-    return Code(csr_array(unit.numpy()), 1.0, float(overlap))
+    matrix = (unit / _GRID).round().clamp_min(1).numpy() * _GRID
+    product = matrix @ matrix.T
+    size = product.diagonal().copy()
+    np.fill_diagonal(product, 0)
+    return Code(csr_array(matrix), size, float((product / size[:, None]).max()))
 
 
 def least_neurons(features: int, weight: int) -> int:

@@ -112,7 +112,8 @@ class Limits:
         for tile in range(len(self.epsilon)):
             try:
                 for group in self._groups(tile):
-                    if self._most_read(tile, group) > self.beta * (1 + _ROUNDING):
+                    most = self.beta * (1 + _ROUNDING)
+                    if self._most_read(tile, group) > most and self._least_bound(tile, group) > most:
                         one, other = _first(-self.slack[np.ix_(group, group)])
                         return group[one], group[other]
             except _TooManyError:
@@ -178,12 +179,28 @@ class Limits:
         The sum of g·a is 1 / (n − 1) of the sum over all pairs, of which each is at most the greater g times the pair's slack. If
         the tile is in the group, a_t + Σ g a' is at most the greatest slack of a pair with it, times the sum of the g if above 1.
         """
-        weight = np.where(np.array(group) == tile, 1.0, self.shared[tile, group])
+        weight = self._weights(tile, group)
         pairs = np.maximum(weight[:, None], weight) * self.slack[np.ix_(group, group)]
         most = float(pairs.sum() / 2 / (len(group) - 1))
         if tile in group:
             return min(most, float(self.slack[tile, group].max() * max(1.0, weight.sum() - 1)))
         return min(most, float(weight @ self.inner[group]))
+
+    def _least_bound(self, tile: int, group: list[int]) -> float:
+        """Bound the same by a linear program: the largest Σ g·a with a ≤ e for each tile and a + a' ≤ slack for each pair."""
+        from scipy.optimize import linprog
+
+        one, other = np.triu_indices(len(group), 1)
+        rows = np.arange(len(group))
+        pairs = (one[:, None] == rows) | (other[:, None] == rows)
+        limits = np.stack([np.zeros(len(group)), self.inner[group]], 1)
+        slack = self.slack[np.ix_(group, group)][one, other]
+        return -float(linprog(-self._weights(tile, group), pairs.astype(float), slack, bounds=limits).fun)
+
+    def _weights(self, tile: int, group: list[int]) -> Matrix:
+        """What a tile reads of each tile of a group, its own activation included."""
+        weights: Matrix = np.where(np.array(group) == tile, 1.0, self.shared[tile, group])
+        return weights
 
 
 class _TooManyError(Exception):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 import tmi
@@ -34,7 +35,7 @@ class Superposition(nn.Sequential):
     computes_phi: bool
     beta: float
     code: Code
-    bound: np.ndarray[tuple[int], np.dtype[np.float64]]
+    bound: NDArray[np.float64]
 
 
 class Mixed(SparseSums):
@@ -61,8 +62,8 @@ class Decoded(SparseSums):
     ----------
     matrix : scipy.sparse.csr_array of float64, shape (H, neurons)
         The weights with which it was written.
-    size : float
-        The squared length of a row, by which what is read is divided.
+    size : ndarray of float64, shape (H,)
+        The squared lengths of its rows, by which what is read is divided.
     beta : float
 
     Attributes
@@ -72,20 +73,23 @@ class Decoded(SparseSums):
     """
 
     bias: torch.Tensor
+    size: torch.Tensor
 
-    def __init__(self, matrix: csr_array, size: float, beta: float) -> None:
+    def __init__(self, matrix: csr_array, size: NDArray[np.float64], beta: float) -> None:
         super().__init__(matrix)
-        self.size = size
+        self.register_buffer("size", torch.from_numpy(size))
         self.register_buffer("bias", torch.full((self.out_features,), -beta, dtype=torch.float64))
 
     def forward(self, mixed: torch.Tensor) -> torch.Tensor:
         """Return what is read, shape (N, H), in the dtype of the neurons (N, neurons)."""
-        # Divided last: with weights 0 and 1 a feature that is alone then reads its activation without rounding.
+        # Divided last: a feature that is alone then reads its activation without rounding error where that has few digits.
         return ((self.sums(mixed) + self.size * self.bias) / self.size).to(mixed.dtype)
 
     def sparse_weight(self) -> torch.Tensor:
         """Return the weights (H, neurons) as a sparse tensor."""
-        return self.matrix().to_sparse_coo() / self.size  # torch divides no tensor in compressed rows
+        matrix = self.matrix().to_sparse_coo().coalesce()  # torch divides no tensor in compressed rows
+        index = matrix.indices()
+        return torch.sparse_coo_tensor(index, matrix.values() / self.size[index[0]], matrix.shape, check_invariants=True).coalesce()
 
 
 def code_layers(task: tmi.TemplateTask, code: Code, beta: float, *, by_place: bool) -> dict[str, nn.Module]:
@@ -106,10 +110,11 @@ def code_layers(task: tmi.TemplateTask, code: Code, beta: float, *, by_place: bo
             "decoded": nn.Sequential(Decoded(code.matrix, code.size, beta), nn.ReLU()),
         }
     matrix, places = at_places(task, code)
+    size = np.repeat(code.size, np.array(task.windows).prod(1))
     shape = code.matrix.shape[1], *places
     return {
         "mixed": nn.Sequential(Mixed(matrix), nn.ReLU(), nn.Unflatten(1, shape)),
-        "decoded": nn.Sequential(nn.Flatten(), Decoded(matrix, code.size, beta), nn.ReLU()),
+        "decoded": nn.Sequential(nn.Flatten(), Decoded(matrix, size, beta), nn.ReLU()),
     }
 
 

@@ -26,7 +26,7 @@ def test_binary_codes_have_the_least_overlap_and_use_neurons_equally(features, n
     assert np.ptp(matrix.sum(0)) <= 1
     most = max(one @ other for one, other in combinations(matrix, 2))
     assert most == shared == round(code.overlap * weight)
-    assert code.size == weight
+    assert (code.size == weight).all()
     # With one shared neuron less there would be more sets of shared neurons in the words than there are.
     assert shared == 0 or features * comb(weight, shared) > comb(neurons, shared)
     assert code.shared.max() == code.overlap
@@ -44,9 +44,11 @@ def test_dense_codes_are_unit_vectors_of_weights_above_zero(features, neurons):
     code = dense_code(features, neurons, seed=0)
     matrix = code.matrix.toarray()
     assert (matrix > 0).all()
-    np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1, rtol=1e-14)
+    np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1, rtol=1e-3)
     largest = max(one @ other for one, other in combinations(matrix, 2))
-    assert code.overlap == pytest.approx(largest, rel=1e-12)
+    assert code.overlap == pytest.approx(largest, rel=1e-3)
+    assert code.overlap == code.shared.max()
+    assert (matrix * 2**12 % 1 == 0).all()
     drawn = np.random.default_rng(0).exponential(size=(features, neurons)) ** 2
     drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
     assert largest < max(one @ other for one, other in combinations(drawn, 2))
