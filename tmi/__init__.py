@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .plugins.fingerprint import external
     from .plugins.hooks import hookimpl
     from .plugins.registry import build, describe, generate, names, probe
+    from .plugins.together import together
     from .probing.attribution import attribution_measure, attribution_method
     from .probing.result import LabelledArray, MetricInfo, ProbeResult
     from .runs.results import Results
@@ -73,6 +74,7 @@ _NAMES = {
     "plugins.hooks": ("hookimpl",),
     "plugins.fingerprint": ("external",),
     "plugins.registry": ("names", "describe", "generate", "build", "probe"),
+    "plugins.together": ("together",),
     "runtime.progress": ("track",),
     "store.store": ("Store", "read_result"),
     "suites.reader": ("load_suite",),
@@ -125,6 +127,7 @@ __all__ = [
     "rounding",
     "run",
     "separation",
+    "together",
     "track",
     "train_once",
 ]

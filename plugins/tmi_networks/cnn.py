@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Pool = Literal["none", "max", "average"]
 
 
+@tmi.together("tmi_networks.population:train", "tmi_networks.population:group")
 def cnn(
     data: tmi.Dataset,
     *,

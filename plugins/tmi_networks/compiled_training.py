@@ -71,11 +71,11 @@ def compiled_epoch(
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
-    """Compile a function; its machine code is cached on disk where a folder can be written, else in this process."""
+    """Compile a function that threads may run at once; its code is cached on disk where a folder can be written."""
     try:
-        return numba.njit(cache=True)(function)
+        return numba.njit(function, cache=True, nogil=True)
     except RuntimeError:
-        return numba.njit(function)
+        return numba.njit(function, nogil=True)
 
 
 def _matrices(module: nn.Module) -> list[torch.Tensor]:

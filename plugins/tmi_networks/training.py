@@ -105,6 +105,7 @@ def descend(
         best = _Best(module, images[held], labels[held], options.patience)
         images, labels = images[kept], labels[kept]
     _check_batches(module, len(images), batch_size)
+    parameters = list(module.parameters())
     masked = [(parameter, masks[name]) for name, parameter in module.named_parameters() if masks and name in masks]
     _set_to_zero(masked)
     optimizer = _optimizer(module, lr, options)
@@ -128,7 +129,7 @@ def descend(
                 logits = compiled(order, met)
             history["loss"].append(float(torch.nn.functional.cross_entropy(logits, met)))
             history["accuracy"].append(float((logits.argmax(1) == met).double().mean()))
-            if not all(bool(p.isfinite().all()) for p in [logits, *module.parameters()]):
+            if not all(map(_is_finite, (logits, *parameters))):
                 raise InputError(f"training diverged in epoch {epoch + 1} of {epochs}: use a smaller lr than {lr:g}")
             if best is not None:
                 history["held_out_loss"].append(best.update())
@@ -252,6 +253,12 @@ class _Best:
 
 def _copied(module: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    import numpy as np
+
+    return bool(np.isfinite(tensor.detach().numpy()).all())  # for few numbers torch takes several times as long
 
 
 def _set_to_zero(masked: list[tuple[nn.Parameter, torch.Tensor]]) -> None:

@@ -136,7 +136,7 @@ class _Dispatcher:
 
     def __init__(self, client: Client, cells: Sequence[Planned], options: Options, local: LocalWorkers | None = None) -> None:
         self._client, self._options, self._local = client, options, local
-        self._queue = JobQueue(cells, options.store.has, options.running)
+        self._queue = JobQueue(cells, options.store.has, options.running, options.keep)
         self._in_flight: list[_InFlight] = []
         self._changed = threading.Event()  # set when the state of a future changes
         self._workers: list[str] = []
@@ -170,7 +170,7 @@ class _Dispatcher:
         for worker in self._workers:
             # Where jobs are short the next one waits at the worker, so that the way there and back takes no time.
             for _ in range((2 if self._seconds.get(worker, _SHORT) < _SHORT else 1) - counts[worker]):
-                job = self._queue.next(worker)
+                job = self._queue.next(worker, len(self._workers))
                 if job is not None:
                     self._submit(job, worker)
 
@@ -246,7 +246,9 @@ class _Dispatcher:
         job = flight.job
         self._losses[id(job.planned), job.stage] += 1
         if self._losses[id(job.planned), job.stage] <= _LOSSES + self._options.attempts:
-            result = JobResult(job.planned, job.stage, busy=True)
+            # One of a group may have ended the worker: from now on each is trained alone.
+            separate = [planned.network_key for planned in (job.planned, *job.others) if planned.network_key is not None]
+            result = JobResult(job.planned, job.stage, busy=True, separate=separate)
         else:
             result = JobResult(job.planned, job.stage, message="its worker ended again and again", failed=job.stage)
         yield from self._queue.done(job, result)

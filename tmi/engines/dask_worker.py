@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -31,8 +31,9 @@ from tmi.suites.keys import Keys, paths_of
 from tmi.suites.plan import Planned
 from tmi.suites.suite import Cell, Choice
 
-from .executor import Executor, too_long
+from .executor import Executor
 from .job import Job, JobResult, Options
+from .product import too_long
 from .provenance import now
 
 _one_job_at_a_time = threading.Lock()  # Captum is not safe in several threads
@@ -41,7 +42,7 @@ _worker: _Worker | None = None
 
 def encode_job(job: Job, options: Options) -> str:
     """Write a job as JSON."""
-    planned, cell = job.planned, job.planned.cell
+    planned = job.planned
     return canonical(
         {
             "run": options.run,
@@ -53,17 +54,25 @@ def encode_job(job: Job, options: Options) -> str:
             "attempts": options.attempts,
             "keep": options.keep,
             "stage": job.stage,
-            "seed": cell.seed,
-            "choices": [[c.kind, c.label, c.component.name, c.params, c.swept] for c in cell.choices],
-            "keys": planned.keys,
-            "contents": {
-                path: planned.contents[path]
-                for choice in cell.choices
-                for path in paths_of(planned.registry, choice)
-                if path in planned.contents
-            },
+            **_encode(planned),
+            "others": [_encode(other) for other in job.others],
         }
     )
+
+
+def _encode(planned: Planned) -> dict[str, Any]:
+    cell = planned.cell
+    return {
+        "seed": cell.seed,
+        "choices": [[c.kind, c.label, c.component.name, c.params, c.swept] for c in cell.choices],
+        "keys": planned.keys,
+        "contents": {
+            path: planned.contents[path]
+            for choice in cell.choices
+            for path in paths_of(planned.registry, choice)
+            if path in planned.contents
+        },
+    }
 
 
 def work(text: str) -> dict[str, Any]:
@@ -125,17 +134,17 @@ class _Worker:
     def work(self, request: Mapping[str, Any]) -> dict[str, Any]:
         stage = Stage(request["stage"])
         try:
-            planned = self._planned(request)
+            planned, *others = [self._planned(cell) for cell in (request, *request["others"])]
         except TmiError as error:  # a plug-in that is not installed here
             return {"problem": f"worker on {socket.gethostname()}: {error}"}
-        problem = self._problem(planned, request)
+        problem = self._problem([planned, *others], request)
         if problem:
             return {"problem": f"worker on {socket.gethostname()}: {problem}"}
         failure = self._recorded_timeout(planned, stage)
         if failure is not None:
             return _encode_result(JobResult(planned, stage, failed=stage, message=failure.message), [])
         with limited(request["threads"]):
-            result = self._executor.work(planned, stage)
+            result = self._executor.work(planned, stage, others)
         return _encode_result(result, self._store.take_rows())
 
     def _planned(self, request: Mapping[str, Any]) -> Planned:
@@ -151,19 +160,19 @@ class _Worker:
             self._choices[key] = Choice(kind, label, self._registry.find(kind, name), params, swept)
         return self._choices[key]
 
-    def _problem(self, planned: Planned, request: Mapping[str, Any]) -> str:
+    def _problem(self, cells: Sequence[Planned], request: Mapping[str, Any]) -> str:
         if not (self._store.folder / leases.FOLDER / marker(self.run)).is_file():
             return f"does not see the store {self._store.folder}; it must be a folder that all machines share"
-        if planned.keys != request["keys"]:
+        if [planned.keys for planned in cells] != [cell["keys"] for cell in (request, *request["others"])]:
             return "has other code, data or versions of libraries than the process that sent the job"
         return ""
 
-    def _give_up(self, planned: Planned, stage: Stage) -> None:
-        """Record the timeout, then exit: native code cannot be interrupted. The job is then given out again."""
+    def _give_up(self, planned: Planned | None, stage: Stage) -> None:
+        """Record the timeout, unless it is a group's, then exit: native code cannot be interrupted. The job is done again."""
         import psutil
 
-        key = planned.keys[stage]
-        if key is not None:
+        key = None if planned is None else planned.keys[stage]
+        if planned is not None and key is not None:
             message = too_long(self._timeout, stage)
             self._store.failures.write(key, Failure(str(planned.cell), message, run=self.run, finished=now()))
         # Forked children hold the connection to the scheduler, which would take this worker for alive.
@@ -196,6 +205,7 @@ def _encode_result(job_result: JobResult, rows: list[IndexRow]) -> dict[str, Any
         "remarks",
         "unkept",
         "ended",
+        "separate",
     )
     data = None
     if job_result.result is not None and job_result.stored is not None:

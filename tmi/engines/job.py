@@ -55,6 +55,8 @@ class JobResult:
         Why the product is not kept: by component or path, a sentence that the user is told once.
     ended : list of int
         The process ids of the workers that the job ended.
+    separate : list of str
+        Keys of networks that could not be trained together with others, and are to be trained alone.
     """
 
     planned: Planned
@@ -72,6 +74,7 @@ class JobResult:
     remarks: list[str] = field(default_factory=list)
     unkept: dict[str, str] = field(default_factory=dict)
     ended: list[int] = field(default_factory=list)
+    separate: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +85,14 @@ class Job:
     ----------
     planned : Planned
     stage : {"dataset", "network", "probe"}
+    others : tuple of Planned
+        For a network: cells whose networks may be trained in the same call (`tmi.together`), one for each. Which of them are is
+        decided where the job is done; the store then has them.
     """
 
     planned: Planned
     stage: Stage
+    others: tuple[Planned, ...] = ()
 
 
 @dataclass

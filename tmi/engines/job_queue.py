@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from tmi.stages import Stage
 from tmi.suites.plan import Planned
 
-from .job import Job, JobResult
+from .job import Job, JobResult, Keep
 from .running import Running
 
 _PAUSE = 0.25  # seconds for which a job that another run holds is left alone
+_MOST_OTHERS = 255  # networks that a job may train beside its own
 
 
 @dataclass
@@ -43,6 +44,8 @@ class _Shared:
         Of a data set.
     cells : deque
         Of a network: those that have not been given out.
+    group : hashable or None
+        Of a network: equal for those that may be trained in one call; None for one that is trained alone.
     """
 
     id: Hashable
@@ -53,6 +56,7 @@ class _Shared:
     owner: str | None = None
     networks: dict[Hashable, _Shared] = field(default_factory=dict)
     cells: deque[Planned] = field(default_factory=deque)
+    group: Hashable | None = None
 
     def has_to_wait(self) -> bool:
         return self.in_progress or time.monotonic() < self.not_before
@@ -68,14 +72,21 @@ class JobQueue:
         ``(stage, key) -> bool``: whether the store has a data set or a network.
     running : Running, optional
         Gets each job when it is given out, until it is done.
+    keep : {"all", "networks", "results"}
+        What the store keeps. Networks that it does not keep are trained alone, and where it does not keep data sets, those of one
+        data set are trained together.
     """
 
     def __init__(
-        self, cells: Iterable[Planned], in_store: Callable[[Stage, str | None], bool], running: Running | None = None
+        self,
+        cells: Iterable[Planned],
+        in_store: Callable[[Stage, str | None], bool],
+        running: Running | None = None,
+        keep: Keep = "all",
     ) -> None:
         self._running = running or Running()
         self._datasets: dict[Hashable, _Shared] = {}
-        self._in_store = in_store
+        self._in_store, self._kept = in_store, keep
         self._current: dict[str, tuple[Hashable, Hashable]] = {}  # the data set and network of each worker's last job
         self._postponed: deque[tuple[float, Planned]] = deque()
         self._given_out: set[Job] = set()
@@ -87,13 +98,15 @@ class JobQueue:
         """Whether any job is left, given out or not."""
         return bool(self._datasets or self._postponed or self._given_out)
 
-    def next(self, worker: str = "") -> Job | None:
+    def next(self, worker: str = "", workers: int = 1) -> Job | None:
         """Give out a job.
 
         Parameters
         ----------
         worker : str
             The one that is to do it: it continues with the network, or else the data set, of its last job.
+        workers : int
+            How many there are: networks that may be trained together are divided among them.
 
         Returns
         -------
@@ -102,7 +115,7 @@ class JobQueue:
         """
         self._add_postponed()
         for dataset, network in self._in_order_for(worker):
-            job = self._job(dataset, network, worker)
+            job = self._job(dataset, network, worker, workers)
             if job is not None:
                 self._current[worker] = dataset.id, network.id
                 self._given_out.add(job)
@@ -126,6 +139,7 @@ class JobQueue:
         self._given_out.discard(job)
         self._running.end(job)
         shared = self._shared(job)
+        self._release(job, result)
         # The remarks on a data set or a network go out with the next cell.
         result.remarks, self._remarks = [*self._remarks, *result.remarks], []
         if result.fatal:  # the store fails: the next job would lose its work as well
@@ -168,7 +182,8 @@ class JobQueue:
         network = dataset.networks.get(planned.network_id)
         if network is None:
             stored = self._in_store(Stage.NETWORK, planned.network_key)
-            network = dataset.networks[planned.network_id] = _Shared(planned.network_id, planned, ready=stored)
+            group = None if stored or self._kept == "results" else planned.group_id
+            network = dataset.networks[planned.network_id] = _Shared(planned.network_id, planned, ready=stored, group=group)
         network.cells.append(planned)
 
     def _add_postponed(self) -> None:
@@ -192,7 +207,7 @@ class JobQueue:
                 if dataset is not own and (dataset.id in others) == of_others:
                     yield from ((dataset, network) for network in dataset.networks.values())
 
-    def _job(self, dataset: _Shared, network: _Shared, worker: str) -> Job | None:
+    def _job(self, dataset: _Shared, network: _Shared, worker: str, workers: int) -> Job | None:
         if dataset.has_to_wait() or network.has_to_wait() or network.owner not in (None, worker):
             return None
         if not dataset.ready:
@@ -200,13 +215,46 @@ class JobQueue:
             return Job(network.first, Stage.DATASET)
         if not network.ready:
             network.in_progress, network.owner = True, worker
-            return Job(network.first, Stage.NETWORK)
+            return Job(network.first, Stage.NETWORK, self._others(dataset, network, worker, workers))
         planned = network.cells.popleft()
         if not network.cells:
             del dataset.networks[network.id]
             if not dataset.networks:
                 del self._datasets[dataset.id]
         return Job(planned, Stage.PROBE)
+
+    def _others(self, dataset: _Shared, network: _Shared, worker: str, workers: int) -> tuple[Planned, ...]:
+        """Assign to a worker its share of the networks that may be trained together with one."""
+        if network.group is None:
+            return ()
+        datasets = [dataset, *(its for its in self._datasets.values() if its is not dataset and not its.has_to_wait())]
+        free = [
+            (its, other)
+            for its in (datasets if self._kept == "all" else [dataset])
+            for other in its.networks.values()
+            if other.group == network.group and not (other.ready or other.has_to_wait() or other.owner)
+        ]
+        chosen = free[: min(_MOST_OTHERS, -(-(1 + len(free)) // workers) - 1)]
+        for its, other in chosen:
+            its.in_progress, other.in_progress, other.owner = its.in_progress or not its.ready, True, worker
+        return tuple(other.first for _, other in chosen)
+
+    def _release(self, job: Job, result: JobResult) -> None:
+        """Find out which networks of a group were made. The others are given out again."""
+        for planned in (job.planned, *job.others):
+            dataset = self._datasets.get(planned.dataset_id)
+            network = None if dataset is None else dataset.networks.get(planned.network_id)
+            if network is None or dataset is None:
+                continue
+            if planned.network_key in result.separate:
+                network.group = None
+            if planned is job.planned:
+                continue
+            if not dataset.ready:
+                dataset.in_progress, dataset.ready = False, self._in_store(Stage.DATASET, planned.dataset_key)
+            network.in_progress, network.owner, network.ready = False, None, self._in_store(Stage.NETWORK, planned.network_key)
+            if result.busy:
+                network.not_before = time.monotonic() + _PAUSE
 
     def _shared(self, job: Job) -> _Shared | None:
         dataset = self._datasets.get(job.planned.dataset_id)

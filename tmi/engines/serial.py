@@ -31,7 +31,7 @@ def serial(cells: Sequence[Planned], options: Options) -> Generator[JobResult, N
     """
     leases = options.store.leases(options.run, options.attempts)
     executor = Executor(options.store, leases, timeout=options.timeout, keep=options.keep, at_stage=options.running.set_stage)
-    queue = JobQueue(cells, options.store.has, options.running)
+    queue = JobQueue(cells, options.store.has, options.running, options.keep)
     try:
         with limited(options.threads):
             while queue and not options.stop.asked:
@@ -39,6 +39,6 @@ def serial(cells: Sequence[Planned], options: Options) -> Generator[JobResult, N
                 if job is None:
                     time.sleep(0.05)  # another run holds all that is left
                     continue
-                yield from queue.done(job, executor.work(job.planned, job.stage))
+                yield from queue.done(job, executor.work(job.planned, job.stage, job.others))
     finally:
         leases.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -35,7 +36,7 @@ def track(steps: Iterable[T], description: str, total: int | None = None) -> Ite
     display = _display.get()
     if display is not None:
         yield from display(steps, description, total)
-    elif sys.stderr.isatty():
+    elif sys.stderr.isatty() and threading.current_thread() is threading.main_thread():  # a terminal shows one bar at a time
         from rich.console import Console
         from rich.progress import track as rich_track
 

@@ -48,12 +48,15 @@ class Lease:
     pid : int
     ended : tuple of int
         Process numbers of the same run that began this work before and ended without finishing it.
+    in_group : bool
+        Whether the process does it together with other work, so that its end may have another cause and does not count.
     """
 
     run: str
     host: str
     pid: int
     ended: tuple[int, ...] = ()
+    in_group: bool = False
 
 
 class Busy(Exception):
@@ -94,18 +97,20 @@ class Leases:
         self._stop = threading.Event()
 
     @contextmanager
-    def hold(self, key: str | None) -> Iterator[None]:
+    def hold(self, key: str | None, *, in_group: bool = False) -> Iterator[None]:
         """Hold the lease of a piece of work inside the block.
 
         Parameters
         ----------
         key : str or None
             None for work that needs no lease, since no other process can use what it makes.
+        in_group : bool
+            Whether it is done together with other work; see `Lease`.
 
         Raises
         ------
         Busy
-            If another process that still runs holds it.
+            If another process that still runs holds it; or for work in a group, if this run has begun it before.
         TooManyAttempts
             If this run has begun the work ``attempts`` times.
         StoreError
@@ -115,7 +120,7 @@ class Leases:
             yield
             return
         path = self.folder / key
-        self._take(path)
+        self._take(path, in_group)
         try:
             yield
         finally:
@@ -127,8 +132,8 @@ class Leases:
         """Stop updating the leases that are held."""
         self._stop.set()
 
-    def _take(self, path: Path) -> None:
-        mine = Lease(self.run, socket.gethostname(), os.getpid())
+    def _take(self, path: Path, in_group: bool) -> None:
+        mine = Lease(self.run, socket.gethostname(), os.getpid(), in_group=in_group)
         try:
             self._create(path, mine)
         except FileExistsError:
@@ -136,7 +141,9 @@ class Leases:
             # A run gives work out again when its worker is gone. A worker on another machine has ended, however young its lease;
             # one on this machine may have lost its scheduler only, and still work.
             if other is not None and other.run == self.run and not _works_beside(path, other, mine):
-                ended = (*other.ended, other.pid)
+                if in_group:
+                    raise Busy from None
+                ended = other.ended if other.in_group else (*other.ended, other.pid)
                 if len(ended) >= self.attempts:
                     with suppress(OSError):
                         path.unlink()
@@ -189,7 +196,8 @@ def read(path: Path) -> Lease | None:
     """Return the lease in a file, or None if the file is gone or is no lease."""
     try:
         fields = read_json(path)
-        return Lease(str(fields["run"]), str(fields["host"]), int(fields["pid"]), tuple(map(int, fields["ended"])))
+        ended, in_group = tuple(map(int, fields["ended"])), bool(fields.get("in_group"))
+        return Lease(str(fields["run"]), str(fields["host"]), int(fields["pid"]), ended, in_group)
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None
 

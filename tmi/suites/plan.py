@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from tmi.errors import SuiteError
 from tmi.plugins.registry import Registry
+from tmi.plugins.together import declared_by
 from tmi.stages import Stage
 
 from .keys import Keys
@@ -50,6 +51,14 @@ class Planned:
     def network_id(self) -> Hashable:
         """An identifier that is equal for cells that share a network."""
         return self.network_key or (self.dataset_id, _id(self.cell.network, self.cell.seed))
+
+    @property
+    def group_id(self) -> Hashable | None:
+        """An identifier that is equal for cells whose networks may be trained in one call; None for one that is trained alone."""
+        component = self.cell.network.component
+        if self.network_key is None or declared_by(component.function) is None:
+            return None
+        return _id(self.cell.dataset, 0), component.name
 
 
 def _id(choice: Choice, seed: int) -> Hashable:

@@ -139,7 +139,7 @@ def test_code_is_compiled_where_no_folder_can_be_written(monkeypatch):
 
     calls = []
 
-    def njit(*functions, cache=False):
+    def njit(*functions, cache=False, nogil=False):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
         calls.extend(functions)

@@ -95,7 +95,7 @@ def dispatch(monkeypatch):
     def run(script, plan: list[Cell] = CELLS):
         client = Client(script)
         store = SimpleNamespace(has=lambda stage, key: True)
-        options = SimpleNamespace(store=store, run="run", stop=Stop(), attempts=2, running=Running())
+        options = SimpleNamespace(store=store, run="run", stop=Stop(), attempts=2, running=Running(), keep="all")
         return client, list(module._Dispatcher(client, plan, options).results())
 
     return run
@@ -299,6 +299,6 @@ def test_after_a_request_to_stop_what_runs_is_collected(dispatch):
     dispatcher_stop = Stop()
     client = Client(script)
     store = SimpleNamespace(has=lambda stage, key: True)
-    options = SimpleNamespace(store=store, run="run", stop=dispatcher_stop, attempts=2, running=Running())
+    options = SimpleNamespace(store=store, run="run", stop=dispatcher_stop, attempts=2, running=Running(), keep="all")
     results = list(module._Dispatcher(client, CELLS, options).results())
     assert len(results) == len(client.submitted) < len(CELLS)

@@ -11,6 +11,7 @@ from tests.tmi import toys
 from tmi import load_suite
 from tmi.engines import executor as module
 from tmi.engines.job import JobResult, Options
+from tmi.engines.product import Failed
 from tmi.engines.serial import serial
 from tmi.store.store import Store
 from tmi.suites.plan import make_plan
@@ -270,7 +271,7 @@ def test_workers_of_one_run_may_make_the_same_product_for_their_jobs(tmp_path):
         assert len(list((tmp_path / "store/leases").iterdir())) == 8
         again = executor._leased("dataset", plan[-1].dataset_key, result)
         held.enter_context(again)  # begun a second time, as after a worker that died and left its lease
-        with pytest.raises(module._Failed, match="ended its worker process twice"):
+        with pytest.raises(Failed, match="ended its worker process twice"):
             held.enter_context(executor._leased("dataset", plan[-1].dataset_key, result))
 
 

@@ -37,6 +37,10 @@ class Cell:
     def network_key(self):
         return f"{self.dataset}/{self.network}"
 
+    @property
+    def group_id(self):
+        return self.network if self.network == "g" else None
+
 
 def cells(datasets: str = "ab", networks: str = "mn", probes: str = "pq") -> list[Cell]:
     return [Cell(d, n, p) for d in datasets for n in networks for p in probes]
@@ -68,6 +72,53 @@ def test_one_worker_takes_a_suites_order():
         done.append(said(job))
         list(plan.done(job, ok(job)))
     assert done == ["a", "am", "amp", "amq", "an", "anp", "anq", "b", "bm", "bmp", "bmq", "bn", "bnp", "bnq"]
+
+
+def test_networks_of_a_group_are_divided_among_the_workers():
+    stored: set[str] = set()
+    plan = JobQueue(cells("abcdef", "g", "p"), lambda stage, key: key in stored)
+    first, second = plan.next("one", 2), plan.next("two", 2)
+    assert (said(first), said(second)) == ("a", "b")
+    assert list(plan.done(first, ok(first))) == []
+    third = plan.next("one", 2)
+    assert (said(third), [other.dataset for other in third.others]) == ("ag", ["c", "d"]), "b is being made"
+    list(plan.done(second, ok(second)))
+    fourth = plan.next("two", 2)
+    assert (said(fourth), [other.dataset for other in fourth.others]) == ("bg", ["e"])
+    assert said(plan.next("three", 2)) == "f", "it is no worker's yet"
+    assert plan.next("four", 2) is None
+    stored |= {"c", "d", "c/g"}
+    list(plan.done(third, ok(third)))
+    assert [said(plan.next("one", 2)) for _ in range(2)] == ["agp", "cgp"]
+    again = plan.next("one", 2)
+    assert (said(again), again.others) == ("dg", ()), "its data set was made, and the network was not"
+
+
+def test_networks_of_a_group_that_was_lost_are_made_one_by_one():
+    stored: set[str] = set()
+    plan = JobQueue(cells("abc", "g", "p"), lambda stage, key: key in stored)
+    list(plan.done(plan.next("one"), JobResult(cells("a", "g", "p")[0], "dataset")))
+    job = plan.next("one")
+    assert [other.dataset for other in job.others] == ["b", "c"]
+    stored |= {"b", "b/g"}
+    plan.lost("one")
+    keys = [planned.network_key for planned in (job.planned, *job.others)]
+    assert list(plan.done(job, JobResult(job.planned, job.stage, busy=True, separate=keys))) == []
+    time.sleep(2 * module._PAUSE)
+    done = []
+    while plan:
+        job = plan.next("two")
+        assert job.others == ()
+        done.append(said(job))
+        list(plan.done(job, ok(job)))
+    assert done == ["ag", "agp", "bgp", "c", "cg", "cgp"]
+
+
+def test_networks_of_a_group_that_are_not_kept_are_made_one_by_one():
+    for keep, others in (("all", "cd"), ("networks", ""), ("results", "")):
+        plan = JobQueue(cells("acd", "g", "p"), nothing_there, keep=keep)
+        list(plan.done(plan.next(), JobResult(cells("a", "g", "p")[0], "dataset")))
+        assert "".join(other.dataset for other in plan.next().others) == others
 
 
 def test_what_the_store_has_is_not_made():

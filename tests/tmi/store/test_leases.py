@@ -107,6 +107,16 @@ def test_the_lease_of_somebody_alive_is_left(folder, lease):
     assert read(path).run == "other"
 
 
+def test_a_worker_that_ends_in_a_group_counts_against_nothing(folder):
+    put(folder, run="mine", pid=dead(), in_group=True)
+    with pytest.raises(Busy), Leases(folder, "mine", attempts=1).hold(KEY, in_group=True):
+        raise AssertionError("from now on it is done alone")
+    with Leases(folder, "mine", attempts=1).hold(KEY):
+        assert read(folder / KEY).ended == ()
+    with Leases(folder, "mine").hold(KEY, in_group=True):
+        assert read(folder / KEY).in_group
+
+
 def test_work_that_ends_its_workers_is_given_up(folder):
     leases = Leases(folder, "mine", attempts=3)
     first, second, third = (2**22 + number for number in (1, 2, 3))  # no process has such a number
