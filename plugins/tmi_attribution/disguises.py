@@ -11,7 +11,7 @@ import numpy as np
 import tmi
 from tmi import params
 from tmi.errors import InputError
-from tmi.params import Count, NotNegative, Positive
+from tmi.params import Count, Positive, Share
 from tmi_networks.disguised import DISGUISES, Disguise, disguise
 
 from .attributor import Attributor, not_finite
@@ -69,7 +69,7 @@ def disguises(
     disguises: list[Disguise] = _ALL,
     draws: Count = 1,
     images: Count = 4,
-    noise: NotNegative = 0.001,
+    noise: Share = 0.001,
     baseline: Baseline = "black",
     layer: str | None = None,
     memory: Positive = 1.0,
@@ -94,8 +94,8 @@ def disguises(
     images : int
         The number of test images: the first ones are taken.
     noise : float
-        Each pixel is changed by a random number up to this. Where a tile is pasted exactly, a constructed network is at a kink,
-        at which rounding decides about the gradient.
+        Each pixel is changed by a random number up to this, and stays in [0, 1]. Where a tile is pasted exactly, a constructed
+        network is at a kink, at which rounding decides about the gradient.
     baseline : {"black", "background"}
         What an image is compared with: a black image, or the same scene without its tile.
     layer : str, optional
@@ -185,7 +185,9 @@ def _shaken(truth: Truth, noise: float, seed: int) -> Truth:
 
     images = truth.images
     random = torch.rand(images.shape, dtype=images.dtype, generator=torch.Generator().manual_seed(seed % 2**63))
-    return truth.replaced(images=(images + noise * (2 * random - 1)).clamp(0, 1))
+    # Reflected at 0 and 1 and not clipped: pixels of a tile that are 0 or 1 must not stay at their value.
+    shaken = (images + noise * (2 * random - 1)).abs()
+    return truth.replaced(images=1 - (1 - shaken).abs())
 
 
 def _asked(run: Attributor, network: tmi.Network, truth: Truth) -> Truth:
