@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal
 
 import tmi
 from tmi.errors import InputError
@@ -12,11 +14,17 @@ from tmi.params import Count, Index, NotNegative, Positive
 from .training import descend
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
+
+    from tmi.plugins.together import Request
+
+    History = dict[str, list[float]]
 
 Start = Literal["construction", "superposed", "random"]
 
 
+@tmi.together("tmi_networks.warm_start:train", "tmi_networks.warm_start:group")
 def warm_start(
     data: tmi.Dataset,
     *,
@@ -84,30 +92,68 @@ def warm_start(
         raise InputError("noise: random weights have nothing that noise would disturb; choose another start")
     if neurons is not None and start != "superposed":
         raise InputError(f'neurons: the start "{start}" has those of Theorem 1; choose the start "superposed"')
-    _check_memory(data.task, memory)
+    module, layers, masks = _start(data.task, seed, start, neurons, noise, masked, memory)
+
+    def fit() -> dict[str, list[float]]:
+        return descend(module, data.train, seed=seed, epochs=epochs, lr=lr, batch_size=batch_size, masks=masks)
+
+    history = tmi.train_once(module, fit)
+    return tmi.Network(module, layers, "trained", task=data.task, history=history)
+
+
+def group(data: tmi.Dataset, seed: int, params: Mapping[str, Any]) -> Hashable:
+    """Return what is equal for networks of one training: all settings but ``epochs``."""
+    return seed, *(value for name, value in params.items() if name != "epochs")
+
+
+def train(requests: Sequence[Request]) -> list[tuple[dict[str, torch.Tensor], History] | None]:
+    """Train once for several numbers of epochs; see `tmi.together`.
+
+    Parameters
+    ----------
+    requests : sequence of Request
+        Of which `group` is equal.
+    """
+    data, seed, params = requests[0].data, requests[0].seed, requests[0].params
+    epochs = {request.params["epochs"] for request in requests}
+    names = ("start", "neurons", "noise", "masked", "memory")
+    module, _, masks = _start(data.task, seed, *(params[name] for name in names))
+    states: dict[int, tuple[dict[str, torch.Tensor], History]] = {}
+
+    def keep(done: int, history: History) -> None:
+        if done in epochs:
+            weights = {name: value.clone() for name, value in module.state_dict().items()}
+            states[done] = weights, {name: list(values) for name, values in history.items()}
+
+    steps = {name: params[name] for name in ("lr", "batch_size")}
+    with suppress(InputError):  # where training diverges, the builder raises the same error
+        descend(module, data.train, seed=seed, epochs=max(epochs), masks=masks, after_epoch=keep, **steps)
+    return [states.get(request.params["epochs"]) for request in requests]
+
+
+def _start(
+    task: tmi.TemplateTask, seed: int, start: Start, neurons: int | None, noise: float, masked: bool, memory: float
+) -> tuple[nn.Sequential, tuple[str, ...], dict[str, torch.Tensor] | None]:
+    """Return the module before training, its layers, and the masks of the weights that training may change."""
+    _check_memory(task, memory)
     from tmi.runtime.seeds import fixed_seed
 
     from .superposed import superposed
     from .theorem1 import theorem1
 
     if start == "superposed":
-        construction = superposed(data.task, seed=seed, neurons=neurons, realisation="literal", memory=memory)
+        construction = superposed(task, seed=seed, neurons=neurons, realisation="literal", memory=memory)
     else:
-        construction = theorem1(data.task, realisation="literal", memory=memory)
+        construction = theorem1(task, realisation="literal", memory=memory)
     module = dense(construction)
     weights = {name: value for name, value in module.named_parameters() if value.ndim > 1}
     masks = {name: value != 0 for name, value in weights.items()} if masked else None
-
-    def fit() -> dict[str, list[float]]:
-        return descend(module, data.train, seed=seed, epochs=epochs, lr=lr, batch_size=batch_size, masks=masks)
-
     with fixed_seed(seed):
         if start == "random":
             _reset(module)
         else:
             _disturb(weights, noise)
-        history = tmi.train_once(module, fit)
-    return tmi.Network(module, construction.layers, "trained", task=data.task, history=history)
+    return module, construction.layers, masks
 
 
 def dense(network: tmi.Network) -> nn.Sequential:

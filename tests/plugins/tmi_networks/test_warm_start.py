@@ -5,8 +5,10 @@ import pytest
 import torch
 
 import tmi
+from tmi.plugins.together import Request
 from tmi_networks.theorem1.filters import needed_filters
 from tmi_networks.theorem1.literal import literal_layers
+from tmi_networks.warm_start import group, train
 
 
 def digits(**given):
@@ -71,6 +73,29 @@ def test_all_weights_are_trained_and_the_same_seed_gives_the_same_network():
         assert torch.equal(value, parts[2][name])
     assert not torch.equal(parts[1]["hidden.0.weight"], parts[3]["hidden.0.weight"])
     assert one.history["loss"][0] > one.history["loss"][1]
+
+
+@pytest.mark.parametrize("given", [{}, {"start": "superposed", "neurons": 7}, {"start": "random", "masked": True}])
+def test_networks_of_one_training_are_those_trained_alone(given):
+    data = digits(samples=20)
+    alone = [tmi.build("warm-start", data, seed=2, epochs=epochs, **given) for epochs in (2, 0, 1)]
+    requests = [Request(data, 2, network.params) for network in alone]
+    assert len({group(data, 2, request.params) for request in requests}) == 1
+    for network, (weights, history) in zip(alone, train(requests), strict=True):
+        assert list(weights) == list(network.module.state_dict())
+        for name, value in network.module.state_dict().items():
+            assert torch.equal(weights[name], value)
+        assert history == {name: values.tolist() for name, values in network.history.items()}
+    other = tmi.build("warm-start", data, seed=2, epochs=0, **given | {"lr": 0.1}).params
+    assert group(data, 2, other) != group(data, 2, requests[0].params)
+
+
+def test_training_that_diverges_is_left_to_the_builder():
+    data = squares()
+    params = tmi.build("warm-start", data, epochs=0, start="random", lr=1e9).params
+    one, other = train([Request(data, 0, dict(params) | {"epochs": epochs}) for epochs in (0, 3)])
+    assert one is not None
+    assert other is None
 
 
 def test_one_step_is_the_gradient_of_the_cross_entropy():
