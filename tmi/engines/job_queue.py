@@ -87,6 +87,7 @@ class JobQueue:
         self._running = running or Running()
         self._datasets: dict[Hashable, _Shared] = {}
         self._in_store, self._kept = in_store, keep
+        self._of_one_dataset: set[Hashable] = set()  # groups of which none has networks of several data sets
         self._current: dict[str, tuple[Hashable, Hashable]] = {}  # the data set and network of each worker's last job
         self._postponed: deque[tuple[float, Planned]] = deque()
         self._given_out: set[Job] = set()
@@ -227,10 +228,12 @@ class JobQueue:
         """Assign to a worker its share of the networks that may be trained together with one."""
         if network.group is None:
             return ()
-        datasets = [dataset, *(its for its in self._datasets.values() if its is not dataset and not its.has_to_wait())]
+        datasets = [dataset]
+        if self._kept == "all" and network.group not in self._of_one_dataset:
+            datasets += [its for its in self._datasets.values() if its is not dataset and not its.has_to_wait()]
         free = [
             (its, other)
-            for its in (datasets if self._kept == "all" else [dataset])
+            for its in datasets
             for other in its.networks.values()
             if other.group == network.group and not (other.ready or other.has_to_wait() or other.owner)
         ]
@@ -241,6 +244,7 @@ class JobQueue:
 
     def _release(self, job: Job, result: JobResult) -> None:
         """Find out which networks of a group were made. The others are given out again."""
+        of_others: dict[Hashable, bool] = {}  # by group, whether one of another data set was made
         for planned in (job.planned, *job.others):
             dataset = self._datasets.get(planned.dataset_id)
             network = None if dataset is None else dataset.networks.get(planned.network_id)
@@ -255,6 +259,10 @@ class JobQueue:
             network.in_progress, network.owner, network.ready = False, None, self._in_store(Stage.NETWORK, planned.network_key)
             if result.busy:
                 network.not_before = time.monotonic() + _PAUSE
+            elif planned.dataset_id != job.planned.dataset_id and network.group is not None:
+                of_others[network.group] = of_others.get(network.group, False) or network.ready
+        # Networks too large to be trained with others need not wait for one another.
+        self._of_one_dataset.update(group for group, was_made in of_others.items() if not was_made)
 
     def _shared(self, job: Job) -> _Shared | None:
         dataset = self._datasets.get(job.planned.dataset_id)

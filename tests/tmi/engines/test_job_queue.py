@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -112,6 +112,16 @@ def test_networks_of_a_group_that_was_lost_are_made_one_by_one():
         done.append(said(job))
         list(plan.done(job, ok(job)))
     assert done == ["ag", "agp", "bgp", "c", "cg", "cgp"]
+
+
+def test_networks_that_are_not_trained_with_those_of_other_data_sets_do_not_wait_for_them():
+    plan = JobQueue(cells("abc", "g", "p"), lambda stage, key: key in ("a", "b", "c"))
+    others = []
+    while plan:
+        job = plan.next()
+        others.append([other.dataset for other in job.others])
+        list(plan.done(job, ok(job)))
+    assert others == [["b", "c"], [], [], [], [], []]
 
 
 def test_networks_of_a_group_that_are_not_kept_are_made_one_by_one():
@@ -259,24 +269,31 @@ def test_every_cell_is_settled_once_whatever_happens(data):
     """Any workers, any order of their answers, anything failing: each cell is settled once, and shared work done once."""
     monkey = pytest.MonkeyPatch()
     monkey.setattr(module, "_PAUSE", 0.0)
-    plan_cells = data.draw(st.permutations(cells("abc", "mn", "pq")))
-    there = data.draw(st.sets(st.sampled_from(["a", "b", "a/m", "b/n", "c/m"])))
-    broken = data.draw(st.sets(st.sampled_from(["a", "bm", "cn", "amp", "bnq"])))
+    plan_cells = data.draw(st.permutations(cells("abc", "mg", "pq")))
+    there = data.draw(st.sets(st.sampled_from(["a", "b", "a/m", "b/g", "c/m"])))
+    broken = data.draw(st.sets(st.sampled_from(["a", "bm", "cg", "amp", "bgq"])))
     plan = JobQueue(plan_cells, lambda stage, key: key in there)
     flying, settled, made = [], [], []
-    names = {"a": "a", "b": "b", "c": "c"} | {d + n: f"{d}/{n}" for d in "abc" for n in "mn"}
+    names = {"a": "a", "b": "b", "c": "c"} | {d + n: f"{d}/{n}" for d in "abc" for n in "mg"}
     while plan:
         worker = data.draw(st.sampled_from("xyz"))
-        job = plan.next(worker)
+        job = plan.next(worker, 3)
         if job is not None:
             flying.append(job)
         if job is None or (flying and data.draw(st.booleans())):
             assert flying, "somebody must be at something"
             job = flying.pop(data.draw(st.integers(0, len(flying) - 1)))
+            separate = []
+            for other in job.others:  # those that a group makes, and their data sets
+                if not {other.dataset, other.dataset + other.network} & broken and data.draw(st.booleans()):
+                    made += [other.dataset] * (other.dataset not in there) + [other.dataset + other.network]
+                    there |= {other.dataset, other.network_key}
+                elif data.draw(st.booleans()):
+                    separate.append(other.network_key)
             if data.draw(st.booleans()):
-                assert list(plan.done(job, JobResult(job.planned, job.stage, busy=True))) == []
+                assert list(plan.done(job, JobResult(job.planned, job.stage, busy=True, separate=separate))) == []
                 continue
-            outcome = ok(job)
+            outcome = replace(ok(job), separate=separate)
             if said(job) in broken:
                 outcome = JobResult(job.planned, job.stage, message="no", failed=job.stage)
             if job.stage != "probe":
