@@ -26,6 +26,7 @@ _QUICK: dict[str, dict[str, Any]] = {
     "decodability": {"images": 30, "folds": 2},
     "dictionary": {"atoms": 4, "steps": 10, "images": 30},
     "deformation": {"images": 10},
+    "disguises": {"images": 1, "methods": ["saliency"], "disguises": ["split"]},
     "ig-convergence": {"steps": [10, 20]},
     "linear-regions": {"images": 10, "paths": 1},
     "local-linear-form": {"tiles": 2, "backgrounds": 3, "places": 3},
@@ -139,6 +140,7 @@ def metric_tables() -> dict[str, str]:
     """Return for each built-in probe the table of its metrics, from the descriptions in its results."""
     from tmi_paper.heuristics import INFO
     from tmi_probes.circuits import feature_neurons, logit_decomposition, weight_sparsity
+    from tmi_probes.neurons import kept_meaning
     from tmi_probes.robustness import spectrum
 
     data = tmi.generate("squares", seed=1, samples=20, test_samples=60)
@@ -150,6 +152,7 @@ def metric_tables() -> dict[str, str]:
     infos["spectrum"] = spectrum.INFO  # some need more templates than squares do
     infos["logit-decomposition"] = logit_decomposition.INFO  # some need units that see the background alone
     infos["feature-neurons"] = feature_neurons.INFO  # some need further images
+    infos["kept-meaning"] = kept_meaning.INFO  # some need weights that are 0 before training
     for name in set(tmi.names("probe")) - set(infos):
         constructed, trained = (tmi.probe(name, network, data, **_QUICK.get(name, {})).info for network in networks)
         infos[name] = _merged(constructed, trained)
