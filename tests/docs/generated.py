@@ -140,6 +140,7 @@ def metric_tables() -> dict[str, str]:
     """Return for each built-in probe the table of its metrics, from the descriptions in its results."""
     from tmi_paper.heuristics import INFO
     from tmi_probes.circuits import feature_neurons, logit_decomposition, weight_sparsity
+    from tmi_probes.layers import direction_recovery
     from tmi_probes.neurons import kept_meaning
     from tmi_probes.robustness import spectrum
 
@@ -152,6 +153,7 @@ def metric_tables() -> dict[str, str]:
     infos["spectrum"] = spectrum.INFO  # some need more templates than squares do
     infos["logit-decomposition"] = logit_decomposition.INFO  # some need units that see the background alone
     infos["feature-neurons"] = feature_neurons.INFO  # some need further images
+    infos["direction-recovery"] = direction_recovery.INFO  # its fits take a quarter of a minute
     infos["kept-meaning"] = kept_meaning.INFO  # some need weights that are 0 before training
     for name in set(tmi.names("probe")) - set(infos):
         constructed, trained = (tmi.probe(name, network, data, **_QUICK.get(name, {})).info for network in networks)
