@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .claims.claim import interval
+from .claims.claim import interval_or_value
 from .comparison import MEASURES, Measure
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ class Curve:
         """Return the mean change between two places of the dial, paired by seed, with its 95 % interval over the seeds."""
         start, end = list(self.values.values())[first], list(self.values.values())[second]
         changes = [end[seed] - start[seed] for seed in start if seed in end]
-        low, high = (changes[0], changes[0]) if len(set(changes)) == 1 else interval(changes)
-        return float(np.mean(changes)), low, high
+        return float(np.mean(changes)), *interval_or_value(changes)
 
     @cached_property
     def steps(self) -> list[int]:

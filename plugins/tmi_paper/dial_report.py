@@ -9,9 +9,10 @@ import numpy as np
 from tmi.report import Section, figure, paragraph, table
 from tmi.runtime.plotting import CONSTRUCTED, PALETTE, TRAINED, figure_style
 
-from .claims.claim import interval
+from .claims.claim import interval_or_value
 from .comparison import spread
 from .dial import Curve, curves, readings, sentences
+from .dial_directions import directions_section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +43,7 @@ def sections(results: tmi.Results) -> list[Section]:
         for dataset, title in TASKS.items():
             found = curves(results, dataset)
             if found:
-                parts += [_measures(found, title), _trained(found, title)]
+                parts += [_measures(found, title), _trained(found, title), directions_section(results, dataset, title)]
     shown = [part for part in parts if part is not None]
     return [Section("", paragraph(ABOUT)), *shown] if shown else []
 
@@ -50,6 +51,7 @@ def sections(results: tmi.Results) -> list[Section]:
 def along_the_dial(found: list[Curve]) -> Figure:
     """Draw every measure against tiles a neuron: mean and 95 % interval over the seeds, and the trained network as a band."""
     import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
 
     shown = sorted(found, key=lambda curve: ORDER.index(curve.verdict))
     columns = 6
@@ -59,7 +61,7 @@ def along_the_dial(found: list[Curve]) -> Figure:
         axis.axis("off")
     for axis, curve in zip(axes.flat, shown, strict=False):
         color = COLORS[curve.verdict]
-        low, high = np.array([_interval(list(values.values())) for values in curve.values.values()]).T
+        low, high = np.array([interval_or_value(list(values.values())) for values in curve.values.values()]).T
         axis.fill_between(curve.truth, low, high, color=color, alpha=0.25, linewidth=0)
         axis.plot(curve.truth, curve.means, color=color, marker="o", markersize=3)
         _limits(axis, min(low), max(high))
@@ -73,12 +75,10 @@ def along_the_dial(found: list[Curve]) -> Figure:
     for axis in axes[-1]:
         axis.set_xlabel("tiles a neuron", fontsize=7)
     marks = [
-        plt.Line2D([], [], color=COLORS[v], marker="o", markersize=3, label=v)
-        for v in ORDER
-        if any(c.verdict == v for c in shown)
+        Line2D([], [], color=COLORS[v], marker="o", markersize=3, label=v) for v in ORDER if any(c.verdict == v for c in shown)
     ]
     if any(curve.trained for curve in shown):
-        marks.append(plt.Line2D([], [], color="black", linewidth=0.8, linestyle=(0, (4, 2)), label="trained network"))
+        marks.append(Line2D([], [], color="black", linewidth=0.8, linestyle=(0, (4, 2)), label="trained network"))
     drawn.legend(handles=marks, loc="outside upper center", ncols=len(marks), fontsize=8)
     return drawn
 
@@ -94,7 +94,7 @@ def _draw_trained(axis: Axes, values: list[float]) -> None:
     """Draw the trained network's mean and interval, or write its mean at the edge where it is beyond the axis."""
     mean, (bottom, top) = float(np.mean(values)), axis.get_ylim()
     if bottom <= mean <= top:
-        axis.axhspan(*_interval(values), color="black", alpha=0.12, linewidth=0)
+        axis.axhspan(*interval_or_value(values), color="black", alpha=0.12, linewidth=0)
         axis.axhline(mean, color="black", linewidth=0.8, linestyle=(0, (4, 2)))
         axis.set_ylim(bottom, top)
     else:
@@ -183,17 +183,12 @@ def agreement(found: list[Curve]) -> str:
     )
     if not whole:
         return f"{said}: no number of tiles a neuron can be concluded."
-    intervals = [_interval(values) for values in whole.values()]
+    intervals = [interval_or_value(values) for values in whole.values()]
     means = [float(np.mean(values)) for values in whole.values()]
     overlap = max(low for low, _ in intervals) <= min(high for _, high in intervals)
     agree = "their intervals over the seeds overlap" if overlap else "their intervals over the seeds do not all overlap"
     rule = "they agree" if overlap and not beyond else "no single number of tiles a neuron can be concluded"
     return f"{said}; the other {len(whole)} put it at {min(means):.2g} to {max(means):.2g} tiles a neuron, and {agree}: {rule}."
-
-
-def _interval(values: list[float]) -> tuple[float, float]:
-    low, high = (values[0], values[0]) if len(set(values)) == 1 else interval(values)
-    return (low, high) if np.isfinite(low) else (values[0], values[0])
 
 
 def _wrapped(text: str) -> str:

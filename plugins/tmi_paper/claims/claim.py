@@ -90,6 +90,11 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values)) - half, float(np.mean(values)) + half
 
 
+def interval_or_value(values: Sequence[float]) -> tuple[float, float]:
+    """Return `interval`, or the value twice where all are equal or there is one: nothing varies that was measured."""
+    return (values[0], values[0]) if len(set(values)) == 1 else interval(values)
+
+
 def with_interval(values: Sequence[float], unit: str = "seeds", *, share: bool = False) -> str:
     """Write a sample as `described` does, with the 95 % interval of its mean.
 

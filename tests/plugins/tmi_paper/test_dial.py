@@ -11,6 +11,7 @@ from tmi.runs.results import Entry
 from tmi_paper.claims.claim import interval
 from tmi_paper.comparison import Measure
 from tmi_paper.dial import Curve, curves, readings, sentences, tiles_a_neuron
+from tmi_paper.dial_directions import Found, found_along, frame, sentence
 from tmi_paper.dial_report import agreement, sections
 
 MEASURE = Measure("", "a measure", "", "")
@@ -128,3 +129,47 @@ def test_report():
     ]
     assert "2 measures: 1 follows, 1 constant." in found[1].html
     assert sections(tmi.Results([])) == []
+
+
+def recovered(*shares, chance=0.4):
+    """A method that recovers these shares at 1, 2, 3, … tiles a neuron, in five seeds."""
+    values = {float(x): {seed: share + NOISE[(seed + x) % 5] for seed in range(5)} for x, share in enumerate(shares, 1)}
+    return Found("top-k", values, {x: dict.fromkeys(range(5), chance) for x in values})
+
+
+@pytest.mark.parametrize(
+    ("shares", "up_to", "above_chance"),
+    [
+        ((0.99, 0.95, 0.5, 0.99), 2.0, [1.0, 2.0, 3.0, 4.0]),  # what comes after a failure does not count
+        ((0.95, 0.95), 2.0, [1.0, 2.0]),
+        ((0.905, 0.95), None, [1.0, 2.0]),  # the interval reaches below 0.9
+        ((0.95, 0.405, 0.3), 1.0, [1.0]),  # the interval contains what random directions score, or is below
+    ],
+)
+def test_up_to_where_a_method_finds_the_directions(shares, up_to, above_chance):
+    found = recovered(*shares)
+    assert found.up_to == up_to
+    assert found.above_chance == above_chance
+
+
+def test_sentences_about_methods():
+    assert sentence(recovered(0.99, 0.95, 0.5)) == (
+        "top-k finds 90% of the directions up to 2 tiles a neuron; at 3 it finds 0.5 ± 0.008, more than random directions (0.4)."
+    )
+    assert "everywhere finds 90% of the directions; at 2 " in sentence(recovered(0.99, 0.95))
+    assert "nowhere finds 90% of the directions; at 2 it finds 0.3 ± 0.008, no more than" in sentence(recovered(0.5, 0.3))
+
+
+def test_found_along_results():
+    entries = list(results())
+    for network, neurons in (("theorem1", None), ("superposed", 7)):
+        for together in (1, 3):
+            metrics = {"recovered.top-k": 0.9 / together, "recovered.top-k.chance": 0.1, "mmcs.pca": 0.3}
+            swept = {"neurons": neurons, "together": together}
+            entries.append(Entry("", "fashion", network, "direction-recovery", 0, swept, "ok", None, metrics))
+    both = tmi.Results(entries, columns={"neurons": "network", "together": "probe"})
+    (found,) = found_along(both, "fashion", "direction-recovery", 3)
+    assert found.values == {1.0: {0: pytest.approx(0.3)}, 9.0: {0: pytest.approx(0.3)}}
+    assert found.chance[9.0] == {0: 0.1}
+    assert list(frame([found])["low"]) == pytest.approx([0.3, 0.3])
+    assert found_along(both, "fashion", "direction-recovery-noise", None) == []

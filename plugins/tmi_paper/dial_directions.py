@@ -1,0 +1,181 @@
+"""Dictionaries on the dial: up to how many tiles a neuron each method finds the directions that are known to be there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tmi.report import Section, figure, folded, paragraph, table
+from tmi_probes.figures.directions import METHODS, atoms_and_directions, recovery_along, sparsity_frontier
+
+from .claims.claim import interval_or_value
+from .comparison import spread
+from .dial import network_of, tiles_a_neuron
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    import tmi
+
+FOUND = 0.9
+"""The share of the directions that a method must recover, with the whole interval over the seeds, to count as finding them."""
+SETTINGS = {
+    "one tile a sample, no noise": ("direction-recovery", 1),
+    "three tiles a sample, no noise": ("direction-recovery", 3),
+    "three tiles a sample, noise 0.2": ("direction-recovery-noise", None),
+}
+"""How samples are made: heading to the probe's label and the swept number of tiles added to a sample."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A method along the dial.
+
+    Attributes
+    ----------
+    method : str
+    values, chance : dict of float to (dict of int to float)
+        The share of directions recovered, and that of as many random directions, by tiles a neuron and by seed.
+    """
+
+    method: str
+    values: dict[float, dict[int, float]]
+    chance: dict[float, dict[int, float]]
+
+    @property
+    def up_to(self) -> float | None:
+        """The most tiles a neuron at which, and at all fewer, the interval of the share is at least `FOUND`; None if none."""
+        last = None
+        for x, values in self.values.items():
+            if interval_or_value(list(values.values()))[0] < FOUND:
+                break
+            last = x
+        return last
+
+    @property
+    def above_chance(self) -> list[float]:
+        """Where on the dial the interval of the share less that of random directions, paired by seed, is above 0."""
+        return [
+            x
+            for x, values in self.values.items()
+            if interval_or_value([value - self.chance[x][seed] for seed, value in values.items()])[0] > 0
+        ]
+
+
+def found_along(results: tmi.Results, dataset: str, probe: str, together: int | None, measure: str = "recovered") -> list[Found]:
+    """Return a measure of every method along the dial, methods in the order of `METHODS`.
+
+    Parameters
+    ----------
+    results : Results
+        Of suite ``dial``, or of a part of it.
+    dataset : str
+    probe : str
+        The probe's label.
+    together : int or None
+        The swept number of tiles a sample; None where it is not swept.
+    measure : str
+    """
+    truth = tiles_a_neuron(results.select(dataset=dataset))
+    chosen = [
+        entry
+        for entry in results.select(dataset=dataset, probe=probe)
+        if network_of(entry) in truth and entry.swept.get("together") == together
+    ]
+    found = []
+    for method in METHODS:
+        values: dict[float, dict[int, float]] = {x: {} for x in truth.values()}
+        chance: dict[float, dict[int, float]] = {x: {} for x in truth.values()}
+        for entry in chosen:
+            name, x = f"{measure}.{method}", truth[network_of(entry)]
+            if name in entry.metrics:
+                values[x][entry.seed] = entry.metrics[name]
+                chance[x][entry.seed] = entry.metrics.get(f"{name}.chance", 0.0)
+        values = {x: by_seed for x, by_seed in values.items() if by_seed}
+        if values:
+            found.append(Found(method, values, chance))
+    return found
+
+
+def sentence(found: Found) -> str:
+    """Say up to where a method finds the directions, and what it finds at the end of the dial; it follows from the numbers."""
+    last = list(found.values)[-1]
+    end = spread(list(found.values[last].values()))
+    by_chance = float(np.mean(list(found.chance[last].values())))
+    where = "nowhere finds" if found.up_to is None else "everywhere finds" if found.up_to == last else "finds"
+    until = f" up to {found.up_to:.3g} tiles a neuron" if found.up_to not in (None, last) else ""
+    better = "more" if last in found.above_chance else "no more"
+    return (
+        f"{METHODS[found.method]} {where} {FOUND:.0%} of the directions{until}; at {last:.3g} it finds {end}, {better} than "
+        f"random directions ({by_chance:.2g})."
+    )
+
+
+def frame(found: list[Found]) -> pd.DataFrame:
+    """Return the table that `tmi_probes.figures.directions.recovery_along` draws: a row a method and place of the dial."""
+    import pandas as pd
+
+    rows = []
+    for one in found:
+        for x, by_seed in one.values.items():
+            values = list(by_seed.values())
+            low, high = interval_or_value(values)
+            rows.append({"method": one.method, "x": x, "value": float(np.mean(values)), "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def directions_section(results: tmi.Results, dataset: str, title: str) -> Section | None:
+    """Return the section on dictionaries; None where nothing was measured."""
+    body = ""
+    for heading, (probe, together) in SETTINGS.items():
+        found = found_along(results, dataset, probe, together)
+        if not found:
+            continue
+        rows = [
+            (METHODS[one.method], *(spread(list(values.values())) for values in one.values.values()), sentence(one))
+            for one in found
+        ]
+        caption = f"{title}, {heading}: share of the known directions with an atom at a cosine above 0.9."
+        drawn = figure(recovery_along(frame(found)), f"Directions recovered against tiles a neuron, {heading}", caption)
+        heads = ("method", *(f"{x:.3g}" for x in found[0].values), f"what that means ({heading})")
+        body += drawn + folded(f"The numbers: {heading}", table(heads, rows))
+    if not body:
+        return None
+    return Section(f"{title}: do dictionaries find the directions?", paragraph(_about()) + body + _examples(results, dataset))
+
+
+def _examples(results: tmi.Results, dataset: str) -> str:
+    """Draw active codes against explained variance, and tables of cosines, of the first seed with three tiles a sample."""
+    chosen = [
+        entry
+        for entry in results.select(dataset=dataset, probe="direction-recovery")
+        if entry.swept.get("together") == 3 and entry.status == "ok"
+    ]
+    first = {network_of(entry): entry for entry in reversed(chosen)}
+    truth = tiles_a_neuron(results.select(dataset=dataset))
+    shown = {f"{x:.3g} tiles a neuron": results.load(first[name]) for name, x in truth.items() if name in first}
+    if len(shown) < 2:
+        return ""
+    names = list(shown)
+    middle = names[len(names) // 2]
+    few = {name: shown[name] for name in dict.fromkeys((names[0], middle, names[-1]))}
+    return figure(
+        sparsity_frontier(few),
+        "Explained variance against active codes, by method",
+        "Each mark is a penalty or number of active codes, mean over the fits; the dashed line is the number of features that a "
+        "sample shows. Three tiles a sample, no noise, first seed.",
+    ) + figure(
+        atoms_and_directions(shown[middle]),
+        "Cosines of known directions with atoms",
+        f"Each row is a known direction, each column an atom of the first fit, at {middle}.",
+    )
+
+
+def _about() -> str:
+    return (
+        "The layer's directions are known exactly, so that it can be said whether a dictionary finds them. Samples are sums of "
+        "one or three tiles' activations, of varying strength, without noise or with Gaussian noise of a fifth of their norm; "
+        "each method is fitted three times for each of the seeds."
+    )
