@@ -208,7 +208,7 @@ def along_training(results: tmi.Results) -> Figure:
                 axis.plot(epochs, means, **style, markersize=3, linewidth=1.2, label=course.text)
         axes[0, column].set_title(TASKS[dataset])
         axes[-1, column].set_xlabel("epochs")
-    ticks = [tick for tick in (0, 1, 2, 5, 20, 50) if tick <= last]
+    ticks = [tick for tick in (0, 1, 2, 5, 10, 20, 50) if tick <= last]
     for axis, measure in zip(axes[:, 0], rows, strict=True):
         axis.set_ylabel(measure.text if measure is ACCURACY else f"units {measure.text},\nshare")
     for axis in axes.flat:
