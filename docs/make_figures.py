@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import tmi
-from tmi.runtime.plotting import figure_style
+from tmi.runtime.plotting import CONSTRUCTED, figure_style
 
 FIGURES = Path(__file__).parent / "figures"
 
@@ -142,6 +142,19 @@ def decomposition() -> None:
             plt.close(figure)
 
 
+def warm_start() -> None:
+    """Networks trained from constructions: accuracy and the meaning of hidden units against epochs."""
+    import matplotlib.pyplot as plt
+
+    from tmi_paper.warm_start import along_training
+
+    results = tmi.run("warm-start")
+    with figure_style():
+        figure = along_training(results)
+        figure.savefig(FIGURES / "warm-start.png", dpi=100, metadata={"Software": None})
+        plt.close(figure)
+
+
 def paper() -> None:
     """Figures 1 to 4 of the paper, from the results of suite ``paper``: seed 0, tiles of the shipped sample."""
     import matplotlib.pyplot as plt
@@ -171,6 +184,43 @@ def paper() -> None:
             plt.close(figure)
 
 
+def superposed() -> None:
+    """Codes of tiles in superposition, and what each layer does on one image."""
+    import matplotlib.pyplot as plt
+
+    data = tmi.generate("fashion", seed=0, tiles_per_class=3, samples=1, test_samples=20, source="sample")
+    network = tmi.build("superposed", data, neurons=17, seed=0)
+    codes = network.directions("mixed").matrix
+    scene = 3
+    image, tile = data.test.images[scene], int(data.test.tile[scene])
+    activations = network.activations(image[None])
+    place = divmod(int(activations["mixed"][0].sum(0).argmax()), activations["mixed"].shape[-1])
+    count = len(data.task.tiles)
+    rows, cols = data.task.windows[0]
+    layers = {
+        "hidden: 30 detectors": activations["hidden"].view(count, rows, cols)[:, place[0], place[1]],
+        "mixed: 17 neurons": activations["mixed"][0, :, place[0], place[1]],
+        "decoded: 30 tiles": activations["decoded"].view(count, rows, cols)[:, place[0], place[1]],
+    }
+    with figure_style():
+        figure = plt.figure(figsize=(9.2, 4.6), layout="constrained")
+        left, middle, right = figure.add_gridspec(1, 3, width_ratios=[1.2, 1, 1.5])
+        axis = figure.add_subplot(left)
+        axis.imshow(codes, cmap="Greys", vmin=0, vmax=1.4, aspect="auto")
+        axis.axhspan(tile - 0.5, tile + 0.5, color=CONSTRUCTED, alpha=0.35, lw=0)
+        axis.set(xlabel="neuron of mixed", ylabel="tile", title="Codes: 30 tiles in 17 neurons", xticks=range(0, 17, 4))
+        axis = figure.add_subplot(middle)
+        axis.imshow(image[0], vmin=0, vmax=1)
+        axis.set(xticks=[], yticks=[], title=f"An image with tile {tile},\n{data.task.tile_name(tile)}")
+        axes = right.subgridspec(3, 1).subplots()
+        for axis, (name, values) in zip(axes, layers.items(), strict=True):
+            axis.bar(np.arange(len(values)), values, color=CONSTRUCTED)
+            axis.set(title=f"{name} at the tile's place", ylabel="activation", xlim=(-1, len(values)))
+        axes[-1].set_xlabel("neuron")
+        figure.savefig(FIGURES / "superposed.png", dpi=110, metadata={"Software": None})
+        plt.close(figure)
+
+
 def dynamics() -> None:
     """Measures of units along training, from suite ``dynamics``."""
     import matplotlib.pyplot as plt
@@ -198,7 +248,13 @@ def pressure() -> None:
 
 
 ALL = {"paper": paper, "theorems": theorems, "monosemanticity": monosemanticity, "attribution": attribution, "spectrum": spectrum}
-ALL |= {"decomposition": decomposition, "dynamics": dynamics, "pressure": pressure}
+ALL |= {
+    "superposed": superposed,
+    "decomposition": decomposition,
+    "dynamics": dynamics,
+    "pressure": pressure,
+    "warm-start": warm_start,
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or ALL:
