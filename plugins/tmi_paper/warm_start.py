@@ -38,23 +38,26 @@ class Course:
         Which of the swept ones.
     layers : tuple of str
         Those whose units are looked at: first the one that has Theorem 1's hidden neurons.
+    style : (str, str, str)
+        Colour, line and mark.
     """
 
     network: str
     text: str
     noise: float | None = None
     layers: tuple[str, ...] = ("hidden",)
+    style: tuple[str, str, str] = (PALETTE[0], "solid", "o")
 
 
 COURSES = (
     Course("construction", "construction"),
-    Course("masked", "construction, zeros kept"),
-    Course("large-steps", "construction, lr 0.03"),
-    Course("noise", "construction, noise 0.1", 0.1),
-    Course("noise", "construction, noise 0.3", 0.3),
-    Course("noise", "construction, noise 1", 1.0),
-    Course("superposed", "superposed", layers=("hidden", "mixed", "decoded")),
-    Course("random", "random, lr 0.03"),
+    Course("masked", "construction, zeros kept", style=(PALETTE[0], "dashed", "s")),
+    Course("large-steps", "construction, lr 0.03", style=(PALETTE[0], "dotted", "D")),
+    Course("noise", "construction, noise 0.1", 0.1, style=(PALETTE[2], "solid", "^")),
+    Course("noise", "construction, noise 0.3", 0.3, style=(PALETTE[2], "dashed", "v")),
+    Course("noise", "construction, noise 1", 1.0, style=(PALETTE[2], "dotted", "<")),
+    Course("superposed", "superposed", layers=("hidden", "mixed", "decoded"), style=(PALETTE[3], "solid", "P")),
+    Course("random", "random, lr 0.03", style=(PALETTE[1], "solid", ">")),
 )
 SEPARABLE = UnitMeasure("separable by a threshold", "kept-meaning", "separable.{layer}", 1)
 ALONE = UnitMeasure("active for its own alone", "kept-meaning", "alone.{layer}", 1)
@@ -152,7 +155,7 @@ def sentences(results: tmi.Results, dataset: str, course: Course) -> tuple[str, 
         moved = change(values[min(values)], values[last])
         first = (
             f"After {last} epochs the units match Theorem 1's neurons {mean:+.2g} ({low:+.2g} to {high:+.2g}) above shuffled "
-            f"images, where all is 1, and training changes that by {moved}: the units are {_grows(moved)}."
+            f"images, and training changes that by {moved}: the units are {_grows(moved)}."
         )
     else:
         before = float(np.mean(list(values[min(values)].values())))
@@ -169,9 +172,11 @@ def sentences(results: tmi.Results, dataset: str, course: Course) -> tuple[str, 
 
 def verdict(before: float, low: float, high: float) -> str:
     """Say what units do with their meaning, from the share of separable ones before training and its interval after it."""
+    grade = 3 if low > KEEPS else 0 if high < LOSES else 2 if low >= LOSES else 1
     if before < LOSES:
-        return "regain their meaning" if low > KEEPS else "do not regain it" if high < LOSES else "regain it in part"
-    return "keep their meaning" if low > KEEPS else "lose their meaning" if high < LOSES else "keep their meaning in part"
+        return ("do not regain their meaning", "are not shown to regain it", "regain it in part", "regain their meaning")[grade]
+    kept = "keep their meaning"
+    return ("lose their meaning", "are shown neither to keep nor to lose their meaning", f"{kept} in part", kept)[grade]
 
 
 def _grows(moved: Change | None) -> str:
@@ -195,22 +200,22 @@ def along_training(results: tmi.Results) -> Figure:
     last = 1
     for column, dataset in enumerate(tasks):
         for course in courses_of(results, dataset):
-            place = COURSES.index(course)
-            style = {"color": PALETTE[place], "linestyle": ("solid", (0, (4, 1.5)))[place % 2], "marker": "osD^v<>P"[place]}
+            style = dict(zip(("color", "linestyle", "marker"), course.style, strict=True))
             for axis, measure in zip(axes[:, column], rows, strict=True):
                 values = curve(results, dataset, course, measure)
                 if not values:
                     continue
                 epochs, last = list(values), max(last, *values)
                 means = [float(np.mean(list(part.values()))) for part in values.values()]
-                low, high = np.clip([bounds(part) for part in values.values()], 0, 1).T
-                axis.fill_between(epochs, low, high, color=style["color"], alpha=0.15, linewidth=0)
+                if min(len(part) for part in values.values()) > 1:
+                    low, high = np.clip([bounds(part) for part in values.values()], 0, 1).T
+                    axis.fill_between(epochs, low, high, color=style["color"], alpha=0.15, linewidth=0)
                 axis.plot(epochs, means, **style, markersize=3, linewidth=1.2, label=course.text)
         axes[0, column].set_title(TASKS[dataset])
         axes[-1, column].set_xlabel("epochs")
     ticks = [tick for tick in (0, 1, 2, 5, 10, 20, 50) if tick <= last]
     for axis, measure in zip(axes[:, 0], rows, strict=True):
-        axis.set_ylabel(measure.text if measure is ACCURACY else f"units {measure.text},\nshare")
+        axis.set_ylabel(measure.text if measure is ACCURACY else f"share of units\n{measure.text}")
     for axis in axes.flat:
         axis.set_ylim(-0.03, 1.03)
         axis.set_xscale("symlog", linthresh=1, linscale=0.5)
@@ -219,7 +224,7 @@ def along_training(results: tmi.Results) -> Figure:
         axis.minorticks_off()
     handles = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     order = [course.text for course in COURSES if course.text in handles]
-    drawn.legend([handles[text] for text in order], order, loc="outside upper center", ncols=3, fontsize=8)
+    drawn.legend([handles[text] for text in order], order, loc="outside upper center", ncols=3, fontsize=8, handlelength=3)
     return drawn
 
 
