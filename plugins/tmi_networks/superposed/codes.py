@@ -141,10 +141,10 @@ def dense_code(features: int, neurons: int, seed: int) -> Code:
         weights = torch.maximum(weights, _LEAST * weights.mean(1, keepdim=True))
     unit = torch.nn.functional.normalize(weights, dim=1)
     matrix = (unit / _GRID).round().clamp_min(1).numpy() * _GRID
-    product = matrix @ matrix.T
-    size = product.diagonal().copy()
-    np.fill_diagonal(product, 0)
-    return Code(csr_array(matrix), size, float((product / size[:, None]).max()))
+    size = (matrix**2).sum(1)
+    shared = matrix @ matrix.T / size[:, None]
+    np.fill_diagonal(shared, 0)
+    return Code(csr_array(matrix), size, float(shared.max()))
 
 
 def least_neurons(features: int, weight: int) -> int:

@@ -87,9 +87,11 @@ class Decoded(SparseSums):
 
     def sparse_weight(self) -> torch.Tensor:
         """Return the weights (H, neurons) as a sparse tensor."""
-        matrix = self.matrix().to_sparse_coo().coalesce()  # torch divides no tensor in compressed rows
+        # Torch divides no tensor in compressed rows.
+        matrix = self.matrix().to_sparse_coo().coalesce()  # type: ignore[no-untyped-call]
         index = matrix.indices()
-        return torch.sparse_coo_tensor(index, matrix.values() / self.size[index[0]], matrix.shape, check_invariants=True).coalesce()
+        values = matrix.values() / self.size[index[0]]
+        return torch.sparse_coo_tensor(index, values, matrix.shape, check_invariants=True).coalesce()
 
 
 def code_layers(task: tmi.TemplateTask, code: Code, beta: float, *, by_place: bool) -> dict[str, nn.Module]:
