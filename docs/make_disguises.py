@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,52 +27,59 @@ NETWORKS = {
     "trained": ("cnn", {"kernel": 2, "filters": 4, "epochs": 40, "batch_size": 10, "lr": 0.05}),
 }
 PROBES = {
-    "accuracy": {},
-    "background-robustness": {"tiles": 2, "backgrounds": 20},
-    "translation-robustness": {"tiles": 2, "places": "all"},
-    "local-linear-form": {"images": 10, "tiles": 1, "backgrounds": 2, "places": 2},
-    "logit-decomposition": {"images": 12, "forms": 3, "tiles": 2, "backgrounds": 4, "places": 4},
-    "linear-regions": {"images": 10, "paths": 2},
-    "decodability": {"folds": 2, "images": 60},
-    "unit-recovery": {},
-    "selectivity": {},
-    "activation-sparsity": {},
-    "superposition": {},
-    "equivariance": {},
-    "responsible-neurons": {"images": 20},
-    "weight-sparsity": {},
-    "prunability": {"images": 60},
+    "accuracy": ({}, ["accuracy", "margin_mean"]),
+    "background-robustness": ({"tiles": 2, "backgrounds": 20}, ["logit_variance"]),
+    "translation-robustness": ({"tiles": 2, "places": "all"}, ["logit_variance"]),
+    "local-linear-form": ({"images": 10, "tiles": 1, "backgrounds": 2, "places": 2}, ["reconstruction_error", "support_share"]),
+    "logit-decomposition": (
+        {"images": 12, "forms": 3, "tiles": 2, "backgrounds": 4, "places": 4},
+        ["total", "variance_sees_tile", "participation"],
+    ),
+    "linear-regions": ({"images": 10, "paths": 2}, ["path_regions", "sample_layer_share"]),
+    "decodability": ({"folds": 2, "images": 60}, ["decodability"]),
+    "unit-recovery": ({}, ["mcc", "f1"]),
+    "selectivity": (
+        {},
+        ["monosemantic", "class_selectivity", "auc", "mutual_information", "tile_purity", "monosemanticity_score"],
+    ),
+    "activation-sparsity": ({}, ["active_share", "dead_share", "hoyer"]),
+    "superposition": ({}, ["feature_dimensionality", "weight_dimensionality", "known_dimensionality"]),
+    "equivariance": ({}, ["defect_mean"]),
+    "responsible-neurons": ({"images": 20}, ["sufficient", "critical"]),
+    "weight-sparsity": ({}, ["zero_share"]),
+    "prunability": ({"images": 60}, ["weights_needed", "modularity"]),
 }
+"""The settings of each probe, and the metrics in the table."""
 
 
-def networks() -> Iterator[tuple[str, int, tmi.Dataset, tmi.Network]]:
+def networks(seeds: Iterable[int]) -> Iterator[tuple[str, int, tmi.Dataset, tmi.Network]]:
     """Yield each network of each seed, with its data."""
-    for seed in SEEDS:
+    for seed in seeds:
         data = tmi.generate("squares", seed=seed, samples=200, test_samples=60)
         for name, (builder, settings) in NETWORKS.items():
             yield name, seed, data, tmi.build(builder, data, seed=seed, **settings)
 
 
-def attributions() -> dict[str, list[tmi.ProbeResult]]:
+def attributions(seeds: Iterable[int] = SEEDS) -> dict[str, list[tmi.ProbeResult]]:
     """Return the results of probe ``disguises`` by network, one a seed."""
     results = defaultdict(list)
-    for name, seed, data, network in networks():
+    for name, seed, data, network in networks(seeds):
         results[name].append(tmi.probe("disguises", network, data, seed=seed))
         print("attributions", name, seed, flush=True)
     return results
 
 
-def measures() -> dict[str, dict[str, float]]:
+def measures(seeds: Iterable[int] = SEEDS) -> dict[str, dict[str, float]]:
     """Return the largest change of each measure by disguise, over all networks, seeds, layers and controls."""
     change: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for name, seed, data, network in networks():
+    for name, seed, data, network in networks(seeds):
         plain, _ = disguise(network, [], seed=seed)
         variants = {kind: disguise(network, [kind], seed=seed)[0] for kind in DISGUISES}
-        for probe, settings in PROBES.items():
+        for probe, (settings, shown) in PROBES.items():
             before = tmi.probe(probe, plain, data, seed=seed, **settings).metrics
             for kind, variant in variants.items():
                 after = tmi.probe(probe, variant, data, seed=seed, **settings).metrics
-                for metric in before.keys() & after.keys():
+                for metric in (name for name in before if name in after and name.partition(".")[0] in shown):
                     far = abs(after[metric] - before[metric]) / max(1.0, abs(before[metric]))
                     row = change[f"{probe}: `{metric.partition('.')[0]}`"]
                     row[kind] = max(row[kind], far)
@@ -91,6 +98,24 @@ def table(what: str, rows: dict[str, list[float]]) -> str:
     """Return a table in Markdown with a column for each disguise."""
     lines = [f"| {what} | {' | '.join(DISGUISES)} |", "|---" * (len(DISGUISES) + 1) + "|"]
     return "\n".join([*lines, *(f"| {name} | {' | '.join(map(cell, values))} |" for name, values in rows.items())])
+
+
+def answer(methods: list[str], levels: list[str], change: np.ndarray) -> str:
+    """Return which methods of the pixels are invariant, and how many of layers and neurons, as sentences."""
+    kinds = dict(zip(methods, [kind_of(float(np.nanmax(row))) for row in change], strict=True))
+    pixels = [name for name, level in zip(methods, levels, strict=True) if level == "input"]
+
+    def named(kind: str) -> str:
+        found = [f"`{name}`" for name in pixels if kinds[name] == kind]
+        return f"{len(found)} ({', '.join(found)})" if found else "none"
+
+    others = [name for name in methods if name not in pixels]
+    changed = sum(kinds[name] == "changed" for name in others)
+    return (
+        f"Of {len(pixels)} methods that attribute a logit to pixels, {named('exact')} are exactly invariant under every disguise, "
+        f"on every network and seed; {named('approximate')} approximately; {named('changed')} change. Of {len(others)} methods that "
+        f"attribute to or from the neurons of a layer, {changed} change under some disguise."
+    )
 
 
 def write(tables: dict[str, str]) -> None:
@@ -115,8 +140,14 @@ def main() -> None:
     random = next(iter(results.values()))[0].arrays["random"].values
     change = np.fmax.reduce([largest(some) for some in results.values()])
     names = [f"`{method}`{' †' if drawn else ''}" for method, drawn in zip(methods, random, strict=True)]
-    write({"methods": table("method", dict(zip(names, change.tolist(), strict=True)))})
-    rows = {name: [row[kind] for kind in DISGUISES] for name, row in sorted(measures().items())}
+    levels = next(iter(results.values()))[0].arrays["level"].values
+    write(
+        {
+            "answer": answer(methods.tolist(), levels.tolist(), change),
+            "methods": table("method", dict(zip(names, change.tolist(), strict=True))),
+        }
+    )
+    rows = {name: [row[kind] for kind in DISGUISES] for name, row in measures().items()}
     write({"measures": table("measure", rows)})
 
 

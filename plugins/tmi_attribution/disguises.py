@@ -53,7 +53,7 @@ INFO = {
         0,
     ),
     "methods": tmi.MetricInfo(
-        f"Number of methods whose change is at most {EXACT:g} (exact), at most {APPROXIMATE:g} (approximate), or more (changed)",
+        "Number of methods whose change is at most 1e-9 (exact), at most 1e-3 (approximate), or more (changed)",
         None,
         0,
     ),

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 # Light to dark, so that the three kinds differ in brightness too (viridis reversed, at three places).
 _COLOURS = {"exact": "#f2f0e4", "approximate": "#5ec9b0", "changed": "#3b528b", "undefined": "#ffffff"}
 _TEXTS = {
-    "exact": f"exactly invariant (≤ {EXACT:g})",
-    "approximate": f"approximately (≤ {APPROXIMATE:g})",
+    "exact": "exactly invariant (≤ 1e-9)",
+    "approximate": "approximately (≤ 1e-3)",
     "changed": "changes: largest relative change",
     "undefined": "refused, or 0 everywhere",
 }

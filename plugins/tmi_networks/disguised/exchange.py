@@ -16,8 +16,6 @@ from .torch_layers import LINEAR, RECTIFYING, Budget, leaves, linear_layer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .construction import Disguise
-
     Array = NDArray[np.float64]
 
 
@@ -52,7 +50,7 @@ class Exchange:
         found = itertools.pairwise(index for index, part in enumerate(parts) if isinstance(part, LINEAR))
         return [pair for pair in found if isinstance(parts[pair[0]], nn.Linear) or self._unflatten(*pair) is None]
 
-    def apply(self, name: Disguise, rng: np.random.Generator) -> None:
+    def apply(self, name: str, rng: np.random.Generator) -> None:
         """Apply one disguise between all pairs of linear layers."""
         # From the last pair to the first: layers that are inserted leave the positions before them as they are.
         for first, last in reversed(self.pairs()):
