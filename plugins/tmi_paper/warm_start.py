@@ -60,7 +60,7 @@ COURSES = (
     Course("random", "random, lr 0.03", style=(PALETTE[1], "solid", ">")),
 )
 SEPARABLE = UnitMeasure("separable by a threshold", "kept-meaning", "separable.{layer}", 1)
-ALONE = UnitMeasure("active for its own alone", "kept-meaning", "alone.{layer}", 1)
+ALONE = UnitMeasure("active for their own alone", "kept-meaning", "alone.{layer}", 1)
 MATCHED = UnitMeasure("matched with Theorem 1's above chance", "kept-meaning", "matched.{layer}", 1, True)
 MEASURES = (
     ACCURACY,

@@ -16,7 +16,7 @@ def generate(seed=0, **given):
     return tmi.generate("digits", seed=seed, **(SMALL | given))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "given",
     [
@@ -99,7 +99,10 @@ def test_auto_epsilon_is_half_the_separation():
 @pytest.mark.parametrize(
     ("given", "what"),
     [
-        ({"tiles_per_class": 200}, r"of digit \d only \d+ of 200 pictures are epsilon = 1 apart .* fewer tiles_per_class"),
+        (
+            {"tiles_per_class": 30, "epsilon": 8.0},
+            r"of digit \d only \d+ of 30 pictures are epsilon = 8 apart .* fewer tiles_per_class",
+        ),
         ({"epsilon": 60.0}, "of digit 1 only 0 of 1 pictures .* smaller epsilon"),
         ({"classes": 11}, "classes"),
         ({"classes": 0}, "classes"),
