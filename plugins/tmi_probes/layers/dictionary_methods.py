@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-Classic = Literal["nmf", "dictionary-learning", "k-means", "ica", "pca", "random", "neurons"]
-CLASSIC: tuple[Classic, ...] = get_args(Classic)
 ONE_FIT = ("pca", "neurons")
 """Methods without a random start."""
 EITHER_SIGN = ("pca", "ica")

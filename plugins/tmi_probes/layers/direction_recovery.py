@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,30 +16,14 @@ from ..measures.recovery import varies
 from ..pipeline.known_samples import KnownSamples, View, added, known_samples, view_of, with_noise
 from ..pipeline.result import ResultBuilder, each_once
 from ..pipeline.units import inner_layer
-from .dictionary_methods import (
-    EITHER_SIGN,
-    ONE_FIT,
-    Dictionary,
-    dictionary_learning,
-    ica,
-    k_means,
-    nmf,
-    pca,
-    random_directions,
-    sparse_codes,
-)
+from .dictionary_fits import METHODS, Fit, Method, fitted_by
+from .dictionary_methods import EITHER_SIGN, ONE_FIT, Dictionary, random_directions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .sparse_autoencoders import Rule
-
     Array = NDArray[np.float32]
 
-Method = Literal[
-    "top-k", "batch-top-k", "l1", "gated", "jump-relu", "nmf", "dictionary-learning", "k-means", "ica", "pca", "random", "neurons"
-]
-METHODS: list[Method] = list(get_args(Method))
 MEASURES = ("mmcs", "recovered", "true_atoms", "mcc", "active", "explained")
 INFO = {
     "mmcs": tmi.MetricInfo("Largest cosine of a known direction with an atom, mean over directions", "higher", 0, 1),
@@ -67,6 +49,7 @@ def direction_recovery(
     layer: str | None = None,
     methods: list[Method] = METHODS,
     together: Count = 1,
+    vary: bool = True,
     noise: NotNegative = 0.0,
     change: Share = 0.9,
     atoms: Count | None = None,
@@ -95,8 +78,12 @@ def direction_recovery(
         ``k-means``, ``ica`` and ``pca`` of scikit-learn; and as controls ``random``, random directions, and ``neurons``, the
         units themselves, both with codes by orthogonal matching pursuit.
     together : int
-        How many images' activations are added to one sample, so that as many features are active in it. Of a map summed over its
-        places this is the sample of one larger image with as many tiles. Of other layers it is no activation of the network.
+        How many images' activations are added to one sample on average, so that as many features are active in it. Of a map
+        summed over its places this is the sample of one larger image with as many tiles. Of other layers it is no activation of
+        the network.
+    vary : bool
+        Whether the number of images that are added is drawn for each sample, from 1 to 2 · together − 1. Otherwise every sample
+        has ``together``, and dictionaries with an offset can take the mean of so many features for it.
     noise : float
         Gaussian noise that is added to the samples, relative: its mean norm over theirs, both quadratic.
     change : float
@@ -150,7 +137,7 @@ def direction_recovery(
         return tmi.ProbeResult.not_applicable("the network names no layer but the logits")
     result = ResultBuilder(INFO)
     view = view_of(network, chosen)
-    truth = _draw(network, chosen, view, data, (features, images, test_images), together, noise, change, seed)
+    truth = _draw(network, chosen, view, data, (features, images, test_images), (together, vary), noise, change, seed)
     if isinstance(truth, str):
         return tmi.ProbeResult.not_applicable(f"layer {chosen}: {truth}")
     k = max(1, round(truth.shown))
@@ -161,6 +148,7 @@ def direction_recovery(
         offset,
         steps,
         [int(s) for s in np.random.default_rng(seed).integers(0, 2**31, fits)],
+        truth.non_negative,
     )
     result.notes.append(
         f"{chosen}: {len(truth.x)} samples ({view.about}) of {truth.x.shape[1]} units, {truth.amplitudes.shape[1]} features, "
@@ -181,18 +169,6 @@ def direction_recovery(
         with fixed_seed(how.seeds[0]):  # scikit-learn's Lasso draws from NumPy's global state
             _add_method(result, method, truth, how)
     return result.result()
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """How dictionaries are fitted; see the settings of `direction_recovery`."""
-
-    atoms: int
-    active: list[int]
-    penalties: list[float]
-    offset: bool
-    steps: int
-    seeds: list[int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +205,7 @@ def _draw(
     view: View,
     data: tmi.Dataset,
     counts: tuple[int, int, int],
-    together: int,
+    together: tuple[int, bool],
     noise: float,
     change: float,
     seed: int,
@@ -245,7 +221,7 @@ def _draw(
     drawn: list[KnownSamples] = []
     for i, (scenes, count) in enumerate(((data.train, images), (data.test, test_images))):
         samples = known_samples(network, layer, view, scenes, shown, count, change, seed + 2 * i)
-        drawn.append(added(samples, count, together, seed + 2 * i + 1))
+        drawn.append(added(samples, count, *together, seed + 2 * i + 1))
     values = [samples.values for samples in drawn]
     if not all(np.isfinite(part).all() for part in values):
         return "some activations are NaN or infinite"
@@ -289,7 +265,7 @@ def _add_truth(result: ResultBuilder, truth: Truth) -> None:
 
 def _add_method(result: ResultBuilder, method: Method, truth: Truth, how: Fit) -> None:
     """Fit a method with every strength and seed, and add its metrics and arrays."""
-    strengths, fitted = _fitted(method, truth, how)
+    strengths, fitted = fitted_by(method, truth.x, truth.y, how)
     table = np.full((len(MEASURES), len(fitted), len(fitted[0])), np.nan)
     for i, of_strength in enumerate(fitted):
         for j, found in enumerate(of_strength):
@@ -339,44 +315,3 @@ def _in_use(found: Dictionary) -> NDArray[np.bool_]:
 def _explained(samples: NDArray[Any], restored: NDArray[Any]) -> float:
     error = np.square(samples - restored, dtype=np.float64).sum()
     return float(1 - error / np.square(samples - samples.mean(0), dtype=np.float64).sum())
-
-
-def _fitted(method: Method, truth: Truth, how: Fit) -> tuple[list[float], list[list[Dictionary]]]:
-    """Return the strengths, none for a method without, and for each the dictionaries by seed."""
-    x, y = truth.x, truth.y
-    if method in ("top-k", "batch-top-k", "l1", "gated", "jump-relu"):
-        return _autoencoders(method, x, y, how)
-    seeds = how.seeds[:1] if method in ONE_FIT else how.seeds
-    if method == "dictionary-learning":
-        by_penalty = [[dictionary_learning(x, y, how.atoms, penalty, s) for s in seeds] for penalty in how.penalties]
-        return list(how.penalties), by_penalty
-    fit: Callable[[int], Dictionary]
-    if method == "random":
-
-        def fit(seed: int) -> Dictionary:
-            return sparse_codes(y, random_directions(x.shape[1], how.atoms, seed, truth.non_negative), how.active[0])
-    elif method == "neurons":
-
-        def fit(seed: int) -> Dictionary:
-            return sparse_codes(y, np.eye(x.shape[1], dtype=np.float32), how.active[0])
-    elif method == "nmf":
-        fit = partial(_of_classic(method), np.maximum(x, 0), np.maximum(y, 0), how.atoms)
-    else:
-        fit = partial(_of_classic(method), x, y, how.atoms)
-    return [], [[fit(seed) for seed in seeds]]
-
-
-def _of_classic(method: Method) -> Callable[[Array, Array, int, int], Dictionary]:
-    return {"nmf": nmf, "k-means": k_means, "ica": ica, "pca": pca}[method]
-
-
-def _autoencoders(method: Rule, x: Array, y: Array, how: Fit) -> tuple[list[float], list[list[Dictionary]]]:
-    from .sparse_autoencoders import SparseAutoencoders
-
-    scale = 0.1 if method == "jump-relu" else 1.0
-    strengths = [float(k) for k in how.active] if method.endswith("top-k") else [scale * penalty for penalty in how.penalties]
-    pairs = [(strength, seed) for strength in strengths for seed in how.seeds]
-    model = SparseAutoencoders(method, how.atoms, [p for p, _ in pairs], [s for _, s in pairs], how.steps, offset=how.offset)
-    codes = model.fit(x).transform(y)
-    found = [Dictionary(*parts) for parts in zip(codes, model.decoder.numpy(), model.restore(codes), strict=True)]
-    return strengths, [found[i : i + len(how.seeds)] for i in range(0, len(found), len(how.seeds))]

@@ -204,19 +204,31 @@ def _amplitudes(matches: tmi.Matches, identity: NDArray[np.int64], images: int, 
     return csr_array(entries, shape=(images, len(identity)))
 
 
-def added(samples: KnownSamples, count: int, together: int, seed: int) -> KnownSamples:
-    """Return sums of ``together`` samples each, drawn at random; for one at a time the samples themselves.
+def added(samples: KnownSamples, count: int, together: int, vary: bool, seed: int) -> KnownSamples:
+    """Return sums of samples that are drawn at random.
 
     Where a layer is a map without padding, a sum over images is what one larger image with all the tiles, not overlapping, gives
     when its map is summed over the places, apart from windows that cover two of them.
+
+    Parameters
+    ----------
+    samples : KnownSamples
+    count : int
+        How many sums.
+    together : int
+        How many samples are in a sum; for 1 the samples themselves are returned.
+    vary : bool
+        Whether that number is drawn for each sum, uniformly from 1 to 2 · together − 1, so that it is the mean.
+    seed : int
     """
     from scipy.sparse import csr_array
 
     if together == 1:
         return samples
-    chosen = np.random.default_rng(seed).integers(0, len(samples.values), (count, together))
-    rows = np.repeat(np.arange(count), together)
-    sums = csr_array((np.ones(len(rows)), (rows, chosen.ravel())), shape=(count, len(samples.values)))
+    rng = np.random.default_rng(seed)
+    rows = np.repeat(np.arange(count), rng.integers(1, 2 * together, count) if vary else together)
+    chosen = rng.integers(0, len(samples.values), len(rows))
+    sums = csr_array((np.ones(len(rows)), (rows, chosen)), shape=(count, len(samples.values)))
     return KnownSamples(sums @ samples.values, sums @ samples.amplitudes)
 
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 from torch import nn
 
 import tmi
-from tmi_probes.pipeline.known_samples import added, known_samples, view_of, with_noise
+from tmi_probes.pipeline.known_samples import KnownSamples, added, known_samples, view_of, with_noise
 
 from ..toys import TASK, dataset, network
 
@@ -124,11 +125,14 @@ def test_a_sum_of_images_is_a_larger_image_summed_over_its_places():
 
 def test_sums_add_samples_and_amplitudes():
     view, samples = drawn(shared(), "mixed")
-    assert added(samples, 50, 1, 0) is samples
-    sums = added(samples, 50, 3, 0)
+    assert added(samples, 50, 1, True, 0) is samples
+    sums = added(samples, 50, 3, False, 0)
     assert sums.values.shape == (50, view.directions.shape[1])
     assert sums.values == pytest.approx(sums.amplitudes.toarray() @ view.directions.toarray())
     assert sums.values.sum(1).mean() == pytest.approx(3 * samples.values.sum(1).mean(), rel=0.3)
+    one = KnownSamples(np.ones((1, 1)), csr_array(np.ones((1, 1))))
+    assert set(added(one, 200, 3, True, 0).values.ravel()) == {1, 2, 3, 4, 5}
+    assert set(added(one, 20, 3, False, 0).values.ravel()) == {3}
 
 
 def test_noise_is_relative_to_the_samples():
