@@ -93,7 +93,7 @@ def check(task, neurons, seed, **settings):
     return False
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(st.data())
 def test_random_tasks_are_exact_where_a_condition_holds_and_err_where_none_does(data):
     task = data.draw(tasks())
@@ -107,7 +107,7 @@ def test_random_tasks_are_exact_where_a_condition_holds_and_err_where_none_does(
 
 
 @pytest.mark.slow
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_many_random_tasks(data):
     test_random_tasks_are_exact_where_a_condition_holds_and_err_where_none_does.hypothesis.inner_test(data)
