@@ -166,6 +166,8 @@ def sentences(results: tmi.Results, dataset: str, course: Course) -> tuple[str, 
         )
     moved = change(right[min(right)], right[last])
     start, end = (float(np.mean(list(right[epochs].values()))) for epochs in (min(right), last))
+    if moved is not None and moved.low == moved.high == 0:
+        return first, f"The accuracy stays {end:.3f} in every seed."
     word = {1: "rises", -1: "falls", 0: "is not shown to change"}[moved.direction if moved else 0]
     return first, f"The accuracy {word}, from {start:.3f} to {end:.3f}: {moved}."
 

@@ -79,6 +79,11 @@ def test_sentences_by_hand():
         "The units do not regain their meaning: 0% are separable before training and 20% after 5 epochs (20% to 20%)" in noisy[0]
     )
     assert noisy[1] == "The accuracy rises, from 0.100 to 0.300: +0.2 in every seed."
+    same = [one for one in results if one.metrics.get("accuracy") != 1]  # without those of epoch 0
+    same += [entry("accuracy", {"accuracy": 1.0}, seed, epochs) for seed in range(2) for epochs in (0, 7)]
+    same += [entry("kept-meaning", {"separable.hidden": 1.0, "alone.hidden": 1.0}, seed, 7) for seed in range(2)]
+    same = tmi.Results(same, columns={"epochs": "network", "noise": "network"})
+    assert sentences(same, "digits", CONSTRUCTION)[1] == "The accuracy stays 1.000 in every seed."
     scratch = sentences(results, "digits", RANDOM)
     assert "match Theorem 1's neurons +0.051 (" in scratch[0]
     assert scratch[0].endswith("the units are not shown to be drawn towards the construction.")
