@@ -70,8 +70,8 @@ def attributions(seeds: Iterable[int] = SEEDS) -> dict[str, list[tmi.ProbeResult
 
 
 def measures(seeds: Iterable[int] = SEEDS) -> dict[str, dict[str, float]]:
-    """Return the largest change of each measure by disguise, over all networks, seeds, layers and controls."""
-    change: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    """Return the largest change of each measure by disguise, over all networks, seeds and layers."""
+    change: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(DISGUISES, np.nan))
     for name, seed, data, network in networks(seeds):
         plain, _ = disguise(network, [], seed=seed)
         variants = {kind: disguise(network, [kind], seed=seed)[0] for kind in DISGUISES}
@@ -79,12 +79,18 @@ def measures(seeds: Iterable[int] = SEEDS) -> dict[str, dict[str, float]]:
             before = tmi.probe(probe, plain, data, seed=seed, **settings).metrics
             for kind, variant in variants.items():
                 after = tmi.probe(probe, variant, data, seed=seed, **settings).metrics
-                for metric in (name for name in before if name in after and name.partition(".")[0] in shown):
+                for metric in (name for name in before if name in after and is_shown(name, shown)):
                     far = abs(after[metric] - before[metric]) / max(1.0, abs(before[metric]))
                     row = change[f"{probe}: `{metric.partition('.')[0]}`"]
-                    row[kind] = max(row[kind], far)
+                    row[kind] = float(np.fmax(row[kind], far))
         print("measures", name, seed, flush=True)
     return change
+
+
+def is_shown(metric: str, shown: list[str]) -> bool:
+    """Return whether a metric is one of those that are shown, and no control."""
+    base, *parts = metric.split(".")
+    return base in shown and not {"chance", "oracle"} & set(parts)
 
 
 def cell(value: float) -> str:
@@ -112,9 +118,9 @@ def answer(methods: list[str], levels: list[str], change: np.ndarray) -> str:
     others = [name for name in methods if name not in pixels]
     changed = sum(kinds[name] == "changed" for name in others)
     return (
-        f"Of {len(pixels)} methods that attribute a logit to pixels, {named('exact')} are exactly invariant under every disguise, "
-        f"on every network and seed; {named('approximate')} approximately; {named('changed')} change. Of {len(others)} methods that "
-        f"attribute to or from the neurons of a layer, {changed} change under some disguise."
+        f"Of {len(pixels)} methods that attribute a logit to pixels, {named('exact')} are exactly invariant under every "
+        f"disguise, on every network and seed; {named('approximate')} approximately; {named('changed')} change. Of {len(others)} "
+        f"methods that attribute to or from the neurons of a layer, {changed} change under some disguise."
     )
 
 
