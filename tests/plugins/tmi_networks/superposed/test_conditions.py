@@ -118,9 +118,8 @@ def test_the_random_tasks_meet_every_case():
     seen = {"strict": 0, "weak": 0, "fails": 0}
     for seed in range(150):
         rng = np.random.default_rng(seed)
-        tiles = [
-            tmi.FeatureTile(rng.integers(0, 2, (1, 3, 3)), 2.0 ** -rng.integers(0, 3), np.ones((1, 3, 3), bool)) for _ in range(7)
-        ]
+        values, full = rng.integers(0, 2, (7, 1, 3, 3)), np.ones((1, 3, 3), bool)
+        tiles = [tmi.FeatureTile(value, 2.0 ** -rng.integers(1, 5), full) for value in values]
         task = tmi.TemplateTask([tmi.TileClass("all", tiles)], (1, 3, 3))
         holds = check(task, 6, seed)
         limits = limits_of(build(task, 6, seed))
