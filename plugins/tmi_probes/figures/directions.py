@@ -115,6 +115,7 @@ def sparsity_frontier(results: Mapping[str, tmi.ProbeResult], measure: str = "ex
             xycoords=("data", "axes fraction"), fontsize=7, color="0.35",
         )  # fmt: skip
         axis.set_xscale("log")
+        axis.margins(x=0.08)
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter("")
         axis.set_title(name)
