@@ -146,8 +146,16 @@ def directions_section(results: tmi.Results, dataset: str, title: str) -> Sectio
     return Section(f"{title}: do dictionaries find the directions?", paragraph(_about()) + body + _examples(results, dataset))
 
 
-def _examples(results: tmi.Results, dataset: str) -> str:
-    """Draw active codes against explained variance, and tables of cosines, of the first seed with three tiles a sample."""
+def examples(results: tmi.Results, dataset: str) -> tuple[dict[str, tmi.ProbeResult], str]:
+    """Return results at both ends of the dial and in its middle: the first seed, three tiles a sample, no noise.
+
+    Returns
+    -------
+    results : dict of str to ProbeResult
+        By heading; empty where fewer than two networks have one.
+    middle : str
+        The heading of the middle one.
+    """
     chosen = [
         entry
         for entry in results.select(dataset=dataset, probe="direction-recovery")
@@ -155,19 +163,26 @@ def _examples(results: tmi.Results, dataset: str) -> str:
     ]
     first = {network_of(entry): entry for entry in reversed(chosen)}
     truth = tiles_a_neuron(results.select(dataset=dataset))
-    shown = {f"{x:.3g} tiles a neuron": results.load(first[name]) for name, x in truth.items() if name in first}
+    shown = {f"{x:.3g} tiles a neuron": first[name] for name, x in truth.items() if name in first}
     if len(shown) < 2:
-        return ""
+        return {}, ""
     names = list(shown)
     middle = names[len(names) // 2]
-    few = {name: shown[name] for name in dict.fromkeys((names[0], middle, names[-1]))}
+    return {name: results.load(shown[name]) for name in dict.fromkeys((names[0], middle, names[-1]))}, middle
+
+
+def _examples(results: tmi.Results, dataset: str) -> str:
+    """Draw active codes against explained variance, and a table of cosines."""
+    few, middle = examples(results, dataset)
+    if not few:
+        return ""
     return figure(
         sparsity_frontier(few),
         "Explained variance against active codes, by method",
         "Each mark is a penalty or number of active codes, mean over the fits; the dashed line is the number of features that a "
         "sample shows. Three tiles a sample, no noise, first seed.",
     ) + figure(
-        atoms_and_directions(shown[middle]),
+        atoms_and_directions(few[middle]),
         "Cosines of known directions with atoms",
         f"Each row is a known direction, each column an atom of the first fit, at {middle}.",
     )
