@@ -43,7 +43,7 @@ def test_the_disguises():
     assert DISGUISES == EVERY
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(networks(), st.permutations(EVERY), st.integers(0, 5), st.integers(0, 99), st.integers(1, 3))
 def test_any_network_in_any_disguise(original, names, count, seed, batch):
     images = images_of(original.task, batch)
