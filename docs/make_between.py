@@ -40,8 +40,8 @@ def main() -> None:
     with figure_style():
         save("dial-measures", along_the_dial(found))
         save("dial-readings", readings_figure(found))
-        for name, (probe, together) in zip(("1", "3", "noise"), SETTINGS.values(), strict=True):
-            save(f"dial-recovery-{name}", recovery_along(frame(found_along(results, DATASET, probe, together))))
+        for probe in SETTINGS:
+            save(f"dial-{probe}", recovery_along(frame(found_along(results, DATASET, probe))))
         few, middle = examples(results, DATASET)
         save("dial-frontier", sparsity_frontier(few))
         save("dial-cosines", atoms_and_directions(few[middle]))
@@ -81,8 +81,8 @@ def trained(found: list[Curve]) -> Iterable[str]:
 
 def directions(results: tmi.Results) -> Iterable[str]:
     """Return for each way of making samples a table of the shares recovered, and a sentence a method."""
-    for heading, (probe, together) in SETTINGS.items():
-        found = found_along(results, DATASET, probe, together)
+    for probe, heading in SETTINGS.items():
+        found = found_along(results, DATASET, probe)
         places = list(found[0].values)
         yield f"**{heading.capitalize()}.** Share of the directions recovered, by tiles a neuron, and by random directions."
         yield ""

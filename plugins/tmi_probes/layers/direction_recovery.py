@@ -95,7 +95,7 @@ def direction_recovery(
         Active codes of ``top-k`` and ``batch-top-k``; by default the features that a sample shows on average, and twice as many.
         Orthogonal matching pursuit takes the first.
     penalties : list of float
-        Penalties of ``l1``, ``gated`` and ``dictionary-learning``, and ten times those of ``jump-relu``, for samples scaled to a
+        Penalties of ``l1``, ``gated`` and ``dictionary-learning``, and a tenth of them that of ``jump-relu``, for samples scaled to a
         mean square norm of 1.
     offset : bool
         Whether autoencoders have an offset, as is usual: their atoms are directions seen from it. Where a layer is 0 if it shows

@@ -162,14 +162,12 @@ def test_sentences_about_methods():
 
 def test_found_along_results():
     entries = list(results())
-    for network, neurons in (("theorem1", None), ("superposed", 7)):
-        for together in (1, 3):
-            metrics = {"recovered.top-k": 0.9 / together, "recovered.top-k.chance": 0.1, "mmcs.pca": 0.3}
-            swept = {"neurons": neurons, "together": together}
-            entries.append(Entry("", "fashion", network, "direction-recovery", 0, swept, "ok", None, metrics))
-    both = tmi.Results(entries, columns={"neurons": "network", "together": "probe"})
-    (found,) = found_along(both, "fashion", "direction-recovery", 3)
-    assert found.values == {1.0: {0: pytest.approx(0.3)}, 9.0: {0: pytest.approx(0.3)}}
+    for network, neurons in (("theorem1", None), ("superposed", 7), ("trained", None)):
+        metrics = {"recovered.top-k": 0.9, "recovered.top-k.chance": 0.1, "mmcs.pca": 0.3}
+        entries.append(Entry("", "fashion", network, "directions-one", 0, {"neurons": neurons}, "ok", None, metrics))
+    both = tmi.Results(entries, columns={"neurons": "network"})
+    (found,) = found_along(both, "fashion", "directions-one")
+    assert found.values == {1.0: {0: 0.9}, 9.0: {0: 0.9}}
     assert found.chance[9.0] == {0: 0.1}
-    assert list(frame([found])["low"]) == pytest.approx([0.3, 0.3])
-    assert found_along(both, "fashion", "direction-recovery-noise", None) == []
+    assert list(frame([found])["low"]) == [0.9, 0.9]
+    assert found_along(both, "fashion", "directions-noise") == []
