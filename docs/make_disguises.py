@@ -97,7 +97,8 @@ def cell(value: float) -> str:
     """Return a change as it stands in a table."""
     if np.isnan(value):
         return "–"
-    return {"exact": "0", "approximate": f"≈ ({value:.0e})", "changed": f"**{value:.2g}**"}[kind_of(value)]
+    large = f"{value:.0f}" if value > 99 else f"{value:.2g}"
+    return {"exact": "0", "approximate": f"≈ ({value:.0e})", "changed": f"**{large}**"}[kind_of(value)]
 
 
 def table(what: str, rows: dict[str, list[float]]) -> str:

@@ -62,7 +62,15 @@ def invariance(results: Mapping[str, Sequence[tmi.ProbeResult]]) -> Figure:
         for row, column in np.ndindex(change.shape):
             value = change[row, column]
             if np.isnan(value) or value > EXACT:
-                text = "–" if np.isnan(value) else f"{value:.0e}" if value <= APPROXIMATE else f"{value:.2g}"
+                text = (
+                    "–"
+                    if np.isnan(value)
+                    else f"{value:.0e}"
+                    if value <= APPROXIMATE
+                    else f"{value:.2g}"
+                    if value < 99
+                    else f"{value:.0f}"
+                )
                 dark = value > APPROXIMATE
                 axis.text(column, row, text, ha="center", va="center", fontsize=5.5, color="white" if dark else "black")
         axis.set_title(name)

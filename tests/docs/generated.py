@@ -26,7 +26,6 @@ _QUICK: dict[str, dict[str, Any]] = {
     "decodability": {"images": 30, "folds": 2},
     "dictionary": {"atoms": 4, "steps": 10, "images": 30},
     "deformation": {"images": 10},
-    "disguises": {"images": 1, "methods": ["saliency"], "disguises": ["split"]},
     "ig-convergence": {"steps": [10, 20]},
     "linear-regions": {"images": 10, "paths": 1},
     "local-linear-form": {"tiles": 2, "backgrounds": 3, "places": 3},
@@ -138,6 +137,7 @@ def _cell(text: str) -> str:
 
 def metric_tables() -> dict[str, str]:
     """Return for each built-in probe the table of its metrics, from the descriptions in its results."""
+    from tmi_attribution import disguises
     from tmi_paper.heuristics import INFO
     from tmi_probes.circuits import feature_neurons, logit_decomposition, weight_sparsity
     from tmi_probes.layers import direction_recovery
@@ -154,6 +154,7 @@ def metric_tables() -> dict[str, str]:
     infos["logit-decomposition"] = logit_decomposition.INFO  # some need units that see the background alone
     infos["feature-neurons"] = feature_neurons.INFO  # some need further images
     infos["direction-recovery"] = direction_recovery.INFO  # its fits take a quarter of a minute
+    infos["disguises"] = disguises.INFO  # both networks may be refused, or have no gradient
     infos["kept-meaning"] = kept_meaning.INFO  # some need weights that are 0 before training
     for name in set(tmi.names("probe")) - set(infos):
         constructed, trained = (tmi.probe(name, network, data, **_QUICK.get(name, {})).info for network in networks)
