@@ -83,7 +83,16 @@ def in_threads(requests: Sequence[Request]) -> Weights:
 
 
 def batched(requests: Sequence[Request]) -> Weights:
-    """Train all at once: patches unfolded once, a batched matrix product a layer, one step for all."""
+    """Train all at once, on one thread: patches unfolded once, a batched matrix product a layer, one step for all."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _batched(requests)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _batched(requests: Sequence[Request]) -> Weights:
     params, task, count = requests[0].params, requests[0].data.task, len(requests)
     maps = check(requests[0].data, params["kernel"], 1, "none")
     modules = []
