@@ -19,7 +19,7 @@ from tmi.runtime.plotting import figure_style
 from tmi_paper.comparison import spread
 from tmi_paper.dial import Curve, curves, readings, sentences
 from tmi_paper.dial_directions import SETTINGS, examples, found_along, frame, sentence
-from tmi_paper.dial_report import ORDER, agreement, along_the_dial, readings_figure
+from tmi_paper.dial_report import ARROWS, ORDER, agreement, along_the_dial, readings_figure
 from tmi_probes.figures.directions import METHODS, atoms_and_directions, recovery_along, sparsity_frontier
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ DATASET = "fashion"
 def main() -> None:
     """Compute what is missing, draw the figures, and write the blocks of the page."""
     results = tmi.run("dial", workers=2)
-    found = curves(results, DATASET)
-    write("measures", [*counts(found), "", *measures(found)])
-    write("trained", [agreement(found), "", *trained(found)])
+    found, less_chance = (curves(results, DATASET, above_chance=above) for above in (False, True))
+    write("measures", [*counts(found), "", *measures(found, less_chance)])
+    write("trained", [agreement(less_chance), "", *trained(less_chance)])
     write("directions", directions(results))
     with figure_style():
         save("dial-measures", along_the_dial(found))
-        save("dial-readings", readings_figure(found))
+        save("dial-readings", readings_figure(less_chance))
         for probe in SETTINGS:
             save(f"dial-{probe}", recovery_along(frame(found_along(results, DATASET, probe))))
         few, middle = examples(results, DATASET)
@@ -57,17 +57,18 @@ def counts(found: list[Curve]) -> list[str]:
     return lines[1:]
 
 
-def measures(found: list[Curve]) -> Iterable[str]:
+def measures(found: list[Curve], less_chance: list[Curve]) -> Iterable[str]:
     """Return a row a measure that changes along the dial."""
-    yield "| measure | better | verdict | first end | other end | trained | what that means |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| measure | better | verdict | less chance | first end | other end | trained | what that means |"
+    yield "|---|---|---|---|---|---|---|---|"
     for curve in sorted(found, key=lambda one: ORDER.index(one.verdict)):
         if curve.verdict == "constant":
             continue
         ends = [spread(list(curve.values[x].values())) for x in (curve.truth[0], curve.truth[-1])]
         own = spread(list(curve.trained.values())) if curve.trained else "–"
-        arrow = {"higher": "↑", "lower": "↓"}.get(curve.better, "–")
-        yield "| " + " | ".join([curve.measure.text, arrow, curve.verdict, *ends, own, " ".join(sentences(curve))]) + " |"
+        corrected = next(one.verdict for one in less_chance if one.measure == curve.measure)
+        row = [curve.measure.text, ARROWS[curve.better], curve.verdict, corrected, *ends, own, " ".join(sentences(curve))]
+        yield "| " + " | ".join(row) + " |"
 
 
 def trained(found: list[Curve]) -> Iterable[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .claims.claim import interval_or_value
+from .claims.claim import bounds
 from .comparison import MEASURES, Measure
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Curve:
     ----------
     measure : Measure
     better : str
-        Which direction means more monosemantic by the probe's own word: "higher", "lower" or empty.
+        Which direction means more monosemantic by the probe's own word: "higher" or "lower".
     values : dict of float to (dict of int to float)
         By tiles a neuron, rising, and by seed.
     trained : dict of int to float
@@ -71,7 +71,7 @@ class Curve:
         """Return the mean change between two places of the dial, paired by seed, with its 95 % interval over the seeds."""
         start, end = list(self.values.values())[first], list(self.values.values())[second]
         changes = [end[seed] - start[seed] for seed in start if seed in end]
-        return float(np.mean(changes)), *interval_or_value(changes)
+        return float(np.mean(changes)), *bounds(changes)
 
     @cached_property
     def steps(self) -> list[int]:
@@ -111,13 +111,13 @@ class Curve:
             return "constant"
         if not self.direction:
             return "undecided"
-        expected = {"higher": -1, "lower": 1}.get(self.better, self.direction)
+        expected = -1 if self.better == "higher" else 1
         if self.direction != expected:
             return "opposite"
         return "follows" if all(step == expected for step in self.steps) else "in part"
 
     def reading(self, value: float) -> float | None:
-        """Return at how many tiles a neuron the dial has this value; NaN beyond its ends, None unless the measure follows."""
+        """Return at how many tiles a neuron the dial's means have this value; NaN beyond, None unless the measure follows."""
         if self.verdict != "follows":
             return None
         means, truth = np.array(self.means), np.array(self.truth)
@@ -145,7 +145,7 @@ def network_of(entry: Entry) -> str:
     return entry.network if neurons is None else f"{entry.network} {neurons}"
 
 
-def curves(results: tmi.Results, dataset: str) -> list[Curve]:
+def curves(results: tmi.Results, dataset: str, *, above_chance: bool = False) -> list[Curve]:
     """Return every measure that has a value on at least three constructed networks of a data set, in the order of the report.
 
     Parameters
@@ -153,6 +153,14 @@ def curves(results: tmi.Results, dataset: str) -> list[Curve]:
     results : Results
         Of suite ``dial``, or of a part of it.
     dataset : str
+    above_chance : bool
+        Whether a metric with a ``.chance`` is taken less that. What shuffled images score depends on how often units are active,
+        and so on the number of tiles a neuron too.
+
+    Returns
+    -------
+    list of Curve
+        Measures for which their probe calls no direction better are left out.
     """
     of_dataset = results.select(dataset=dataset)
     truth = tiles_a_neuron(of_dataset)
@@ -169,12 +177,13 @@ def curves(results: tmi.Results, dataset: str) -> list[Curve]:
             if metric not in entry.metrics:
                 continue
             where = trained if network_of(entry) not in truth else values[truth[network_of(entry)]]
-            where[entry.seed] = entry.metrics[metric]
+            chance = entry.metrics.get(f"{metric}.chance", 0.0) if above_chance else 0.0
+            where[entry.seed] = entry.metrics[metric] - chance
             if not better:
                 info = results.load(entry).describe(metric)
                 better = (info.better if info else None) or ""
         values = {x: by_seed for x, by_seed in values.items() if by_seed}
-        if len(values) >= 3:
+        if better and len(values) >= 3:
             found.append(Curve(measure, better, values, trained))
     return found
 
@@ -190,20 +199,23 @@ def sentences(curve: Curve) -> tuple[str, str]:
             "It is the same however many tiles share a neuron, and says nothing about that.",
         )
     change, low, high = curve.change(0, -1)
-    back = [step for step in curve.steps if step != curve.direction]
+    back = [step for step in curve.steps if step != curve.direction] if curve.direction else []
     moved = f"{ends} it goes from {start:.3g} to {end:.3g} (change {change:.2g}, 95 % interval {low:.2g} to {high:.2g})"
     steady = "." if not back else f", but not at {len(back)} of the {len(curve.steps)} steps."
     trust = {
         "follows": "It may be trusted to order networks of one function by how many tiles share a neuron.",
         "in part": "It tells the ends of the dial apart; a difference between two networks in between is no evidence.",
         "opposite": "It must not be read as monosemanticity: the network with most tiles a neuron has the better value.",
-        "undecided": "It cannot be trusted: over the seeds the two ends of the dial do not differ.",
+        "undecided": "It cannot be trusted: the two ends of the dial are not shown to differ.",
     }
     return moved + steady, trust[curve.verdict]
 
 
 def readings(found: list[Curve]) -> Mapping[str, tuple[float, ...]]:
-    """Return where the trained network stands on the dial by each measure that follows: tiles a neuron, one value a seed."""
+    """Return where the trained network is on the dial by each measure that follows: tiles a neuron, one value a seed.
+
+    The spread of the dial's own means is not part of it.
+    """
     read = {}
     for curve in found:
         values = [curve.reading(value) for value in curve.trained.values()]

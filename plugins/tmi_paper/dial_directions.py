@@ -10,7 +10,7 @@ import numpy as np
 from tmi.report import Section, figure, folded, paragraph, table
 from tmi_probes.figures.directions import METHODS, atoms_and_directions, recovery_along, sparsity_frontier
 
-from .claims.claim import interval_or_value
+from .claims.claim import bounds
 from .comparison import spread
 from .dial import network_of, tiles_a_neuron
 
@@ -50,7 +50,7 @@ class Found:
         """The most tiles a neuron at which, and at all fewer, the interval of the share is at least `FOUND`; None if none."""
         last = None
         for x, values in self.values.items():
-            if interval_or_value(list(values.values()))[0] < FOUND:
+            if bounds(list(values.values()))[0] < FOUND:
                 break
             last = x
         return last
@@ -61,12 +61,12 @@ class Found:
         return [
             x
             for x, values in self.values.items()
-            if interval_or_value([value - self.chance[x][seed] for seed, value in values.items()])[0] > 0
+            if bounds([value - self.chance[x][seed] for seed, value in values.items()])[0] > 0
         ]
 
 
-def found_along(results: tmi.Results, dataset: str, probe: str, measure: str = "recovered") -> list[Found]:
-    """Return a measure of every method along the dial, methods in the order of `METHODS`.
+def found_along(results: tmi.Results, dataset: str, probe: str) -> list[Found]:
+    """Return the share of directions that every method recovers along the dial, methods in the order of `METHODS`.
 
     Parameters
     ----------
@@ -75,7 +75,6 @@ def found_along(results: tmi.Results, dataset: str, probe: str, measure: str = "
     dataset : str
     probe : str
         The probe's label.
-    measure : str
     """
     truth = tiles_a_neuron(results.select(dataset=dataset))
     chosen = [entry for entry in results.select(dataset=dataset, probe=probe) if network_of(entry) in truth]
@@ -84,7 +83,7 @@ def found_along(results: tmi.Results, dataset: str, probe: str, measure: str = "
         values: dict[float, dict[int, float]] = {x: {} for x in truth.values()}
         chance: dict[float, dict[int, float]] = {x: {} for x in truth.values()}
         for entry in chosen:
-            name, x = f"{measure}.{method}", truth[network_of(entry)]
+            name, x = f"recovered.{method}", truth[network_of(entry)]
             if name in entry.metrics:
                 values[x][entry.seed] = entry.metrics[name]
                 chance[x][entry.seed] = entry.metrics.get(f"{name}.chance", 0.0)
@@ -99,11 +98,13 @@ def sentence(found: Found) -> str:
     last = list(found.values)[-1]
     end = spread(list(found.values[last].values()))
     by_chance = float(np.mean(list(found.chance[last].values())))
-    where = "nowhere finds" if found.up_to is None else "everywhere finds" if found.up_to == last else "finds"
-    until = f" up to {found.up_to:.3g} tiles a neuron" if found.up_to not in (None, last) else ""
-    better = "more" if last in found.above_chance else "no more"
+    where = "is nowhere shown to find" if found.up_to is None else "finds"
+    until = (
+        "" if found.up_to is None else " at every place" if found.up_to == last else f" up to {found.up_to:.3g} tiles a neuron"
+    )
+    better = "more than" if last in found.above_chance else "not shown to be more than"
     return (
-        f"{METHODS[found.method]} {where} {FOUND:.0%} of the directions{until}; at {last:.3g} it finds {end}, {better} than "
+        f"{METHODS[found.method]} {where} {FOUND:.0%} of the directions{until}; at {last:.3g} it finds {end}, {better} "
         f"random directions ({by_chance:.2g})."
     )
 
@@ -116,8 +117,9 @@ def frame(found: list[Found]) -> pd.DataFrame:
     for one in found:
         for x, by_seed in one.values.items():
             values = list(by_seed.values())
-            low, high = interval_or_value(values)
-            rows.append({"method": one.method, "x": x, "value": float(np.mean(values)), "low": low, "high": high})
+            mean = float(np.mean(values))
+            low, high = bounds(values) if len(values) > 1 else (mean, mean)
+            rows.append({"method": one.method, "x": x, "value": mean, "low": low, "high": high})
     return pd.DataFrame(rows)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from tmi.report import Section, figure, paragraph, table
 from tmi.runtime.plotting import CONSTRUCTED, PALETTE, TRAINED, figure_style
 
-from .claims.claim import interval_or_value
+from .claims.claim import bounds
 from .comparison import spread
 from .dial import Curve, curves, readings, sentences
 from .dial_directions import directions_section
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import tmi
 
 COLORS = {"follows": PALETTE[2], "in part": PALETTE[4], "opposite": PALETTE[1], "undecided": PALETTE[3], "constant": "0.45"}
+ARROWS = {"higher": "↑", "lower": "↓"}
 ORDER = ("follows", "in part", "opposite", "undecided", "constant")
 ABOUT = (
     "Theorem 1's network gives each tile a neuron of its own at each place. The networks beside it compute the same function "
@@ -41,9 +42,10 @@ def sections(results: tmi.Results) -> list[Section]:
     parts: list[Section | None] = []
     with figure_style():
         for dataset, title in TASKS.items():
-            found = curves(results, dataset)
+            found, less_chance = (curves(results, dataset, above_chance=above) for above in (False, True))
             if found:
-                parts += [_measures(found, title), _trained(found, title), directions_section(results, dataset, title)]
+                parts += [_measures(found, less_chance, title), _trained(less_chance, title)]
+                parts.append(directions_section(results, dataset, title))
     shown = [part for part in parts if part is not None]
     return [Section("", paragraph(ABOUT)), *shown] if shown else []
 
@@ -61,14 +63,17 @@ def along_the_dial(found: list[Curve]) -> Figure:
         axis.axis("off")
     for axis, curve in zip(axes.flat, shown, strict=False):
         color = COLORS[curve.verdict]
-        low, high = np.array([interval_or_value(list(values.values())) for values in curve.values.values()]).T
+        low, high = np.array([_band(list(values.values())) for values in curve.values.values()]).T
         axis.fill_between(curve.truth, low, high, color=color, alpha=0.25, linewidth=0)
         axis.plot(curve.truth, curve.means, color=color, marker="o", markersize=3)
         _limits(axis, min(low), max(high))
         if curve.trained:
             _draw_trained(axis, list(curve.trained.values()))
-        arrow = {"higher": " ↑", "lower": " ↓"}.get(curve.better, "")
-        axis.set_title(_wrapped(curve.measure.text + arrow), fontsize=7, color=color if curve.verdict != "in part" else "#9A6700")
+        axis.set_title(
+            _wrapped(f"{curve.measure.text} {ARROWS[curve.better]}"),
+            fontsize=7,
+            color=color if curve.verdict != "in part" else "#9A6700",
+        )
         axis.tick_params(labelsize=6)
         axis.locator_params(axis="y", nbins=4)
         axis.ticklabel_format(axis="y", useOffset=False)
@@ -94,7 +99,7 @@ def _draw_trained(axis: Axes, values: list[float]) -> None:
     """Draw the trained network's mean and interval, or write its mean at the edge where it is beyond the axis."""
     mean, (bottom, top) = float(np.mean(values)), axis.get_ylim()
     if bottom <= mean <= top:
-        axis.axhspan(*interval_or_value(values), color="black", alpha=0.12, linewidth=0)
+        axis.axhspan(*_band(values), color="black", alpha=0.12, linewidth=0)
         axis.axhline(mean, color="black", linewidth=0.8, linestyle=(0, (4, 2)))
         axis.set_ylim(bottom, top)
     else:
@@ -103,6 +108,11 @@ def _draw_trained(axis: Axes, values: list[float]) -> None:
         axis.text(
             0.97, 0.97 if above else 0.03, text, transform=axis.transAxes, fontsize=6, ha="right", va="top" if above else "bottom"
         )
+
+
+def _band(values: list[float]) -> tuple[float, float]:
+    """Return the interval to draw; of a single value that value."""
+    return bounds(values) if len(values) > 1 else (values[0], values[0])
 
 
 def readings_figure(found: list[Curve]) -> Figure:
@@ -122,10 +132,10 @@ def readings_figure(found: list[Curve]) -> Figure:
     return drawn
 
 
-def _measures(found: list[Curve], title: str) -> Section:
+def _measures(found: list[Curve], less_chance: list[Curve], title: str) -> Section:
     seeds = max(len(values) for curve in found for values in curve.values.values())
     caption = (
-        f"{title}, {seeds} seeds. Along the dial the networks compute one function; only how many tiles share a neuron changes. "
+        f"{title}, {seeds} seeds. Along the dial the networks compute one function, in fewer and fewer shared neurons. "
         "Bands are 95 % intervals of the mean over the seeds. The arrow shows which direction the probe calls better; the colour "
         "whether the measure follows the truth."
     )
@@ -135,8 +145,9 @@ def _measures(found: list[Curve], title: str) -> Section:
         rows.append(
             (
                 curve.measure.text,
-                {"higher": "↑", "lower": "↓"}.get(curve.better, ""),
+                ARROWS[curve.better],
                 curve.verdict,
+                next(one.verdict for one in less_chance if one.measure == curve.measure),
                 *ends,
                 " ".join(sentences(curve)),
             )
@@ -147,7 +158,18 @@ def _measures(found: list[Curve], title: str) -> Section:
         f"{title}: which measures follow the truth",
         paragraph(f"{len(found)} measures: {counts}.")
         + figure(along_the_dial(found), f"Every measure against tiles a neuron, {title}", caption)
-        + table(("measure", "better", "verdict", f"at {first:.3g} tiles a neuron", f"at {last:.3g}", "what that means"), rows),
+        + table(
+            (
+                "measure",
+                "better",
+                "verdict",
+                "less chance",
+                f"at {first:.3g} tiles a neuron",
+                f"at {last:.3g}",
+                "what that means",
+            ),
+            rows,
+        ),
     )
 
 
@@ -166,7 +188,8 @@ def _trained(found: list[Curve], title: str) -> Section | None:
         + figure(
             readings_figure(found),
             "Where each measure puts the trained network on the dial",
-            "A dot a training seed; seeds whose value is beyond the ends of the dial have none. The shaded range is the dial.",
+            "By each measure that follows the truth, less its value by chance where it has one. A dot a training seed; seeds whose "
+            "value is beyond the ends of the dial have none. The shaded range is the dial.",
         )
         + table(("measure", "tiles a neuron with the same value", "seeds beyond the dial"), rows),
     )
@@ -183,11 +206,11 @@ def agreement(found: list[Curve]) -> str:
     )
     if not whole:
         return f"{said}: no number of tiles a neuron can be concluded."
-    intervals = [interval_or_value(values) for values in whole.values()]
+    intervals = [bounds(values) for values in whole.values()]
     means = [float(np.mean(values)) for values in whole.values()]
     overlap = max(low for low, _ in intervals) <= min(high for _, high in intervals)
     agree = "their intervals over the seeds overlap" if overlap else "their intervals over the seeds do not all overlap"
-    rule = "they agree" if overlap and not beyond else "no single number of tiles a neuron can be concluded"
+    rule = "they are not shown to disagree" if overlap and not beyond else "no single number of tiles a neuron can be concluded"
     return f"{said}; the other {len(whole)} put it at {min(means):.2g} to {max(means):.2g} tiles a neuron, and {agree}: {rule}."
 
 

@@ -90,8 +90,10 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values)) - half, float(np.mean(values)) + half
 
 
-def interval_or_value(values: Sequence[float]) -> tuple[float, float]:
-    """Return `interval`, or the value twice where all are equal or there is one: nothing varies that was measured."""
+def bounds(values: Sequence[float]) -> tuple[float, float]:
+    """Return `interval`; infinite for a single value, which shows nothing, and the value twice where several are all equal."""
+    if len(values) < 2:
+        return -np.inf, np.inf
     return (values[0], values[0]) if len(set(values)) == 1 else interval(values)
 
 

@@ -29,7 +29,6 @@ def curve(*means, better="lower", trained=()):
     [
         ((1, 2, 3, 4), "lower", "follows"),
         ((4, 3, 2, 1), "higher", "follows"),
-        ((4, 3, 2, 1), "", "follows"),
         ((1, 2, 2, 4), "lower", "in part"),  # a step of which nothing can be said
         ((1, 3, 2, 4), "lower", "in part"),  # a step back
         ((1, 2, 3, 4), "higher", "opposite"),
@@ -52,7 +51,7 @@ def test_a_measure_that_is_the_same_everywhere_is_constant():
 
 def test_the_change_is_paired_by_seed():
     values = {1.0: {0: 0.0, 1: 10.0, 2: 20.0}, 2.0: {0: 1.0, 1: 11.5, 2: 20.5, 3: 99.0}}
-    mean, low, high = Curve(MEASURE, "", values, {}).change(0, 1)
+    mean, low, high = Curve(MEASURE, "lower", values, {}).change(0, 1)
     assert mean == 1
     assert (low, high) == interval([1.0, 1.5, 0.5])
 
@@ -63,6 +62,20 @@ def test_sentences_say_what_the_numbers_say():
     assert first.endswith("but not at 1 of the 3 steps.")
     assert "in between is no evidence" in second
     assert "must not be read as monosemanticity" in sentences(curve(1, 2, 3, better="higher"))[1]
+
+
+def test_one_seed_shows_nothing():
+    one = Curve(MEASURE, "lower", {x: {0: x} for x in (1.0, 2.0, 3.0)}, {})
+    assert (one.direction, one.verdict) == (0, "undecided")
+    found = Found("top-k", {1.0: {0: 1.0}}, {1.0: {0: 0.1}})
+    assert (found.up_to, found.above_chance) == (None, [])
+    assert list(frame([found])["low"]) == [1.0]
+
+
+def test_undecided_measures_are_said_to_be_so():
+    first, second = sentences(curve(1, 2, 3, 1))
+    assert first.endswith(").")
+    assert "not shown to differ" in second
 
 
 def test_readings():
@@ -82,7 +95,7 @@ def test_what_may_be_concluded_about_the_trained_network():
     alike = curve(1, 2, 3, 4, trained=(2.4, 2.5, 2.6))
     other = renamed(curve(1, 2, 3, 4, trained=(1.4, 1.5, 1.6)), "another")
     beyond = renamed(curve(1, 2, 3, 4, trained=(1.4, 1.5, 9.0)), "a third")
-    assert agreement([alike, renamed(alike, "the same")]).endswith("overlap: they agree.")
+    assert agreement([alike, renamed(alike, "the same")]).endswith("overlap: they are not shown to disagree.")
     assert "do not all overlap: no single number" in agreement([alike, other])
     assert "1 give the trained network, in some seed, a value that no network" in agreement([alike, beyond])
     assert agreement([beyond]).endswith("no number of tiles a neuron can be concluded.")
@@ -117,6 +130,20 @@ def test_curves_of_results():
     assert selectivity.values[5.0][0] == pytest.approx(0.6 + NOISE[1])
     assert selectivity.trained == dict.fromkeys(range(5), 0.5)
     assert curves(results(), "digits") == []
+
+
+def test_chance_is_taken_off():
+    entries = list(results())
+    for entry in entries:
+        for name in [name for name in entry.metrics if name.startswith("class_selectivity")]:
+            entry.metrics[f"{name}.chance"] = 0.25
+    both = tmi.Results(entries, columns={"neurons": "network"})
+    raw, less = (
+        next(one for one in curves(both, "fashion", above_chance=above) if one.measure.text == "class selectivity")
+        for above in (False, True)
+    )
+    assert less.values[5.0][0] == pytest.approx(raw.values[5.0][0] - 0.25)
+    assert less.trained[0] == 0.25
 
 
 def test_report():
@@ -156,8 +183,9 @@ def test_sentences_about_methods():
     assert sentence(recovered(0.99, 0.95, 0.5)) == (
         "top-k finds 90% of the directions up to 2 tiles a neuron; at 3 it finds 0.5 ± 0.008, more than random directions (0.4)."
     )
-    assert "everywhere finds 90% of the directions; at 2 " in sentence(recovered(0.99, 0.95))
-    assert "nowhere finds 90% of the directions; at 2 it finds 0.3 ± 0.008, no more than" in sentence(recovered(0.5, 0.3))
+    assert "finds 90% of the directions at every place; at 2 " in sentence(recovered(0.99, 0.95))
+    last = "is nowhere shown to find 90% of the directions; at 2 it finds 0.3 ± 0.008, not shown to be more than random"
+    assert last in sentence(recovered(0.5, 0.3))
 
 
 def test_found_along_results():
