@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import fields
 from inspect import signature
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,11 @@ import tmi
 
 from .cnn import check, cnn, make_module
 from .training import Options, descend
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .training import History
 
 
 class Checkpoint(NamedTuple):
@@ -29,6 +33,30 @@ class Checkpoint(NamedTuple):
 
     weights: dict[str, NDArray[Any]]
     history: dict[str, NDArray[np.float64]]
+
+
+class Keep:
+    """Keeps what a module has after some numbers of epochs: ``after_epoch`` of `tmi_networks.training.descend`.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    epochs : collection of int
+
+    Attributes
+    ----------
+    kept : dict of int to Checkpoint
+    """
+
+    def __init__(self, module: nn.Module, epochs: Collection[int]) -> None:
+        self.module, self.epochs = module, epochs
+        self.kept: dict[int, Checkpoint] = {}
+
+    def __call__(self, done: int, history: History) -> None:
+        """Keep the present weights and the history, if these epochs are asked for."""
+        if done in self.epochs:
+            weights = {name: value.numpy().copy() for name, value in self.module.state_dict().items()}
+            self.kept[done] = Checkpoint(weights, {name: np.array(values, float) for name, values in history.items()})
 
 
 def checkpoints(data: tmi.Dataset, *, seed: int, epochs: Collection[int], **settings: Any) -> dict[int, Checkpoint]:
@@ -61,21 +89,14 @@ def checkpoints(data: tmi.Dataset, *, seed: int, epochs: Collection[int], **sett
     call = signature(cnn).bind(data, seed=seed, epochs=max(epochs), **settings)
     call.apply_defaults()
     given = call.arguments
-    options = Options(**{field.name: given[field.name] for field in fields(Options)})
-    result: dict[int, Checkpoint] = {}
     form = (given[name] for name in ("filters", "kernel", "pool", "hidden", "dropout", "batch_norm"))
     maps = check(data, given["kernel"], given["depth"], given["pool"], given["dropout"])
     with fixed_seed(seed):
         module = make_module(data.task, maps, *form)
-
-        def keep(done: int, history: dict[str, list[float]]) -> None:
-            if done in epochs:
-                weights = {name: value.numpy().copy() for name, value in module.state_dict().items()}
-                result[done] = Checkpoint(weights, {name: np.array(values, float) for name, values in history.items()})
-
+        keep = Keep(module, epochs)
         steps = {name: given[name] for name in ("epochs", "lr", "batch_size")}
-        history = descend(module, data.train, seed=seed, **steps, options=options, after_epoch=keep)
+        history = descend(module, data.train, seed=seed, **steps, options=Options.of(given), after_epoch=keep)
         for number in epochs:
-            if number not in result:  # early stopping came before it
+            if number not in keep.kept:  # early stopping came before it
                 keep(number, history)
-    return {number: result[number] for number in epochs}
+    return {number: keep.kept[number] for number in epochs}

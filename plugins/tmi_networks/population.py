@@ -11,17 +11,15 @@ import threading
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 import tmi
 from tmi.errors import InputError
 from tmi.plugins.together import Request
 
 from . import training as one_by_one
-from .checkpoints import Checkpoint, checkpoints
+from .checkpoints import Checkpoint, Keep, checkpoints
 from .cnn import check, make_module
 
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ def _but_epochs(params: Mapping[str, Any]) -> Hashable:
 def _is_small(data: tmi.Dataset, params: Mapping[str, Any]) -> bool:
     """Whether compiled loops train a network, as `tmi_networks.training.descend` decides."""
     channels, rows, cols = data.task.image_shape
-    options = one_by_one.Options(**{field.name: params[field.name] for field in fields(one_by_one.Options)})
+    options = one_by_one.Options.of(params)
     if params["depth"] > 1 or params["pool"] != "none" or params["hidden"] or params["dropout"] or params["batch_norm"]:
         return False
     places = (rows - params["kernel"] + 1) * (cols - params["kernel"] + 1)
@@ -119,20 +117,18 @@ def _untrained(training: _Training) -> nn.Module | None:
 
 def _trained(training: _Training, module: nn.Module | None, is_over: threading.Event) -> dict[int, Checkpoint]:
     """Return the states of one network after each of its epochs; those before it diverges, if it does."""
-    states: dict[int, Checkpoint] = {}
+    if module is None:
+        return {}
+    keep = Keep(module, training.epochs)
 
-    def keep(done: int, history: dict[str, list[float]]) -> None:
-        if done in training.epochs:
-            assert module is not None
-            weights = {name: value.numpy().copy() for name, value in module.state_dict().items()}
-            states[done] = Checkpoint(weights, {name: np.array(values, float) for name, values in history.items()})
+    def keep_or_end(done: int, history: one_by_one.History) -> None:
+        keep(done, history)
         if is_over.is_set():
             raise InputError("the training of the others was ended")
 
     steps = {name: training.params[name] for name in ("lr", "batch_size")}
-    if module is not None:
-        with suppress(InputError):
-            one_by_one.descend(
-                module, training.data.train, seed=training.seed, epochs=max(training.epochs), **steps, after_epoch=keep
-            )
-    return states
+    with suppress(InputError):
+        one_by_one.descend(
+            module, training.data.train, seed=training.seed, epochs=max(training.epochs), **steps, after_epoch=keep_or_end
+        )
+    return keep.kept

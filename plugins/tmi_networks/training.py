@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
 
 import tmi
 from tmi.errors import InputError
@@ -38,6 +38,11 @@ class Options:
     filter_loss: float = 0.0
     early_stopping: float = 0.0
     patience: int = 3
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Options:
+        """Return the options among the settings of a builder."""
+        return cls(**{field.name: settings[field.name] for field in fields(cls)})
 
     @property
     def has_plain_steps(self) -> bool:

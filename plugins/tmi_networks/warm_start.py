@@ -11,6 +11,7 @@ import tmi
 from tmi.errors import InputError
 from tmi.params import Count, Index, NotNegative, Positive
 
+from .checkpoints import Checkpoint, Keep
 from .training import descend
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tmi.plugins.together import Request
-
-    History = dict[str, list[float]]
 
 Start = Literal["construction", "superposed", "random"]
 
@@ -106,7 +105,7 @@ def group(data: tmi.Dataset, seed: int, params: Mapping[str, Any]) -> Hashable:
     return seed, *(value for name, value in params.items() if name != "epochs")
 
 
-def train(requests: Sequence[Request]) -> list[tuple[dict[str, torch.Tensor], History] | None]:
+def train(requests: Sequence[Request]) -> list[Checkpoint | None]:
     """Train once for several numbers of epochs; see `tmi.together`.
 
     Parameters
@@ -118,17 +117,11 @@ def train(requests: Sequence[Request]) -> list[tuple[dict[str, torch.Tensor], Hi
     epochs = {request.params["epochs"] for request in requests}
     names = ("start", "neurons", "noise", "masked", "memory")
     module, _, masks = _start(data.task, seed, *(params[name] for name in names))
-    states: dict[int, tuple[dict[str, torch.Tensor], History]] = {}
-
-    def keep(done: int, history: History) -> None:
-        if done in epochs:
-            weights = {name: value.clone() for name, value in module.state_dict().items()}
-            states[done] = weights, {name: list(values) for name, values in history.items()}
-
+    keep = Keep(module, epochs)
     steps = {name: params[name] for name in ("lr", "batch_size")}
     with suppress(InputError):  # where training diverges, the builder raises the same error
         descend(module, data.train, seed=seed, epochs=max(epochs), masks=masks, after_epoch=keep, **steps)
-    return [states.get(request.params["epochs"]) for request in requests]
+    return [keep.kept.get(request.params["epochs"]) for request in requests]
 
 
 def _start(

@@ -84,8 +84,10 @@ def test_networks_of_one_training_are_those_trained_alone(given):
     for network, (weights, history) in zip(alone, train(requests), strict=True):
         assert list(weights) == list(network.module.state_dict())
         for name, value in network.module.state_dict().items():
-            assert torch.equal(weights[name], value)
-        assert history == {name: values.tolist() for name, values in network.history.items()}
+            np.testing.assert_array_equal(weights[name], value)
+        assert {name: values.tolist() for name, values in history.items()} == {
+            name: values.tolist() for name, values in network.history.items()
+        }
     other = tmi.build("warm-start", data, seed=2, epochs=0, **given | {"lr": 0.1}).params
     assert group(data, 2, other) != group(data, 2, requests[0].params)
 
