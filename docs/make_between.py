@@ -6,13 +6,13 @@ computes those that are not there.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
+from blocks import write_block
 
 import tmi
 from tmi.runtime.plotting import figure_style
@@ -100,11 +100,7 @@ def directions(results: tmi.Results) -> Iterable[str]:
 
 def write(name: str, lines: Iterable[str]) -> None:
     """Replace a block of the page."""
-    text = "\n".join(lines).strip()
-    block = re.compile(rf"(<!-- dial: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-    PAGE.write_text(
-        block.sub(lambda match: f"{match[1]}\n{text}\n\n{match[2]}", PAGE.read_text(encoding="utf-8")), encoding="utf-8"
-    )
+    write_block(PAGE, f"dial: {name}", "\n".join(lines))
 
 
 def save(name: str, figure: Figure) -> None:

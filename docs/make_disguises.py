@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from blocks import write_block
 
 import tmi
 from tmi.runtime.plotting import figure_style
@@ -125,14 +125,6 @@ def answer(methods: list[str], levels: list[str], change: np.ndarray) -> str:
     )
 
 
-def write(tables: dict[str, str]) -> None:
-    """Write tables into the page, between their marks."""
-    page = PAGE.read_text(encoding="utf-8")
-    for name, text in tables.items():
-        page = re.sub(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", lambda m: f"{m[1]}\n{text}\n\n{m[2]}", page, flags=re.S)  # noqa: B023
-    PAGE.write_text(page, encoding="utf-8")
-
-
 def main() -> None:
     """Measure, draw and write."""
     import matplotlib.pyplot as plt
@@ -148,14 +140,10 @@ def main() -> None:
     change = np.fmax.reduce([largest(some) for some in results.values()])
     names = [f"`{method}`{' †' if drawn else ''}" for method, drawn in zip(methods, random, strict=True)]
     levels = next(iter(results.values()))[0].arrays["level"].values
-    write(
-        {
-            "answer": answer(methods.tolist(), levels.tolist(), change),
-            "methods": table("method", dict(zip(names, change.tolist(), strict=True))),
-        }
-    )
+    write_block(PAGE, "table: answer", answer(methods.tolist(), levels.tolist(), change))
+    write_block(PAGE, "table: methods", table("method", dict(zip(names, change.tolist(), strict=True))))
     rows = {name: [row[kind] for kind in DISGUISES] for name, row in measures().items()}
-    write({"measures": table("measure", rows)})
+    write_block(PAGE, "table: measures", table("measure", rows))
 
 
 if __name__ == "__main__":

@@ -142,19 +142,6 @@ def decomposition() -> None:
             plt.close(figure)
 
 
-def warm_start() -> None:
-    """Networks trained from constructions: accuracy and the meaning of hidden units against epochs."""
-    import matplotlib.pyplot as plt
-
-    from tmi_paper.warm_start import along_training
-
-    results = tmi.run("warm-start")
-    with figure_style():
-        figure = along_training(results)
-        figure.savefig(FIGURES / "warm-start.png", dpi=100, metadata={"Software": None})
-        plt.close(figure)
-
-
 def paper() -> None:
     """Figures 1 to 4 of the paper, from the results of suite ``paper``: seed 0, tiles of the shipped sample."""
     import matplotlib.pyplot as plt
@@ -253,7 +240,6 @@ ALL |= {
     "decomposition": decomposition,
     "dynamics": dynamics,
     "pressure": pressure,
-    "warm-start": warm_start,
 }
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ KEEPS, LOSES = 0.9, 0.5
 
 
 @dataclass(frozen=True)
-class Course:
+class Start:
     """Networks of the suite with one start.
 
     Attributes
@@ -49,15 +49,15 @@ class Course:
     style: tuple[str, str, str] = (PALETTE[0], "solid", "o")
 
 
-COURSES = (
-    Course("construction", "construction"),
-    Course("masked", "construction, zeros kept", style=(PALETTE[0], "dashed", "s")),
-    Course("large-steps", "construction, lr 0.03", style=(PALETTE[0], "dotted", "D")),
-    Course("noise", "construction, noise 0.1", 0.1, style=(PALETTE[2], "solid", "^")),
-    Course("noise", "construction, noise 0.3", 0.3, style=(PALETTE[2], "dashed", "v")),
-    Course("noise", "construction, noise 1", 1.0, style=(PALETTE[2], "dotted", "<")),
-    Course("superposed", "superposed", layers=("hidden", "mixed", "decoded"), style=(PALETTE[3], "solid", "P")),
-    Course("random", "random, lr 0.03", style=(PALETTE[1], "solid", ">")),
+STARTS = (
+    Start("construction", "construction"),
+    Start("masked", "construction, zeros kept", style=(PALETTE[0], "dashed", "s")),
+    Start("large-steps", "construction, lr 0.03", style=(PALETTE[0], "dotted", "D")),
+    Start("noise", "construction, noise 0.1", 0.1, style=(PALETTE[2], "solid", "^")),
+    Start("noise", "construction, noise 0.3", 0.3, style=(PALETTE[2], "dashed", "v")),
+    Start("noise", "construction, noise 1", 1.0, style=(PALETTE[2], "dotted", "<")),
+    Start("superposed", "superposed", layers=("hidden", "mixed", "decoded"), style=(PALETTE[3], "solid", "P")),
+    Start("random", "random, lr 0.03", style=(PALETTE[1], "solid", ">")),
 )
 SEPARABLE = UnitMeasure("separable by a threshold", "kept-meaning", "separable.{layer}", 1)
 ALONE = UnitMeasure("active for their own alone", "kept-meaning", "alone.{layer}", 1)
@@ -87,7 +87,7 @@ def sections(results: tmi.Results) -> list[Section]:
     results : Results
         Of suite ``warm-start``, or of a part of it.
     """
-    tasks = [dataset for dataset in TASKS if courses_of(results, dataset)]
+    tasks = [dataset for dataset in TASKS if starts_of(results, dataset)]
     if not tasks:
         return []
     about = paragraph(
@@ -103,26 +103,26 @@ def sections(results: tmi.Results) -> list[Section]:
             "Means over the seeds, a line a start.",
         )
     said = [
-        Section(TASKS[dataset], bullets([f"{course.text}: {' '.join(sentences(results, dataset, course))}" for course in found]))
+        Section(TASKS[dataset], bullets([f"{start.text}: {' '.join(sentences(results, dataset, start))}" for start in found]))
         for dataset in tasks
-        if (found := courses_of(results, dataset))
+        if (found := starts_of(results, dataset))
     ]
-    tables = "".join(changes_table(results, dataset, course) for dataset in tasks for course in courses_of(results, dataset))
+    tables = "".join(changes_table(results, dataset, start) for dataset in tasks for start in starts_of(results, dataset))
     return [Section("", about + drawn), *said, Section("From the start to the last epoch", tables)]
 
 
-def courses_of(results: tmi.Results, dataset: str) -> list[Course]:
-    """Return the courses that are measured on a data set after more than one number of epochs."""
-    return [course for course in COURSES if len(curve(results, dataset, course, ACCURACY)) > 1]
+def starts_of(results: tmi.Results, dataset: str) -> list[Start]:
+    """Return the starts that are measured on a data set after more than one number of epochs."""
+    return [start for start in STARTS if len(curve(results, dataset, start, ACCURACY)) > 1]
 
 
-def curve(results: tmi.Results, dataset: str, course: Course, measure: UnitMeasure, layer: str | None = None) -> Values:
-    """Return a measure along a course, for a layer or the first of the course; epochs without a value are left out."""
+def curve(results: tmi.Results, dataset: str, start: Start, measure: UnitMeasure, layer: str | None = None) -> Values:
+    """Return a measure along the training from a start, for a layer or the start's first; epochs without a value are left out."""
     found: Values = {}
-    for entry in results.select(dataset=dataset, network=course.network, probe=measure.probe):
-        if not entry.metrics or entry.swept.get("noise") != course.noise:
+    for entry in results.select(dataset=dataset, network=start.network, probe=measure.probe):
+        if not entry.metrics or entry.swept.get("noise") != start.noise:
             continue
-        value = measure.value(entry, layer or course.layers[0])
+        value = measure.value(entry, layer or start.layers[0])
         if value is not None:
             found.setdefault(entry.swept["epochs"], {})[entry.seed] = value
     return dict(sorted(found.items()))
@@ -136,7 +136,7 @@ def bounds(values: dict[int, float]) -> tuple[float, float]:
     return (numbers[0], numbers[0]) if min(numbers) == max(numbers) else interval(numbers)
 
 
-def sentences(results: tmi.Results, dataset: str, course: Course) -> tuple[str, str]:
+def sentences(results: tmi.Results, dataset: str, start: Start) -> tuple[str, str]:
     """Say in two sentences whether the units keep their meaning and what happens to the accuracy, both from intervals over seeds.
 
     The units keep their meaning where the interval of the share of separable units after the last epoch is above 0.9, and lose it
@@ -144,8 +144,8 @@ def sentences(results: tmi.Results, dataset: str, course: Course) -> tuple[str, 
     begins with random weights have none to keep: there the matching with Theorem 1's neurons is compared with that of shuffled
     images. The accuracy changes where the interval of the paired differences excludes 0.
     """
-    measure = MATCHED if course.network == "random" else SEPARABLE
-    values, right = curve(results, dataset, course, measure), curve(results, dataset, course, ACCURACY)
+    measure = MATCHED if start.network == "random" else SEPARABLE
+    values, right = curve(results, dataset, start, measure), curve(results, dataset, start, ACCURACY)
     if len(values) < 2 or len(right) < 2:
         return "", ""
     last = max(values)
@@ -155,21 +155,21 @@ def sentences(results: tmi.Results, dataset: str, course: Course) -> tuple[str, 
         moved = change(values[min(values)], values[last])
         first = (
             f"After {last} epochs the units match Theorem 1's neurons {mean:+.2g} ({low:+.2g} to {high:+.2g}) above shuffled "
-            f"images, and training changes that by {moved}: the units are {_grows(moved)}."
+            f"images, and training changes that by {moved}: the units {_nearer(moved)}."
         )
     else:
         before = float(np.mean(list(values[min(values)].values())))
-        alone = float(np.mean(list(curve(results, dataset, course, ALONE)[last].values())))
+        alone = float(np.mean(list(curve(results, dataset, start, ALONE)[last].values())))
         first = (
             f"The units {verdict(before, low, high)}: {before:.0%} are separable before training and {mean:.0%} after {last} "
             f"epochs ({max(low, 0):.0%} to {min(high, 1):.0%}), when {alone:.0%} are active for their own tile and place alone."
         )
     moved = change(right[min(right)], right[last])
-    start, end = (float(np.mean(list(right[epochs].values()))) for epochs in (min(right), last))
+    begins, ends = (float(np.mean(list(right[epochs].values()))) for epochs in (min(right), last))
     if moved is not None and moved.low == moved.high == 0:
-        return first, f"The accuracy stays {end:.3f} in every seed."
+        return first, f"The accuracy stays {ends:.3f} in every seed."
     word = {1: "rises", -1: "falls", 0: "is not shown to change"}[moved.direction if moved else 0]
-    return first, f"The accuracy {word}, from {start:.3f} to {end:.3f}: {moved}."
+    return first, f"The accuracy {word}, from {begins:.3f} to {ends:.3f}: {moved}."
 
 
 def verdict(before: float, low: float, high: float) -> str:
@@ -181,8 +181,9 @@ def verdict(before: float, low: float, high: float) -> str:
     return ("lose their meaning", "are shown neither to keep nor to lose their meaning", f"{kept} in part", kept)[grade]
 
 
-def _grows(moved: Change | None) -> str:
-    words = {1: "drawn towards the construction", -1: "moved away from it", 0: "not shown to be drawn towards the construction"}
+def _nearer(moved: Change | None) -> str:
+    nearer = "come nearer to the construction's"
+    words = {1: nearer, -1: "move away from the construction's", 0: f"are not shown to {nearer}"}
     return words[moved.direction if moved else 0]
 
 
@@ -196,15 +197,15 @@ def along_training(results: tmi.Results) -> Figure:
     """
     import matplotlib.pyplot as plt
 
-    tasks = [dataset for dataset in TASKS if courses_of(results, dataset)]
+    tasks = [dataset for dataset in TASKS if starts_of(results, dataset)]
     rows = (ACCURACY, SEPARABLE, ALONE)
     drawn, axes = plt.subplots(3, len(tasks), figsize=(3.6 * len(tasks) + 0.6, 7.0), squeeze=False, sharex="col", sharey="row")
     last = 1
     for column, dataset in enumerate(tasks):
-        for course in courses_of(results, dataset):
-            style = dict(zip(("color", "linestyle", "marker"), course.style, strict=True))
+        for start in starts_of(results, dataset):
+            style = dict(zip(("color", "linestyle", "marker"), start.style, strict=True))
             for axis, measure in zip(axes[:, column], rows, strict=True):
-                values = curve(results, dataset, course, measure)
+                values = curve(results, dataset, start, measure)
                 if not values:
                     continue
                 epochs, last = list(values), max(last, *values)
@@ -212,7 +213,7 @@ def along_training(results: tmi.Results) -> Figure:
                 if min(len(part) for part in values.values()) > 1:
                     low, high = np.clip([bounds(part) for part in values.values()], 0, 1).T
                     axis.fill_between(epochs, low, high, color=style["color"], alpha=0.15, linewidth=0)
-                axis.plot(epochs, means, **style, markersize=3, linewidth=1.2, label=course.text)
+                axis.plot(epochs, means, **style, markersize=3, linewidth=1.2, label=start.text)
         axes[0, column].set_title(TASKS[dataset])
         axes[-1, column].set_xlabel("epochs")
     ticks = [tick for tick in (0, 1, 2, 5, 10, 20, 50) if tick <= last]
@@ -225,20 +226,30 @@ def along_training(results: tmi.Results) -> Figure:
         axis.set_xticks(ticks, [str(tick) for tick in ticks])
         axis.minorticks_off()
     handles = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    order = [course.text for course in COURSES if course.text in handles]
+    order = [start.text for start in STARTS if start.text in handles]
     drawn.legend([handles[text] for text in order], order, loc="outside upper center", ncols=3, fontsize=8, handlelength=3)
     return drawn
 
 
-def changes_table(results: tmi.Results, dataset: str, course: Course) -> str:
-    """Return an HTML table of the changes from the start to the last epoch, paired by seed: a row a measure and layer."""
-    rows = []
+def changes(results: tmi.Results, dataset: str, start: Start) -> list[tuple[UnitMeasure, str, float, float, Change | None]]:
+    """Return for each measure and layer its means before training and after the last epoch, and the change, paired by seed."""
+    found = []
     for measure in MEASURES:
-        for layer in ("",) if measure is ACCURACY else course.layers:
-            values = curve(results, dataset, course, measure, layer)
+        for layer in ("",) if measure is ACCURACY else start.layers:
+            values = curve(results, dataset, start, measure, layer)
             if len(values) < 2:
                 continue
-            means = [f"{np.mean(list(values[number].values())):.3g}" for number in (min(values), max(values))]
-            rows.append([measure.text, layer, *means, str(change(values[min(values)], values[max(values)]))])
+            before, after = values[min(values)], values[max(values)]
+            means = [float(np.mean(list(part.values()))) for part in (before, after)]
+            found.append((measure, layer, means[0], means[1], change(before, after)))
+    return found
+
+
+def changes_table(results: tmi.Results, dataset: str, start: Start) -> str:
+    """Return an HTML table of `changes`: a row a measure and layer."""
+    rows = [
+        [measure.text, layer, f"{before:.3g}", f"{after:.3g}", str(moved)]
+        for measure, layer, before, after, moved in changes(results, dataset, start)
+    ]
     names = ["measure", "layer", "start", "end", "change (95 % interval)"]
-    return table(names, rows, caption=f"{TASKS[dataset]}, {course.text}")
+    return table(names, rows, caption=f"{TASKS[dataset]}, {start.text}")

@@ -11,9 +11,9 @@ import pytest
 import tmi
 from tmi.runs.results import Entry
 from tmi_paper.claims.claim import interval
-from tmi_paper.warm_start import ACCURACY, COURSES, SEPARABLE, courses_of, curve, sections, sentences, verdict
+from tmi_paper.warm_start import ACCURACY, SEPARABLE, STARTS, curve, sections, sentences, starts_of, verdict
 
-CONSTRUCTION, RANDOM = COURSES[0], COURSES[-1]
+CONSTRUCTION, RANDOM = STARTS[0], STARTS[-1]
 
 
 def content():
@@ -25,9 +25,7 @@ def test_every_start_is_measured_before_and_along_training():
     seen = {(c.dataset.label, c.network.label, c.network.swept.get("noise")) for c in suite.cells}
     for dataset in ("squares", "digits"):
         expected = {
-            (dataset, course.network, course.noise)
-            for course in COURSES
-            if (dataset, course.network) != ("squares", "superposed")
+            (dataset, start.network, start.noise) for start in STARTS if (dataset, start.network) != ("squares", "superposed")
         }
         assert {one for one in seen if one[0] == dataset} == expected
     for cell in suite.cells:
@@ -59,12 +57,12 @@ def by_hand():
 
 def test_sentences_by_hand():
     results = by_hand()
-    assert [course.text for course in courses_of(results, "digits")] == [
+    assert [start.text for start in starts_of(results, "digits")] == [
         "construction",
         "construction, noise 0.3",
         "random, lr 0.03",
     ]
-    assert courses_of(results, "squares") == []
+    assert starts_of(results, "squares") == []
     assert curve(results, "digits", CONSTRUCTION, SEPARABLE) == {0: {0: 1, 1: 1, 2: 1}, 5: {0: 0.96, 1: 0.98, 2: 0.97}}
     first, second = sentences(results, "digits", CONSTRUCTION)
     low, high = interval([0.96, 0.98, 0.97])
@@ -74,7 +72,7 @@ def test_sentences_by_hand():
     )
     low, high = interval([-0.1, -0.05, -0.06])
     assert second == f"The accuracy falls, from 1.000 to 0.930: -0.07 ({low:+.3g} to {high:+.3g})."
-    noisy = sentences(results, "digits", COURSES[4])
+    noisy = sentences(results, "digits", STARTS[4])
     assert (
         "The units do not regain their meaning: 0% are separable before training and 20% after 5 epochs (20% to 20%)" in noisy[0]
     )
@@ -86,7 +84,7 @@ def test_sentences_by_hand():
     assert sentences(same, "digits", CONSTRUCTION)[1] == "The accuracy stays 1.000 in every seed."
     scratch = sentences(results, "digits", RANDOM)
     assert "match Theorem 1's neurons +0.051 (" in scratch[0]
-    assert scratch[0].endswith("the units are not shown to be drawn towards the construction.")
+    assert scratch[0].endswith("the units are not shown to come nearer to the construction's.")
     assert sentences(results.select(probe="accuracy"), "digits", CONSTRUCTION) == ("", "")
 
 
