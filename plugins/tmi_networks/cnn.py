@@ -79,7 +79,7 @@ def cnn(
         Weight in the loss of ‖W Wᵀ − I‖², where the rows of W are the filters of a convolution, summed over the convolutions.
     filter_loss : NotNegative
         Weight in the loss of the class-specific filter loss of Zhang, Wu and Zhu (2018) on the maps of the last convolution. Its
-        gradient falls with the fourth power of the number of places, so that the weight is large: of the order of 1e8 for 36×36.
+        gradient falls with the fourth power of the map's side, so that the weight is large: of the order of 1e6 for 36×36.
     dropout : Share
         Share of the inputs of each linear layer that a training step sets to 0, drawn at random; the modules ``dropout`` before
         the first linear layer and ``dropout2`` before the second are no layers of the network.

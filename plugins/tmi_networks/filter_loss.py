@@ -30,7 +30,7 @@ _KEPT = 0.9  # of a filter's mean activation on a class, from batch to batch
 class FilterLoss:
     """The filter loss of a layer of feature maps, batch by batch.
 
-    Four things differ from the paper. The feature maps are not multiplied by the template of their maximum on their way to the
+    Five things differ from the paper. The feature maps are not multiplied by the template of their maximum on their way to the
     next layer, so that the network stays one of convolutions and ReLUs. X is the batch. The loss's weight is the same for all
     filters and epochs. Maps may be rectangles, of which n is the geometric mean of the sides. The mean activations that choose a
     filter's class are moving averages over batches.
@@ -66,7 +66,7 @@ class FilterLoss:
         return (slopes * (flat * self._templates[chosen]).sum(2)).sum()
 
     def _classes(self, flat: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Return the class of each filter, after a look at a batch: activations (F, N, place), labels (N,)."""
+        """Add a batch, activations (F, N, place) and labels (N,), to the moving averages; return the class of each filter."""
         import torch
 
         present = labels.unique()  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
 """Trains the networks of several cells in one call of a plug-in, and writes each to the store under its own key.
 
-A network in the store does not say, but in its provenance, in whose company it was trained: a builder that declares
-`tmi.together` promises that it is the same. Whatever fails here is trained alone, and its error is then its own.
+A builder that declares `tmi.together` promises that a network is the same whether it is trained alone or with others; only its
+provenance says with how many it was trained. A network whose training fails here is trained alone, and has then its own error.
 """
 
 from __future__ import annotations

@@ -23,6 +23,10 @@ class Directions:
     neuron stands for a feature of its own, the matrix is the identity. Where neurons are shared, as in layer ``mixed`` of network
     ``superposed``, single neurons have no meaning but directions do.
 
+    Activations may have a further part r that depends on the same images, a · matrix + r, as in network ``disguised`` with the
+    neurons that "cancelling" adds. Then the matrix does not generate the activations. It still decodes them where r is
+    orthogonal to its rows and these are linearly independent: its pseudo-inverse gives a.
+
     Parameters
     ----------
     matrix : array_like or scipy.sparse array, shape (features, neurons)

@@ -73,7 +73,10 @@ def disguised(
     Network
         Origin, layers and history of the network that is disguised. Its layers are sequences of torch's own layers, with weights
         that are parameters. What was known stays known: permuted and rescaled neurons keep their `Network.neurons`, in the new
-        order; after other disguises `Network.directions` holds the direction that each old neuron or direction has become.
+        order; after other disguises `Network.directions` holds the direction that each old neuron or direction has become. The
+        neurons that "cancelling" adds are active too, so that these directions do not give all of a layer's activations. They
+        still decode them: what the added neurons contribute is orthogonal to the directions, whose pseudo-inverse gives the old
+        activations, except where "rescaling" or "split" comes after both "cancelling" and "basis".
 
     Raises
     ------

@@ -60,8 +60,8 @@ def binary_code(features: int, neurons: int, weight: int, seed: int) -> Code:
     """Give every feature some of the neurons, so that any two features share as few as possible.
 
     It is a packing: with an overlap of λ neurons, any λ + 1 neurons are together in one word at most. The search adds
-    words and replaces a word that stands in the way of a new one, as Stinson (1985) constructs Steiner triple systems; it
-    takes the least λ for which it finds all words. Neurons are used equally often as far as it can.
+    words and removes a word that shares too many neurons with a new one, as Stinson (1985) constructs Steiner triple systems;
+    it takes the least λ for which it finds all words. Neurons are used equally often as far as it can.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ class _Packing:
         return np.array([sorted(word) for word in self.words.values()])
 
     def _candidate(self) -> tuple[tuple[int, ...] | None, set[int]]:
-        """A new word from rarely used neurons, which at most one of the words stands in the way of."""
+        """A new word of rarely used neurons, and the word that shares too many neurons with it: at most one."""
         first = min(self.rng.sample(range(self.neurons), min(self.neurons, 3)), key=self.used.__getitem__)
         word: tuple[int, ...] = (first,)
         blocked: set[int] = set()

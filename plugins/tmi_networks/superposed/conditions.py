@@ -3,9 +3,8 @@
 With inner tolerances e = ε + β the activation of tile t at a place is a_t = σ(e_t − t(x)), and its output reads
 a_t + Σ g a_t' − β, with g what t reads of t' (`Code.shared`). The output is σ(ε_t − t(x)) exactly, for every image, if
 
-1. no tile t' of which t reads something is active where t is contained:
-   D(t, t') ≥ max(e_t + ε_t', e_t' + ε_t), where D(t, t') = Σ |t − t'| over the common support is the least that
-   t(x) + t'(x) can be;
+1. no tile t' of which t reads something is active where t is contained: D(t, t') ≥ ε_t + ε_t' + β, where
+   D(t, t') = Σ |t − t'| over the common support is the least that t(x) + t'(x) can be;
 2. at every place where t is not contained, a_t + Σ g a_t' ≤ β.
 
 For 2., a_t + a_t' ≤ e_t + e_t' − D(t, t') where both are active. The first condition is necessary: an image between two tiles
@@ -51,9 +50,9 @@ def laid_out(task: tmi.TemplateTask) -> tuple[Matrix, NDArray[np.bool_]]:
 
 
 def threshold(epsilon: float, overlap: float) -> float:
-    """Return β: a hair above μ·max ε / (1 − μ), the least with which one active tile brings no output of another above 0.
+    """Return β, slightly above μ·max ε / (1 − μ), the least with which one active tile brings no output of another above 0.
 
-    It is at least one in a thousand above, so that rounding brings none above 0 either, in float32 too; and it is a multiple of a
+    It is above by 2⁻¹⁰ to 2⁻⁹ of that, so that rounding brings none above 0 either, in float32 too; and it is a multiple of a
     power of two, so that adding it to an ε of few digits and taking it away again rounds nothing.
     """
     least = overlap * epsilon / (1 - overlap)
@@ -121,7 +120,10 @@ class Limits:
         return None
 
     def largest_share(self) -> float:
-        """Return the largest number that every ε may be multiplied by so that the code is exact, to 1 in 1,000; 0 if none is."""
+        """Return the largest number below 1 that every ε may be multiplied by so that the code is exact; 0 if none above 1e-6 is.
+
+        It is too small by at most 2⁻⁹ + 1/4000 of it, 2.2 in 1,000.
+        """
         low, high = 0.0, 1.0
         while high - low > low / 4000 and high > 1e-6:
             middle = (low + high) / 2
@@ -208,7 +210,7 @@ class _TooManyError(Exception):
 
 
 def apart(epsilon: Matrix, beta: float) -> Matrix:
-    """Return the least distance that two tiles need that read one another, max(e_t + ε_t', e_t' + ε_t), shape (T, T)."""
+    """Return the least distance that two tiles need that read one another, ε_t + ε_t' + β, shape (T, T)."""
     needed: Matrix = epsilon[:, None] + epsilon + beta
     return needed
 

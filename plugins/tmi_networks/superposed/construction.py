@@ -80,7 +80,7 @@ def superposed(
         Origin "constructed", layers ``conv`` (only if literal), ``hidden`` (N, H), ``mixed`` (N, d, rows, cols), or (N, d) in
         scope "layer", ``decoded`` (N, H) in the order (tile, row, col), and ``logits`` (N, L). What the neurons of all but
         ``mixed`` mean is known, and of ``mixed`` the directions: a row of `tmi.Network.directions` is the code of a tile. A place
-        is where the top left corner of a window is, as many as the tile with most windows has.
+        is where the top left corner of a window may be: as many rows, and as many columns, as any tile has windows.
 
     Raises
     ------

@@ -123,7 +123,7 @@ def code_layers(task: tmi.TemplateTask, code: Code, beta: float, *, by_place: bo
 def at_places(task: tmi.TemplateTask, code: Code) -> tuple[csr_array, tuple[int, int]]:
     """Return the code of the tiles at each place as weights from all windows, shape (H, neurons · rows · cols), and (rows, cols).
 
-    A place is where the top left corner of a window is; the tile with most windows has one at each.
+    A place is where the top left corner of a window may be: as many rows, and as many columns, as any tile has windows.
     """
     from scipy.sparse import csr_array
 

@@ -37,7 +37,8 @@ class SparseAutoencoders:
       al. 2024, arXiv:2407.14435).
 
     Atoms are the rows of D, kept at length 1. The encoder starts as the decoder's transpose and b at 0. A latent that is dead,
-    active on no sample since the last check, starts again from a sample with a large error (Bricken et al. 2023).
+    active on no sample since the last check, starts again from the residual of a sample with a large error; Bricken et al. (2023)
+    take the sample itself.
 
     Parameters
     ----------
@@ -169,7 +170,7 @@ class SparseAutoencoders:
     def _resample(
         self, x: torch.Tensor, dead: torch.Tensor, optimizer: torch.optim.Optimizer, generators: list[torch.Generator]
     ) -> None:
-        """Start dead latents again, from samples drawn with a probability that grows as the square of their error."""
+        """Start dead latents again, from residuals of samples that are drawn in proportion to the square of their error."""
         every: Any = x.expand(len(self.seeds), -1, -1)
         rest = every - self._codes(every, training=False)[0] @ self.decoder - self.offset
         for fit, generator in enumerate(generators):
