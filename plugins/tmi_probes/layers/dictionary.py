@@ -19,7 +19,7 @@ from ..pipeline.result import ResultBuilder, each_once
 from ..pipeline.samples import Maps, Samples, samples_of
 from ..pipeline.scenes import labelled
 from ..pipeline.units import inner_layer
-from .dictionary_methods import Dictionary, dictionary_learning, nmf
+from .dictionary_methods import Dictionary, dictionary_learning, explained_variance, nmf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -179,18 +179,11 @@ def _fitted_codes(result: ResultBuilder, methods: list[Method], x: Array, y: Arr
         with fixed_seed(how.seed):  # scikit-learn's Lasso draws from NumPy's global state
             codes[method], directions, restored = _FITS[method](x, y, how)
         if np.ptp(y, axis=0).any():
-            result.add(f"explained.{method}", _explained(y, restored))
+            result.add(f"explained.{method}", explained_variance(y, restored))
         else:
             result.cannot_fail(f"explained.{method}", "the test samples do not vary")
         result.arrays[f"atoms.{method}"] = ((f"atom.{method}", "unit"), directions)
     return codes
-
-
-def _explained(samples: Array, restored: Array) -> float:
-    """Return the share of the variance that is restored, of samples that vary."""
-    error = np.square(samples - restored, dtype=np.float64).sum()
-    whole = np.square(samples - samples.mean(0), dtype=np.float64).sum()
-    return float(1 - error / whole)
 
 
 def _supervised(x: Array, fitted: Samples, y: Array, present: Features) -> Array:
@@ -226,9 +219,9 @@ def _dictionary_learning(x: Array, y: Array, how: Fit) -> Dictionary:
 
 
 def _sparse_autoencoder(x: Array, y: Array, how: Fit) -> Dictionary:
-    from .sparse_autoencoder import SparseAutoencoder
+    from .top_k_autoencoder import TopKAutoencoder
 
-    model = SparseAutoencoder(how.atoms, how.active, how.seed, how.steps).fit(x)
+    model = TopKAutoencoder(how.atoms, how.active, how.seed, how.steps).fit(x)
     codes = model.transform(y)
     return Dictionary(codes, model.decoder.numpy(), model.restore(codes))
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from ..measures.directions import unit_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,9 +63,9 @@ def k_means(x: Array, y: Array, atoms: int, seed: int) -> Dictionary:
     """Fit k-means to the directions of samples x; the code of a sample is its length along the nearest centre."""
     from sklearn.cluster import KMeans
 
-    shown = _unit(x)
+    shown = unit_rows(x)
     model = KMeans(min(atoms, len(np.unique(shown.round(4), axis=0))), n_init=1, random_state=seed % 2**32)
-    centres = _unit(quietly(lambda: model.fit(shown).cluster_centers_))
+    centres = unit_rows(quietly(lambda: model.fit(shown).cluster_centers_))
     lengths = y @ centres.T
     codes = np.where(np.arange(len(centres)) == lengths.argmax(1)[:, None], np.maximum(lengths, 0), 0)
     return Dictionary(codes, centres, codes @ centres)
@@ -94,19 +96,19 @@ def pca(x: Array, y: Array, atoms: int, seed: int) -> Dictionary:
 def random_directions(neurons: int, atoms: int, seed: int, non_negative: bool) -> Array:
     """Return uniformly distributed directions, float32 (atoms, neurons); those of absolute values where asked."""
     rows = np.random.default_rng(seed).standard_normal((atoms, neurons))
-    return _unit((np.abs(rows) if non_negative else rows).astype(np.float32))
+    return unit_rows((np.abs(rows) if non_negative else rows).astype(np.float32))
 
 
 def sparse_codes(y: Array, atoms: Array, active: int) -> Dictionary:
     """Code samples with given atoms by orthogonal matching pursuit, ``active`` atoms a sample (Pati et al. 1993)."""
     from sklearn.linear_model import orthogonal_mp_gram
 
-    unit = _unit(atoms).astype(np.float64)
+    unit = unit_rows(atoms).astype(np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # linearly dependent atoms: it stops earlier
         codes = orthogonal_mp_gram(unit @ unit.T, unit @ y.T.astype(np.float64), n_nonzero_coefs=min(active, len(unit)))
     codes = np.asarray(codes, np.float32).reshape(len(unit), len(y)).T
-    return Dictionary(codes, _unit(atoms), codes @ _unit(atoms))
+    return Dictionary(codes, unit_rows(atoms), codes @ unit_rows(atoms))
 
 
 def quietly(fit: Callable[[], Array]) -> Array:
@@ -118,7 +120,8 @@ def quietly(fit: Callable[[], Array]) -> Array:
         return np.asarray(fit(), np.float32)
 
 
-def _unit(rows: Array) -> Array:
-    size = np.linalg.norm(rows, axis=1, keepdims=True)
-    result: Array = np.divide(rows, size, out=np.zeros_like(rows), where=size > 0)
-    return result
+def explained_variance(samples: NDArray[Any], restored: NDArray[Any]) -> float:
+    """Return the share of the variance of samples (N, units), which vary, that a dictionary restores; it may be below 0."""
+    error = np.square(samples - restored, dtype=np.float64).sum()
+    whole = np.square(samples - samples.mean(0), dtype=np.float64).sum()
+    return float(1 - error / whole)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..pipeline.known_samples import KnownSamples, View, added, known_samples, v
 from ..pipeline.result import ResultBuilder, each_once
 from ..pipeline.units import inner_layer
 from .dictionary_fits import METHODS, Fit, Method, fitted_by
-from .dictionary_methods import EITHER_SIGN, ONE_FIT, Dictionary, random_directions
+from .dictionary_methods import EITHER_SIGN, ONE_FIT, Dictionary, explained_variance, random_directions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,7 +95,7 @@ def direction_recovery(
         Active codes of ``top-k`` and ``batch-top-k``; by default the features that a sample shows on average, and twice as many.
         Orthogonal matching pursuit takes the first.
     penalties : list of float
-        Penalties of ``l1``, ``gated`` and ``dictionary-learning``, and a tenth of them that of ``jump-relu``, for samples scaled to a
+        Penalties of ``l1``, ``gated`` and ``dictionary-learning``, a tenth of them for ``jump-relu``, for samples scaled to a
         mean square norm of 1.
     offset : bool
         Whether autoencoders have an offset, as is usual: their atoms are directions seen from it. Where a layer is 0 if it shows
@@ -257,7 +257,7 @@ def _add_truth(result: ResultBuilder, truth: Truth) -> None:
     for row, present in enumerate(truth.amplitudes > 0):
         basis = truth.directions[present]
         restored[row] = np.linalg.lstsq(basis.T, truth.y[row], rcond=None)[0] @ basis
-    result.add("explained.truth", _explained(truth.y, restored))
+    result.add("explained.truth", explained_variance(truth.y, restored))
     between = truth.directions @ truth.directions.T
     result.add("coherence", np.abs(between - np.eye(len(between))).max())
     result.arrays["directions"] = (("feature", "unit"), truth.directions)
@@ -304,14 +304,9 @@ def _measured(method: Method, found: Dictionary, truth: Truth) -> list[float]:
         *scores,
         code_recovery(found.codes, truth.amplitudes),
         float((found.codes != 0).sum(1).mean()),
-        _explained(truth.y, found.restored),
+        explained_variance(truth.y, found.restored),
     ]
 
 
 def _in_use(found: Dictionary) -> NDArray[np.bool_]:
     return np.asarray((found.codes != 0).any(0))
-
-
-def _explained(samples: NDArray[Any], restored: NDArray[Any]) -> float:
-    error = np.square(samples - restored, dtype=np.float64).sum()
-    return float(1 - error / np.square(samples - samples.mean(0), dtype=np.float64).sum())

@@ -29,14 +29,14 @@ def cosines(first: NDArray[Any], second: NDArray[Any]) -> Array:
     ndarray of float64, shape (A, B)
         In [−1, 1]; 0 where a row is 0.
     """
-    result: Array = np.clip(_unit(first) @ _unit(second).T, -1, 1)
+    result: Array = np.clip(unit_rows(np.asarray(first, np.float64)) @ unit_rows(np.asarray(second, np.float64)).T, -1, 1)
     return result
 
 
-def _unit(rows: NDArray[Any]) -> Array:
-    wide = np.asarray(rows, np.float64)
-    size = np.linalg.norm(wide, axis=1, keepdims=True)
-    result: Array = np.divide(wide, size, out=np.zeros_like(wide), where=size > 0)
+def unit_rows(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return rows at length 1, in their dtype; a row of zeros stays one."""
+    size = np.linalg.norm(rows, axis=1, keepdims=True)
+    result: NDArray[Any] = np.divide(rows, size, out=np.zeros_like(rows), where=size > 0)
     return result
 
 
@@ -113,6 +113,6 @@ def code_recovery(codes: NDArray[Any], amplitudes: NDArray[Any]) -> float:
     moving = codes[:, varies(codes)]
     if not moving.shape[1]:
         return 0.0
-    size = np.abs(_unit((amplitudes - amplitudes.mean(0)).T) @ _unit((moving - moving.mean(0)).T).T)
+    size = np.abs(unit_rows((amplitudes - amplitudes.mean(0)).T) @ unit_rows((moving - moving.mean(0)).T).T)
     feature, code = match(size)
     return float(size[feature, code].sum() / len(size))

@@ -16,7 +16,7 @@ _BATCH = 256
 _RATE = 1e-3
 
 
-class SparseAutoencoder:
+class TopKAutoencoder:
     """Codes are the k largest pre-activations, the others 0: the k-sparse autoencoder (Makhzani and Frey 2013, Gao et al. 2024).
 
     ``codes = top_k(σ(E (x − b) + e))``, ``x ≈ D codes + b``. Top-k rather than an L1 penalty: the sparsity of the codes is a
@@ -38,7 +38,7 @@ class SparseAutoencoder:
     def __init__(self, atoms: int, active: int, seed: int, steps: int = 1500) -> None:
         self.atoms, self.active, self.seed, self.steps = atoms, min(active, atoms), seed, steps
 
-    def fit(self, samples: Array) -> SparseAutoencoder:
+    def fit(self, samples: Array) -> TopKAutoencoder:
         """Train on samples, float32 (N, units); their norm should be about 1."""
         generator = torch.Generator().manual_seed(self.seed)
         x = torch.from_numpy(samples)
