@@ -10,10 +10,12 @@ import numpy as np
 from tmi.report import Section, bullets, figure, paragraph, table
 from tmi.runtime.plotting import PALETTE, figure_style
 
-from .claims.claim import interval
-from .unit_measures import ACCURACY, DEAD, MONOSEMANTIC, UnitMeasure, by_seed, change
+from .along_training import Curve, curve_of, draw_curve, first_to_last, mean, scale_epochs
+from .unit_measures import ACCURACY, DEAD, MONOSEMANTIC, UnitMeasure, change, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -22,19 +24,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Course:
-    """A network of the suite whose training is watched, and the layer that is looked at."""
+class TrainedLayer:
+    """A network of the suite, and its layer whose units are measured along training."""
 
     dataset: str
     network: str
-    layer: str
+    name: str
     text: str
 
 
-COURSES = (
-    Course("squares", "squares", "conv", "section 6.1, convolution"),
-    Course("fashion", "conv", "conv", "section 6.2, convolution"),
-    Course("fashion", "hidden", "hidden", "section 6.2 with a hidden layer, hidden"),
+LAYERS = (
+    TrainedLayer("squares", "squares", "conv", "section 6.1, convolution"),
+    TrainedLayer("fashion", "conv", "conv", "section 6.2, convolution"),
+    TrainedLayer("fashion", "hidden", "hidden", "section 6.2 with a hidden layer, hidden"),
 )
 MEASURES = (
     ACCURACY,
@@ -54,169 +56,148 @@ def sections(results: tmi.Results) -> list[Section]:
     results : Results
         Of suite ``dynamics``, or of a part of it.
     """
-    found = [course for course in COURSES if len(epochs_of(results, course)) > 1]
+    found = [layer for layer in LAYERS if len(epochs_of(results, layer)) > 1]
     if not found:
         return []
     with figure_style():
         about = paragraph(
-            "Each network is trained once for each seed; the points of a curve are its weights after so many epochs. Bands are "
-            "95 % intervals of the mean over the seeds. A measure above chance is the measure less its value on shuffled images."
+            "Each network is trained once for each seed; the points of a curve are its weights after so many epochs. A measure "
+            "above chance is the measure less its value on shuffled images. Bands and brackets are plain 95 % intervals of the "
+            "mean over the seeds. Sentences are stricter: a change, paired by seed, is shown where its p-value by Student's t is "
+            "below 0.05 when corrected by Holm's method: for all numbers of epochs when units die, for all measures in the count."
         )
         curves = figure(along_training(results), "Measures of units against the epoch", "Measures against epochs of training.")
         units = figure(
-            fates(results),
+            dead_and_settled(results),
             "Units that die, revive, and have their last tile, against the epoch",
             "Left: the share of units that are 0 on every test image. Right: of the units alive in the end, the share whose best "
             "tile (by correlation) is already the one of the end; dotted, what shuffled units would have.",
         )
-    said = [f"{course.text}: {' '.join(sentences(results, course))}" for course in found]
+    said = [f"{layer.text}: {' '.join(sentences(results, layer))}" for layer in found]
     return [
         Section("", about + bullets(said) + curves),
         Section("When units die, and when they have their tile", units),
-        Section("From the first to the last epoch", "".join(changes_table(results, course) for course in found)),
+        Section("From the first to the last epoch", "".join(changes_table(results, layer) for layer in found)),
     ]
 
 
-def epochs_of(results: tmi.Results, course: Course) -> list[int]:
-    """Return the numbers of epochs after which a course is measured, rising."""
-    chosen = results.select(dataset=course.dataset, network=course.network)
+def epochs_of(results: tmi.Results, layer: TrainedLayer) -> list[int]:
+    """Return the numbers of epochs after which a layer is measured, rising."""
+    chosen = results.select(dataset=layer.dataset, network=layer.network)
     return sorted({entry.swept["epochs"] for entry in chosen if entry.metrics and entry.swept.get("epochs") is not None})
 
 
-def curve(results: tmi.Results, course: Course, measure: UnitMeasure) -> dict[int, dict[int, float]]:
-    """Return a measure along a course: by epochs, and by seed. Epochs without a value are left out."""
-    chosen = list(results.select(dataset=course.dataset, network=course.network, probe=measure.probe))
-    values = {
-        epochs: by_seed([entry for entry in chosen if entry.swept["epochs"] == epochs], measure, course.layer)
-        for epochs in epochs_of(results, course)
-    }
-    return {epochs: values for epochs, values in values.items() if values}
+def curve(results: tmi.Results, layer: TrainedLayer, measure: UnitMeasure) -> Curve:
+    """Return a measure of a layer along its training."""
+    return curve_of(results.select(dataset=layer.dataset, network=layer.network), measure, layer.name)
 
 
-def sentences(results: tmi.Results, course: Course) -> tuple[str, str]:
-    """Say in two sentences when units die and whether they become more monosemantic; both follow from intervals over seeds.
+def sentences(results: tmi.Results, layer: TrainedLayer) -> tuple[str, str]:
+    """Say in two sentences when units die and whether they become more monosemantic; both follow from changes paired by seed.
 
-    The first compares the share of dead units after each number of epochs with the untrained network's, paired by seed: units
-    die by the first number of epochs after which the interval excludes 0. The second counts the measures of
-    `tmi_paper.unit_measures.MONOSEMANTIC` whose change from the untrained to the last network has an interval that excludes 0.
+    The first compares the share of dead units after each number of epochs with the initial network's: units die by the first
+    number after which a rise is shown. The second counts the measures of `tmi_paper.unit_measures.MONOSEMANTIC` whose change
+    from the initial to the last network is shown. `tmi_paper.unit_measures.shown` corrects both for their number.
     """
-    dead = curve(results, course, DEAD)
-    epochs = list(dead)
-    if len(epochs) < 2:
+    dead = curve(results, layer, DEAD)
+    if len(dead) < 2:
         return "", ""
-    changes = {number: change(dead[epochs[0]], dead[number]) for number in epochs[1:]}
-    when = [number for number, value in changes.items() if value is not None and value.direction > 0]
-    start, end = (float(np.mean(list(dead[number].values()))) for number in (epochs[0], epochs[-1]))
-    if when:
-        named = f"{when[0]} epoch{'s' if when[0] > 1 else ''}"
-        first = f"Units die: within {named} the share of dead units rises by {changes[when[0]]}"
+    initial, *others = dead
+    changes = {epochs: change(dead[initial], dead[epochs]) for epochs in others}
+    deaths = [epochs for epochs, direction in shown(changes).items() if direction > 0]
+    if deaths:
+        named = f"{deaths[0]} epoch{'s' if deaths[0] > 1 else ''}"
+        first = f"Units die: within {named} the share of dead units rises by {changes[deaths[0]]}"
     else:
-        first = f"No death of units is shown after any number of epochs (change after {epochs[-1]} epochs {changes[epochs[-1]]})"
-    first += f"; {start:.1%} of them are dead in the initial network and {end:.1%} after {epochs[-1]} epochs."
-    ends = [(m, change(values[min(values)], values[max(values)])) for m in MONOSEMANTIC if (values := curve(results, course, m))]
-    more = [f"{m.text} {c}" for m, c in ends if c is not None and c.direction * m.sign > 0]
-    less = [f"{m.text} {c}" for m, c in ends if c is not None and c.direction * m.sign < 0]
+        first = f"No death of units is shown after any number of epochs (change after {others[-1]} epochs {changes[others[-1]]})"
+    start, end = mean(dead[initial]), mean(dead[others[-1]])
+    first += f"; {start:.1%} of them are dead in the initial network and {end:.1%} after {others[-1]} epochs."
+    ends = {m: moved[2] for m in MONOSEMANTIC if (moved := first_to_last(curve(results, layer, m)))}
+    toward = {m: direction * m.sign for m, direction in shown(ends).items()}
+    more, less = ([f"{m.text} {ends[m]}" for m in toward if toward[m] == sign] for sign in (1, -1))
     second = (
         f"From the initial network to the last {len(more)} of {len(ends)} measures say that units become more monosemantic"
-        f"{f' ({_joined(more)})' if more else ''}, {len(less)} say less{f' ({_joined(less)})' if less else ''}, and for "
-        f"{len(ends) - len(more) - len(less)} the interval contains 0."
+        f"{_joined(more)}, {len(less)} say less{_joined(less)}, and for {len(ends) - len(toward)} no change is shown."
     )
     return first, second
 
 
 def _joined(parts: list[str]) -> str:
-    return "; ".join(parts)
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def along_training(results: tmi.Results) -> Figure:
     """Draw every measure against epochs, a panel a measure, a colour a network: mean and 95 % interval over the seeds."""
     import matplotlib.pyplot as plt
 
-    courses = [course for course in COURSES if epochs_of(results, course)]
-    shown = [m for m in (ACCURACY, DEAD, *MEASURES[1:]) if any(len(curve(results, course, m)) > 1 for course in courses)]
-    columns = 3
-    rows = -(-len(shown) // columns)
-    drawn, axes = plt.subplots(rows, columns, figsize=(8.4, 1.7 * rows + 0.4), squeeze=False, sharex=True)
-    for axis in axes.flat[len(shown) :]:
+    layers = [layer for layer in LAYERS if epochs_of(results, layer)]
+    measures = [m for m in (ACCURACY, DEAD, *MEASURES[1:]) if any(len(curve(results, layer, m)) > 1 for layer in layers)]
+    rows = -(-len(measures) // 3)
+    drawn, axes = plt.subplots(rows, 3, figsize=(8.4, 1.7 * rows + 0.4), squeeze=False, sharex=True)
+    for axis in axes.flat[len(measures) :]:
         axis.axis("off")
-    for axis, measure in zip(axes.flat, shown, strict=False):
-        for place, course in enumerate(courses):
-            _band(axis, curve(results, course, measure), PALETTE[place], course.text, is_share=not measure.above_chance)
-        arrow = {1: " ↑", -1: " ↓"}.get(measure.sign, "")
-        axis.set_title(measure.text + arrow, fontsize=8)
+    for axis, measure in zip(axes.flat, measures, strict=False):
+        for layer in layers:
+            draw_curve(axis, curve(results, layer, measure), is_share=not measure.above_chance, **_style(layer))
+        axis.set_title(measure.text + {1: " ↑", -1: " ↓", 0: ""}[measure.sign], fontsize=8)
         axis.locator_params(axis="y", nbins=4)
-    _epoch_axes(axes, len(shown), max(max(epochs_of(results, course)) for course in courses))
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
+    _finish(drawn, axes.flat[: len(measures)], max(epochs_of(results, layer)[-1] for layer in layers))
     return drawn
 
 
-def _band(axis: Axes, values: dict[int, dict[int, float]], color: str, label: str, *, is_share: bool) -> None:
-    """Draw the mean of values by epochs and seed, and its 95 % interval as a band, cut off at 0 and 1 for shares."""
-    if not values:
-        return
-    epochs = list(values)
-    means = [float(np.mean(list(v.values()))) for v in values.values()]
-    bounds = [interval(list(v.values())) if len(v) > 1 else (m, m) for v, m in zip(values.values(), means, strict=True)]
-    low, high = np.array(bounds).T
-    if is_share:
-        low, high = low.clip(0, 1), high.clip(0, 1)
-    axis.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
-    axis.plot(epochs, means, color=color, marker="o", markersize=2.5, linewidth=1.2, label=label)
+def _style(layer: TrainedLayer) -> dict[str, Any]:
+    return {"color": PALETTE[LAYERS.index(layer)], "label": layer.text, "marker": "o", "markersize": 2.5}
 
 
-def _epoch_axes(axes: Any, shown: int, last: int) -> None:
-    """Scale the epochs so that 0 has a place and the first epochs have most of it."""
-    ticks = [tick for tick in (0, 1, 3, 10, 30, 100) if tick <= last]
-    for number, axis in enumerate(axes.flat[:shown]):
-        axis.set_xscale("symlog", linthresh=1, linscale=0.5)
-        axis.set_xlim(-0.1, last * 1.1)
-        axis.set_xticks(ticks, [str(tick) for tick in ticks])
-        axis.minorticks_off()
-        if number + axes.shape[1] >= shown:
-            axis.set_xlabel("epochs")
-            axis.tick_params(labelbottom=True)
+def _finish(drawn: Figure, axes: Sequence[Axes], last: int) -> None:
+    """Scale the epochs, label them under the lowest panels, and name the layers."""
+    for axis in axes:
+        scale_epochs(axis, last)
+    for axis in axes[-3:]:
+        axis.set_xlabel("epochs")
+        axis.tick_params(labelbottom=True)
+    handles, labels = axes[0].get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
 
 
-def fates(results: tmi.Results) -> Figure:
+def dead_and_settled(results: tmi.Results) -> Figure:
     """Draw the share of dead units against epochs, and how many of those alive in the end have their last tile by then."""
     import matplotlib.pyplot as plt
 
-    drawn, axes = plt.subplots(1, 2, figsize=(8.0, 3.0), squeeze=False)
-    courses = [course for course in COURSES if epochs_of(results, course)]
-    for place, course in enumerate(courses):
-        _band(axes[0, 0], curve(results, course, DEAD), PALETTE[place], course.text, is_share=True)
-        same, shuffled = settled(results, course)
-        _band(axes[0, 1], same, PALETTE[place], course.text, is_share=True)
-        means = [float(np.mean(list(values.values()))) for values in shuffled.values()]
-        axes[0, 1].plot(list(shuffled), means, color=PALETTE[place], linewidth=0.9, linestyle=(0, (1, 1.5)))
-    axes[0, 0].set_ylabel("share of units that are dead")
-    axes[0, 0].set_ylim(bottom=0)
-    axes[0, 1].set_ylabel("share of units with their last tile")
-    axes[0, 1].set_ylim(0, 1.02)
-    _epoch_axes(axes, 2, max(max(epochs_of(results, course)) for course in courses))
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
+    drawn, (left, right) = plt.subplots(1, 2, figsize=(8.0, 3.0))
+    layers = [layer for layer in LAYERS if epochs_of(results, layer)]
+    for layer in layers:
+        style = _style(layer)
+        draw_curve(left, curve(results, layer, DEAD), is_share=True, **style)
+        same, shuffled = settled(results, layer)
+        draw_curve(right, same, is_share=True, **style)
+        by_chance = [mean(values) for values in shuffled.values()]
+        right.plot(list(shuffled), by_chance, color=style["color"], linewidth=0.9, linestyle=(0, (1, 1.5)))
+    left.set_ylabel("share of units that are dead")
+    left.set_ylim(bottom=0)
+    right.set_ylabel("share of units with their last tile")
+    right.set_ylim(0, 1.02)
+    _finish(drawn, [left, right], max(epochs_of(results, layer)[-1] for layer in layers))
     return drawn
 
 
-def settled(results: tmi.Results, course: Course) -> tuple[dict[int, dict[int, float]], dict[int, dict[int, float]]]:
+def settled(results: tmi.Results, layer: TrainedLayer) -> tuple[Curve, Curve]:
     """Return the share of units whose best tile is already that of the last epoch, and the same for units shuffled among them.
 
     Returns
     -------
     (dict, dict)
-        By epochs and seed. Units that vary on the sample after these epochs and in the end count; the best tile is the one with
+        Units that vary on the sample after these epochs and in the end count; the best tile is the one with
         the largest |correlation| with the unit. Shuffled: Σ_k p_k q_k, with p and q the shares of units whose best tile is k.
         Empty for two tiles, whose correlations with a unit are of the same size.
     """
     best: dict[int, dict[int, Any]] = {}
-    for entry in results.select(dataset=course.dataset, network=course.network, probe="unit-recovery"):
-        tiles = _best_tiles(results, entry, course.layer)
+    for entry in results.select(dataset=layer.dataset, network=layer.network, probe="unit-recovery"):
+        tiles = _best_tiles(results, entry, layer.name)
         if tiles is not None and entry.metrics.get("features.tile", 0) > 2:
             best.setdefault(entry.seed, {})[entry.swept["epochs"]] = tiles
-    same: dict[int, dict[int, float]] = {}
-    shuffled: dict[int, dict[int, float]] = {}
+    same: Curve = {}
+    shuffled: Curve = {}
     for seed, by_epochs in best.items():
         end = by_epochs[max(by_epochs)]
         for epochs, tiles in sorted(by_epochs.items()):
@@ -240,15 +221,12 @@ def _best_tiles(results: tmi.Results, entry: Entry, layer: str) -> Any:
     return np.where(np.isfinite(found), found, -1).astype(int)
 
 
-def changes_table(results: tmi.Results, course: Course) -> str:
+def changes_table(results: tmi.Results, layer: TrainedLayer) -> str:
     """Return an HTML table of the changes from the initial weights to the last epoch, paired by seed."""
     rows = []
     for measure in (DEAD, *MEASURES):
-        values = curve(results, course, measure)
-        if len(values) < 2:
-            continue
-        first, last = min(values), max(values)
-        found = change(values[first], values[last])
-        means = [float(np.mean(list(values[number].values()))) for number in (first, last)]
-        rows.append([measure.text, first, f"{means[0]:.3g}", last, f"{means[1]:.3g}", str(found)])
-    return table(["measure", "from epoch", "value", "to epoch", "value", "change (95 % interval)"], rows, caption=course.text)
+        values = curve(results, layer, measure)
+        if found := first_to_last(values):
+            start, end, moved = found
+            rows.append([measure.text, min(values), f"{start:.3g}", max(values), f"{end:.3g}", str(moved)])
+    return table(["measure", "from epoch", "value", "to epoch", "value", "change (95 % interval)"], rows, caption=layer.text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from tmi.report import Section, bullets, figure, paragraph, table
 from tmi.runtime.plotting import PALETTE, figure_style
 
-from .unit_measures import ACCURACY, DEAD, MONOSEMANTIC, Change, UnitMeasure, by_seed, change
+from .unit_measures import ACCURACY, ACTIVE, DEAD, MONOSEMANTIC, Change, UnitMeasure, by_seed, change, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +24,8 @@ KINDS = {"tiles": MONOSEMANTIC[:2], "tiles at places": MONOSEMANTIC[2:4]}
 
 A neuron of Theorem 1 answers to a tile at a place; one that answers to a tile wherever it is has the other kind of feature.
 """
+FAMILIES = (tuple(measure for kind in KINDS.values() for measure in kind), (ACCURACY,), (ACTIVE,))
+"""Measures whose changes under all pressures on one network are corrected for their number together."""
 
 Verdict = Literal["more", "less", "mixed", "not shown"]
 """Whether a pressure makes units more monosemantic; see `Effect.verdict`."""
@@ -37,42 +39,37 @@ class Effect:
     ----------
     text : str
         The pressure, with its strength.
-    accuracy, dead : Change or None
-        Of the test accuracy, and of the share of dead units.
     changes : dict of UnitMeasure to Change
-        Of the measures of monosemanticity that have a value.
+        Of accuracy, dead units, and the measures of monosemanticity, where they have a value.
+    shown : dict of UnitMeasure to int
+        The direction, 1 or −1, of the changes of `FAMILIES` that are shown.
     """
 
     text: str
-    accuracy: Change | None
-    dead: Change | None
     changes: dict[UnitMeasure, Change]
-
-    def toward(self, measure: UnitMeasure) -> int:
-        """Return 1 where a measure moves toward monosemantic units, −1 where it moves away; 0: the interval contains 0."""
-        return self.changes[measure].direction * measure.sign if measure in self.changes else 0
+    shown: dict[UnitMeasure, int]
 
     def verdict(self, kind: str) -> Verdict:
         """Whether units become more monosemantic in a kind of feature, by F1 and MCC above chance.
 
         "more"
-            At least one rises, the 95 % interval of the change paired by seed being above 0, and none falls.
+            At least one is shown to rise, and none to fall.
         "less"
-            At least one falls, and none rises.
+            At least one is shown to fall, and none to rise.
         "mixed"
             One rises and the other falls.
         "not shown"
-            Both intervals contain 0.
+            No change is shown.
         """
-        signs = {self.toward(measure) for measure in KINDS[kind]} - {0}
+        signs = {self.shown[measure] for measure in KINDS[kind] if measure in self.shown}
         return "mixed" if len(signs) == 2 else "more" if 1 in signs else "less" if signs else "not shown"
 
     @property
     def cost(self) -> str:
-        """The cost in accuracy in words: the interval of the paired change excludes 0, or it does not."""
-        if self.accuracy is None:
+        """The cost in accuracy in words: a change is shown, or it is not."""
+        if ACCURACY not in self.changes:
             return "unknown"
-        return {1: "accuracy rises", 0: "none shown", -1: "accuracy falls"}[self.accuracy.direction]
+        return {1: "accuracy rises", 0: "none shown", -1: "accuracy falls"}[self.shown.get(ACCURACY, 0)]
 
 
 def sections(results: tmi.Results) -> list[Section]:
@@ -94,10 +91,12 @@ def sections(results: tmi.Results) -> list[Section]:
             "Change against plain training of the same seed: mean over the seeds and 95 % intervals.",
         )
     about = (
-        "Each network differs from the plain one of the same seed in one setting. Criterion: a measure changes where the 95 % "
-        "interval of the change paired by seed (Student's t) excludes 0; units are more monosemantic in a kind of feature, tiles "
-        "or tiles at places, where F1 or MCC above chance rises and the other does not fall. A neuron of Theorem 1 answers "
-        "to a tile at a place. No correction is made for the number of comparisons: one in twenty intervals excludes 0 by chance."
+        "Each network differs from the plain one of the same seed in one setting. Criterion: a change, paired by seed, is shown "
+        "where its p-value by Student's t is below 0.05 when corrected by Holm's method, for all pressures on a network and all "
+        "four measures of the verdicts. Units are more monosemantic in a kind of feature, tiles or tiles at places, where F1 or "
+        "MCC above chance is shown to rise and the other not to fall. A neuron of Theorem 1 answers to a tile at a place. Drawn "
+        "and in brackets are plain 95 % intervals, so that one may exclude 0 where no change is shown. F1 and MCC are means over "
+        "units that vary: they can rise because units die."
     )
     parts = [
         Section(
@@ -118,23 +117,29 @@ def effects(results: tmi.Results, dataset: str) -> list[Effect]:
         Of suite ``pressure``, or of a part of it.
     dataset : str
     """
-    prefix = TASKS[dataset][0]
+    groups = by_pressure(results, dataset)
+    plain = groups.pop("plain", [])
+    found: dict[str, dict[UnitMeasure, Change]] = {}
+    for text, entries in groups.items():
+        pairs = {m: change(by_seed(plain, m, LAYER), by_seed(entries, m, LAYER)) for m in (ACCURACY, DEAD, *MONOSEMANTIC)}
+        found[text] = {measure: value for measure, value in pairs.items() if value is not None}
+    directions: dict[tuple[str, UnitMeasure], int] = {}
+    for family in FAMILIES:
+        directions |= shown({(text, m): value for text, changes in found.items() for m, value in changes.items() if m in family})
+    return [
+        Effect(text, changes, {m: direction for (under, m), direction in directions.items() if under == text})
+        for text, changes in found.items()
+        if changes.keys() & set(MONOSEMANTIC)
+    ]
+
+
+def by_pressure(results: tmi.Results, dataset: str) -> dict[str, list[Entry]]:
+    """Return the entries with a result on a data set by pressure, in the order of the suite; "plain" is one of them."""
     groups: dict[str, list[Entry]] = {}
     for entry in results.select(dataset=dataset):
         if entry.metrics:
-            groups.setdefault(pressure_of(entry, prefix), []).append(entry)
-    plain = groups.pop("plain", [])
-
-    def changed(entries: list[Entry], measure: UnitMeasure) -> Change | None:
-        return change(by_seed(plain, measure, LAYER), by_seed(entries, measure, LAYER))
-
-    rows = []
-    for text, entries in groups.items():
-        found = {measure: changed(entries, measure) for measure in MONOSEMANTIC}
-        known = {measure: value for measure, value in found.items() if value is not None}
-        if known:
-            rows.append(Effect(text, changed(entries, ACCURACY), changed(entries, DEAD), known))
-    return rows
+            groups.setdefault(pressure_of(entry, TASKS[dataset][0]), []).append(entry)
+    return groups
 
 
 def pressure_of(entry: Entry, prefix: str) -> str:
@@ -144,19 +149,41 @@ def pressure_of(entry: Entry, prefix: str) -> str:
     return " ".join([name, *(f"{value:g}" for value in strengths)])
 
 
-def sentences(rows: list[Effect], where: str) -> tuple[str, str]:
-    """Say in two sentences which pressures make units more monosemantic, and what they cost; both follow from the verdicts."""
+def sentences(rows: list[Effect], where: str) -> list[str]:
+    """Say under which pressures units become more monosemantic, at what cost, and what goes with fewer active units.
+
+    All follow from the verdicts. The last is left out where no pressure is shown to leave fewer units active.
+    """
     parts = []
     for kind in KINDS:
-        by_verdict = {
-            verdict: [row.text for row in rows if row.verdict(kind) == verdict] for verdict in ("more", "less", "mixed")
+        under = {
+            words: [row.text for row in rows if row.verdict(kind) == verdict]
+            for verdict, words in (
+                ("more", "more monosemantic"),
+                ("less", "less monosemantic"),
+                ("mixed", "more so by one measure and less so by the other"),
+            )
         }
-        says = [f"{verdict} by {_named(names)}" for verdict, names in by_verdict.items() if names]
-        parts.append(f"in {kind}: {', '.join(says) if says else 'no change is shown'}")
-    first = f"{where}: of {len(rows)} pressures, units are made monosemantic {'; '.join(parts)}."
-    costs = [f"{row.text} {row.accuracy}" for row in rows if row.accuracy is not None and row.accuracy.direction < 0]
-    gains = [f"{row.text} {row.accuracy}" for row in rows if row.accuracy is not None and row.accuracy.direction > 0]
-    return first, f"{where}: accuracy falls under {_named(costs)}, and rises under {_named(gains)}."
+        become = ", ".join(f"{words} under {_named(names)}" for words, names in under.items() if names)
+        parts.append(f"in {kind} {f'units become {become}' if become else 'no change is shown'}")
+
+    def moved(measure: UnitMeasure, sign: int) -> list[Effect]:
+        return [row for row in rows if row.shown.get(measure) == sign]
+
+    falls, rises = (_named([f"{row.text} {row.changes[ACCURACY]}" for row in moved(ACCURACY, sign)]) for sign in (-1, 1))
+    said = [
+        f"{where}, {len(rows)} pressures: {'; '.join(parts)}.",
+        f"{where}: accuracy falls under {falls}, and rises under {rises}.",
+    ]
+    fewer = moved(ACTIVE, -1)
+    if fewer:
+        of_tiles, of_places = (KINDS[kind][1] for kind in ("tiles", "tiles at places"))
+        up, down = (_named([row.text for row in rows if row in fewer]) for rows in (moved(of_places, 1), moved(of_tiles, -1)))
+        said.append(
+            f"{where}: fewer units are active on an image under {_named([row.text for row in fewer])}; of these, MCC for tiles "
+            f"at places rises under {up}, and MCC for tiles falls under {down}."
+        )
+    return said
 
 
 def _named(names: list[str]) -> str:
@@ -183,14 +210,14 @@ def scatter(found: dict[str, list[Effect]]) -> Figure:
             axis.axhline(0, color="0.6", linewidth=0.7, zorder=0)
             axis.axvline(0, color="0.6", linewidth=0.7, zorder=0)
             for row in rows:
-                if row.accuracy is None or measure not in row.changes:
+                if not {ACCURACY, measure} <= row.changes.keys():
                     continue
-                value, place = row.changes[measure], kinds.index(_kind(row))
+                value, place, accuracy = row.changes[measure], kinds.index(_kind(row)), row.changes[ACCURACY]
                 strengths = [other.text for other in rows if _kind(other) == _kind(row)]
                 axis.errorbar(
-                    row.accuracy.mean,
+                    accuracy.mean,
                     value.mean,
-                    xerr=[[row.accuracy.mean - row.accuracy.low], [row.accuracy.high - row.accuracy.mean]],
+                    xerr=[[accuracy.mean - accuracy.low], [accuracy.high - accuracy.mean]],
                     yerr=[[value.mean - value.low], [value.high - value.mean]],
                     marker=marks[place % len(marks)],
                     color=PALETTE[place % len(PALETTE)],
@@ -225,7 +252,7 @@ def _kind(row: Effect) -> str:
 def verdicts(rows: list[Effect]) -> str:
     """Return an HTML table: whether each pressure makes units more monosemantic, and what it costs."""
     body = [
-        [row.text, *(row.verdict(kind) for kind in KINDS), row.cost, *(str(v) if v else None for v in (row.accuracy, row.dead))]
+        [row.text, *(row.verdict(kind) for kind in KINDS), row.cost, *(_written(row, m) for m in (ACCURACY, DEAD))]
         for row in rows
     ]
     head = [f"monosemantic in {kind}" for kind in KINDS]
@@ -233,10 +260,12 @@ def verdicts(rows: list[Effect]) -> str:
 
 
 def changes_table(rows: list[Effect]) -> str:
-    """Return an HTML table of every measure's change, a row a pressure; ● marks an interval that excludes 0."""
-    body = [
-        [row.text, *(f"{'● ' * bool(row.toward(m))}{row.changes[m]}" if m in row.changes else None for m in MONOSEMANTIC)]
-        for row in rows
-    ]
+    """Return an HTML table of every measure's change, a row a pressure; ● marks an interval that excludes 0, not corrected."""
+    body = [[row.text, *(_written(row, measure) for measure in MONOSEMANTIC)] for row in rows]
     arrows = {1: " ↑", -1: " ↓", 0: ""}
     return table(["pressure", *(m.text + arrows[m.sign] for m in MONOSEMANTIC)], body)
+
+
+def _written(row: Effect, measure: UnitMeasure) -> str | None:
+    found = row.changes.get(measure)
+    return None if found is None else f"{'● ' * bool(found.direction)}{found}"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from .claims.claim import interval
+from .claims.claim import CONFIDENCE, bounds, holm, p_value
 
 if TYPE_CHECKING:
     from tmi.runs.results import Entry
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class UnitMeasure:
 
 ACCURACY = UnitMeasure("accuracy", "accuracy", "accuracy")
 DEAD = UnitMeasure("dead units", "activation-sparsity", "dead_share.{layer}")
+ACTIVE = UnitMeasure("units active on an image", "activation-sparsity", "active_share.{layer}", -1)
 MONOSEMANTIC = (
     UnitMeasure("tile: F1 above chance", "unit-recovery", "f1.tile.{layer}", 1, True),
     UnitMeasure("tile: MCC above chance", "unit-recovery", "mcc.tile.{layer}", 1, True),
@@ -55,7 +58,7 @@ MONOSEMANTIC = (
     UnitMeasure("class selectivity above chance", "selectivity", "class_selectivity.{layer}", 1, True),
     UnitMeasure("Monosemanticity Score above chance", "selectivity", "monosemanticity_score.{layer}", 1, True),
     UnitMeasure("units that fire for one class", "selectivity", "monosemantic.{layer}", 1),
-    UnitMeasure("units active on an image", "activation-sparsity", "active_share.{layer}", -1),
+    ACTIVE,
     UnitMeasure("Hoyer sparsity of an image", "activation-sparsity", "hoyer.{layer}", 1),
 )
 """Measures of which each claims to say how monosemantic units are."""
@@ -103,10 +106,14 @@ class Change:
 def change(before: dict[int, float], after: dict[int, float]) -> Change | None:
     """Return the change from one to the other over the seeds that both have; None where there is none."""
     values = tuple(after[seed] - before[seed] for seed in sorted(before.keys() & after.keys()))
-    if not values:
-        return None
-    if len(values) == 1:
-        return Change(values, -np.inf, np.inf)
-    if min(values) == max(values):
-        return Change(values, values[0], values[0])
-    return Change(values, *interval(values))
+    return Change(values, *bounds(values)) if values else None
+
+
+def shown(changes: Mapping[Key, Change | None]) -> dict[Key, int]:
+    """Return the direction, 1 or −1, of the changes that are shown: p below 0.05, corrected by Holm's method for all of them.
+
+    Each has an interval that excludes 0; not each that has such an interval is shown.
+    """
+    known = {key: value for key, value in changes.items() if value is not None}
+    corrected = holm([p_value(value.values) for value in known.values()])
+    return {key: value.direction for (key, value), p in zip(known.items(), corrected, strict=True) if p < 1 - CONFIDENCE}

@@ -5,21 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tmi.report import Section, bullets, figure, paragraph, table
 from tmi.runtime.plotting import PALETTE, figure_style
 
-from .claims.claim import interval
+from .along_training import Curve, curve_of, draw_curve, first_to_last, mean, scale_epochs
+from .claims.claim import bounds
 from .unit_measures import ACCURACY, Change, UnitMeasure, change
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     import tmi
-
-Values = dict[int, dict[int, float]]
-"""A measure by epochs, and by seed."""
 
 KEEPS, LOSES = 0.9, 0.5
 """Units keep their meaning where the interval of the share of separable ones is above the first, and lose it below the second."""
@@ -116,24 +112,11 @@ def starts_of(results: tmi.Results, dataset: str) -> list[Start]:
     return [start for start in STARTS if len(curve(results, dataset, start, ACCURACY)) > 1]
 
 
-def curve(results: tmi.Results, dataset: str, start: Start, measure: UnitMeasure, layer: str | None = None) -> Values:
-    """Return a measure along the training from a start, for a layer or the start's first; epochs without a value are left out."""
-    found: Values = {}
-    for entry in results.select(dataset=dataset, network=start.network, probe=measure.probe):
-        if not entry.metrics or entry.swept.get("noise") != start.noise:
-            continue
-        value = measure.value(entry, layer or start.layers[0])
-        if value is not None:
-            found.setdefault(entry.swept["epochs"], {})[entry.seed] = value
-    return dict(sorted(found.items()))
-
-
-def bounds(values: dict[int, float]) -> tuple[float, float]:
-    """Return the 95 % interval of the mean over the seeds; the value itself where all are equal, everything for one seed."""
-    numbers = list(values.values())
-    if len(numbers) < 2:
-        return -np.inf, np.inf
-    return (numbers[0], numbers[0]) if min(numbers) == max(numbers) else interval(numbers)
+def curve(results: tmi.Results, dataset: str, start: Start, measure: UnitMeasure, layer: str | None = None) -> Curve:
+    """Return a measure along the training from a start, for a layer or the start's first."""
+    chosen = results.select(dataset=dataset, network=start.network)
+    entries = [entry for entry in chosen if entry.swept.get("noise") == start.noise]
+    return curve_of(entries, measure, layer or start.layers[0])
 
 
 def sentences(results: tmi.Results, dataset: str, start: Start) -> tuple[str, str]:
@@ -149,23 +132,23 @@ def sentences(results: tmi.Results, dataset: str, start: Start) -> tuple[str, st
     if len(values) < 2 or len(right) < 2:
         return "", ""
     last = max(values)
-    low, high = bounds(values[last])
-    mean = float(np.mean(list(values[last].values())))
+    low, high = bounds(list(values[last].values()))
+    ending = mean(values[last])
     if measure is MATCHED:
         moved = change(values[min(values)], values[last])
         first = (
-            f"After {last} epochs the units match Theorem 1's neurons {mean:+.2g} ({low:+.2g} to {high:+.2g}) above shuffled "
+            f"After {last} epochs the units match Theorem 1's neurons {ending:+.2g} ({low:+.2g} to {high:+.2g}) above shuffled "
             f"images, and training changes that by {moved}: the units {_nearer(moved)}."
         )
     else:
-        before = float(np.mean(list(values[min(values)].values())))
-        alone = float(np.mean(list(curve(results, dataset, start, ALONE)[last].values())))
+        before = mean(values[min(values)])
+        alone = mean(curve(results, dataset, start, ALONE)[last])
         first = (
-            f"The units {verdict(before, low, high)}: {before:.0%} are separable before training and {mean:.0%} after {last} "
+            f"The units {verdict(before, low, high)}: {before:.0%} are separable before training and {ending:.0%} after {last} "
             f"epochs ({max(low, 0):.0%} to {min(high, 1):.0%}), when {alone:.0%} are active for their own tile and place alone."
         )
     moved = change(right[min(right)], right[last])
-    begins, ends = (float(np.mean(list(right[epochs].values()))) for epochs in (min(right), last))
+    begins, ends = mean(right[min(right)]), mean(right[last])
     if moved is not None and moved.low == moved.high == 0:
         return first, f"The accuracy stays {ends:.3f} in every seed."
     word = {1: "rises", -1: "falls", 0: "is not shown to change"}[moved.direction if moved else 0]
@@ -206,42 +189,29 @@ def along_training(results: tmi.Results) -> Figure:
             style = dict(zip(("color", "linestyle", "marker"), start.style, strict=True))
             for axis, measure in zip(axes[:, column], rows, strict=True):
                 values = curve(results, dataset, start, measure)
-                if not values:
-                    continue
-                epochs, last = list(values), max(last, *values)
-                means = [float(np.mean(list(part.values()))) for part in values.values()]
-                if min(len(part) for part in values.values()) > 1:
-                    low, high = np.clip([bounds(part) for part in values.values()], 0, 1).T
-                    axis.fill_between(epochs, low, high, color=style["color"], alpha=0.15, linewidth=0)
-                axis.plot(epochs, means, **style, markersize=3, linewidth=1.2, label=start.text)
+                draw_curve(axis, values, is_share=True, **style, markersize=3, label=start.text)
+                last = max([last, *values])
         axes[0, column].set_title(TASKS[dataset])
         axes[-1, column].set_xlabel("epochs")
-    ticks = [tick for tick in (0, 1, 2, 5, 10, 20, 50) if tick <= last]
     for axis, measure in zip(axes[:, 0], rows, strict=True):
         axis.set_ylabel(measure.text if measure is ACCURACY else f"share of units\n{measure.text}")
     for axis in axes.flat:
         axis.set_ylim(-0.03, 1.03)
-        axis.set_xscale("symlog", linthresh=1, linscale=0.5)
-        axis.set_xlim(-0.1, last * 1.1)
-        axis.set_xticks(ticks, [str(tick) for tick in ticks])
-        axis.minorticks_off()
+        scale_epochs(axis, last)
     handles = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     order = [start.text for start in STARTS if start.text in handles]
     drawn.legend([handles[text] for text in order], order, loc="outside upper center", ncols=3, fontsize=8, handlelength=3)
     return drawn
 
 
-def changes(results: tmi.Results, dataset: str, start: Start) -> list[tuple[UnitMeasure, str, float, float, Change | None]]:
+def changes(results: tmi.Results, dataset: str, start: Start) -> list[tuple[UnitMeasure, str, float, float, Change]]:
     """Return for each measure and layer its means before training and after the last epoch, and the change, paired by seed."""
     found = []
     for measure in MEASURES:
         for layer in ("",) if measure is ACCURACY else start.layers:
-            values = curve(results, dataset, start, measure, layer)
-            if len(values) < 2:
-                continue
-            before, after = values[min(values)], values[max(values)]
-            means = [float(np.mean(list(part.values()))) for part in (before, after)]
-            found.append((measure, layer, means[0], means[1], change(before, after)))
+            moved = first_to_last(curve(results, dataset, start, measure, layer))
+            if moved:
+                found.append((measure, layer, *moved))
     return found
 
 

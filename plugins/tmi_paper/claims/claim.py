@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     import tmi
     from tmi.runs.results import Entry
 
@@ -95,6 +97,29 @@ def bounds(values: Sequence[float]) -> tuple[float, float]:
     if len(values) < 2:
         return -np.inf, np.inf
     return (values[0], values[0]) if len(set(values)) == 1 else interval(values)
+
+
+def p_value(values: Sequence[float]) -> float:
+    """Return the two-sided p-value of a mean of 0 by Student's t; 1 for a single value, 0 or 1 where several are all equal.
+
+    It is below 0.05 where `bounds` exclude 0, and nowhere else.
+    """
+    from scipy.stats import t
+
+    if len(values) < 2 or len(set(values)) == 1:
+        return float(len(values) < 2 or values[0] == 0)
+    return float(2 * t.sf(abs(np.mean(values)) * np.sqrt(len(values)) / np.std(values, ddof=1), len(values) - 1))
+
+
+def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
+    """Return p-values corrected for their number by Holm's method (1979), in the given order.
+
+    The least of n is multiplied by n, the next by n − 1, and so on; none is less than one before it, or above 1. With those below
+    α taken for shown, the probability that any of them is a mean of 0 is at most α.
+    """
+    order = np.argsort(p_values, kind="stable")
+    corrected = np.asarray(p_values, float)[order] * np.arange(len(order), 0, -1)
+    return np.minimum(np.maximum.accumulate(corrected), 1)[np.argsort(order)]
 
 
 def with_interval(values: Sequence[float], unit: str = "seeds", *, share: bool = False) -> str:

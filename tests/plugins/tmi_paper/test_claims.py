@@ -8,7 +8,7 @@ from scipy import stats
 
 from tmi.runs.results import Entry, Results
 from tmi_paper.claims import claims
-from tmi_paper.claims.claim import described, interval, tiles_from, with_interval
+from tmi_paper.claims.claim import bounds, described, holm, interval, p_value, tiles_from, with_interval
 from tmi_paper.claims.squares import STATEMENTS
 from tmi_paper.comparison import spread as comparison_spread
 
@@ -260,6 +260,22 @@ def test_samples_are_described_by_their_estimates(seed):
     assert "7 seeds" in described(values)
     assert f"{low:.4g} to {high:.4g}" in with_interval(values)
     assert f"± {statistics.stdev(values):.1g}" in comparison_spread(values)
+
+
+def test_p_values_are_students_and_agree_with_the_interval():
+    rng = np.random.default_rng(1)
+    for values in rng.normal(0.5, 0.5, (50, 5)):
+        assert p_value(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+        low, high = bounds(values)
+        assert (p_value(values) < 0.05) == (low > 0 or high < 0)
+    assert [p_value([1.0]), p_value([0.0, 0.0]), p_value([0.2, 0.2])] == [1, 1, 0]
+
+
+def test_holm_by_hand():
+    # In order: 4 × .005, 3 × .01, 2 × .03, and 1 × .04, which is not less than the one before it.
+    np.testing.assert_allclose(holm([0.04, 0.01, 0.03, 0.005]), [0.06, 0.03, 0.06, 0.02])
+    np.testing.assert_allclose(holm([0.9, 0.6]), [1, 1])
+    assert len(holm([])) == 0
 
 
 def test_equal_values_are_one_number():

@@ -11,20 +11,21 @@ import pytest
 import tmi
 from tests.plugins.tmi_paper.test_unit_measures import entry
 from tmi.runs.results import Entry
-from tmi_paper.dynamics import COURSES, curve, epochs_of, sections, sentences, settled
+from tmi_paper.claims.claim import p_value
+from tmi_paper.dynamics import LAYERS, curve, epochs_of, sections, sentences, settled
 from tmi_paper.unit_measures import DEAD, MONOSEMANTIC
 
-CONV = COURSES[1]
+CONV = LAYERS[1]
 
 
 def content():
     return tomllib.loads(files("tmi_paper").joinpath("dynamics.toml").read_text())
 
 
-def test_every_course_begins_untrained_and_has_every_probe():
+def test_every_training_is_measured_before_it_begins_and_has_every_probe():
     suite = tmi.load_suite("dynamics")
-    for course in COURSES:
-        cells = [c for c in suite.cells if (c.dataset.label, c.network.label) == (course.dataset, course.network)]
+    for layer in LAYERS:
+        cells = [c for c in suite.cells if (c.dataset.label, c.network.label) == (layer.dataset, layer.network)]
         epochs = {c.network.swept["epochs"] for c in cells}
         assert min(epochs) == 0
         assert max(epochs) >= 30
@@ -34,7 +35,7 @@ def test_every_course_begins_untrained_and_has_every_probe():
 
 
 def watched(dead, f1):
-    """Results of course CONV by epochs: dead units and F1 of three seeds."""
+    """Results of layer CONV by epochs: dead units and F1 of three seeds."""
     entries = []
     for epochs in dead:
         for seed in range(3):
@@ -50,18 +51,35 @@ def test_curves_and_sentences_by_hand():
     assert epochs_of(results, CONV) == [0, 1, 5]
     assert curve(results, CONV, DEAD)[5] == {0: 0.3, 1: 0.31, 2: 0.32}
     assert curve(results, CONV, MONOSEMANTIC[0])[0] == {seed: pytest.approx(0.1) for seed in range(3)}
-    assert curve(results, COURSES[2], DEAD) == {}
+    assert curve(results, LAYERS[2], DEAD) == {}
     died, became = sentences(results, CONV)
     assert "within 5 epochs the share of dead units rises by +0.31 " in died
     assert died.endswith("0.0% of them are dead in the initial network and 31.0% after 5 epochs.")
     assert "1 of 2 measures say that units become more monosemantic (tile: F1 above chance +0.31 " in became
-    assert became.endswith("0 say less, and for 1 the interval contains 0.")
+    assert became.endswith("0 say less, and for 1 no change is shown.")
 
 
 def test_sentences_where_nothing_dies():
     died, became = sentences(watched({0: 0.1, 5: 0.09}, {0: 0.3, 5: 0.1}), CONV)
     assert died.startswith("No death of units is shown after any number of epochs (change after 5 epochs ")
     assert "0 of 2 measures say that units become more monosemantic, 1 say less (tile: F1" in became
+
+
+def test_death_is_shown_in_spite_of_the_other_looks_or_not():
+    early, late = [0.1, 0.13, 0.16], [-0.1, 0, 0.1]
+    assert 0.05 / 2 > p_value(early) > 0.05 / 3
+
+    def died(*others):
+        dead = {0: [0, 0, 0], 1: early} | dict.fromkeys(others, late)
+        entries = [
+            entry("activation-sparsity", {"dead_share.conv": value}, seed, "conv", epochs=number)
+            for number, values in dead.items()
+            for seed, value in enumerate(values)
+        ]
+        return sentences(tmi.Results(entries, columns={"epochs": "network"}), CONV)[0]
+
+    assert died(2).startswith("Units die: within 1 epoch the share of dead units rises by +0.13 ")
+    assert died(2, 5).startswith("No death of units is shown")
 
 
 def test_units_with_their_last_tile_by_hand():

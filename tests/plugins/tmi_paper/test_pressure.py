@@ -9,8 +9,9 @@ import pytest
 
 import tmi
 from tests.plugins.tmi_paper.test_unit_measures import entry
+from tmi_paper.claims.claim import p_value
 from tmi_paper.pressure import KINDS, Effect, effects, scatter, sections, sentences
-from tmi_paper.unit_measures import MONOSEMANTIC, Change
+from tmi_paper.unit_measures import ACCURACY, ACTIVE, MONOSEMANTIC, Change
 
 UP, DOWN, NONE = Change((0.2,), 0.1, 0.3), Change((-0.2,), -0.3, -0.1), Change((0.0,), -0.1, 0.1)
 
@@ -57,16 +58,33 @@ def test_the_plan_pairs_every_pressure_with_plain_training_by_seed():
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_verdicts_by_hand(kind, changes, verdict):
-    effect = Effect("dropout", DOWN, None, dict(zip(KINDS[kind], changes, strict=False)))
+    both = dict(zip(KINDS[kind], changes, strict=False)) | {ACCURACY: DOWN}
+    effect = Effect("dropout", both, {measure: found.direction for measure, found in both.items() if found.direction})
     assert {other: effect.verdict(other) for other in KINDS} == dict.fromkeys(KINDS, "not shown") | {kind: verdict}
     assert effect.cost == "accuracy falls"
 
 
-def test_less_of_what_a_monosemantic_layer_has_little_of_is_toward_it():
-    active = next(measure for measure in MONOSEMANTIC if measure.sign < 0)
-    assert Effect("", None, None, {active: DOWN}).toward(active) == 1
-    assert Effect("", None, None, {active: UP}).toward(active) == -1
-    assert Effect("", None, None, {}).toward(active) == 0
+def test_a_change_that_is_not_shown_is_no_verdict():
+    effect = Effect("dropout", dict.fromkeys((ACCURACY, *MONOSEMANTIC), UP), {})
+    assert {effect.verdict(kind) for kind in KINDS} == {"not shown"}
+    assert effect.cost == "none shown"
+    assert Effect("dropout", {}, {}).cost == "unknown"
+
+
+def test_changes_are_corrected_for_the_number_of_pressures():
+    changes = {"plain": [0, 0, 0], "dropout": [0.1, 0.13, 0.16], "adam": [-0.1, 0, 0.1], "momentum": [-0.1, 0, 0.1]}
+    assert 0.05 / 2 > p_value(changes["dropout"]) > 0.05 / 3
+
+    def verdicts(*networks):
+        entries = [
+            entry("unit-recovery", {"f1.tile.conv": value, "f1.tile.conv.chance": 0.0}, seed, network)
+            for network in ("plain", *networks)
+            for seed, value in enumerate(changes[network])
+        ]
+        return [row.verdict("tiles") for row in effects(tmi.Results(entries), "fashion")]
+
+    assert verdicts("dropout", "adam") == ["more", "not shown"]
+    assert verdicts("dropout", "adam", "momentum") == ["not shown"] * 3
 
 
 def by_hand():
@@ -92,11 +110,22 @@ def test_effects_and_sentences_by_hand():
     ]
     first, second = sentences(rows, "there")
     assert first == (
-        "there: of 2 pressures, units are made monosemantic in tiles: more by dropout; in tiles at places: no change is shown."
+        "there, 2 pressures: in tiles units become more monosemantic under dropout; in tiles at places no change is shown."
     )
     assert second.startswith("there: accuracy falls under weight decay 0.1 -0.3 ")
     assert second.endswith(", and rises under none of them.")
     assert effects(by_hand(), "squares") == []
+
+
+def test_what_goes_with_fewer_active_units():
+    down, up = {MONOSEMANTIC[1]: -1}, {MONOSEMANTIC[3]: 1}
+    shown = {"L1": {ACTIVE: -1} | up, "dropout": {ACTIVE: -1} | down | up, "batch norm": down | up, "adam": {ACTIVE: 1}}
+    rows = [Effect(text, {}, directions) for text, directions in shown.items()]
+    assert sentences(rows, "there")[2] == (
+        "there: fewer units are active on an image under L1 and dropout; of these, MCC for tiles at places rises under L1 and "
+        "dropout, and MCC for tiles falls under dropout."
+    )
+    assert len(sentences(rows[2:], "there")) == 2
 
 
 def test_the_picture_has_a_panel_for_each_measure_and_a_mark_for_each_pressure():

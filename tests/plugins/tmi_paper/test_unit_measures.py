@@ -8,7 +8,7 @@ from scipy import stats
 
 import tmi
 from tmi.runs.results import Entry
-from tmi_paper.unit_measures import ACCURACY, MONOSEMANTIC, UnitMeasure, by_seed, change
+from tmi_paper.unit_measures import ACCURACY, MONOSEMANTIC, UnitMeasure, by_seed, change, shown
 
 
 def entry(probe, metrics, seed=0, network="plain", dataset="fashion", **swept):
@@ -45,6 +45,17 @@ def test_directions_need_an_interval_that_excludes_0():
     assert change({0: 0.5}, {0: 0.9}).direction == 0
     assert change({0: 0.5}, {1: 0.9}) is None
     assert str(change({0: 0.0, 1: 0.0}, {0: 1.0, 1: 1.0})) == "+1 in every seed"
+
+
+def test_changes_are_shown_after_the_correction_for_their_number():
+    strong, weak = ({seed: mean + (seed - 2) / 10 for seed in range(5)} for mean in (-1.0, 0.22))
+    pairs = {"strong": strong, "weak": weak, "none": dict.fromkeys(range(5), 0.0)}
+    changes = {name: change(dict.fromkeys(range(5), 0.0), after) for name, after in pairs.items()}
+    assert changes["weak"].direction == 1  # p = 0.035 alone, 0.07 beside "none"
+    assert shown(changes) == {"strong": -1}
+    assert shown({"strong": changes["strong"], "weak": changes["weak"], "unknown": None}) == {"strong": -1, "weak": 1}
+    assert shown({"all equal": change({0: 0.0, 1: 0.0}, {0: 0.5, 1: 0.5})}) == {"all equal": 1}
+    assert shown({}) == shown({"one seed": change({0: 0.0}, {0: 1.0})}) == {}
 
 
 def test_every_measure_is_of_a_probe_that_has_it():
