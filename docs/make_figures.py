@@ -208,39 +208,8 @@ def superposed() -> None:
         plt.close(figure)
 
 
-def dynamics() -> None:
-    """Measures of units along training, from suite ``dynamics``."""
-    import matplotlib.pyplot as plt
-
-    from tmi_paper.dynamics import along_training, fates
-
-    results = tmi.run("dynamics")
-    with figure_style():
-        for name, figure in (("dynamics", along_training(results)), ("dynamics-units", fates(results))):
-            figure.savefig(FIGURES / f"{name}.png", dpi=110, metadata={"Software": None})
-            plt.close(figure)
-
-
-def pressure() -> None:
-    """Changes of measures against changes of accuracy, from suite ``pressure``."""
-    import matplotlib.pyplot as plt
-
-    from tmi_paper.pressure import TASKS, effects, scatter
-
-    results = tmi.run("pressure")
-    with figure_style():
-        figure = scatter({dataset: effects(results, dataset) for dataset in TASKS})
-        figure.savefig(FIGURES / "pressure.png", dpi=110, metadata={"Software": None})
-        plt.close(figure)
-
-
 ALL = {"paper": paper, "theorems": theorems, "monosemanticity": monosemanticity, "attribution": attribution, "spectrum": spectrum}
-ALL |= {
-    "superposed": superposed,
-    "decomposition": decomposition,
-    "dynamics": dynamics,
-    "pressure": pressure,
-}
+ALL |= {"superposed": superposed, "decomposition": decomposition}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or ALL:

@@ -141,7 +141,7 @@ def along_training(results: tmi.Results) -> Figure:
             draw_curve(axis, curve(results, layer, measure), is_share=not measure.above_chance, **_style(layer))
         axis.set_title(measure.text + {1: " ↑", -1: " ↓", 0: ""}[measure.sign], fontsize=8)
         axis.locator_params(axis="y", nbins=4)
-    _finish(drawn, axes.flat[: len(measures)], max(epochs_of(results, layer)[-1] for layer in layers))
+    _finish(drawn, list(axes.flat)[: len(measures)], max(epochs_of(results, layer)[-1] for layer in layers))
     return drawn
 
 

@@ -17,6 +17,7 @@ import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -141,9 +142,9 @@ def difference(one: Weights, other: Weights) -> float:
 @click.option("--repeats", default=3, show_default=True)
 @click.option("--threads", default=torch.get_num_threads(), show_default=True, help="Of torch.")
 def main(quick: bool, repeats: int, threads: int) -> None:
-    """Print milliseconds a network, how many times faster than torch, and the differences."""
+    """Print milliseconds a network, how many times faster than torch, and the differences, as a table in Markdown."""
     torch.set_num_threads(threads)
-    table = Table(title=f"many networks, torch threads: {threads}")
+    table = Table(box=box.MARKDOWN)
     for column in (
         "size",
         "networks",
@@ -156,8 +157,8 @@ def main(quick: bool, repeats: int, threads: int) -> None:
         "difference",
         "chosen",
     ):
-        table.add_column(column, justify="left" if column in ("size", "way", "chosen") else "right")
-    console = Console(width=max(130, Console().width))
+        table.add_column(column, justify="left" if column in ("size", "way", "chosen") else "right", no_wrap=True)
+    console = Console(width=max(200, Console().width))
     for name, dataset, made, settings, networks, epochs in track(SIZES, "sizes", console=Console(stderr=True), transient=True):
         count = networks // 4 if quick else networks
         params = installed().check("network", "cnn", {**settings, "epochs": epochs})
@@ -182,7 +183,7 @@ def main(quick: bool, repeats: int, threads: int) -> None:
             row = [text for its in (seconds, cpu) for text in (f"{1000 * its[way] / count:.2f}", f"{its[first] / its[way]:.1f}")]
             table.add_row(name, str(count), str(epochs), way, *row, apart, "yes" if way == chosen else "")
         assert difference(weights["cnn, together"], weights["cnn, one after another"]) == 0
-        table.add_section()
+    console.print(f"Torch threads: {threads}.")
     console.print(table)
 
 
