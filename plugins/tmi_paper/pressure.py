@@ -95,8 +95,8 @@ def sections(results: tmi.Results) -> list[Section]:
         "where its p-value by Student's t is below 0.05 when corrected by Holm's method, for all pressures on a network and all "
         "four measures of the verdicts. Units are more monosemantic in a kind of feature, tiles or tiles at places, where F1 or "
         "MCC above chance is shown to rise and the other not to fall. A neuron of Theorem 1 answers to a tile at a place. Drawn "
-        "and in brackets are plain 95 % intervals, so that one may exclude 0 where no change is shown. F1 is a mean over the units "
-        "that vary: it can rise because units die."
+        "and in brackets are plain 95 % intervals, so that one may exclude 0 where no change is shown. F1 is a mean over the "
+        "units that vary: it can rise because units die."
     )
     parts = [
         Section(
