@@ -18,7 +18,7 @@ import tmi
 from tmi.runtime.plotting import figure_style
 from tmi_paper.comparison import spread
 from tmi_paper.dial import Curve, curves, readings, sentences
-from tmi_paper.dial_directions import SETTINGS, examples, found_along, frame, sentence
+from tmi_paper.dial_directions import SETTINGS, answer, examples, found_along, frame, sentence
 from tmi_paper.dial_report import ARROWS, ORDER, agreement, along_the_dial, readings_figure
 from tmi_probes.figures.directions import METHODS, atoms_and_directions, recovery_along, sparsity_frontier
 
@@ -36,6 +36,7 @@ def main() -> None:
     found, less_chance = (curves(results, DATASET, above_chance=above) for above in (False, True))
     write("measures", [*counts(found), "", *measures(found, less_chance)])
     write("trained", [agreement(less_chance), "", *trained(less_chance)])
+    write("answer", [answer(results, DATASET)])
     write("directions", directions(results))
     with figure_style():
         save("dial-measures", along_the_dial(found))
@@ -53,7 +54,7 @@ def counts(found: list[Curve]) -> list[str]:
     for verdict in ORDER:
         names = [curve.measure.text for curve in found if curve.verdict == verdict]
         if names:
-            lines += ["", f"**{verdict.capitalize()}** ({len(names)} of {len(found)}): {', '.join(names)}."]
+            lines += ["", f"**{verdict.capitalize()}** ({len(names)} of {len(found)}): {'; '.join(names)}."]
     return lines[1:]
 
 
@@ -66,8 +67,9 @@ def measures(found: list[Curve], less_chance: list[Curve]) -> Iterable[str]:
             continue
         ends = [spread(list(curve.values[x].values())) for x in (curve.truth[0], curve.truth[-1])]
         own = spread(list(curve.trained.values())) if curve.trained else "–"
-        corrected = next(one.verdict for one in less_chance if one.measure == curve.measure)
-        row = [curve.measure.text, ARROWS[curve.better], curve.verdict, corrected, *ends, own, " ".join(sentences(curve))]
+        corrected = next(one for one in less_chance if one.measure == curve.measure)
+        said = " ".join(sentences(curve, corrected))
+        row = [curve.measure.text, ARROWS[curve.better], curve.verdict, corrected.verdict, *ends, own, said]
         yield "| " + " | ".join(row) + " |"
 
 
@@ -94,7 +96,7 @@ def directions(results: tmi.Results) -> Iterable[str]:
             by_chance = np.mean(list(one.chance[places[-1]].values()))
             yield "| " + " | ".join([METHODS[one.method], *shares, f"{by_chance:.2g}"]) + " |"
         yield ""
-        yield from (f"- {sentence(one)}" for one in found)
+        yield from (f"- {sentence(one)}" for one in found if one.method != "random")
         yield ""
 
 

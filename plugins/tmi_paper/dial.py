@@ -33,6 +33,9 @@ MORE = (
 )
 """Measures that have no row in the comparison of suite ``monosemanticity``."""
 
+LEAST_CHANGE = 0.01
+"""From end to end, relative to the larger end: a smaller change counts as none, however narrow its interval."""
+
 Verdict = Literal["follows", "in part", "opposite", "undecided", "constant"]
 """What the dial says of a measure; see `Curve.verdict`."""
 
@@ -80,8 +83,10 @@ class Curve:
 
     @cached_property
     def direction(self) -> int:
-        """The direction from one end of the dial to the other, 1 or −1; 0 where the interval of the change contains 0."""
-        return self._sign(*self.change(0, -1))
+        """The direction from one end of the dial to the other, 1 or −1; 0 where none is shown, or below `LEAST_CHANGE`."""
+        mean, low, high = self.change(0, -1)
+        ends = abs(self.means[0]), abs(self.means[-1])
+        return self._sign(mean, low, high) if abs(mean) >= LEAST_CHANGE * max(ends) else 0
 
     @property
     def is_constant(self) -> bool:
@@ -105,7 +110,7 @@ class Curve:
         "opposite"
             From end to end it moves the other way: it calls the most polysemantic network the most monosemantic.
         "undecided"
-            None of these: the interval from end to end contains 0.
+            None of these: the interval from end to end contains 0, or the change is below `LEAST_CHANGE`.
         """
         if self.is_constant:
             return "constant"
@@ -188,8 +193,15 @@ def curves(results: tmi.Results, dataset: str, *, above_chance: bool = False) ->
     return found
 
 
-def sentences(curve: Curve) -> tuple[str, str]:
-    """Say in two sentences how a measure moves along the dial, and whether it may be trusted; both follow from the numbers."""
+def sentences(curve: Curve, less_chance: Curve | None = None) -> tuple[str, str]:
+    """Say in two sentences how a measure moves along the dial, and whether it may be trusted; both follow from the numbers.
+
+    Parameters
+    ----------
+    curve : Curve
+    less_chance : Curve, optional
+        The same measure less its value by chance; see `curves`.
+    """
     first, last = curve.truth[0], curve.truth[-1]
     start, end = curve.means[0], curve.means[-1]
     ends = f"From {first:.3g} to {last:.3g} tiles a neuron"
@@ -202,6 +214,10 @@ def sentences(curve: Curve) -> tuple[str, str]:
     back = [step for step in curve.steps if step != curve.direction] if curve.direction else []
     moved = f"{ends} it goes from {start:.3g} to {end:.3g} (change {change:.2g}, 95 % interval {low:.2g} to {high:.2g})"
     steady = "." if not back else f", but not at {len(back)} of the {len(curve.steps)} steps."
+    corrected = curve.verdict if less_chance is None else less_chance.verdict
+    if curve.verdict == "follows" and corrected != "follows":
+        how = {"in part": "in part only", "opposite": "in the opposite direction"}.get(corrected, "not")
+        return moved + steady, f"Less its value on shuffled images it follows {how}: what moves it is how often neurons fire."
     trust = {
         "follows": "It may be trusted to order networks of one function by how many tiles share a neuron.",
         "in part": "It tells the ends of the dial apart; a difference between two networks in between is no evidence.",

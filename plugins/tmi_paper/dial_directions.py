@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tmi.report import Section, figure, folded, paragraph, table
-from tmi_probes.figures.directions import METHODS, atoms_and_directions, recovery_along, sparsity_frontier
+from tmi_probes.figures.directions import GROUPS, METHODS, atoms_and_directions, recovery_along, sparsity_frontier
 
 from .claims.claim import bounds
 from .comparison import spread
@@ -109,6 +109,34 @@ def sentence(found: Found) -> str:
     )
 
 
+def answer(results: tmi.Results, dataset: str) -> str:
+    """Say which methods find the directions whichever way samples are made, and which find more than random ones in the end."""
+    by_setting = [{one.method: one for one in found_along(results, dataset, probe)} for probe in SETTINGS]
+    by_setting = [found for found in by_setting if found]
+    if not by_setting:
+        return ""
+    last = list(next(iter(by_setting[0].values())).values)[-1]
+    parts = []
+    for heading in ("sparse autoencoders", "other dictionaries"):
+        up_to, always, never = {}, [], []
+        for method in GROUPS[heading]:
+            found = [one[method] for one in by_setting if method in one]
+            if not found:
+                continue
+            reached = [one.up_to for one in found]
+            better = [last in one.above_chance for one in found]
+            up_to[METHODS[method]] = None if None in reached else min(x for x in reached if x is not None)
+            always += [METHODS[method]] if all(better) else []
+            never += [METHODS[method]] if not any(better) else []
+        finds = ", ".join(f"{name} up to {x:.3g}" for name, x in up_to.items() if x is not None) or "none"
+        parts.append(
+            f"Of the {heading}, these find {FOUND:.0%} of the directions in every way of making samples (tiles a neuron): {finds}. "
+            f"At {last:.3g} tiles a neuron, more than random directions find in every way: {', '.join(always) or 'none'}; in no "
+            f"way: {', '.join(never) or 'none'}."
+        )
+    return " ".join(parts)
+
+
 def frame(found: list[Found]) -> pd.DataFrame:
     """Return the table that `tmi_probes.figures.directions.recovery_along` draws: a row a method and place of the dial."""
     import pandas as pd
@@ -140,7 +168,10 @@ def directions_section(results: tmi.Results, dataset: str, title: str) -> Sectio
         body += drawn + folded(f"The numbers: {heading}", table(heads, rows))
     if not body:
         return None
-    return Section(f"{title}: do dictionaries find the directions?", paragraph(_about()) + body + _examples(results, dataset))
+    return Section(
+        f"{title}: do dictionaries find the directions?",
+        paragraph(_about()) + paragraph(answer(results, dataset)) + body + _examples(results, dataset),
+    )
 
 
 def examples(results: tmi.Results, dataset: str) -> tuple[dict[str, tmi.ProbeResult], str]:

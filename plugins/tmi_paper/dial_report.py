@@ -58,7 +58,7 @@ def along_the_dial(found: list[Curve]) -> Figure:
     shown = sorted(found, key=lambda curve: ORDER.index(curve.verdict))
     columns = 6
     rows = -(-len(shown) // columns)
-    drawn, axes = plt.subplots(rows, columns, figsize=(10.6, 1.5 * rows + 0.5), squeeze=False, sharex=True)
+    drawn, axes = plt.subplots(rows, columns, figsize=(11.4, 1.55 * rows + 0.5), squeeze=False, sharex=True)
     for axis in axes.flat[len(shown) :]:
         axis.axis("off")
     for axis, curve in zip(axes.flat, shown, strict=False):
@@ -90,7 +90,8 @@ def along_the_dial(found: list[Curve]) -> Figure:
 
 def _limits(axis: Axes, low: float, high: float) -> None:
     """Fit the axis to the dial's values, so that they can be read where the trained network's is far away."""
-    room = 0.12 * (high - low) if high - low > 1e-9 * abs(high) else 0.05 * max(abs(high), 1.0)
+    varies = high - low > 1e-9 * max(abs(high), 1.0)
+    room = 0.12 * (high - low) if varies else 0.05 * max(abs(high), 1.0)
     axis.set_ylim(low - room, high + room)
     axis.margins(x=0.08)
 
@@ -104,6 +105,8 @@ def _draw_trained(axis: Axes, values: list[float]) -> None:
         axis.set_ylim(bottom, top)
     else:
         above = mean > top
+        room = 0.2 * (top - bottom)  # for the text
+        axis.set_ylim(bottom if above else bottom - room, top + room if above else top)
         text = f"{'↑' if above else '↓'} trained {mean:.3g}"
         axis.text(
             0.97, 0.97 if above else 0.03, text, transform=axis.transAxes, fontsize=6, ha="right", va="top" if above else "bottom"
@@ -121,13 +124,13 @@ def readings_figure(found: list[Curve]) -> Figure:
 
     read = readings(found)
     first, last = found[0].truth[0], found[0].truth[-1]
-    drawn, axis = plt.subplots(figsize=(6.4, 0.3 * len(read) + 1.0))
+    drawn, axis = plt.subplots(figsize=(7.4, 0.3 * len(read) + 1.0))
     for place, values in enumerate(read.values()):
         inside = [value for value in values if np.isfinite(value)]
         axis.plot(inside, [place] * len(inside), "o", color=TRAINED, markersize=4, alpha=0.7)
     axis.axvspan(first, last, color=CONSTRUCTED, alpha=0.08, linewidth=0)
     axis.set_yticks(range(len(read)), list(read))
-    axis.set_xlabel("tiles a neuron of the constructed network with the same value")
+    axis.set_xlabel("tiles a neuron at which the dial has the same value")
     axis.invert_yaxis()
     return drawn
 
@@ -142,14 +145,15 @@ def _measures(found: list[Curve], less_chance: list[Curve], title: str) -> Secti
     rows = []
     for curve in sorted(found, key=lambda one: ORDER.index(one.verdict)):
         ends = [spread(list(values.values())) for values in (curve.values[curve.truth[0]], curve.values[curve.truth[-1]])]
+        corrected = next(one for one in less_chance if one.measure == curve.measure)
         rows.append(
             (
                 curve.measure.text,
                 ARROWS[curve.better],
                 curve.verdict,
-                next(one.verdict for one in less_chance if one.measure == curve.measure),
+                corrected.verdict,
                 *ends,
-                " ".join(sentences(curve)),
+                " ".join(sentences(curve, corrected)),
             )
         )
     first, last = found[0].truth[0], found[0].truth[-1]
@@ -188,8 +192,8 @@ def _trained(found: list[Curve], title: str) -> Section | None:
         + figure(
             readings_figure(found),
             "Where each measure puts the trained network on the dial",
-            "By each measure that follows the truth, less its value by chance where it has one. A dot a training seed; seeds whose "
-            "value is beyond the ends of the dial have none. The shaded range is the dial.",
+            "By each measure that follows the truth, less its value by chance where it has one. A dot a training seed; seeds "
+            "whose value is beyond the ends of the dial have none. The shaded range is the dial.",
         )
         + table(("measure", "tiles a neuron with the same value", "seeds beyond the dial"), rows),
     )
@@ -217,4 +221,4 @@ def agreement(found: list[Curve]) -> str:
 def _wrapped(text: str) -> str:
     import textwrap
 
-    return "\n".join(textwrap.wrap(text, 28))
+    return "\n".join(textwrap.wrap(text, 25))

@@ -11,7 +11,7 @@ from tmi.runs.results import Entry
 from tmi_paper.claims.claim import interval
 from tmi_paper.comparison import Measure
 from tmi_paper.dial import Curve, curves, readings, sentences, tiles_a_neuron
-from tmi_paper.dial_directions import Found, found_along, frame, sentence
+from tmi_paper.dial_directions import Found, answer, found_along, frame, sentence
 from tmi_paper.dial_report import agreement, sections
 
 MEASURE = Measure("", "a measure", "", "")
@@ -76,6 +76,23 @@ def test_undecided_measures_are_said_to_be_so():
     first, second = sentences(curve(1, 2, 3, 1))
     assert first.endswith(").")
     assert "not shown to differ" in second
+
+
+def test_a_tiny_change_counts_as_none():
+    values = {x: {seed: 1 + 0.004 * x + 1e-6 * seed for seed in range(5)} for x in (1.0, 2.0, 3.0)}
+    assert Curve(MEASURE, "lower", values, {}).verdict == "undecided"
+    assert (
+        Curve(MEASURE, "lower", {x: {s: v + 0.01 * x for s, v in by.items()} for x, by in values.items()}, {}).verdict
+        == "follows"
+    )
+
+
+def test_a_measure_that_follows_by_chance_alone_is_not_trusted():
+    assert sentences(curve(1, 2, 3), curve(1, 2, 3))[1].startswith("It may be trusted")
+    said = sentences(curve(1, 2, 3), curve(3, 2, 1))[1]
+    assert (
+        said == "Less its value on shuffled images it follows in the opposite direction: what moves it is how often neurons fire."
+    )
 
 
 def test_readings():
@@ -186,6 +203,28 @@ def test_sentences_about_methods():
     assert "finds 90% of the directions at every place; at 2 " in sentence(recovered(0.99, 0.95))
     last = "is nowhere shown to find 90% of the directions; at 2 it finds 0.3 ± 0.008, not shown to be more than random"
     assert last in sentence(recovered(0.5, 0.3))
+
+
+def test_answer():
+    entries = list(results())
+    for probe, autoencoder in (("directions-one", 0.95), ("directions-noise", 0.5)):
+        for network, neurons, kmeans in (("theorem1", None, 1.0), ("superposed", 7, 0.8)):
+            metrics = {"recovered.top-k": autoencoder, "recovered.k-means": kmeans}
+            metrics |= {f"{name}.chance": 0.6 for name in list(metrics)}
+            swept = {"neurons": neurons}
+            entries += [Entry("", "fashion", network, probe, seed, swept, "ok", None, metrics) for seed in range(5)]
+    said = answer(tmi.Results(entries, columns={"neurons": "network"}), "fashion")
+    assert (
+        "Of the sparse autoencoders, these find 90% of the directions in every way of making samples (tiles a neuron): none."
+        in said
+    )
+    assert (
+        "in every way: none; in no way: none. Of the other dictionaries" in said
+    )  # above random directions in one of the two ways
+    assert (
+        "k-means up to 1. At 9 tiles a neuron, more than random directions find in every way: k-means; in no way: none." in said
+    )
+    assert answer(results(), "fashion") == ""
 
 
 def test_found_along_results():
