@@ -131,8 +131,8 @@ def answer(results: tmi.Results, dataset: str) -> str:
         finds = ", ".join(f"{name} up to {x:.3g}" for name, x in up_to.items() if x is not None) or "none"
         parts.append(
             f"Of the {heading}, these find {FOUND:.0%} of the directions in every way of making samples (tiles a neuron): {finds}"
-            f". At {last:.3g} tiles a neuron, more than random directions find in every way: {', '.join(always) or 'none'}; in no "
-            f"way: {', '.join(never) or 'none'}."
+            f". At {last:.3g} tiles a neuron, more than random directions find in every way: {', '.join(always) or 'none'}; "
+            f"in no way: {', '.join(never) or 'none'}."
         )
     return " ".join(parts)
 
