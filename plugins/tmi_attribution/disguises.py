@@ -12,7 +12,7 @@ import tmi
 from tmi import params
 from tmi.errors import InputError
 from tmi.params import Count, Positive, Share
-from tmi_networks.disguised import DISGUISES, Disguise, disguise
+from tmi_networks.disguised import DISGUISES, Disguise, check_logits, disguise
 
 from .attributor import Attributor, not_finite
 from .build_truth import Baseline, layer_for, references_of, truth_of
@@ -108,7 +108,8 @@ def disguises(
     ProbeResult
         Metrics ``change.<method>``, the largest over all disguises, and ``methods.exact``, ``methods.approximate`` and
         ``methods.changed``. Arrays ``change`` (method, disguise, draw), NaN where it is undefined, ``random`` (method), which
-        methods draw random numbers, and ``level`` (method). Not applicable to a network that cannot be disguised.
+        methods draw random numbers, and ``level`` (method). Not applicable to a network that cannot be disguised, or
+        that then has other logits on the images.
 
     Raises
     ------
@@ -127,6 +128,11 @@ def disguises(
     except InputError as error:
         return tmi.ProbeResult.not_applicable(str(error))
     truth = _shaken(truth_of(plain, data, images, baseline), noise, seed)
+    try:
+        for other in (plain, *(variant for *_, variant, _ in variants)):
+            check_logits(network, other, truth.images)
+    except InputError as error:
+        return tmi.ProbeResult.not_applicable(str(error))
     references = references_of(truth, data)
     change = np.full((len(methods), len(disguises), draws), np.nan)
     notes: list[str] = []

@@ -48,7 +48,12 @@ class Exchange:
         """
         parts = [part for _, part in self._leaves()]
         found = itertools.pairwise(index for index, part in enumerate(parts) if isinstance(part, LINEAR))
-        return [pair for pair in found if isinstance(parts[pair[0]], nn.Linear) or self._unflatten(*pair) is None]
+        # The channels that are formed of a linear layer's neurons are its own, but those that are formed of these are not.
+        return [
+            (first, last)
+            for first, last in found
+            if sum(isinstance(part, nn.Unflatten) for part in parts[first:last]) <= isinstance(parts[first], nn.Linear)
+        ]
 
     def apply(self, name: str, rng: np.random.Generator) -> None:
         """Apply one disguise between all pairs of linear layers."""

@@ -144,15 +144,23 @@ def _converted(name: str, module: nn.Module, x: torch.Tensor, budget: Budget) ->
     made = None if convert is None else convert(module, x, budget)
     if made is None:
         where = f"module {name!r} is" if name else "the network is"
-        raise InputError(f"disguised: {where} a {type(module).__name__}{_remedy(module)}; supported are {SUPPORTED}")
+        raise InputError(f"disguised: {where} a {type(module).__name__}{_remedy(module, x)}; supported are {SUPPORTED}")
     result = made[0] if len(made) == 1 else nn.Sequential(*made)
     return result, result(x)
 
 
-def _remedy(module: nn.Module) -> str:
+def _remedy(module: nn.Module, x: torch.Tensor) -> str:
     if isinstance(module, TileMatch):
         return ", which has no neurons to exchange: name the network with realisation='literal'"
+    if isinstance(module, (*MIXABLE, *RECTIFYING)) and _is_over_channels(module, x):
+        return f" that combines different neurons, for its input has {x.ndim} axes"
     return ", for its tiles are evaluated in groups: raise the memory of theorem2" if isinstance(module, Groups) else ""
+
+
+def _is_over_channels(module: nn.Module, x: torch.Tensor) -> bool:
+    """Whether a pooling or padding takes (N, channels, …) for the maps of one image, which torch accepts."""
+    axes = {"1d": 3, "2d": 4}.get(type(module).__name__[-2:], x.ndim)
+    return x.ndim != axes
 
 
 # Each conversion returns the layers that take the place of a module, or None where the module cannot be converted.
@@ -182,12 +190,12 @@ def _norm(module: Any, x: torch.Tensor, budget: Budget) -> list[nn.Module] | Non
     return [linear_layer(torch.diag(scale).view(*[len(scale)] * 2, *[1] * (x.ndim - 2)), shift)]
 
 
-def _kept(module: nn.Module, _x: torch.Tensor, _budget: Budget) -> list[nn.Module] | None:
+def _kept(module: nn.Module, x: torch.Tensor, _budget: Budget) -> list[nn.Module] | None:
     if isinstance(module, nn.Flatten) and (module.start_dim < 1 or module.end_dim != -1):
         return None
     if isinstance(module, nn.Unflatten) and (module.dim != 1 or not isinstance(module.unflattened_size, tuple)):
         return None
-    if getattr(module, "return_indices", False):
+    if getattr(module, "return_indices", False) or _is_over_channels(module, x):
         return None
     made = copy.deepcopy(module)
     if isinstance(made, nn.ReLU):

@@ -145,3 +145,16 @@ def test_the_figure_has_a_panel_a_network_and_a_number_where_something_changes(d
         assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["saliency", "guided-backprop"]
         assert [text.get_text() for text in figure.axes[0].texts] == [f"{largest(results)[1, DISGUISES.index('cancelling')]:.2g}"]
         plt.close(figure)
+
+
+def test_a_network_with_other_logits_is_not_measured(data, trained, monkeypatch):
+    def wrong(network, disguises, **given):
+        other, mixing = disguise(network, disguises, **given)
+        with torch.no_grad():
+            list(other.module.parameters())[-1].add_(1)
+        return other, mixing
+
+    monkeypatch.setattr("tmi_attribution.disguises.disguise", wrong)
+    result = tmi.probe("disguises", trained, data, seed=0, methods=["saliency"], images=2)
+    assert not result.applicable
+    assert "logits differ by" in result.notes[0]

@@ -86,6 +86,44 @@ def test_layers_of_signals():
         assert set(mixing) == {"conv", "second"}
 
 
+NOT_BY_CHANNEL = {
+    "neurons": [("hidden", nn.Sequential(nn.Flatten(), nn.Linear(16, 6), nn.ReLU())), ("pool", nn.MaxPool1d(3, 1, 1))],
+    "a mean of neurons": [("hidden", nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU())), ("pool", nn.AvgPool1d(2))],
+    "channels": [
+        ("hidden", nn.Sequential(nn.Flatten(2), nn.Conv1d(1, 3, 15), nn.ReLU())),
+        ("pool", nn.Sequential(nn.MaxPool2d(1, 1), nn.Flatten())),
+    ],
+}
+
+
+@pytest.mark.parametrize("over", NOT_BY_CHANNEL)
+def test_a_pool_over_neurons_or_channels_is_refused(over):
+    task = task_of((2, 2), (2, 2), shape=(1, 4, 4))
+    original = network([*NOT_BY_CHANNEL[over], ("logits", nn.Linear(6, 2))], task, ["hidden", "logits"])
+    for name in DISGUISES:
+        with pytest.raises(InputError, match=r"Pool.d that combines different neurons, for its input has [23] axes; "):
+            disguise(original, [name], seed=1)
+
+
+def test_channels_that_are_formed_of_others_are_left_as_they_are():
+    task = task_of((2, 2), (2, 2), shape=(1, 4, 4))
+    first = nn.Sequential(nn.Flatten(), nn.Linear(16, 6), nn.ReLU())
+    formed = [("maps", nn.Unflatten(1, (2, 3, 1))), ("flat", nn.Flatten()), ("others", nn.Unflatten(1, (3, 2, 1)))]
+    parts = [
+        ("hidden", first),
+        *formed,
+        ("conv", nn.Conv2d(3, 4, (2, 1))),
+        ("flatten", nn.Flatten()),
+        ("logits", nn.Linear(4, 2)),
+    ]
+    original = network(parts, task, ["hidden", "conv", "logits"])
+    images = torch.rand(4, *task.image_shape, dtype=torch.float64)
+    for name in DISGUISES:
+        other, mixing = disguise(original, [name], seed=1)
+        assert check_logits(original, other, images) < 1e-13
+        assert set(mixing) == {"conv"}
+
+
 def test_no_random_number_is_drawn():
     task = task_of((2, 2), (2, 2))
     original = tmi.build("theorem2", task)
