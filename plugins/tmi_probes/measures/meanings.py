@@ -60,6 +60,7 @@ def kept(activations: NDArray[Any], meanings: NDArray[Any]) -> Kept:
     greatest = np.where(own, -np.inf, activations).max(0, initial=-np.inf)
     seen = (present > 0) & (absent > 0)
     correlation = np.einsum("nk,nk->k", standardised(activations), standardised(meanings))
+    correlation = correlation.clip(-1, 1)  # beyond it is rounding
     return Kept(fires, false_alarms, seen & (fires == 1) & (false_alarms == 0), seen & (least > greatest), correlation)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import tmi
-from tmi.errors import InputError
+from tmi.errors import TmiError
 from tmi.params import Count
 
 from ..measures.meanings import kept, standardised
@@ -70,7 +70,8 @@ def kept_meaning(
     features : int
         Tiles at places, and so neurons of Theorem 1, at most; of more so many are drawn.
     neurons : int
-        How many units of a layer to match; a larger layer is sampled without replacement.
+        How many units of a layer to match; a larger layer is sampled without replacement. Where it has as many units as Theorem 1
+        has hidden neurons, the units that belong to the tiles at places are drawn first.
 
     Returns
     -------
@@ -78,9 +79,9 @@ def kept_meaning(
         For each layer with as many units as Theorem 1 has hidden neurons ``fires.<layer>``, ``false_alarms.<layer>``, and with
         ``.chance`` for units in random order ``alone.<layer>``, ``separable.<layer>`` and ``correlation.<layer>``, and arrays of
         each unit. For every layer ``matched.<layer>`` with ``.chance``, the same for shuffled images, and ``.oracle``, the most
-        that as many units can score. For a trained network whose builder takes ``epochs=0``, for each layer with weights
-        ``drift.<layer>``, and where weights were 0 at the start ``filled.<layer>`` and ``filled_norm.<layer>``. Not applicable
-        where the images are fewer than three different ones.
+        that as many units can score. For a trained network whose builder is installed and takes ``epochs=0``, for each layer with
+        weights ``drift.<layer>``, and where weights were 0 at the start ``filled.<layer>`` and ``filled_norm.<layer>``. Not
+        applicable where the images are fewer than three different ones.
 
     Raises
     ------
@@ -96,7 +97,11 @@ def kept_meaning(
         result.notes.append(f"{len(numbers)} of {count} tiles at places examined, drawn at random")
     truth = theorem1_neurons(data.task, scenes, numbers)
     order = rng.permutation(len(scenes))
-    for layer, units in units_of_layers(network, scenes, network.layers, neurons, rng, result.notes):
+
+    def preferred(size: int) -> NDArray[np.int64]:
+        return numbers if size == count else numbers[:0]
+
+    for layer, units in units_of_layers(network, scenes, network.layers, neurons, rng, result.notes, preferred):
         if not np.isfinite(units.activations).all():
             result.notes.append(f"{layer}: left out, for activations are NaN or infinite")
             continue
@@ -107,7 +112,7 @@ def kept_meaning(
             float(size[match(size)].sum()) / len(numbers) for size in (np.abs(meant.T @ values), np.abs(meant.T @ values[order]))
         ]
         possible = min(len(numbers), values.shape[1]) / len(numbers)
-        result.add(f"matched.{layer}", min(scores[0], 1), chance=min(scores[1], 1), oracle=possible)
+        result.add(f"matched.{layer}", min(scores[0], possible), chance=min(scores[1], possible), oracle=possible)
     _add_drift(result, network, data)
     return result.result()
 
@@ -183,7 +188,8 @@ def _add_kept(
     values, meanings = units.activations[:, unit], truth[:, feature]
     own, chance = kept(values, meanings), kept(values, meanings[:, rng.permutation(len(feature))])
     for name in ("fires", "false_alarms"):
-        result.add(f"{name}.{layer}", np.nanmean(getattr(own, name)))
+        known = getattr(own, name)[np.isfinite(getattr(own, name))]
+        result.add(f"{name}.{layer}", known.mean() if len(known) else np.nan)
     for name in ("alone", "separable", "correlation"):
         result.add(f"{name}.{layer}", getattr(own, name).mean(), chance=getattr(chance, name).mean())
     for name in ("fires", "false_alarms", "alone", "separable", "correlation"):
@@ -212,10 +218,14 @@ def _add_drift(result: ResultBuilder, network: tmi.Network, data: tmi.Dataset) -
 
 
 def start_of(network: tmi.Network, data: tmi.Dataset) -> tmi.Network | None:
-    """Return a trained network as it was before training, or None where its builder has no setting ``epochs`` that may be 0."""
+    """Return a trained network as it was before training.
+
+    None where its builder has no setting ``epochs`` that may be 0, or is that of a plug-in file, which only a run knows. Another
+    one is not taken for it: a file cannot take the name of an installed builder.
+    """
     if network.origin != "trained" or "epochs" not in network.params or network.seed is None:
         return None
     try:
         return tmi.build(network.name, data, seed=network.seed, **(network.params | {"epochs": 0}))
-    except InputError:
+    except TmiError:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +124,13 @@ class Units:
 
 
 def units_of_layers(
-    network: tmi.Network, scenes: tmi.Scenes, layers: Sequence[str], neurons: int, rng: np.random.Generator, notes: list[str]
+    network: tmi.Network,
+    scenes: tmi.Scenes,
+    layers: Sequence[str],
+    neurons: int,
+    rng: np.random.Generator,
+    notes: list[str],
+    preferred: Callable[[int], Sequence[int] | NDArray[np.int64]] = lambda size: (),
 ) -> Iterator[tuple[str, Units]]:
     """Yield each layer with its units; a larger layer is sampled, and a note says so.
 
@@ -140,6 +146,8 @@ def units_of_layers(
     rng : numpy.random.Generator
     notes : list of str
         Notes are appended.
+    preferred : callable
+        The size of a layer to those of its units that are drawn before others.
 
     Yields
     ------
@@ -149,9 +157,12 @@ def units_of_layers(
     if not layers:
         return
     sizes = sizes_of(network, scenes, layers)
-    index = {
-        layer: np.sort(rng.permutation(size)[:neurons]) if size > neurons else np.arange(size) for layer, size in sizes.items()
-    }
+    index = {layer: np.arange(size) for layer, size in sizes.items()}
+    for layer, size in sizes.items():
+        if size > neurons:
+            order = rng.permutation(size)
+            later = ~np.isin(order, preferred(size))
+            index[layer] = np.sort(order[later.argsort(kind="stable")][:neurons])
     notes += [
         f"{layer}: {len(index[layer])} of {size} neurons examined, drawn at random"
         for layer, size in sizes.items()

@@ -6,6 +6,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 import tmi
+from tests.tmi import toys
 from tmi_probes.neurons.kept_meaning import by_design, kept_meaning, theorem1_neurons
 
 from ..toys import TASK, Phi, dataset, network
@@ -125,3 +126,40 @@ def test_more_tiles_at_places_are_sampled():
     assert result.metrics["alone.hidden"] == 1
     assert result.metrics["matched.hidden"] == pytest.approx(1)
     assert len(TASK.tiles) * 36 == 144
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("features", "neurons"), [(50, 60), (50, 30), (3, 3), (60, 2)])
+def test_of_a_larger_layer_the_units_that_belong_to_the_tiles_are_examined(features, neurons):
+    """Theorem 1 keeps every meaning, whichever units are drawn."""
+    metrics = kept_meaning(tmi.build("theorem1", dataset()), dataset(), seed=0, features=features, neurons=neurons).metrics
+    assert metrics["matched.hidden"] == pytest.approx(metrics["matched.hidden.oracle"])
+    assert metrics["matched.hidden.oracle"] == min(features, neurons) / features
+    for name in ("fires", "alone", "separable"):
+        assert metrics[f"{name}.hidden"] == 1
+    assert 1 - 1e-9 < metrics["correlation.hidden"] <= 1
+
+
+def test_a_builder_of_a_plug_in_file_has_no_start_here(tmp_path):
+    text = toys.TOYS + FILE_BUILDER
+    toys.plugin(tmp_path, text=text)
+    suite = toys.suite(tmp_path, '[datasets.d]\nuse="toy-data"\n[networks.n]\nuse="mine"\n[probes.p]\nuse="kept-meaning"\n')
+    (entry,) = tmi.run(suite, tmp_path / "store")
+    assert entry.status == "ok", entry.message
+    assert "matched.1" in entry.metrics
+    assert not any(metric.startswith("drift") for metric in entry.metrics)
+
+
+FILE_BUILDER = '''
+@tmi.hookimpl
+def tmi_network_builders():
+    return {"mine": "toys:mine"}
+
+
+def mine(data, *, seed: int, epochs: Count = 1) -> tmi.Network:
+    """Mine."""
+    import torch
+
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+    return tmi.Network(module, ["1"], "trained", task=data.task)
+'''
