@@ -23,7 +23,14 @@ class RandomError(InputError):
     """The forward pass of a network does not repeat; it may do so by chance the next time."""
 
 
-def check(forward: Forward, image: torch.Tensor, classes: int, alone: bool, has_generator: bool = False) -> None:
+def check(
+    forward: Forward,
+    image: torch.Tensor,
+    classes: int,
+    alone: bool,
+    has_generator: bool = False,
+    in_float64: Callable[[], Forward] | None = None,
+) -> None:
     """Check that a module answers as every probe takes for granted.
 
     Parameters
@@ -38,6 +45,9 @@ def check(forward: Forward, image: torch.Tensor, classes: int, alone: bool, has_
         Whether the module is only ever given one image at a time, so that images cannot influence each other.
     has_generator : bool
         Whether the module holds a generator of random numbers.
+    in_float64 : callable, optional
+        Returns ``forward`` of a copy of the module in float64. It is called for a module of lower precision whose answers for an
+        image alone and in a batch differ by no more than rounding where large terms cancel.
 
     Raises
     ------
@@ -59,8 +69,18 @@ def check(forward: Forward, image: torch.Tensor, classes: int, alone: bool, has_
         _check_layers(outputs, len(pair))
         for _ in range(_REPEATS if is_random else 1):
             _check_repetition((logits, outputs), _evaluated(forward, pair))
-        for number in range(0 if alone else len(pair)):
-            _check_neighbours((logits, outputs), number, _evaluated(forward, pair[number : number + 1]))
+        if alone or _check_neighbours(forward, pair, (logits, outputs)):
+            return
+        if in_float64 is not None and pair.dtype != torch.float64:  # where what is rounding is smaller
+            try:
+                precise, pair = in_float64(), pair.double()
+                both = _evaluated(precise, pair)
+            except Exception as error:
+                raise InputError(
+                    "network: activations on an image alone and in a batch differ, perhaps by the rounding of its largest ones, "
+                    f"which a copy in float64 could tell; it fails ({error}); let it answer after module.double()"
+                ) from error
+            _check_neighbours(precise, pair, both)
 
 
 def _evaluated(forward: Forward, images: torch.Tensor) -> tuple[Any, Outputs]:
@@ -96,17 +116,24 @@ def _check_repetition(first: tuple[Any, Outputs], second: tuple[Any, Outputs]) -
             )
 
 
-def _check_neighbours(both: tuple[Any, Outputs], number: int, alone: tuple[Any, Outputs]) -> None:
-    _check_layers(alone[1], 1)
-    pairs = _paired(*both, *alone)
-    # Where large terms cancel, a sum that should be 0 is as large as their rounding.
-    rounding = max(_rounding(in_batch) for _, in_batch, _ in pairs)
-    for name, in_batch, single in pairs:
-        if in_batch.shape[1:] != single.shape[1:] or not _agree(in_batch[number : number + 1], single, rounding):
-            raise InputError(
-                f"network: {name} on an image depend on the other images of its batch; normalise by running statistics "
-                "(track_running_stats=True), and combine no images"
-            )
+def _check_neighbours(forward: Forward, pair: torch.Tensor, both: tuple[Any, Outputs]) -> bool:
+    """Refuse a module if its images influence each other; return whether that is certain without regard to cancelling terms."""
+    certain = True
+    for number in range(len(pair)):
+        alone = _evaluated(forward, pair[number : number + 1])
+        _check_layers(alone[1], 1)
+        compared = _paired(*both, *alone)
+        # Where large terms cancel, a sum that should be 0 is as large as their rounding.
+        rounding = max(_rounding(in_batch) for _, in_batch, _ in compared)
+        for name, in_batch, single in compared:
+            in_batch = in_batch[number : number + 1]
+            if in_batch.shape != single.shape or not _agree(in_batch, single, rounding):
+                raise InputError(
+                    f"network: {name} on an image depend on the other images of its batch; normalise by running statistics "
+                    "(track_running_stats=True), and combine no images"
+                )
+            certain = certain and _agree(in_batch, single, 0)
+    return certain
 
 
 def _check_logits(answer: Any, count: int, classes: int) -> None:

@@ -26,9 +26,10 @@ from .adapters import (
     with_readout,
     without_wrappers,
 )
-from .check import RandomError, check
+from .check import Forward, RandomError, check
 from .directions import Directions, one_a_neuron
 from .modes import evaluation_mode
+from .plain import copied
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,9 +143,13 @@ class LayeredModule:
                 self.module, answer = with_readout(self.module, None, "squeeze"), answer.flatten(1)
             return answer, outputs
 
+        def in_float64() -> Forward:
+            precise = self.with_module(copied(self.module).double())
+            return lambda batch: precise._evaluate(batch, self.layers)
+
         alone = getattr(self.module, "images_at_once", 2) < 2
         try:
-            check(forward, image, len(self.task.classes), alone, has_generator(self.module))
+            check(forward, image, len(self.task.classes), alone, has_generator(self.module), in_float64)
         except RandomError as error:
             self._refused = str(error)
             raise

@@ -171,6 +171,44 @@ def test_an_answer_that_depends_on_the_batch_is_refused(kind, make):
         make(Net(middle=NEIGHBOURS[kind])).check(IMAGES)
 
 
+class Large(Net):
+    """A large layer beside one that only cancelling terms, or the batch, make other than 0."""
+
+    def __init__(self, last):
+        super().__init__()
+        self.large, self.fc, self.last = nn.Linear(16, 8), nn.Linear(8, 2), last
+        with torch.no_grad():
+            self.large.weight.mul_(1e6)
+
+    def forward(self, x):
+        return self.last(self.fc, self.large(x.flatten(1)))
+
+
+def cancelling(fc, z):
+    """A sum minus itself, where only the order of its terms depends on the batch."""
+    total = sum((z if len(z) > 1 else z.flip(1)).unbind(1))
+    return fc((total - sum(z.unbind(1)))[:, None].repeat(1, 8) * 10)
+
+
+def by_the_batch(fc, z):
+    return fc(torch.tanh((z - z.mean(0)) / 1e6))
+
+
+def cancelling_in_float32(fc, z):
+    return cancelling(fc, z.float())
+
+
+def test_a_large_layer_hides_no_influence_of_the_batch(make):
+    """In float32 it is as large as the rounding of sums of such activations; in float64 it is not."""
+    with pytest.raises(InputError, match="the logits on an image depend on the other images of its batch"):
+        make(Large(by_the_batch), ["large", "fc"]).check(IMAGES)
+    dtypes = []
+    make(Large(lambda fc, z: dtypes.append(z.dtype) or cancelling(fc, z)), ["large", "fc"]).check(IMAGES)
+    assert dtypes == [torch.float32] * 4 + [torch.float64] * 3
+    with pytest.raises(InputError, match=r"a copy in float64 could tell; it fails .*; let it answer after module.double\(\)"):
+        make(Large(cancelling_in_float32), ["large", "fc"]).check(IMAGES)
+
+
 class Layered(nn.Module):
     """A layer that returns something else than a map, and the logits from it."""
 
