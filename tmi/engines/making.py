@@ -200,20 +200,23 @@ class Maker:
             message = f"{DOING[stage]} ended its worker process {times}"
             raise Failed(stage, WorkerEnded(message), ended=error.pids) from None
 
-    def _run(self, planned: Planned, stage: Stage, function: Callable[[], Any], *, in_group: bool = False) -> Product:
-        """Call a plug-in; ``in_group`` if it works for other cells as well."""
+    def _run(
+        self, planned: Planned, stage: Stage, function: Callable[[], Any], *, in_group: bool = False, networks: int = 1
+    ) -> Product:
+        """Call a plug-in; ``in_group`` if it works for other cells as well, and each of the networks has the time of one."""
         self._at_stage(stage)
+        limit = None if self._timeout is None else self._timeout * networks
         cell, give_up = None if in_group else planned, self._last_resort
         last_resort = None if give_up is None else lambda: give_up(cell, stage)
         start = time.perf_counter()
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                with self._calls.watched(planned, stage) as unkept, time_limit(self._timeout, last_resort):
+                with self._calls.watched(planned, stage) as unkept, time_limit(limit, last_resort):
                     value = function()
                     seconds = round(time.perf_counter() - start, 6)
         except TimedOut as error:
-            raise Failed(stage, error, message=too_long(self._timeout, stage)) from error
+            raise Failed(stage, error, message=too_long(limit, stage)) from error
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # also sys.exit, or the error of a cancelled task

@@ -81,12 +81,14 @@ class GroupMaker(Maker):
         if declared is None or data.unkept:
             return []
 
-        def groups() -> list[Any]:
+        def belong() -> list[bool]:
             _, group = declared.functions(str(component))
-            return [group(data.value, planned.cell.seed, _settings(planned)) for planned in (first, *others)]
+            own, *theirs = [group(data.value, planned.cell.seed, _settings(planned)) for planned in (first, *others)]
+            hash(own)  # what cannot be hashed, such as an array, need not compare as equal or not
+            return [hash(its) == hash(own) and bool(its == own) for its in theirs]
 
-        own, *theirs = self._run(first, Stage.NETWORK, groups, in_group=True).value
-        return [first, *(planned for planned, its in zip(others, theirs, strict=True) if its == own)]
+        chosen = self._run(first, Stage.NETWORK, belong, in_group=True).value
+        return [first, *(planned for planned, is_in in zip(others, chosen, strict=True) if is_in)]
 
     def _lease(self, planned: Planned, leases: ExitStack) -> bool:
         """Take the lease of a network until the stack is closed; return whether it is to be trained here."""
@@ -120,7 +122,7 @@ class GroupMaker(Maker):
         component = first.cell.network.component
         declared = declared_by(component.function)
         assert declared is not None
-        requests = [Request(data.value, planned.cell.seed, _settings(planned)) for planned, data in members]
+        requests = [Request(data.value, planned.cell.seed, _arguments(planned)) for planned, data in members]
 
         def states() -> list[Trained | None]:
             train, _ = declared.functions(str(component))
@@ -130,7 +132,7 @@ class GroupMaker(Maker):
                 raise PluginError(f"tmi.together of {component}: returned {len(returned)} states for {len(requests)} networks")
             return [None if state is None else _trained(state) for state in returned]
 
-        trained = self._run(first, Stage.NETWORK, states, in_group=True)
+        trained = self._run(first, Stage.NETWORK, states, in_group=True, networks=len(members))
         if trained.unkept:
             raise Failed(Stage.NETWORK, PluginError(next(iter(trained.unkept.values()))))
         share = trained.seconds / len(members)
@@ -167,6 +169,10 @@ class GroupMaker(Maker):
 def _settings(planned: Planned) -> dict[str, Any]:
     choice = planned.cell.network
     return planned.registry.check("network", choice.component, dict(choice.params))
+
+
+def _arguments(planned: Planned) -> dict[str, Any]:
+    return planned.registry.with_references(planned.cell.network.component, _settings(planned))
 
 
 def _size(data: Dataset) -> int:

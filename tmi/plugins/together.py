@@ -28,7 +28,7 @@ class Request:
     data : Dataset
     seed : int
     params : mapping
-        All settings of the builder, defaults included.
+        All arguments that the builder gets: its settings, defaults included, with a `Reference` for the name of a component.
     """
 
     data: Dataset
@@ -70,9 +70,10 @@ def together(train: Train | str, group: Group | str) -> Callable[[F], F]:
         error. If ``train`` raises, all are trained alone. Meanwhile Python's, NumPy's and torch's global generators have the seed
         of the first. Text is the place of a function in a package: ``"module:function"``.
     group : callable or str
-        ``(data, seed, params) -> hashable``: networks are trained in one call if this is equal for them. Those that are compared
-        have one builder, and data sets of one generator with the same settings. So ``data``, the data set of one of them, differs
-        from that of another in the seed at most, which is the network's ``seed`` too.
+        ``(data, seed, params) -> hashable``: networks are trained in one call if this is equal for them. Among ``params`` the
+        name of a component is text. Those that are compared have one builder, and data sets of one generator with the same
+        settings. So ``data``, the data set of one of them, differs from that of another in the seed at most, which is the
+        network's ``seed`` too.
 
     Examples
     --------

@@ -154,6 +154,7 @@ def test_one_that_fails_fails_alone(plan, tmp_path):
 FAILURES = {
     "train raises": ("raise ValueError('no company')", "", "ValueError: no company"),
     "group raises": ("", "raise ValueError('no company')", "ValueError: no company"),
+    "group cannot be hashed": ("", "return np.ones(2)", "unhashable type"),
     "too few states": ("return []", "", "returned 0 states for 9 networks"),
     "other names": ("return [({'2.weight': np.ones(3)}, {})] * len(requests)", "", "have no '1.weight'"),
     "no states": ("return [3] * len(requests)", "", "TypeError"),
@@ -180,10 +181,33 @@ def test_a_group_that_fails_is_trained_alone(plan, tmp_path, failure):
 
 
 def test_a_group_that_takes_too_long_is_trained_alone(plan, tmp_path):
-    with pytest.warns(UserWarning, match="took longer than the limit of 0.5 s"):
-        results = tmi.run(plan(how_train="import time; time.sleep(50)"), tmp_path / "store", timeout=0.5)
+    """Each network has the time of one."""
+    suite = plan(how_train="import time; time.sleep(50 if len(requests) == 3 else 0.7)")
+    with pytest.warns(UserWarning, match="took longer than the limit of 1.5 s"):
+        results = tmi.run(suite, tmp_path / "store", timeout=0.5, only=["n[epochs=3]"])
     assert {entry.status for entry in results} == {"ok"}
-    assert sorted(trainings(tmp_path)[1]) == sorted(ALL)
+    assert sorted(trainings(tmp_path)[1]) == ["0:3", "1:3", "2:3"]
+    tmi.run(suite, tmp_path / "store", timeout=0.5)
+    assert trainings(tmp_path)[1] == [], "six networks have 3 seconds"
+
+
+def test_requests_have_what_the_builder_gets(plan, tmp_path):
+    """A setting that names a component is a `Reference` there; the text, which can be hashed, for ``group``."""
+    with_of = "alone: bool = False, of: Builder | None = None, "
+    suite = plan(
+        WALKS.replace("[networks.n]", "[networks.n]\nof = 'theorem1'"),
+        how_train="called(f\"of {requests[0].params['of'].params}\")",
+        how_group="return params['of'], params['lr']",
+    )
+    file = tmp_path / "toys.py"
+    text = (
+        file.read_text().replace("alone: bool = False, ", with_of).replace("params import Count", "params import Builder, Count")
+    )
+    file.write_text(text)
+    results = tmi.run(suite, tmp_path / "store")
+    assert {entry.status for entry in results} == {"ok"}
+    assert "of {" in (tmp_path / "calls").read_text()
+    assert len(trainings(tmp_path)[0]) == 1
 
 
 def test_few_data_sets_are_held_at_once(plan, tmp_path, monkeypatch):
