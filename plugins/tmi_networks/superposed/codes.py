@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
 from math import comb
 from typing import TYPE_CHECKING
 
@@ -81,21 +80,48 @@ def binary_code(features: int, neurons: int, weight: int, seed: int) -> Code:
     InputError
         If there are fewer sets of so many neurons than features; the message names the least number of neurons.
     """
-    from scipy.sparse import csr_array
-
     if comb(neurons, weight) < features:
         least = next(d for d in range(weight, features + weight) if comb(d, weight) >= features)
         raise InputError(
             f"superposed: there are no {features} different sets of {weight} of {neurons} neurons; "
-            + (f"take at least {least} neurons" if least < features else "take another weight, or a dense code")
+            + (f"take at least {least} neurons" if least < features else other_code(features))
         )
-    for shared in range(weight):
-        words = None
-        if _most_words(neurons, weight, shared) >= features:
-            words = _Packing(neurons, weight, shared, random.Random(f"{seed} {shared}")).find(features)
-        if words is not None:
-            break
-    assert words is not None  # with weight − 1 shared neurons any two different words will do
+    found = (_words(features, neurons, weight, shared, seed) for shared in range(weight))
+    # With weight − 1 shared neurons any two different words will do.
+    return _code_of(next(words for words in found if words is not None), neurons)
+
+
+def default_code(features: int, weight: int, seed: int) -> Code:
+    """Return the binary code with the least neurons, from `least_neurons` upwards, for which two features share one at most.
+
+    The bound that `least_neurons` goes by is not always attained. Where no number below the features will do, it is the code for
+    `least_neurons`.
+
+    Parameters
+    ----------
+    features, weight, seed : int
+        As for `binary_code`.
+    """
+    least = least_neurons(features, weight)
+    if _most_words(least, weight, 1) >= features:
+        for neurons in range(least, features):
+            words = _words(features, neurons, weight, 1, seed)
+            if words is not None:
+                return _code_of(words, neurons)
+    return binary_code(features, least, weight, seed)
+
+
+def _words(features: int, neurons: int, weight: int, shared: int, seed: int) -> NDArray[np.int64] | None:
+    """Return words of which two share at most so many neurons, shape (features, weight), or None if none are found."""
+    if _most_words(neurons, weight, shared) < features:
+        return None
+    return _Packing(neurons, weight, shared, random.Random(f"{seed} {shared}")).find(features)
+
+
+def _code_of(words: NDArray[np.int64], neurons: int) -> Code:
+    from scipy.sparse import csr_array
+
+    features, weight = words.shape
     matrix = csr_array((np.ones(words.size), words.ravel(), np.arange(0, words.size + 1, weight)), shape=(features, neurons))
     used = (matrix @ matrix.T).tocoo()
     overlap = used.data[used.coords[0] != used.coords[1]].max(initial=0) / weight
@@ -147,6 +173,12 @@ def dense_code(features: int, neurons: int, seed: int) -> Code:
     return Code(csr_array(matrix), size, float(shared.max()))
 
 
+def other_code(features: int) -> str:
+    """Return the advice where fewer neurons than features, at least three of these, have no code of the weight that is set."""
+    # 4 neurons have 6 sets of 2; of 2 or 3 neurons there are no more sets of one size than neurons.
+    return 'take weight = 2, or code = "dense"' if features >= 5 else 'take code = "dense"'
+
+
 def least_neurons(features: int, weight: int) -> int:
     """Return the least number of neurons for which features may have words that share one neuron at most.
 
@@ -165,79 +197,82 @@ def _most_words(neurons: int, weight: int, shared: int) -> int:
 
 
 class _Packing:
-    """Words of neurons of which any ``shared`` + 1 neurons are in one word at most."""
+    """Words of neurons of which two have at most ``shared`` neurons in common.
+
+    Sets of words are the bits of an integer, so that a word of many neurons takes no more than one of few.
+    """
 
     def __init__(self, neurons: int, weight: int, shared: int, rng: random.Random) -> None:
         self.neurons, self.weight, self.shared, self.rng = neurons, weight, shared, rng
-        self.words: dict[int, tuple[int, ...]] = {}
-        self.owner: dict[tuple[int, ...], int] = {}  # of each set of shared + 1 neurons, the word that has it
+        self.words: dict[int, tuple[int, ...]] = {}  # by number, the latest last
+        self.having = [0] * neurons  # the words that have each neuron
         self.used = [0] * neurons
 
     def find(self, features: int) -> NDArray[np.int64] | None:
         """Return as many words, shape (features, weight), or None if the search does not find them."""
-        number = 0
+        free = list(range(features))
         for _ in range(5000 + 100 * features):
-            if len(self.words) == features:
+            if not free:
                 break
             word, blocked = self._candidate()
             if word is None:
                 continue
-            for other in blocked:
+            for other in [number for number in self.words if blocked >> number & 1] if blocked else ():
                 self._remove(other)
-            self._add(number, word)
-            number += 1
-        if len(self.words) < features:
+                free.append(other)
+            self._add(free.pop(), word)
+        if free:
             return None
         self._balance()
         return np.array([sorted(word) for word in self.words.values()])
 
-    def _candidate(self) -> tuple[tuple[int, ...] | None, set[int]]:
-        """A new word of rarely used neurons, and the word that shares too many neurons with it: at most one."""
+    def _candidate(self) -> tuple[tuple[int, ...] | None, int]:
+        """A new word of rarely used neurons, and the words that share too many neurons with it: at most two."""
         first = min(self.rng.sample(range(self.neurons), min(self.neurons, 3)), key=self.used.__getitem__)
         word: tuple[int, ...] = (first,)
-        blocked: set[int] = set()
+        having = self.having
+        blocked = self._full(()) & having[first]
         candidates = min(self.neurons, _CANDIDATES)
         while len(word) < self.weight:
-            best: list[tuple[int, set[int]]] = []
+            best: list[tuple[int, int]] = []
             least = 2
+            now, full = blocked.bit_count(), self._full(word)
             for neuron in self.rng.sample(range(self.neurons), candidates):
                 if neuron in word:
                     continue
-                also = blocked | self._owners(word, neuron)
-                if len(also) < least:
-                    best, least = [], len(also)
-                if len(also) == least:
+                also = blocked | full & having[neuron]
+                count = also.bit_count()
+                if count < least:
+                    best, least = [], count
+                if count == least:
                     best.append((neuron, also))
-                if len(also) == len(blocked) and len(best) == 2:
+                if count == now and len(best) == 2:
                     break
             if not best:
-                return None, set()
+                return None, 0
             # Of two, the neuron that is used less.
             neuron, blocked = min(best[:2], key=lambda one: self.used[one[0]])
             word += (neuron,)
         return word, blocked
 
-    def _owners(self, word: tuple[int, ...], neuron: int) -> set[int]:
-        sets = (tuple(sorted((*part, neuron))) for part in combinations(word, self.shared))
-        return {self.owner[one] for one in sets if one in self.owner}
-
-    def _sets(self, word: tuple[int, ...]) -> list[tuple[int, ...]]:
-        return list(combinations(sorted(word), self.shared + 1))
+    def _full(self, part: tuple[int, ...]) -> int:
+        """The words that have ``shared`` neurons or more in common with a part of a word."""
+        common = [-1] + [0] * self.shared  # the words that have at least 0, 1, 2, … in common with it
+        for neuron in part:
+            for count in range(self.shared, 0, -1):
+                common[count] |= common[count - 1] & self.having[neuron]
+        return common[-1]
 
     def _add(self, number: int, word: tuple[int, ...]) -> None:
         self.words[number] = word
-        for one in self._sets(word):
-            self.owner[one] = number
         for neuron in word:
+            self.having[neuron] |= 1 << number
             self.used[neuron] += 1
 
-    def _remove(self, number: int) -> tuple[int, ...]:
-        word = self.words.pop(number)
-        for one in self._sets(word):
-            del self.owner[one]
-        for neuron in word:
+    def _remove(self, number: int) -> None:
+        for neuron in self.words.pop(number):
+            self.having[neuron] ^= 1 << number
             self.used[neuron] -= 1
-        return word
 
     def _balance(self) -> None:
         """Move words from neurons that are used most to those used least, as long as no two words come to share more."""
@@ -252,8 +287,10 @@ class _Packing:
     def _moved(self, high: int, low: int) -> bool:
         """Replace one neuron by the other in some word where that is possible."""
         for number, word in self.words.items():
+            if high not in word or low in word:
+                continue
             rest = tuple(neuron for neuron in word if neuron != high)
-            if len(rest) < len(word) and low not in word and not self._owners(rest, low):
+            if not self._full(rest) & self.having[low]:
                 self._remove(number)
                 self._add(number, (*rest, low))
                 return True

@@ -16,6 +16,8 @@ from tmi_networks.neurons import meanings
 if TYPE_CHECKING:
     from torch import nn
 
+    from tmi_networks.theorem1.filters import Filters
+
     from .codes import Code
     from .conditions import Limits
 
@@ -50,8 +52,9 @@ def superposed(
         Of the code.
     neurons : int, optional
         d, the neurons a place, or of the whole layer in scope "layer"; fewer than there are tiles (or pairs of tile and place).
-        By default the least number for which the bound of Johnson and Schönheim allows codes that share one neuron at most,
-        as long as that is fewer than the tiles, else the least number for which there are codes.
+        By default the least number, from the bound of Johnson and Schönheim upwards, for which codes that share one neuron at
+        most are found. Where none below the tiles will do, it is the bound, or if that is no fewer than the tiles, the least
+        number for which there are codes.
     tiles_per_neuron : float, optional
         Tiles that a neuron answers to on average, T · weight / d, in place of ``neurons``. Binary codes only.
     code : {"binary", "dense"}
@@ -96,14 +99,21 @@ def superposed(
     builder's β is up to 2 ‰ above the least one, so that rounding brings no other logit above 0.
     """
     task = data if isinstance(data, tmi.TemplateTask) else data.task
-    from .codes import binary_code, dense_code
+    from .codes import binary_code, default_code, dense_code
 
     windows = np.array(task.windows).prod(1)
     features = len(task.tiles) if scope == "place" else int(windows.sum())
     count = _neurons(
         features, neurons, tiles_per_neuron, code, weight, "tiles" if scope == "place" else "pairs of tile and place"
     )
-    chosen = binary_code(features, count, weight, seed) if code == "binary" else dense_code(features, count, seed)
+    left, filters = _room(task, features, weight if code == "binary" else count, code, scope, realisation, memory)
+    if code == "dense":
+        chosen = dense_code(features, count, seed)
+    elif neurons is None and tiles_per_neuron is None:
+        chosen = default_code(features, weight, seed)
+        count = chosen.matrix.shape[1]
+    else:
+        chosen = binary_code(features, count, weight, seed)
     if chosen.overlap >= 1:
         raise InputError(f"superposed: in {count} neurons two tiles have one code; take more neurons")
     if scope == "place":
@@ -115,7 +125,7 @@ def superposed(
 
         exact, beta = False, threshold(max(tile.epsilon for tile in task.tiles), chosen.overlap)
         bound = np.full(len(task.classes), np.inf)
-    module, first = _module(data, task, chosen, beta, scope, realisation, memory)
+    module, first = _module(data, task, chosen, beta, scope, filters, left)
     module.computes_phi, module.beta, module.code, module.bound = exact, beta, chosen, bound  # type: ignore[assignment]
     if not exact and scope == "place":
         warnings.warn(
@@ -152,8 +162,10 @@ def active_detectors(network: tmi.Network, images: Any) -> Any:
 
 def _neurons(features: int, neurons: int | None, each: float | None, code: str, weight: int, what: str) -> int:
     """Return the number of neurons that the settings mean."""
-    from .codes import least_neurons
+    from .codes import least_neurons, other_code
 
+    if features < 3:
+        raise InputError(f"superposed: {features} {what} are too few to share neurons; superposition needs at least 3")
     if neurons is not None and each is not None:
         raise InputError("superposed: neurons and tiles_per_neuron are both given; give one of them")
     if each is not None and code == "dense":
@@ -170,7 +182,7 @@ def _neurons(features: int, neurons: int | None, each: float | None, code: str, 
         if neurons >= features:
             raise InputError(
                 f"superposed: {features} {what} are too few for codes of {weight} neurons, as {features - 1} neurons have no "
-                f"{features} different sets of {weight}; take another weight, or a dense code"
+                f"{features} different sets of {weight}; {other_code(features)}"
             )
     if neurons >= features:
         raise InputError(f"superposed: {neurons} neurons are not fewer than the {features} {what}; take at most {features - 1}")
@@ -198,44 +210,61 @@ def _checked(task: tmi.TemplateTask, code: Code, approximate: bool) -> tuple[Cod
     )
 
 
+def _room(
+    task: tmi.TemplateTask, features: int, each: int, code: str, scope: str, realisation: str, memory: float
+) -> tuple[float, Filters | None]:
+    """Return the bytes that the layers leave, with so many weights for each feature, and the filters of the literal ones.
+
+    This comes before the code is made, which takes long where it is large.
+    """
+    filters = None
+    # Both layers have each weight with its column both ways.
+    layers = 2 * 2 * 16 * each * features * (float(np.array(task.windows).prod(1).mean()) if scope == "place" else 1.0)
+    left = memory * 1e9 - layers
+    if realisation == "literal":
+        from tmi_networks.theorem1.filters import check_memory, needed_filters
+
+        filters = needed_filters(task)
+        left = check_memory("superposed", task, filters, memory, layers)
+    elif left < 0:
+        remedy = "less weight" if code == "binary" else "fewer neurons"
+        raise InputError(
+            f"superposed: the layers need {layers / 1e9:.3g} GB, more than memory = {memory:g}; take {remedy}, or raise memory"
+        )
+    making = 4 * 8e-9 * features**2  # four float64 matrices of all pairs at once
+    if code == "dense" and making > memory:
+        raise InputError(
+            f"superposed: to make a dense code of {features} features takes {making:.3g} GB, more than memory = {memory:g}; "
+            "take a binary code, or raise memory"
+        )
+    return left, filters
+
+
 def _module(
-    data: Any, task: tmi.TemplateTask, code: Code, beta: float, scope: str, realisation: str, memory: float
+    data: Any, task: tmi.TemplateTask, code: Code, beta: float, scope: str, filters: Filters | None, left: float
 ) -> tuple[Any, dict[str, Any]]:
-    """Return the layers, and the meanings of those before ``hidden``."""
+    """Return the layers, literal ones where filters are given, and the meanings of those before ``hidden``."""
     from tmi_networks.fused import ClassSum, TileMatch
 
     from .layers import Superposition, code_layers
 
     detectors = _detectors(task, beta)
-    windows = np.array(task.windows)
-    # Both layers have each weight with its column both ways.
-    weights = code.matrix.nnz * (float(windows.prod(1).mean()) if scope == "place" else 1.0)
-    more = 2 * 2 * 16 * weights
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     first: dict[str, Any] = {}
-    left = memory * 1e9 - more
-    if realisation == "literal":
+    if filters is not None:
         from tmi.networks.rounding import warn_of_rounding
-        from tmi_networks.theorem1.filters import check_memory, needed_filters
-
-        filters = needed_filters(task)
-        left = check_memory("superposed", task, filters, memory, more)
-        warn_of_rounding(data)
         from tmi_networks.theorem1.literal import literal_layers
 
+        warn_of_rounding(data)
         layers.update(literal_layers(detectors, filters).named_children())
         first = {"conv": filters.meanings}
-    elif left < 0:
-        raise InputError(
-            f"superposed: the layers need {more / 1e9:.3g} GB, more than memory = {memory:g}; take fewer neurons, or raise memory"
-        )
     else:
         layers["hidden"] = TileMatch(detectors)
     layers.pop("logits", None)  # of the literal layers: they come last here too
     layers.update(code_layers(task, code, beta, by_place=scope == "place"))
     layers["logits"] = ClassSum(task)
     module = Superposition(layers)
-    if realisation == "literal":
+    if filters is not None:
         module.images_at_once = max(1, int(left // (2 * 8 * filters.outputs)))  # type: ignore[assignment]
     return module, first
 

@@ -210,5 +210,46 @@ def test_bad_settings_are_errors_of_one_line(small, settings, message):
 
 def test_few_tiles_have_no_code():
     squares = tmi.generate("squares", seed=0, samples=1, test_samples=1)
-    with pytest.raises(tmi.InputError, match="2 tiles are too few for codes of 3 neurons"):
-        tmi.build("superposed", squares, seed=0)
+    for setting in ({}, {"code": "dense"}, {"neurons": 1}):
+        with pytest.raises(tmi.InputError, match=r"2 tiles are too few to share neurons; superposition needs at least 3$"):
+            tmi.build("superposed", squares, seed=0, **setting)
+
+
+@pytest.mark.parametrize(
+    ("tiles", "remedy"), [(3, 'take code = "dense"'), (4, 'take code = "dense"'), (5, "take weight = 2, or code")]
+)
+def test_the_advice_for_few_tiles_can_be_followed(tiles, remedy):
+    values = np.random.default_rng(0).random((tiles, 3, 3))
+    task = tmi.TemplateTask([tmi.TileClass("all", [tmi.FeatureTile(value, 0.01) for value in values])], (1, 3, 3))
+    with pytest.raises(tmi.InputError, match=f"; {remedy}"):
+        tmi.build("superposed", task, seed=0)
+    assert superposed(task, seed=0, code="dense").module.computes_phi
+    if "weight" in remedy:
+        assert superposed(task, seed=0, weight=2).module.computes_phi
+
+
+def test_by_default_tiles_share_one_neuron_where_a_search_finds_such_codes():
+    """11 neurons have 17 triples of which two share one, though the bound is 18; and with two shared this task has no network."""
+    tiles = [tmi.FeatureTile(value, 0.6) for value in np.random.default_rng(0).random((18, 1, 3, 3))]
+    task = tmi.TemplateTask([tmi.TileClass("all", tiles)], (1, 4, 4))
+    network = superposed(task, seed=0)
+    assert network.directions("mixed").matrix.shape == (18, 12)
+    assert network.module.computes_phi
+    with pytest.raises(tmi.InputError, match="11 neurons cannot tell"):
+        superposed(task, seed=0, neurons=11)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"scope": "layer", "code": "dense", "neurons": 40, "memory": 1e-4}, "the layers need 0.000128 GB.* take fewer neurons"),
+        ({"scope": "layer", "code": "dense", "neurons": 2, "memory": 5e-5}, "a dense code of 50 features takes 8e-05 GB"),
+        ({"scope": "layer", "memory": 5e-6}, "the layers need 9.6e-06 GB.* take less weight"),
+        ({"realisation": "literal", "memory": 1e-6}, "the literal layers of .* need"),
+    ],
+)
+def test_memory_is_checked_before_a_code_is_made(small, monkeypatch, settings, message):
+    for name in ("binary_code", "dense_code"):
+        monkeypatch.setattr(f"tmi_networks.superposed.codes.{name}", lambda *_: pytest.fail("made"))
+    with pytest.raises(tmi.InputError, match=message):
+        superposed(small, seed=0, **settings)
