@@ -47,8 +47,17 @@ class Options:
     @property
     def has_plain_steps(self) -> bool:
         """Whether each step is one of plain gradient descent on the cross-entropy."""
-        penalties = self.weight_decay, self.activation_l1, self.orthogonality, self.filter_loss
-        return self.optimizer == "sgd" and not any(penalties)
+        return self.optimizer == "sgd" and not self._penalties
+
+    @property
+    def less(self) -> str:
+        """Which penalties may be too large, to add to advice: nothing where none is on."""
+        return "".join(f", or less {name} than {weight:g}" for name, weight in self._penalties.items())
+
+    @property
+    def _penalties(self) -> dict[str, float]:
+        weights = {name: getattr(self, name) for name in ("weight_decay", "activation_l1", "orthogonality", "filter_loss")}
+        return {name: weight for name, weight in weights.items() if weight}
 
 
 PLAIN = Options()
@@ -135,7 +144,9 @@ def descend(
             history["loss"].append(float(torch.nn.functional.cross_entropy(logits, met)))
             history["accuracy"].append(float((logits.argmax(1) == met).double().mean()))
             if not all(map(_is_finite, (logits, *parameters))):
-                raise InputError(f"training diverged in epoch {epoch + 1} of {epochs}: use a smaller lr than {lr:g}")
+                raise InputError(
+                    f"training diverged in epoch {epoch + 1} of {epochs}: use a smaller lr than {lr:g}{options.less}"
+                )
             if best is not None:
                 history["held_out_loss"].append(best.update())
             if after_epoch is not None:

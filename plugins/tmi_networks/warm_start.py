@@ -7,6 +7,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 import tmi
 from tmi.errors import InputError
 from tmi.params import Count, Index, NotNegative, Positive
@@ -81,7 +83,8 @@ def warm_start(
     ------
     InputError
         For a bare task, training scenes without a class, noise on random weights, neurons that are not those of a superposed
-        start, layers that need more memory, or when the loss or a weight stops being a finite number.
+        start, fewer than 6 tiles for that, layers that need more memory, or when the loss or a weight stops being a finite
+        number.
     """
     if not isinstance(data, tmi.Dataset):
         raise InputError(f"warm-start: needs a Dataset with training images, got {type(data).__name__}")
@@ -135,7 +138,16 @@ def _start(
     from .theorem1 import theorem1
 
     if start == "superposed":
+        if len(task.tiles) < 6:  # 5 neurons have 10 sets of 3, and 4 have 4
+            raise InputError(
+                'warm-start: the start "superposed" gives each tile 3 of fewer neurons than tiles, which takes at least '
+                f"6 tiles, not {len(task.tiles)}; choose another start"
+            )
         construction = superposed(task, seed=seed, neurons=neurons, realisation="literal", memory=memory)
+        rows, cols = np.array(task.windows).max(0)
+        directions = construction.directions("mixed")
+        assert directions is not None
+        _check_memory(task, memory, directions.sparse.shape[1] * int(rows * cols))
     else:
         construction = theorem1(task, realisation="literal", memory=memory)
     module = dense(construction)
@@ -169,12 +181,12 @@ def dense(network: tmi.Network) -> nn.Sequential:
     return module
 
 
-def _check_memory(task: tmi.TemplateTask, memory: float) -> None:
-    """Check the size of the largest layer, ``hidden``, whose dense weights are first made in float64."""
+def _check_memory(task: tmi.TemplateTask, memory: float, mixed: int = 0) -> None:
+    """Check the size of the large dense weights, first made in float64: ``hidden``, ``mixed`` of so many neurons, ``decoded``."""
     from .theorem1.filters import needed_filters
 
     windows = sum(rows * cols for rows, cols in task.windows)
-    needed = (8 + 4) * windows * needed_filters(task).outputs / 1e9
+    needed = (8 + 4) * windows * (needed_filters(task).outputs + 2 * mixed) / 1e9
     if needed > memory:
         raise InputError(
             f"warm-start: the dense layers of {task!r} need {needed:.3g} GB, more than memory = {memory:g}; "

@@ -40,6 +40,8 @@ class Reference:
 def parse(text: str) -> tuple[str, dict[str, Any]]:
     """Parse ``"name"`` or ``"name(setting=value, …)"``; values are numbers, quoted strings, lists, True, False or None.
 
+    ``true`` and ``false``, as in TOML, are values too.
+
     Returns
     -------
     name : str
@@ -60,12 +62,19 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
             raise ValueError
         if call.end_lineno != source.count("\n") + 1 or call.end_col_offset != len(source.rpartition("\n")[2].encode()):
             raise ValueError  # a comment
-        settings = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg is not None}
+        settings = {kw.arg: ast.literal_eval(_FromToml().visit(kw.value)) for kw in call.keywords if kw.arg is not None}
         if len(settings) != len(call.keywords):  # a setting given twice, or ``**``
             raise ValueError
         return name.strip(), settings
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         raise InputError(f'{text!r}: expected a name, or a name with settings as in "name(steps=200)"') from None
+
+
+class _FromToml(ast.NodeTransformer):
+    """Replaces the names ``true`` and ``false`` by what they mean in TOML."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(node.id == "true") if node.id in ("true", "false") else node
 
 
 def named_in(parameter: parameters.Parameter, value: Any) -> Iterator[tuple[str, Any]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import tmi
+from tmi.errors import InputError
 from tmi.params import Count, NotNegative, Positive, Share
 from tmi.runtime.seeds import fixed_seed
 
@@ -126,12 +127,16 @@ def direction_recovery(
     Raises
     ------
     InputError
-        If a method or a strength is named twice or there is none, or the layer gives the logits.
+        If a method or a strength is named twice or there is none, there is no training or no test scene, or the layer gives the
+        logits.
     UnknownNameError
         For a layer that the network does not have.
     """
     for name, values in (("methods", methods), ("penalties", penalties), ("active", active or [1])):
         each_once(name, [str(value) for value in values])
+    for name, scenes in (("training", data.train), ("test", data.test)):
+        if not len(scenes):
+            raise InputError(f"data: there are no {name} scenes, on whose backgrounds tiles are pasted")
     chosen = _layer(network, layer)
     if chosen is None:
         return tmi.ProbeResult.not_applicable("the network names no layer but the logits")

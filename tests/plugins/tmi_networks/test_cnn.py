@@ -146,8 +146,11 @@ def test_errors_say_what_is_wrong(data):
         tmi.build("cnn", data.task)
     with pytest.raises(tmi.InputError, match="5×5 is larger than the images, 4×4"):
         tmi.build("cnn", data)
-    with pytest.raises(tmi.InputError, match=r"epoch 1 of 2: use a smaller lr than 1e\+30"):
+    with pytest.raises(tmi.InputError, match=r"epoch 1 of 2: use a smaller lr than 1e\+30$"):
         tmi.build("cnn", data, lr=1e30, **SHORT)
+    for name in ("orthogonality", "weight_decay"):
+        with pytest.raises(tmi.InputError, match=rf"epoch 1 of 2: use a smaller lr than 0\.03, or less {name} than 1e\+30$"):
+            tmi.build("cnn", data, **SHORT, **{name: 1e30})
     bare = tmi.Dataset(data.task, data.train.without_tiles(), data.test)
     with pytest.raises(tmi.InputError, match="400 of 400 training scenes have no tile"):
         tmi.build("cnn", bare, kernel=2)

@@ -152,7 +152,7 @@ def test_random_weights_are_torchs():
     [
         ({"start": "random", "noise": 0.1}, "noise: random weights have nothing .* choose another start"),
         ({"neurons": 3}, 'neurons: the start "construction" has those of Theorem 1; choose the start "superposed"'),
-        ({"start": "superposed", "neurons": 3}, "superposed: 3 neurons are not fewer than the 2 tiles"),
+        ({"start": "superposed"}, 'warm-start: the start "superposed" .* at least 6 tiles, not 2; choose another start$'),
         ({"memory": 1e-5}, r"warm-start: the dense layers of .* need .* GB, more than memory = 1e-05; use smaller tiles"),
         ({"start": "constructed"}, "start"),
         ({"epochs": -1}, "epochs"),
@@ -164,6 +164,23 @@ def test_bad_settings(given, what):
     with pytest.raises(tmi.InputError, match=what) as caught:
         tmi.build("warm-start", squares(), **given)
     assert "\n" not in str(caught.value)
+
+
+def test_memory_counts_all_large_layers():
+    data = digits(image_size=10)
+    network = tmi.build("warm-start", data, epochs=0, start="superposed")
+    layers = [dict(network.module.named_parameters())[f"{name}.weight"] for name in ("hidden.0", "mixed.0", "decoded.1")]
+    needed = (8 + 4) * sum(value.numel() for value in layers) / 1e9
+    tmi.build("warm-start", data, epochs=0, start="superposed", memory=needed * 1.001)
+    with pytest.raises(tmi.InputError, match=f"need {needed:.3g} GB"):
+        tmi.build("warm-start", data, epochs=0, start="superposed", memory=needed * 0.999)
+
+
+def test_six_tiles_are_enough_for_the_superposed_start():
+    data = digits(classes=6)
+    assert "mixed" in tmi.build("warm-start", data, epochs=0, start="superposed").layers
+    with pytest.raises(tmi.InputError, match="at least 6 tiles, not 5"):
+        tmi.build("warm-start", digits(classes=5), epochs=0, start="superposed")
 
 
 def test_what_it_cannot_be_trained_on():

@@ -48,6 +48,7 @@ def reg():
         ("steep", ("steep", {})),
         ("steep()", ("steep", {})),
         ("steep(steps=20)", ("steep", {"steps": 20})),
+        ("steep(on=true, off=false, of=[true, 'true'])", ("steep", {"on": True, "off": False, "of": [True, "true"]})),
         (" steep ( steps = 2, of = [1, 2.5], on=True, word='a, (b)', no=None) ", ("steep", "more")),
     ],
 )
@@ -64,6 +65,8 @@ def test_parse(text, expected):
         "steep(20)",
         "steep(steps=)",
         "steep(steps=x)",
+        "steep(on=TRUE)",
+        "true(on=true)(on=true)",
         "steep(steps=1)2",
         "steep(steps=1)(on=True)",
         "steep(steps=1).more(on=True)",

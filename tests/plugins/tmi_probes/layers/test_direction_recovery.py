@@ -131,3 +131,10 @@ def test_settings_are_checked():
     ):
         with pytest.raises(tmi.InputError, match=message):
             direction_recovery(shared(), DATA, seed=0, **{**QUICK, **settings})
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_data_set_without_scenes_is_an_error(part):
+    empty = {"train": DATA.train, "test": DATA.test} | {part: DATA.test[:0]}
+    with pytest.raises(tmi.InputError, match=f"data: there are no {'training' if part == 'train' else 'test'} scenes"):
+        tmi.probe("direction-recovery", tmi.build("theorem1", DATA), tmi.Dataset(DATA.task, empty["train"], empty["test"]))
