@@ -180,6 +180,7 @@ def test_a_group_that_fails_is_trained_alone(plan, tmp_path, failure):
     assert text.endswith("; it is trained alone")
 
 
+@pytest.mark.slow
 def test_a_group_that_takes_too_long_is_trained_alone(plan, tmp_path):
     """Each network has the time of one."""
     suite = plan(how_train="import time; time.sleep(50 if len(requests) == 3 else 0.7)")
