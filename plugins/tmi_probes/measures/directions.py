@@ -110,9 +110,9 @@ def code_recovery(codes: NDArray[Any], amplitudes: NDArray[Any]) -> float:
         |Correlation| of each feature with its code in the best one-to-one matching (Kuhn 1955), mean over features; a feature
         without a code counts 0.
     """
-    moving = codes[:, varies(codes)]
+    moving, shown = codes[:, varies(codes)].astype(np.float64), amplitudes.astype(np.float64)
     if not moving.shape[1]:
         return 0.0
-    size = np.abs(unit_rows((amplitudes - amplitudes.mean(0)).T) @ unit_rows((moving - moving.mean(0)).T).T)
+    size = np.abs(unit_rows((shown - shown.mean(0)).T) @ unit_rows((moving - moving.mean(0)).T).T)
     feature, code = match(size)
     return float(size[feature, code].sum() / len(size))
