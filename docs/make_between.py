@@ -10,24 +10,23 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
-from blocks import write_block
+from blocks import save, write_block
 
 import tmi
 from tmi.runtime.plotting import figure_style
 from tmi_paper.comparison import spread
 from tmi_paper.dial import Curve, curves, readings, sentences
 from tmi_paper.dial_directions import SETTINGS, answer, examples, found_along, frame, sentence
-from tmi_paper.dial_report import ARROWS, ORDER, agreement, along_the_dial, readings_figure
+from tmi_paper.dial_report import DATASET, ORDER, agreement, along_the_dial, readings_figure
+from tmi_paper.monosemanticity import ARROWS
 from tmi_probes.figures.directions import METHODS, atoms_and_directions, recovery_along, sparsity_frontier
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 PAGE = Path(__file__).with_name("between.md")
 FIGURES = PAGE.parent / "figures"
-DATASET = "fashion"
 
 
 def main() -> None:
@@ -103,12 +102,6 @@ def directions(results: tmi.Results) -> Iterable[str]:
 def write(name: str, lines: Iterable[str]) -> None:
     """Replace a block of the page."""
     write_block(PAGE, f"dial: {name}", "\n".join(lines))
-
-
-def save(name: str, figure: Figure) -> None:
-    """Write a figure without the date, so that the same figure is the same file."""
-    figure.savefig(FIGURES / f"{name}.png", dpi=110, metadata={"Software": None})
-    plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from blocks import write_block
+from blocks import save, write_block
 
 import tmi
 from tmi.runtime.plotting import figure_style
@@ -127,14 +127,11 @@ def answer(methods: list[str], levels: list[str], change: np.ndarray) -> str:
 
 def main() -> None:
     """Measure, draw and write."""
-    import matplotlib.pyplot as plt
-
     warnings.filterwarnings("ignore")
     results = attributions()
     with figure_style():
         figure = invariance(results)
-        figure.savefig(Path(__file__).parent / "figures" / "disguises.png", dpi=130, metadata={"Software": None})
-        plt.close(figure)
+        save("disguises", figure, 130)
     methods = next(iter(results.values()))[0].coords["method"]
     random = next(iter(results.values()))[0].arrays["random"].values
     change = np.fmax.reduce([largest(some) for some in results.values()])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from blocks import save
 
 import tmi
 from tmi.runtime.plotting import CONSTRUCTED, figure_style
@@ -52,30 +53,22 @@ def theorems() -> None:
             axis.set_xticks([])
             axis.set_yticks([])
         figure.colorbar(drawn, ax=axes[:, 1:], shrink=0.6, label="∂ logit / ∂ pixel", ticks=[-1, 0, 1])
-        FIGURES.mkdir(exist_ok=True)
-        figure.savefig(FIGURES / "theorem1-theorem2-gradients.png", dpi=110, metadata={"Software": None})
-        plt.close(figure)
+        save("theorem1-theorem2-gradients", figure)
 
 
 def monosemanticity() -> None:
     """Constructed networks beside trained ones on section 6.2, one tile a class: a row a measure."""
-    import matplotlib.pyplot as plt
-
     from tmi_paper.comparison import compare
     from tmi_paper.monosemanticity import headline
 
     rows = compare(tmi.run("monosemanticity", only="fashion[tiles_per_class=1]/*"), "fashion", 1)
     with figure_style():
         figure = headline(rows)
-        FIGURES.mkdir(exist_ok=True)
-        figure.savefig(FIGURES / "monosemanticity.png", dpi=110, metadata={"Software": None})
-        plt.close(figure)
+        save("monosemanticity", figure)
 
 
 def attribution() -> None:
     """The leaderboard of suite ``attribution``, and which measure one may trust."""
-    import matplotlib.pyplot as plt
-
     from tmi_attribution.figures import leaderboard, trust_scatter
     from tmi_attribution.leaderboard import standings, trust, truth_free
     from tmi_attribution.report import METHODS, NETWORKS
@@ -83,19 +76,15 @@ def attribution() -> None:
     results = tmi.run("attribution", only=[f"*/{probe}*" for probe in METHODS])
     rows = standings(results, METHODS, NETWORKS)
     with figure_style():
-        FIGURES.mkdir(exist_ok=True)
         for name, figure in (
             ("attribution-leaderboard", leaderboard(rows)),
             ("attribution-trust", trust_scatter(rows, trust(rows, truth_free(results, METHODS)))),
         ):
-            figure.savefig(FIGURES / f"{name}.png", dpi=100, metadata={"Software": None})
-            plt.close(figure)
+            save(name, figure, 100)
 
 
 def spectrum() -> None:
     """Continuous spectra of shapes: the templates they need, and accuracy on their members, over three seeds."""
-    import matplotlib.pyplot as plt
-
     from tmi_probes.figures.spectrum import accuracy_on_members, templates_needed
 
     one, many, trained = "Theorem 1: one template a class", "Theorem 1: templates for the spectrum", "trained"
@@ -112,14 +101,11 @@ def spectrum() -> None:
             ("spectrum-templates", templates_needed(results[one][0])),
             ("spectrum-accuracy", accuracy_on_members(results, {one: "constructed", trained: "trained", many: "constructed"})),
         ):
-            figure.savefig(FIGURES / f"{name}.png", dpi=110, metadata={"Software": None})
-            plt.close(figure)
+            save(name, figure)
 
 
 def decomposition() -> None:
     """Section 7 on the network of section 6.2, seed 0: what makes a logit, why backgrounds move it little, units of features."""
-    import matplotlib.pyplot as plt
-
     from tmi_probes.figures.decomposition import contributions, feature_overlap, shares, variance_split
 
     data = tmi.generate("fashion", seed=0, source="sample")
@@ -138,14 +124,11 @@ def decomposition() -> None:
             ("variance-split", variance_split(sums)),
             ("feature-overlap", feature_overlap(sets)),
         ):
-            figure.savefig(FIGURES / f"{name}.png", dpi=110, metadata={"Software": None})
-            plt.close(figure)
+            save(name, figure)
 
 
 def paper() -> None:
     """Figures 1 to 4 of the paper, from the results of suite ``paper``: seed 0, tiles of the shipped sample."""
-    import matplotlib.pyplot as plt
-
     from tmi_paper import figures
     from tmi_paper.figures_cutouts import figure_1
 
@@ -167,8 +150,7 @@ def paper() -> None:
     ):
         with figure_style(ink=ink):
             figure = draw()
-            figure.savefig(FIGURES / f"paper-figure-{name}.png", dpi=100, metadata={"Software": None})
-            plt.close(figure)
+            save(f"paper-figure-{name}", figure, 100)
 
 
 def superposed() -> None:
@@ -204,8 +186,7 @@ def superposed() -> None:
             axis.bar(np.arange(len(values)), values, color=CONSTRUCTED)
             axis.set(title=f"{name} at the tile's place", ylabel="activation", xlim=(-1, len(values)))
         axes[-1].set_xlabel("neuron")
-        figure.savefig(FIGURES / "superposed.png", dpi=110, metadata={"Software": None})
-        plt.close(figure)
+        save("superposed", figure)
 
 
 ALL = {"paper": paper, "theorems": theorems, "monosemanticity": monosemanticity, "attribution": attribution, "spectrum": spectrum}

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
-from blocks import write_block
+from blocks import save, write_block
 
 import tmi
 from tmi.runtime.plotting import figure_style
@@ -22,7 +21,7 @@ from tmi_paper.pressure import KINDS, LAYER, TASKS, Effect
 from tmi_paper.unit_measures import ACCURACY, ACTIVE, DEAD, UnitMeasure, by_seed
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 PAGE = Path(__file__).with_name("training.md")
 SHOWN = {
@@ -88,12 +87,6 @@ def cell(row: Effect, measure: UnitMeasure) -> str:
     same = found.low == found.high
     text = f"{found.mean:+.3f} in every seed" if same else f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
     return f"**{text}**" if measure in row.shown else text
-
-
-def save(name: str, figure: Figure) -> None:
-    """Write a figure without the date, so that the same figure is the same file."""
-    figure.savefig(PAGE.parent / "figures" / f"{name}.png", dpi=110, metadata={"Software": None})
-    plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from blocks import write_block
+from blocks import save, write_block
 from numpy.lib.stride_tricks import sliding_window_view
 
 import tmi
@@ -38,16 +38,13 @@ CHANGED = {
 
 def main() -> None:
     """Compute what is missing, draw the figure, and write the blocks of the page."""
-    import matplotlib.pyplot as plt
-
     results = tmi.run("warm-start", workers=2)
     suite = tomllib.loads(files("tmi_paper").joinpath("warm-start.toml").read_text(encoding="utf-8"))
     for name, lines in (("before", before(suite)), ("sentences", said(results)), ("changes", changed(results))):
         write_block(PAGE, f"warm-start: {name}", "\n".join(lines))
     with figure_style():
         figure = along_training(results)
-        figure.savefig(PAGE.parent / "figures" / "warm-start.png", dpi=100, metadata={"Software": None})
-        plt.close(figure)
+        save("warm-start", figure, 100)
 
 
 def before(suite: dict) -> Iterator[str]:

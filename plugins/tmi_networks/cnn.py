@@ -8,7 +8,7 @@ import tmi
 from tmi.errors import InputError
 from tmi.params import Count, Index, NotNegative, Positive, Share
 
-from .training import Optimizer, Options, descend
+from .training import Optimizer, Options, check_data, descend
 
 if TYPE_CHECKING:
     from torch import nn
@@ -139,8 +139,7 @@ def check(data: tmi.Dataset, kernel: int, depth: int, pool: Pool, dropout: float
     """
     if dropout == 1:
         raise InputError("dropout: 1 sets every input of the linear layers to 0; use less than 1")
-    if not isinstance(data, tmi.Dataset):
-        raise InputError(f"cnn: needs a Dataset with training images, got {type(data).__name__}")
+    check_data("cnn", data)
     _, m, n = data.task.image_shape
     what = "images"
     maps = []
@@ -154,11 +153,6 @@ def check(data: tmi.Dataset, kernel: int, depth: int, pool: Pool, dropout: float
                 raise InputError(f"pool: the maps of {_numbered('conv', i)}, {m}×{n}, are too small for 2×2")
             m, n = m // 2, n // 2
         what = f"maps that {_numbered('conv', i + 1)} is laid on"
-    if not len(data.train):
-        raise InputError("cnn: the data set has no training images")
-    bare = int((data.train.labels < 0).sum())
-    if bare:
-        raise InputError(f"cnn: {bare} of {len(data.train)} training scenes have no tile, and so no class to learn")
     return maps
 
 

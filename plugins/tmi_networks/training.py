@@ -63,6 +63,22 @@ class Options:
 PLAIN = Options()
 
 
+def check_data(builder: str, data: tmi.Dataset) -> None:
+    """Check that a network can be trained on a data set.
+
+    Raises
+    ------
+    InputError
+        For a bare task, no training images, and training scenes without a class; the message names the builder.
+    """
+    if not isinstance(data, tmi.Dataset):
+        raise InputError(f"{builder}: needs a Dataset with training images, got {type(data).__name__}")
+    if not len(data.train):
+        raise InputError(f"{builder}: the data set has no training images")
+    if bare := int((data.train.labels < 0).sum()):
+        raise InputError(f"{builder}: {bare} of {len(data.train)} training scenes have no tile, and so no class to learn")
+
+
 def descend(
     module: nn.Module,
     scenes: tmi.Scenes,

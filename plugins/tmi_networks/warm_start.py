@@ -14,7 +14,7 @@ from tmi.errors import InputError
 from tmi.params import Count, Index, NotNegative, Positive
 
 from .checkpoints import Checkpoint, Keep
-from .training import descend
+from .training import check_data, descend
 
 if TYPE_CHECKING:
     import torch
@@ -82,14 +82,11 @@ def warm_start(
     Raises
     ------
     InputError
-        For a bare task, training scenes without a class, noise on random weights, neurons that are not those of a superposed
-        start, fewer than 6 tiles for that, layers that need more memory, or when the loss or a weight stops being a finite
-        number.
+        For a bare task, no training images or some without a class, noise on random weights, neurons that are not those of a
+        superposed start, fewer than 6 tiles for that, layers that need more memory, or when the loss or a weight stops being a
+        finite number.
     """
-    if not isinstance(data, tmi.Dataset):
-        raise InputError(f"warm-start: needs a Dataset with training images, got {type(data).__name__}")
-    if bare := int((data.train.labels < 0).sum()):
-        raise InputError(f"warm-start: {bare} of {len(data.train)} training scenes have no tile, and so no class to learn")
+    check_data("warm-start", data)
     if start == "random" and noise:
         raise InputError("noise: random weights have nothing that noise would disturb; choose another start")
     if neurons is not None and start != "superposed":

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .claims.claim import bounds
 from .comparison import MEASURES, Measure
+from .unit_measures import Change, change
 
 if TYPE_CHECKING:
     import tmi
@@ -70,23 +70,23 @@ class Curve:
         """Mean over the seeds at each number of tiles a neuron."""
         return [float(np.mean(list(values.values()))) for values in self.values.values()]
 
-    def change(self, first: int, second: int) -> tuple[float, float, float]:
-        """Return the mean change between two places of the dial, paired by seed, with its 95 % interval over the seeds."""
-        start, end = list(self.values.values())[first], list(self.values.values())[second]
-        changes = [end[seed] - start[seed] for seed in start if seed in end]
-        return float(np.mean(changes)), *bounds(changes)
+    def change(self, first: int, second: int) -> Change:
+        """Return the change between two places of the dial, paired by seed; they have a seed in common."""
+        places = list(self.values.values())
+        found = change(places[first], places[second])
+        assert found is not None
+        return found
 
     @cached_property
     def steps(self) -> list[int]:
         """The direction of each step along the dial, 1 or −1; 0 where the interval of the change contains 0."""
-        return [self._sign(*self.change(i, i + 1)) for i in range(len(self.values) - 1)]
+        return [self.change(i, i + 1).direction for i in range(len(self.values) - 1)]
 
     @cached_property
     def direction(self) -> int:
         """The direction from one end of the dial to the other, 1 or −1; 0 where none is shown, or below `LEAST_CHANGE`."""
-        mean, low, high = self.change(0, -1)
-        ends = abs(self.means[0]), abs(self.means[-1])
-        return self._sign(mean, low, high) if abs(mean) >= LEAST_CHANGE * max(ends) else 0
+        whole, ends = self.change(0, -1), (abs(self.means[0]), abs(self.means[-1]))
+        return whole.direction if abs(whole.mean) >= LEAST_CHANGE * max(ends) else 0
 
     @property
     def is_constant(self) -> bool:
@@ -128,10 +128,6 @@ class Curve:
         means, truth = np.array(self.means), np.array(self.truth)
         order = np.argsort(means)
         return float(np.interp(value, means[order], truth[order], left=np.nan, right=np.nan))
-
-    @staticmethod
-    def _sign(_mean: float, low: float, high: float) -> int:
-        return 1 if low > 0 else -1 if high < 0 else 0
 
 
 def tiles_a_neuron(results: tmi.Results) -> dict[str, float]:
@@ -210,9 +206,10 @@ def sentences(curve: Curve, less_chance: Curve | None = None) -> tuple[str, str]
             f"{ends} it stays at {start:.3g}.",
             "It is the same however many tiles share a neuron, and says nothing about that.",
         )
-    change, low, high = curve.change(0, -1)
+    whole = curve.change(0, -1)
     back = [step for step in curve.steps if step != curve.direction] if curve.direction else []
-    moved = f"{ends} it goes from {start:.3g} to {end:.3g} (change {change:.2g}, 95 % interval {low:.2g} to {high:.2g})"
+    by = f"change {whole.mean:.2g}, 95 % interval {whole.low:.2g} to {whole.high:.2g}"
+    moved = f"{ends} it goes from {start:.3g} to {end:.3g} ({by})"
     steady = "." if not back else f", but not at {len(back)} of the {len(curve.steps)} steps."
     corrected = curve.verdict if less_chance is None else less_chance.verdict
     if curve.verdict == "follows" and corrected != "follows":

@@ -13,6 +13,7 @@ from .claims.claim import bounds
 from .comparison import spread
 from .dial import Curve, curves, readings, sentences
 from .dial_directions import directions_section
+from .monosemanticity import ARROWS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,14 +22,13 @@ if TYPE_CHECKING:
     import tmi
 
 COLORS = {"follows": PALETTE[2], "in part": PALETTE[4], "opposite": PALETTE[1], "undecided": PALETTE[3], "constant": "0.45"}
-ARROWS = {"higher": "↑", "lower": "↓"}
 ORDER = ("follows", "in part", "opposite", "undecided", "constant")
 ABOUT = (
     "Theorem 1's network gives each tile a neuron of its own at each place. The networks beside it compute the same function "
     "with fewer neurons, each of which answers to several tiles, in a code that is known. So it is known how polysemantic each "
     "network is, and which directions its features have."
 )
-TASKS = {"fashion": "Thirty Fashion-MNIST tiles", "digits": "Digits"}
+DATASET, TITLE = "fashion", "Thirty Fashion-MNIST tiles"
 
 
 def sections(results: tmi.Results) -> list[Section]:
@@ -41,11 +41,9 @@ def sections(results: tmi.Results) -> list[Section]:
     """
     parts: list[Section | None] = []
     with figure_style():
-        for dataset, title in TASKS.items():
-            found, less_chance = (curves(results, dataset, above_chance=above) for above in (False, True))
-            if found:
-                parts += [_measures(found, less_chance, title), _trained(less_chance, title)]
-                parts.append(directions_section(results, dataset, title))
+        found, less_chance = (curves(results, DATASET, above_chance=above) for above in (False, True))
+        if found:
+            parts = [_measures(found, less_chance), _trained(less_chance), directions_section(results, DATASET, TITLE)]
     shown = [part for part in parts if part is not None]
     return [Section("", paragraph(ABOUT)), *shown] if shown else []
 
@@ -135,10 +133,10 @@ def readings_figure(found: list[Curve]) -> Figure:
     return drawn
 
 
-def _measures(found: list[Curve], less_chance: list[Curve], title: str) -> Section:
+def _measures(found: list[Curve], less_chance: list[Curve]) -> Section:
     seeds = max(len(values) for curve in found for values in curve.values.values())
     caption = (
-        f"{title}, {seeds} seeds. Along the dial the networks compute one function, in fewer and fewer shared neurons. "
+        f"{TITLE}, {seeds} seeds. Along the dial the networks compute one function, in fewer and fewer shared neurons. "
         "Bands are 95 % intervals of the mean over the seeds. The arrow shows which direction the probe calls better; the colour "
         "whether the measure follows the truth."
     )
@@ -159,9 +157,9 @@ def _measures(found: list[Curve], less_chance: list[Curve], title: str) -> Secti
     first, last = found[0].truth[0], found[0].truth[-1]
     counts = ", ".join(f"{n} {v}" for v in ORDER if (n := sum(curve.verdict == v for curve in found)))
     return Section(
-        f"{title}: which measures follow the truth",
+        f"{TITLE}: which measures follow the truth",
         paragraph(f"{len(found)} measures: {counts}.")
-        + figure(along_the_dial(found), f"Every measure against tiles a neuron, {title}", caption)
+        + figure(along_the_dial(found), f"Every measure against tiles a neuron, {TITLE}", caption)
         + table(
             (
                 "measure",
@@ -177,7 +175,7 @@ def _measures(found: list[Curve], less_chance: list[Curve], title: str) -> Secti
     )
 
 
-def _trained(found: list[Curve], title: str) -> Section | None:
+def _trained(found: list[Curve]) -> Section | None:
     read = readings(found)
     if not read:
         return None
@@ -187,7 +185,7 @@ def _trained(found: list[Curve], title: str) -> Section | None:
         rows.append((text, spread(inside) if inside else None, len(values) - len(inside)))
     agreed = agreement(found)
     return Section(
-        f"{title}: the trained network on the dial",
+        f"{TITLE}: the trained network on the dial",
         paragraph(agreed)
         + figure(
             readings_figure(found),

@@ -22,7 +22,7 @@ TASKS = {"fashion": ("", "section 6.2"), "squares": ("squares-", "section 6.1")}
 KINDS = {"tiles": MONOSEMANTIC[:2], "tiles at places": MONOSEMANTIC[2:4]}
 """The measures of the verdicts: they compare units with the exact features, one to one and each by itself.
 
-A neuron of Theorem 1 answers to a tile at a place; one that answers to a tile wherever it is has the other kind of feature.
+A neuron of Theorem 1 answers to a tile at a place; one that answers to a tile at every place has the other kind of feature.
 """
 FAMILIES = (tuple(measure for kind in KINDS.values() for measure in kind), (ACCURACY,), (ACTIVE,))
 """Measures whose changes under all pressures on one network are corrected for their number together."""

@@ -61,7 +61,7 @@ MONOSEMANTIC = (
     ACTIVE,
     UnitMeasure("Hoyer sparsity of an image", "activation-sparsity", "hoyer.{layer}", 1),
 )
-"""Measures of which each claims to say how monosemantic units are."""
+"""Measures that each claim to say how monosemantic units are."""
 
 
 def by_seed(entries: Iterable[Entry], measure: UnitMeasure, layer: str) -> dict[int, float]:

@@ -67,8 +67,8 @@ def together(train: Train | str, group: Group | str) -> Callable[[F], F]:
         ``(requests) -> states``: trains the networks of several `tmi.plugins.together.Request`, and returns for each, in the same
         order, the pair of what `tmi.train_once` keeps: the module's ``state_dict`` after training (arrays or tensors by name) and
         the history. None for one that is to be trained alone, such as one whose training diverges: the builder then raises its
-        error. If ``train`` raises, all are trained alone. Meanwhile Python's, NumPy's and torch's global generators have the seed
-        of the first. Text is the place of a function in a package: ``"module:function"``.
+        error. If ``train`` raises, all are trained alone. During the call the global generators of Python, NumPy and torch have
+        the seed of the first. Text is the place of a function in a package: ``"module:function"``.
     group : callable or str
         ``(data, seed, params) -> hashable``: networks are trained in one call if this is equal for them. Among ``params`` the
         name of a component is text. Those that are compared have one builder, and data sets of one generator with the same

@@ -112,7 +112,7 @@ def default_code(features: int, weight: int, seed: int) -> Code:
 
 
 def _words(features: int, neurons: int, weight: int, shared: int, seed: int) -> NDArray[np.int64] | None:
-    """Return words of which two share at most so many neurons, shape (features, weight), or None if none are found."""
+    """Return words that share at most so many neurons pairwise, shape (features, weight), or None if none are found."""
     if _most_words(neurons, weight, shared) < features:
         return None
     return _Packing(neurons, weight, shared, random.Random(f"{seed} {shared}")).find(features)
@@ -189,7 +189,7 @@ def least_neurons(features: int, weight: int) -> int:
 
 
 def _most_words(neurons: int, weight: int, shared: int) -> int:
-    """The bound of Johnson and Schönheim on the number of words of which two share at most so many neurons."""
+    """The bound of Johnson and Schönheim on the number of words that share at most so many neurons pairwise."""
     most = 1
     for taken in range(shared, -1, -1):
         most = (neurons - taken) * most // (weight - taken)
@@ -197,7 +197,7 @@ def _most_words(neurons: int, weight: int, shared: int) -> int:
 
 
 class _Packing:
-    """Words of neurons of which two have at most ``shared`` neurons in common.
+    """Words of neurons that have at most ``shared`` neurons in common pairwise.
 
     Sets of words are the bits of an integer, so that a word of many neurons takes no more than one of few.
     """

@@ -265,7 +265,7 @@ def _module(
     layers["logits"] = ClassSum(task)
     module = Superposition(layers)
     if filters is not None:
-        module.images_at_once = max(1, int(left // (2 * 8 * filters.outputs)))  # type: ignore[assignment]
+        module.images_at_once = filters.images_at_once(left)  # type: ignore[assignment]
     return module, first
 
 

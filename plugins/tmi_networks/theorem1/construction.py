@@ -59,6 +59,6 @@ def theorem1(
     from .literal import literal_layers
 
     module = literal_layers(task, filters)
-    module.images_at_once = max(1, int(left // (2 * 8 * filters.outputs)))  # type: ignore[assignment]
+    module.images_at_once = filters.images_at_once(left)  # type: ignore[assignment]
     known: dict[str, Any] = {"conv": filters.meanings, **meanings(task)}  # a function: its neurons are many
     return tmi.Network(module, ["conv", "hidden", "logits"], "constructed", task=task, meanings=known)

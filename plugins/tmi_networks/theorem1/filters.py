@@ -66,6 +66,10 @@ class Filters:
         neuron: NDArray[np.int64] = (np.searchsorted(self._codes, number) * rows + row - tap_row) * cols + col - tap_col
         return neuron
 
+    def images_at_once(self, memory: float) -> int:
+        """Return for how many images the layer's outputs, twice and in float64, fit into so many bytes; at least 1."""
+        return max(1, int(memory // (2 * 8 * self.outputs)))
+
     def meanings(self) -> dict[str, NDArray[Any]]:
         """Return what each neuron of the flattened layer computes, as columns for `tmi.Network`."""
         number, row, col = (part.ravel() for part in np.indices((len(self), *self.places), np.int32))

@@ -51,9 +51,9 @@ def test_a_measure_that_is_the_same_everywhere_is_constant():
 
 def test_the_change_is_paired_by_seed():
     values = {1.0: {0: 0.0, 1: 10.0, 2: 20.0}, 2.0: {0: 1.0, 1: 11.5, 2: 20.5, 3: 99.0}}
-    mean, low, high = Curve(MEASURE, "lower", values, {}).change(0, 1)
-    assert mean == 1
-    assert (low, high) == interval([1.0, 1.5, 0.5])
+    found = Curve(MEASURE, "lower", values, {}).change(0, 1)
+    assert found.mean == 1
+    assert (found.low, found.high) == interval([1.0, 1.5, 0.5])
 
 
 def test_sentences_say_what_the_numbers_say():
