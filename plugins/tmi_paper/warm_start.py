@@ -90,7 +90,8 @@ def sections(results: tmi.Results) -> list[Section]:
         "Each network has the layers of literal Theorem 1 with every weight a parameter, and is trained by gradient descent from "
         "the start that is named. A unit's own tile and place is what the neuron of its number stands for in Theorem 1. A unit "
         "is separable if it is stronger on every scene with its own tile at its own place than on any other, so that another "
-        "threshold would make it active for that alone. Bands and brackets are 95 % intervals of the mean over the seeds (Student's t)."
+        "threshold would make it active for that alone. Bands and brackets are 95 % intervals of the mean over the seeds "
+        "(Student's t)."
     )
     with figure_style():
         drawn = figure(
