@@ -121,7 +121,7 @@ def is_documented(name: str, known: set[str]) -> bool:
     )
 
 
-MODULES = {"tmi.params", "tmi.errors"}
+MODULES = {"tmi.params", "tmi.errors", "tmi.statistics"}
 """Modules of which every public name is documented, so that they may be imported whole."""
 
 

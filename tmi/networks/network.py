@@ -173,6 +173,24 @@ class Network(LayeredModule):
         module = plain(self.module, torch.cat(list(self._batches(images, 1))))
         return self if module is self.module else self.with_module(module)
 
+    def untrained(self) -> Network | None:
+        """Return the same architecture with the weights that it had before training: a control for what training changed.
+
+        Returns
+        -------
+        Network or None
+            With this network's layers and task, its origin "trained" and without history. None for a network whose builder trains
+            nothing, or trains without `tmi.train_once`.
+        """
+        from .train_once import initial_module
+
+        module = initial_module(self.module)
+        if module is None:
+            return None
+        network = self.with_module(module)
+        network.history = {}
+        return network
+
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Write the weights as plain arrays by name, in the format safetensors; needs the extra ``export``.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 Arrays = dict[str, NDArray[Any]]
+
+_INITIAL = "_tmi_initial_weights"
+"""The attribute in which a module that was trained keeps the weights that it had before."""
 
 
 @dataclass
@@ -98,6 +101,7 @@ def train_once(module: nn.Module, fit: Callable[[], Mapping[str, Any] | None]) -
         raise InputError("train_once: is called inside a fit; call it once for each module, one after another")
     number, session.calls = session.calls, session.calls + 1
     seed = _next_seed()
+    _remember_initial(module)
     if session.given:
         _load(module, _numbered(session.kept.weights, number))
         history = _numbered(session.kept.history, number)
@@ -193,6 +197,33 @@ def as_tensor(array: NDArray[Any]) -> torch.Tensor:
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape)).clone()
+
+
+def initial_module(module: nn.Module) -> nn.Module | None:
+    """Return a copy of a module with the weights that it had before `train_once` trained it, or parts of it, first.
+
+    Returns
+    -------
+    Module or None
+        In evaluation mode. None for a module that `train_once` did not train.
+    """
+    from .plain import copied
+
+    trained = [name for name, part in module.named_modules() if _INITIAL in vars(part)]
+    if not trained:
+        return None
+    result = copied(module).eval()
+    for name in trained:
+        part = result.get_submodule(name)
+        part.load_state_dict({key: as_tensor(array) for key, array in vars(part)[_INITIAL].items()})
+    return result
+
+
+def _remember_initial(module: nn.Module) -> None:
+    """Keep the weights of a module that is trained for the first time, where they can be kept."""
+    if _INITIAL not in vars(module):
+        with suppress(InputError):
+            vars(module)[_INITIAL] = state_arrays(module)
 
 
 def _next_seed() -> int:

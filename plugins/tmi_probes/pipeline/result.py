@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import tmi
+from tmi import statistics
 from tmi.errors import InputError
 
 ONE_CLASS = "there is one class only, so that every prediction is right"
@@ -39,11 +40,29 @@ class ResultBuilder:
         self.notes: list[str] = []
         self._reasons: list[str] = []
 
-    def add(self, metric: str, value: Any, *, chance: Any = None, oracle: Any = None) -> None:
-        """Add a metric, and where they are given its controls ``<metric>.chance`` and ``<metric>.oracle``."""
-        for name, number in ((metric, value), (f"{metric}.chance", chance), (f"{metric}.oracle", oracle)):
-            if number is not None:
-                self.metrics[name] = float(number)
+    def add(self, metric: str, value: Any, *, chance: Any = None, untrained: Any = None, oracle: Any = None) -> None:
+        """Add a metric with its controls.
+
+        Parameters
+        ----------
+        metric : str
+        value : float
+        chance : float or sequence of float, optional
+            The expected score by chance, or the scores of 20 draws or more: then ``<metric>.chance`` is their mean, and
+            ``<metric>.chance.low`` and ``<metric>.chance.high`` are their 2.5 % and 97.5 % quantiles.
+        untrained : float, optional
+            The score of the same network before training: ``<metric>.untrained``.
+        oracle : float, optional
+            The score of a method that knows the truth, or the most that is possible: ``<metric>.oracle``.
+        """
+        added = {metric: value}
+        if chance is not None and np.ndim(chance):
+            drawn = statistics.of_chance(chance)
+            added |= {f"{metric}.chance": drawn.mean, f"{metric}.chance.low": drawn.low, f"{metric}.chance.high": drawn.high}
+        else:
+            added[f"{metric}.chance"] = chance
+        added |= {f"{metric}.untrained": untrained, f"{metric}.oracle": oracle}
+        self.metrics |= {name: float(number) for name, number in added.items() if number is not None}
 
     def cannot_fail(self, what: str, reason: str) -> None:
         """Leave out metrics that every network would score alike on this data: their value would say nothing.

@@ -344,3 +344,35 @@ def test_importing_it_loads_no_torch():
 
     code = "import tmi, sys; tmi.train_once; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["trained now", "weights from a store"])
+def test_the_untrained_network_has_the_weights_before_training(data, given):
+    kept, trained, (module,), _ = recorded(data)
+    if given:
+        with weights(kept.weights, kept.history):
+            trained, (module,), _ = build(data)
+    with fixed_seed(3):
+        initial = Gate().eval()
+    untrained = trained.untrained()
+    assert untrained.layers == trained.layers
+    assert (untrained.origin, untrained.history) == ("trained", {})
+    images = data.test.images
+    assert torch.equal(untrained.activations(images, "0")["0"], initial(images).detach())
+    assert not torch.equal(trained.activations(images, "0")["0"], initial(images).detach())
+    assert torch.equal(trained.module[0].gate.weight, module.gate.weight), "the trained network is left as it is"
+
+
+def test_what_nothing_trained_has_no_untrained_network(data):
+    assert tmi.build("theorem1", data).untrained() is None
+    assert tmi.Network(nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), ["1"], "imported", task=data.task).untrained() is None
+
+
+def test_the_first_training_of_a_module_counts(data):
+    """As of a network that is pruned and trained again."""
+    module = Gate()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    for _ in range(2):
+        tmi.train_once(module, lambda: descend(module, data))
+    network = tmi.Network(module, ["gate", "drop"], "trained", task=data.task)
+    assert all(torch.equal(value, before[name]) for name, value in network.untrained().module.state_dict().items())
