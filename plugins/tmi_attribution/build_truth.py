@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import weakref
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import tmi
 from tmi.errors import InputError
@@ -13,12 +13,10 @@ from tmi.errors import InputError
 from . import exact, receptive
 from .common import labelled, recording
 from .targets import LABEL, masks_of, targets_of
-from .truth import Level, Truth
+from .truth import Baseline, Level, Truth
 
 if TYPE_CHECKING:
     import torch
-
-Baseline = Literal["black", "background"]
 
 _REFERENCES = 16
 

@@ -15,10 +15,10 @@ from tmi.params import Count, Positive, Share
 from tmi_networks.disguised import DISGUISES, Disguise, check_logits, disguise
 
 from .attributor import Attributor, not_finite
-from .build_truth import Baseline, layer_for, references_of, truth_of
+from .build_truth import layer_for, references_of, truth_of
 from .common import described, each_once
 from .receptive import most_active
-from .truth import Truth
+from .truth import Baseline, Truth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,6 +22,13 @@ T = TypeVar("T")
 Level = Literal["input", "layer", "neuron"]
 """A logit attributed to pixels, a logit attributed to the neurons of a layer, or a neuron attributed to pixels."""
 
+Baseline = Literal["black", "background"]
+"""What an image is compared with: a black image, or its scene without the tile: the exact counterfactual."""
+
+Output = Literal["logit", "probability", "accuracy", "spread"]
+"""What a network says about the target: its logit; its softmax probability; 1 if it is the class of the greatest logit, 1/k if k
+classes share that logit, else 0; or, whatever the target, the greatest logit minus the least."""
+
 _ELEMENTS = 2_000_000  # pixels of changed images held at a time
 
 
@@ -76,7 +83,7 @@ class Truth:
         exact: Array | Callable[[], Array] | None = None,
         level: Level = "input",
         constructed: bool = False,
-        baseline: Literal["black", "background"] = "black",
+        baseline: Baseline = "black",
         neurons: NDArray[np.int64] | None = None,
         numbers: NDArray[np.int64] | None = None,
     ) -> None:
@@ -135,6 +142,26 @@ class Truth:
         computed = exact if self.constructed and self.level == "input" else None
         return self.replaced(images=changed, baselines=below, null=None, exact=computed)
 
+    def against(self, baseline: Baseline | None) -> Truth:
+        """Return the truth with other baselines, the same one at every call; null region and exact attribution are left out.
+
+        Parameters
+        ----------
+        baseline : {"black", "background"} or None
+            "background": every pixel of the pasted tile becomes the pixel of the background that is behind it. None: as it is.
+        """
+        import torch
+
+        if baseline in (None, self.baseline):
+            return self
+
+        def changed() -> Truth:
+            below = self.scenes.without_tiles().images if baseline == "background" else torch.zeros_like(self.images)
+            baselines = below.to(self.images.device, self.images.dtype)
+            return self.replaced(baselines=baselines, baseline=baseline, null=None, exact=None)
+
+        return self.once(("against", baseline), changed)
+
     def replaced(self, **changed: Any) -> Truth:
         """Return a copy with other values of some parameters."""
         names = ("module", "scenes", "images", "baselines", "targets", "masks", "level", "constructed", "baseline", "neurons")
@@ -142,11 +169,17 @@ class Truth:
         return Truth(**(kept | changed))
 
     def logit(self, images: torch.Tensor) -> Array:
-        """Return the attributed logit on changed images, in bounded memory.
+        """Return the attributed logit on changed images; see `output`."""
+        return self.output(images, "logit")
+
+    def output(self, images: torch.Tensor, of: Output) -> Array:
+        """Return what the network says about the target on changed images, in bounded memory.
 
         Parameters
         ----------
         images : Tensor, shape (R, N, C, m, n) or (N, C, m, n)
+        of : {"logit", "probability", "accuracy", "spread"}
+            See `Output`.
 
         Returns
         -------
@@ -159,11 +192,11 @@ class Truth:
         step = max(1, min(getattr(self.module, "images_at_once", 256), _ELEMENTS // max(1, flat[:1].numel())))
         with torch.no_grad():
             parts = [
-                self.module(part.to(self.images.device, self.images.dtype)).gather(1, target[:, None])[:, 0].double().cpu()
+                _of_target(self.module(part.to(self.images.device, self.images.dtype)), target, of).double().cpu()
                 for part, target in zip(torch.split(flat, step), torch.split(targets, step), strict=True)
             ]
-        logits: Array = torch.cat(parts).numpy().reshape(images.shape[:-3])
-        return logits
+        outputs: Array = torch.cat(parts).numpy().reshape(images.shape[:-3])
+        return outputs
 
     def once(self, name: Hashable, make: Callable[[], T]) -> T:
         """Return ``make()``, called once for each name: values that do not depend on the method are shared by all methods."""
@@ -171,6 +204,18 @@ class Truth:
             self._results[name] = make()
         result: T = self._results[name]
         return result
+
+
+def _of_target(logits: torch.Tensor, targets: torch.Tensor, of: Output) -> torch.Tensor:
+    """Return what logits (N, L) say about the targets (N,)."""
+    if of == "spread":
+        return logits.amax(1) - logits.amin(1)
+    if of == "accuracy":
+        greatest = logits == logits.amax(1, keepdim=True)
+        values = greatest.double() / greatest.sum(1, keepdim=True)
+    else:
+        values = logits.double().softmax(1) if of == "probability" else logits
+    return values.gather(1, targets[:, None])[:, 0]
 
 
 def _read_only(values: NDArray[Any] | None) -> Any:

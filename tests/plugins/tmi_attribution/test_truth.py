@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import tmi
+from tests.plugins.tmi_attribution.measures.cases import asked, sums
 from tests.plugins.tmi_probes.toys import cnn_network, dataset
 from tmi_attribution.build_truth import truth_of
 
@@ -55,3 +56,29 @@ def test_a_measure_cannot_write_into_the_truth():
 
     with pytest.raises(ValueError, match="read-only"):
         tmi.probe("attribution-bench", cnn_network(), dataset(10), method="saliency", measures=[spoils])
+
+
+def test_outputs_by_their_formulas():
+    truth = asked(images=5, dtype=torch.float64)
+    logits = truth.module(truth.images)
+    own = logits.gather(1, truth.targets[:, None])[:, 0]
+    assert truth.output(truth.images, "logit") == pytest.approx(own.numpy())
+    assert truth.output(truth.images, "probability") == pytest.approx((own.exp() / logits.exp().sum(1)).numpy())
+    assert truth.output(truth.images, "accuracy").tolist() == (logits.argmax(1) == truth.targets).double().tolist()
+    assert truth.output(truth.images, "spread") == pytest.approx((logits.max(1)[0] - logits.min(1)[0]).numpy())
+
+
+def test_classes_that_share_the_greatest_logit_share_the_accuracy():
+    truth = asked(sums(), images=3)  # its logits on a black image are all 0
+    assert truth.output(truth.baselines, "accuracy") == pytest.approx([1 / 3] * 3)
+
+
+def test_against_other_baselines():
+    truth = asked(images=4)
+    assert truth.against(None) is truth
+    assert truth.against("black") is truth
+    other = truth.against("background")
+    assert other is truth.against("background")
+    assert torch.equal(other.baselines, truth.scenes.without_tiles().images)
+    assert torch.equal(truth[1:3].against("background").baselines, other.baselines[1:3])
+    assert not other.against("black").baselines.any()
