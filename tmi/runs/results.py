@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -163,6 +163,39 @@ class Results:
     def values(self, metric: str) -> list[float]:
         """The values of a metric over all entries that have it, in order."""
         return [entry.metrics[metric] for entry in self.entries if metric in entry.metrics]
+
+    def compare(self, column: str, *, reference: str | None = None, metrics: Sequence[str] | str | None = None) -> pd.DataFrame:
+        """Return paired differences between networks, or the values of another column, with intervals over the seeds.
+
+        Parameters
+        ----------
+        column : str
+            What is compared: "network", "dataset", "probe", or a swept setting. A network whose settings are swept is compared as
+            one for each value, ``"trained[filters=4]"``. All else is equal in a pair: data set, probe, settings and seed.
+        reference : str, optional
+            With which all others are compared; by default each with each.
+        metrics : sequence of str, optional
+            Names of metrics, or patterns such as ``"mcc.*"``; by default all but controls and ends of intervals.
+
+        Returns
+        -------
+        DataFrame
+            A row for each pair and metric: what both share (data set, probe, …), ``metric``, ``first``, ``second``, the mean over
+            the seeds of first − second as ``difference`` with its interval from ``low`` to ``high``, its p-values ``p`` and
+            ``p_corrected``, the number of ``seeds``, and as ``direction`` "higher", "lower" or "not shown to differ". Interval,
+            ``p_corrected`` and direction are corrected for the number of rows by Holm's method; see `tmi.statistics.corrected`.
+            Pairs with fewer than two common seeds have no row.
+
+        Raises
+        ------
+        UnknownNameError
+            For an unknown column, or a reference or metric that no result has.
+        InputError
+            If no two have a metric in common on the same data, or they have fewer than two seeds in common.
+        """
+        from .comparison import compare
+
+        return compare(self.rows(), self.columns, column, reference, metrics)
 
     def load(self, entry: Entry) -> ProbeResult:
         """Return the whole result of an entry, arrays included.
