@@ -136,8 +136,8 @@ def at_level(truth: Truth, network: tmi.Network, level: Level, layer: str | None
         masks = masks & truth.of_label[:, None]
         return truth.replaced(masks=masks, null=None, exact=None, level="layer")
     neurons = receptive.most_active(network, layer, truth.scenes)
-    masks = receptive.neuron_truth(network, layer, neurons, truth.scenes)
-    return truth.replaced(masks=masks, null=~masks, exact=None, level="neuron", neurons=neurons)
+    masks, readable = (receptive.neuron_truth(network, layer, neurons, truth.scenes, anywhere=each) for each in (False, True))
+    return truth.replaced(masks=masks, null=~readable, exact=None, level="neuron", neurons=neurons)
 
 
 def layer_for(network: tmi.Network, level: Level, needs: tuple[str, ...], layer: str | None, images: torch.Tensor) -> str | None:

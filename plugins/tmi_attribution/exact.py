@@ -101,7 +101,7 @@ def null_region(task: tmi.TemplateTask, images: Any, baselines: Any, targets: An
     beyond = 2 * np.finfo(images.dtype).eps
     low, high = np.minimum(images, baselines) - beyond, np.maximum(images, baselines) + beyond
     windows = possible_windows(task, low, high, targets)
-    return ~_covered(task, images.shape, windows)
+    return ~covered(task, images.shape, windows)
 
 
 def active_pixels(task: tmi.TemplateTask, images: Any, targets: Any) -> NDArray[np.bool_]:
@@ -114,11 +114,23 @@ def active_pixels(task: tmi.TemplateTask, images: Any, targets: Any) -> NDArray[
     targets : sequence of int, shape (N,)
     """
     images = _array(images)
-    return _covered(task, images.shape, possible_windows(task, images, images, targets))
+    return covered(task, images.shape, possible_windows(task, images, images, targets))
 
 
-def _covered(task: tmi.TemplateTask, shape: tuple[int, ...], windows: Windows) -> NDArray[np.bool_]:
-    """Return the pixels in the support of any of these windows, (N, m, n)."""
+def covered(task: tmi.TemplateTask, shape: tuple[int, ...], windows: Windows) -> NDArray[np.bool_]:
+    """Return the pixels in the support of any of these windows.
+
+    Parameters
+    ----------
+    task : TemplateTask
+    shape : (int, int, int, int)
+        N images, channels, rows and columns.
+    windows : Windows
+
+    Returns
+    -------
+    ndarray of bool, shape (N, m, n)
+    """
     count, _, m, n = shape
     covered = np.zeros((count, m * n), bool)
     for index, tile in enumerate(task.tiles):

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import tmi
 from tmi.errors import InputError
+
+from . import exact
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import ArrayLike, NDArray
-
-    import tmi
+    from scipy.sparse import csr_array
 
     Masks = NDArray[np.bool_]
 
@@ -118,7 +120,7 @@ def _reads(
     return _output(module, layer, images, part).flatten(1).isnan()
 
 
-def neuron_truth(network: tmi.Network, layer: str, neurons: ArrayLike, scenes: tmi.Scenes) -> Masks:
+def neuron_truth(network: tmi.Network, layer: str, neurons: ArrayLike, scenes: tmi.Scenes, *, anywhere: bool = False) -> Masks:
     """Return the pixels on which one neuron of each image depends.
 
     Parameters
@@ -129,12 +131,16 @@ def neuron_truth(network: tmi.Network, layer: str, neurons: ArrayLike, scenes: t
         Index into the flattened layer.
     scenes : Scenes
         N of them.
+    anywhere : bool
+        Whether the pixels are those that the neuron can read on any image, rather than on this one. It makes a difference for a
+        neuron that several tiles share.
 
     Returns
     -------
     ndarray of bool, shape (N, m, n)
-        Where the layer's neurons stand for tiles at places, the support of the neuron's tile at its place; else its receptive
-        field.
+        Where the layer's neurons stand for tiles at places, the support of the neuron's tile at its place. In layer ``mixed`` of
+        network `superposed`, where several tiles share a neuron, the supports of those whose detectors are active on the image:
+        none where the neuron is 0. Else the neuron's receptive field.
 
     Raises
     ------
@@ -151,13 +157,65 @@ def neuron_truth(network: tmi.Network, layer: str, neurons: ArrayLike, scenes: t
     outside = (chosen < 0) | (chosen >= count)
     if outside.any():
         raise InputError(f"neurons: layer {layer!r} has {count} neurons, none of number {chosen[outside][0]}")
-    if known is None or not set(MEANING) <= set(known):
+    shape = len(scenes), *network.task.image_shape
+    if known is not None and set(MEANING) <= set(known):
+        own = known[list(MEANING)].to_numpy(int)[chosen].T
+        return exact.covered(network.task, shape, exact.Windows(np.arange(len(scenes)), *own))
+    code = shared_neurons(network, layer)
+    if code is None:
         return receptive_field(network.plain().module, layer, chosen, network.task.image_shape)
-    masks = np.zeros((len(scenes), *network.task.image_shape[1:]), bool)
-    for mask, (tile, row, col) in zip(masks, known[list(MEANING)].to_numpy(int)[chosen], strict=True):
-        support = network.task.tiles[tile].support.any(0)
-        mask[row : row + support.shape[0], col : col + support.shape[1]] = support
-    return masks
+    windows = _sharing(network.task, code, chosen)
+    if not anywhere:
+        active = {*zip(*_active(network, scenes.images), strict=True)}
+        windows = windows[:, [window in active for window in zip(*windows.tolist(), strict=True)]]
+    return exact.covered(network.task, shape, exact.Windows(*windows))
+
+
+def shared_neurons(network: tmi.Network, layer: str) -> csr_array | None:
+    """Return the weights with which detectors of tiles at places write to the neurons of a layer, where several share a neuron.
+
+    Parameters
+    ----------
+    network : Network
+    layer : str
+
+    Returns
+    -------
+    scipy.sparse.csr_array of float64, shape (windows, neurons), or None
+        Windows in the order (tile, row, col), neurons of the flattened layer. None for all layers but ``mixed`` of network
+        `superposed`: elsewhere directions may be known, but not on which images their features are active.
+    """
+    from tmi_networks.superposed.layers import Superposition, at_places
+
+    if layer not in network.known_directions or not isinstance(network.module, Superposition):
+        return None
+    known = network.directions(layer)
+    assert known is not None
+    code: csr_array = at_places(network.task, network.module.code)[0] if known.by_place else known.sparse
+    return code
+
+
+def _windows(task: tmi.TemplateTask) -> NDArray[np.int64]:
+    """Return tile, row and col of every window, (3, windows), in the order (tile, row, col)."""
+    from tmi_networks.neurons import meanings
+
+    columns = meanings(task)["hidden"]
+    return np.stack([np.asarray(columns[name], np.int64) for name in MEANING])
+
+
+def _sharing(task: tmi.TemplateTask, code: csr_array, neurons: NDArray[Any]) -> NDArray[np.int64]:
+    """Return image, tile, row and col of the windows whose detectors write to the neuron of each image, (4, M)."""
+    image, window = code.tocsc()[:, neurons].T.nonzero()
+    return np.stack([image, *_windows(task)[:, window]]).astype(np.int64)
+
+
+def _active(network: tmi.Network, images: torch.Tensor) -> list[list[int]]:
+    """Return image, tile, row and col of the windows whose detectors are active; these have the inner tolerances ε + β."""
+    task, beta = network.task, float(network.module.beta)  # type: ignore[arg-type]
+    tiles = [tile.with_epsilon(tile.epsilon + beta) for tile in task.tiles]
+    detectors = tmi.TemplateTask([tmi.TileClass("detectors", tiles)], task.image_shape, ink=task.ink)
+    found = exact.possible_windows(detectors, images, images, np.zeros(len(images)))
+    return [part.tolist() for part in (found.image, found.tile, found.row, found.col)]
 
 
 def layer_truth(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> Masks | None:
@@ -172,7 +230,8 @@ def layer_truth(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> Masks |
     Returns
     -------
     ndarray of bool, shape (N, neurons), or None
-        None where it is not known what the neurons stand for, or they do not stand for tiles at places.
+        In layer ``mixed`` of network `superposed` the neurons that the tile shares with others: the code of the tile at its
+        place. None where it is not known what the neurons stand for, or they do not stand for tiles at places.
 
     Raises
     ------
@@ -180,12 +239,17 @@ def layer_truth(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> Masks |
         For a layer that the network does not have.
     """
     known = network.neurons(layer)
-    if known is None or not set(MEANING) <= set(known):
+    code = shared_neurons(network, layer)
+    if known is not None and set(MEANING) <= set(known):
+        of_neurons = known[list(MEANING)].to_numpy(int).T
+    elif code is not None:
+        of_neurons = _windows(network.task)
+    else:
         return None
-    shown: Masks = np.ones((len(scenes), len(known)), bool)
-    for name in MEANING:
-        shown &= known[name].to_numpy() == getattr(scenes, name).numpy()[:, None]
-    return shown
+    shown: Masks = np.ones((len(scenes), of_neurons.shape[1]), bool)
+    for name, values in zip(MEANING, of_neurons, strict=True):
+        shown &= values == getattr(scenes, name).numpy()[:, None]
+    return shown if code is None else (shown @ code) > 0
 
 
 def most_active(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> NDArray[np.int64]:

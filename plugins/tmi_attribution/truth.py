@@ -47,8 +47,9 @@ class Truth:
         The attributed logit of each image: by default its label.
     masks : ndarray of bool, shape (N, m, n)
         The pixels G that decide: the support of the pasted tile at its place. At level "neuron" the support of the neuron's own
-        tile at its own place if the network is constructed, else the neuron's receptive field. At level "layer" of shape
-        (N, neurons): the neurons that stand for the shown tile at its place. Where the attributed logit is not the label's: the
+        tile at its own place if the network is constructed, of a neuron that several tiles share the supports of those that are
+        active, else the neuron's receptive field. At level "layer" of shape (N, neurons): the neurons that stand for the shown
+        tile at its place, alone or with other tiles. Where the attributed logit is not the label's: the
         supports of its active windows if the network is constructed, else nothing, for it is not known.
     null : ndarray of bool, shape (N, m, n), or a function that returns one, optional
         The null region: pixels on which the attributed output provably does not depend, anywhere between baseline and image.

@@ -94,3 +94,18 @@ def test_nothing_of_a_network_is_taken_from_before_it_was_changed(data, change):
 def test_no_such_layer(data, trained):
     with pytest.raises(tmi.UnknownNameError, match=r"did you mean .hidden"):
         bench(trained, data, "layer-conductance", layer="hiden")
+
+
+def test_the_bench_scores_neurons_that_tiles_share(data):
+    """Gradients of a neuron and what a layer gives to the logit, are right; the null region excludes all tiles of the neuron."""
+    network = tmi.build("superposed", data, seed=0, code="dense", neurons=3)
+    truth = at_level(truth_of(network, data, 6, "black"), network, "neuron", "mixed")
+    assert truth.masks.any((1, 2)).all()
+    assert not (truth.null & truth.masks).any()
+    for method in ("neuron-gradient", "layer-gradient-x-activation"):
+        measures = ["mass", "precision", *(["null-leakage"] if method.startswith("neuron") else [])]
+        metrics = bench(network, data, method, layer="mixed", images=6, measures=measures).metrics
+        assert metrics["mass"] == pytest.approx(1)
+        assert metrics["precision"] == pytest.approx(1)
+        assert metrics.get("null_leakage", 0) == 0
+        assert metrics["mass.chance"] < 0.5

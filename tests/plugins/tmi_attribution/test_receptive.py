@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -144,3 +146,107 @@ def test_no_scenes():
     scenes, net = dataset(2).test[[]], network(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), "1")
     assert most_active(net, "1", scenes).shape == (0,)
     assert neuron_truth(net, "1", np.zeros(0, int), scenes).shape == (0, 8, 8)
+
+
+def sharing(**settings):
+    """A network in superposition, and scenes: tiles of two sizes and supports, two of them so near that both are active."""
+    rng = np.random.default_rng(3)
+    tiles = [tmi.FeatureTile(rng.random((1, 3, 3)), 0.25) for _ in range(6)] + [tmi.FeatureTile(rng.random((1, 2, 3)), 0.125)]
+    corner = np.array([[[True, True, False], [True, True, False], [False, False, False]]])
+    tiles.insert(1, tmi.FeatureTile(tiles[0].values * corner, 0.25, corner))
+    task = tmi.TemplateTask([tmi.TileClass("one", tiles[:4]), tmi.TileClass("other", tiles[4:])], (1, 5, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        built = tmi.build("superposed", task, seed=0, approximate=True, **settings)
+    backgrounds = rng.random((24, 1, 5, 4)).astype(np.float32)
+    places = [(tile, rng.integers(task.windows[tile][0]), rng.integers(task.windows[tile][1])) for tile in (*range(8),) * 3]
+    return built, tmi.Scenes(task, backgrounds, *np.transpose(places))
+
+
+SHARING = pytest.mark.parametrize(
+    "settings",
+    [
+        {"neurons": 5, "weight": 3},
+        {"neurons": 5, "weight": 3, "realisation": "literal"},
+        {"neurons": 5, "code": "dense"},
+        {"neurons": 12, "weight": 2, "scope": "layer"},
+    ],
+    ids=str,
+)
+
+
+@SHARING
+def test_shared_neurons_by_the_detectors_that_are_active(settings):
+    """By hand: a neuron depends on the supports of the detectors above 0 that have a weight to it."""
+    built, scenes = sharing(**settings)
+    hidden = built.activations(scenes.images, "hidden")["hidden"].numpy()
+    weight = built.module.mixed[0].matrix().to_dense().numpy()
+    table = built.neurons("hidden")
+    supports = np.zeros((len(table), 5, 4), bool)
+    for mask, tile, row, col in zip(supports, table["tile"], table["row"], table["col"], strict=True):
+        support = scenes.task.tiles[tile].support[0]
+        mask[row : row + support.shape[0], col : col + support.shape[1]] = support
+    several = 0
+    for neuron in range(len(weight)):
+        found, readable = (
+            neuron_truth(built, "mixed", np.full(len(scenes), neuron), scenes, anywhere=anywhere) for anywhere in (False, True)
+        )
+        writing = (hidden > 0) & (weight[neuron] != 0)
+        several += (writing.sum(1) > 1).sum()
+        assert (found == np.stack([supports[active].any(0) for active in writing])).all()
+        assert (readable == supports[weight[neuron] != 0].any(0)).all()
+    assert several
+
+
+@SHARING
+def test_shared_neurons_by_changing_pixels(settings):
+    """A small change of a pixel outside the truth does nothing to the neuron, and one inside does, in one direction at least."""
+    built, scenes = sharing(**settings)
+    images = scenes.images.double()
+    chosen = most_active(built, "mixed", scenes)
+    truth = neuron_truth(built, "mixed", chosen, scenes)
+    rows = np.arange(len(scenes))
+
+    def activation(x):
+        return built.activations(x, "mixed")["mixed"].flatten(1).numpy()[rows, chosen]
+
+    before = activation(images)
+    for row, col in np.ndindex(5, 4):
+        changes = []
+        for change in (1e-6, -1e-6):
+            moved = images.clone()
+            moved[:, 0, row, col] = (moved[:, 0, row, col] + change).clamp(0, 1)
+            changes.append(np.abs(activation(moved) - before) > 1e-9)
+        assert (np.any(changes, axis=0) == truth[:, row, col]).all()
+
+
+@SHARING
+def test_shared_neurons_of_a_layer_by_changing_them(settings):
+    """The label's logit reads the code of the tile at its place and, where no other tile of the label is active, nothing else."""
+    built, scenes = sharing(**settings)
+    truth = layer_truth(built, "mixed", scenes)
+    mixed = built.activations(scenes.images.double(), "mixed")["mixed"]
+    above = torch.nn.Sequential(built.module.decoded, built.module.logits)
+
+    def logit(neurons):
+        return above(neurons).gather(1, scenes.labels[:, None])[:, 0]
+
+    decoded = built.module.decoded(mixed)
+    table = built.neurons("decoded")
+    of_label = np.array(scenes.task.tile_class)[table["tile"]] == scenes.labels.numpy()[:, None]
+    alone = ((decoded.numpy() > 0) & of_label).sum(1) == 1
+    assert alone.sum() > 5
+    for neuron in range(mixed[0].numel()):
+        changed = mixed.clone()
+        changed.flatten(1)[:, neuron] += 1e-6
+        read = ((logit(changed) - logit(mixed)).abs() > 1e-9).numpy()
+        assert (read == truth[:, neuron])[alone].all()
+
+
+def test_a_shared_neuron_that_no_tile_activates_has_no_pixel():
+    built, scenes = sharing(neurons=5, weight=3)
+    neuron = int(built.activations(scenes.images[:1], "mixed")["mixed"].flatten().argmin())
+    assert not neuron_truth(built, "mixed", [neuron], scenes[:1]).any()
+    assert neuron_truth(built, "mixed", [neuron], scenes[:1], anywhere=True).any()
+    assert not layer_truth(built, "mixed", tmi.Scenes(scenes.task, scenes.backgrounds[:2], -1, 0, 0)).any()
+    assert neuron_truth(built, "mixed", np.zeros(0, int), scenes[[]]).shape == (0, 5, 4)
