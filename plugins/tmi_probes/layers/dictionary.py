@@ -149,9 +149,8 @@ def dictionary(
             result.cannot_fail(kind, f"all samples show one {kind}")
             continue
         supervised = _supervised(x, fitted, y, present)
-        order = rng.permutation(len(y))
         for name, values in (codes | {"supervised": supervised}).items():
-            scored = add_recovery(result, f"{kind}.{name}", values[:, varies(values)], present, order)
+            scored = add_recovery(result, f"{kind}.{name}", values[:, varies(values)], present, seed)
             result.arrays |= {
                 f"matched.{kind}.{name}": (f"feature.{kind}", scored.matched),
                 f"correlation.{kind}.{name}": (f"code.{kind}.{name}", scored.best),

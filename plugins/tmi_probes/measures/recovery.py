@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,97 @@ class Recovery:
     matched_unit: NDArray[np.int64]
 
 
+@dataclass(frozen=True, eq=False)
+class MatchedUnits:
+    """Units, prepared to be matched with any number of truths: what does not depend on the truth is computed once.
+
+    Attributes
+    ----------
+    deviations : ndarray of float64, shape (N, units)
+        Activations less their mean, scaled so that squares neither overflow nor underflow; 0 for a unit that does not vary.
+    spread : ndarray of float64, shape (units,)
+        Their norms.
+    order : ndarray of int, shape (units, N)
+        The images of each unit, the strongest first.
+    above : ndarray of int, shape (units, N)
+        How many images are at least as strong as each in that order.
+    """
+
+    deviations: Array
+    spread: Array
+    order: NDArray[Any]
+    above: NDArray[Any]
+
+    @classmethod
+    def of(cls, activations: NDArray[Any]) -> MatchedUnits:
+        """Prepare units, as activations (N, units)."""
+        images, units = activations.shape
+        largest = np.abs(activations).max(0, initial=0).astype(np.float64)
+        deviations = activations / np.where(largest > 0, largest, 1)
+        deviations -= deviations.mean(0)
+        deviations[:, ~varies(activations)] = 0
+        small = np.int16 if images < 2**15 else np.int64
+        order, above = np.empty((units, images), small), np.empty((units, images), small)
+        for part in _parts(units, images):
+            order[part], above[part] = _ranked(activations[:, part])
+        return cls(deviations, np.sqrt(np.square(deviations).sum(0)), order, above)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def recovery(self, features: Features) -> Recovery:
+        """Match the units with features."""
+        units, count = len(self), len(features)
+        size = np.abs(self.correlations(features))
+        f1, f1_feature = self.best_f1(features)
+        matched, matched_unit = np.zeros(count), np.full(count, -1)
+        best, best_feature = np.zeros(units), np.full(units, -1)
+        mcc = uniqueness = np.nan
+        if count > 1:  # a single feature is shown by every image: it does not vary
+            feature, unit = match(size)
+            matched[feature], matched_unit[feature] = size[feature, unit], unit
+            mcc = float(matched.mean())
+            if units:
+                best, best_feature = size.max(0), _best_of(size)
+                uniqueness = len(np.unique(best_feature)) / units
+        return Recovery(mcc, uniqueness, f1, f1_feature, best, best_feature, matched, matched_unit)
+
+    def correlations(self, features: Features) -> Array:
+        """Return Pearson's correlation of every feature's indicator with every unit, as `correlations` does."""
+        counts = features.counts[:, None]
+        spread = np.sqrt(counts * (1 - counts / len(self.deviations))) * self.spread
+        total = features.members @ self.deviations
+        result: Array = np.clip(np.divide(total, spread, out=np.zeros_like(total), where=spread > 0), -1, 1)
+        return result
+
+    def best_f1(self, features: Features, units: NDArray[np.int64] | None = None) -> tuple[Array, NDArray[np.int64]]:
+        """Return the best F1 of each unit, or of some by their numbers, and its feature, as `best_f1` does."""
+        chosen = np.arange(len(self)) if units is None else units
+        f1, feature = np.zeros(len(chosen)), np.full(len(chosen), -1)
+        for part in _parts(len(chosen), len(self.deviations)):
+            f1[part], feature[part] = _best_f1(self.order[chosen[part]], self.above[chosen[part]], features)
+        return f1, feature
+
+    def by_chance(self, shuffled: Features, few: int, rng: np.random.Generator) -> dict[str, float]:
+        """Return what the units score against shuffled features: ``mcc``, ``uniqueness``, and ``f1``, the mean over a few units.
+
+        Parameters
+        ----------
+        shuffled : Features
+            At least two.
+        few : int
+            How many units are drawn for F1, whose mean over units does not depend on their number.
+        rng : numpy.random.Generator
+        """
+        size = np.abs(self.correlations(shuffled))
+        feature, unit = match(size)
+        found = {"mcc": float(size[feature, unit].sum() / len(shuffled))}
+        if len(self):
+            chosen = np.sort(rng.permutation(len(self))[:few])
+            found |= {"uniqueness": len(np.unique(_best_of(size))) / len(self), "f1": self.best_f1(shuffled, chosen)[0].mean()}
+        return found
+
+
 def recovery(activations: NDArray[Any], features: Features) -> Recovery:
     """Match units with features.
 
@@ -66,21 +158,7 @@ def recovery(activations: NDArray[Any], features: Features) -> Recovery:
     -------
     Recovery
     """
-    units, count = activations.shape[1], len(features)
-    size = np.abs(correlations(activations, features))
-    f1, f1_feature = best_f1(activations, features)
-    matched, matched_unit = np.zeros(count), np.full(count, -1)
-    best, best_feature = np.zeros(units), np.full(units, -1)
-    mcc = uniqueness = np.nan
-    if count > 1:  # a single feature is shown by every image: it does not vary
-        feature, unit = match(size)
-        matched[feature], matched_unit[feature] = size[feature, unit], unit
-        mcc = float(matched.mean())
-        if units:
-            # Values that differ by rounding count as equal, and of equals the first is the best.
-            best, best_feature = size.max(0), (size >= size.max(0) - 1e-9).argmax(0)
-            uniqueness = len(np.unique(best_feature)) / units
-    return Recovery(mcc, uniqueness, f1, f1_feature, best, best_feature, matched, matched_unit)
+    return MatchedUnits.of(activations).recovery(features)
 
 
 def correlations(activations: NDArray[Any], features: Features) -> Array:
@@ -96,17 +174,16 @@ def correlations(activations: NDArray[Any], features: Features) -> Array:
     ndarray of float64, shape (features, units)
         In [−1, 1]; 0 where the unit or the feature is constant.
     """
-    images = len(activations)
-    largest = np.abs(activations).max(0, initial=0).astype(np.float64)
-    # Scaled, so that squares neither overflow nor underflow.
-    scaled = activations / np.where(largest > 0, largest, 1)
-    scaled -= scaled.mean(0)
-    counts = features.counts[:, None]
-    spread = np.sqrt(counts * (1 - counts / images)) * np.sqrt(np.square(scaled).sum(0))
-    total = features.members @ scaled
-    defined = (spread > 0) & varies(activations)
-    result: Array = np.clip(np.divide(total, spread, out=np.zeros_like(total), where=defined), -1, 1)
-    return result
+    return MatchedUnits.of(activations).correlations(features)
+
+
+def _best_of(size: Array) -> NDArray[np.int64]:
+    """Return the feature with the largest of sizes (features, units) for each unit.
+
+    Values that differ by rounding count as equal, and of equals the first is the best.
+    """
+    best: NDArray[np.int64] = (size >= size.max(0) - 1e-9).argmax(0)
+    return best
 
 
 def match(size: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -153,23 +230,28 @@ def best_f1(activations: NDArray[Any], features: Features) -> tuple[Array, NDArr
     Between two images of a feature a lower θ only adds false positives, so the best θ is an image's activation. With r images at
     or above it, s of them among the n images of the feature, F1 = 2s/(r + n): two sortings give it for all features.
     """
-    units = activations.shape[1]
-    f1, feature = np.zeros(units), np.full(units, -1)
-    step = max(1, _AT_ONCE // max(len(activations), 1))
+    return MatchedUnits.of(activations).best_f1(features)
+
+
+def _parts(units: int, images: int) -> Iterator[slice]:
+    """Yield which units to sort at a time."""
+    step = max(1, _AT_ONCE // max(images, 1))
     for start in range(0, units, step):
-        part = slice(start, start + step)
-        f1[part], feature[part] = _best_f1(activations[:, part], features)
-    return f1, feature
+        yield slice(start, min(start + step, units))
 
 
-def _best_f1(activations: NDArray[Any], features: Features) -> tuple[Array, NDArray[np.int64]]:
+def _ranked(activations: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return each unit's images, the strongest first, and how many are at least as strong as each: (units, N) both."""
     values = np.ascontiguousarray(-activations.T)
     order = values.argsort(1)
     values = np.take_along_axis(values, order, 1)
     last = np.concatenate([values[:, 1:] != values[:, :-1], np.ones((len(values), 1), bool)], axis=1)
     # At or above an image are all images up to the last one with an equal activation.
     ends = np.where(last, np.arange(1, values.shape[1] + 1), values.shape[1])
-    above = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
+    return order, np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
+
+
+def _best_f1(order: NDArray[Any], above: NDArray[Any], features: Features) -> tuple[Array, NDArray[np.int64]]:
     # By feature, the strongest image first. Labels are small numbers, which a stable sort orders in linear time.
     small = np.int16 if len(features) < 2**15 else np.int64
     grouped = np.take_along_axis(above, features.of_image.astype(small)[order].argsort(1, kind="stable"), 1)

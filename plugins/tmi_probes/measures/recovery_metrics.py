@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .recovery import Recovery, recovery
+from ..pipeline.layer_scores import LayerScore, Measured, add_scores
+from .recovery import MatchedUnits, Recovery
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,11 +16,67 @@ if TYPE_CHECKING:
     from ..pipeline.features import Features
     from ..pipeline.result import ResultBuilder
 
+FEW = 500
+"""Units over which F1 by chance is averaged, drawn for each shuffle: its mean over units does not depend on their number."""
 
-def add_recovery(
-    result: ResultBuilder, name: str, values: NDArray[Any], features: Features, order: NDArray[np.int64]
-) -> Recovery:
-    """Add ``mcc.<name>``, ``uniqueness.<name>`` and ``f1.<name>``, each with ``.chance`` and ``.oracle``.
+_ALL = ("mcc", "uniqueness", "f1")
+
+
+class RecoveryScore(LayerScore["Features"]):
+    """How well units, or codes, are the exact features: ``mcc``, ``uniqueness`` and ``f1``.
+
+    Parameters
+    ----------
+    values : ndarray, shape (N, units)
+        Activations of units, or codes, that vary.
+    seed : int
+        Draws the units over which F1 by chance is averaged.
+
+    Attributes
+    ----------
+    last : Recovery
+        What `measured` found last.
+    """
+
+    last: Recovery
+
+    def __init__(self, values: NDArray[Any], seed: int) -> None:
+        self._matched = MatchedUnits.of(values)
+        self._rng = np.random.default_rng(seed)
+
+    def measured(self, truth: Features) -> Measured:
+        """Return the scores, without those that cannot fail.
+
+        These are ``uniqueness`` of one unit; ``f1`` where the images of a feature are all equal, for then those on which a unit
+        is strongest are a feature; all of them where all images show the same, or there are two different images, which any
+        unit that varies tells apart.
+        """
+        self.last = self._matched.recovery(truth)
+        units, images = len(self._matched), len(truth.of_image)
+        if len(truth) < 2:
+            return Measured({}, cannot_fail=dict.fromkeys(_ALL, f"all samples show one {truth.kind}"))
+        picture = np.arange(images) if truth.picture is None else truth.picture
+        if len(np.unique(picture)) <= 2:
+            return Measured({}, cannot_fail=dict.fromkeys(_ALL, "any unit tells the two different images apart"))
+        possible = min(len(truth), units)  # matched one to one at most
+        metrics, oracle, cannot_fail = {"mcc": self.last.mcc}, {"mcc": possible / len(truth)}, {}
+        if units > 1:
+            metrics["uniqueness"], oracle["uniqueness"] = self.last.uniqueness, possible / units
+        elif units:
+            cannot_fail["uniqueness"] = "one unit alone is unique"
+        if units and len(np.unique(np.stack([truth.of_image, picture]), axis=1).T) > len(truth):
+            metrics["f1"], oracle["f1"] = float(self.last.f1.mean()), 1.0
+        elif units:
+            cannot_fail["f1"] = f"all images of a {truth.kind} are equal"
+        return Measured(metrics, oracle, cannot_fail=cannot_fail)
+
+    def by_chance(self, shuffled: Features) -> Mapping[str, float]:
+        """Return the scores against shuffled features; F1 is that of a few units."""
+        return self._matched.by_chance(shuffled, FEW, self._rng) if len(shuffled) > 1 else {}
+
+
+def add_recovery(result: ResultBuilder, name: str, values: NDArray[Any], features: Features, seed: int) -> Recovery:
+    """Add ``mcc.<name>``, ``uniqueness.<name>`` and ``f1.<name>``, each with its chance and ``.oracle``.
 
     Parameters
     ----------
@@ -27,34 +85,14 @@ def add_recovery(
     values : ndarray, shape (N, units)
         Activations of units, or codes, that vary.
     features : Features
-        What each of the N samples shows. If all show the same, there is nothing to recover and no metric is added. A metric
-        that cannot fail is left out with a note: ``uniqueness`` of one unit; ``f1`` where the images of a feature are all equal,
-        for then those on which a unit is strongest are a feature; all of them where there are two different images, which any
-        unit that varies tells apart.
-    order : ndarray of int64, shape (N,)
-        A permutation of the samples, for chance.
+        What each of the N samples shows; see `RecoveryScore.measured` for what is left out.
+    seed : int
+        Decides the shuffles.
 
     Returns
     -------
     Recovery
     """
-    scored, shuffled = recovery(values, features), recovery(values[order], features)
-    units = values.shape[1]
-    if len(features) < 2:
-        result.cannot_fail(f"mcc.{name}, uniqueness.{name}, f1.{name}", f"all samples show one {features.kind}")
-        return scored
-    picture = np.arange(len(values)) if features.picture is None else features.picture
-    if len(np.unique(picture)) <= 2:
-        result.cannot_fail(f"mcc.{name}, uniqueness.{name}, f1.{name}", "any unit tells the two different images apart")
-        return scored
-    possible = min(len(features), units)  # matched one to one at most
-    result.add(f"mcc.{name}", scored.mcc, chance=shuffled.mcc, oracle=possible / len(features))
-    if units > 1:
-        result.add(f"uniqueness.{name}", scored.uniqueness, chance=shuffled.uniqueness, oracle=possible / units)
-    elif units:
-        result.cannot_fail(f"uniqueness.{name}", "one unit alone is unique")
-    if units and len(np.unique(np.stack([features.of_image, picture]), axis=1).T) > len(features):
-        result.add(f"f1.{name}", scored.f1.mean(), chance=shuffled.f1.mean(), oracle=1.0)
-    elif units:
-        result.cannot_fail(f"f1.{name}", f"all images of a {features.kind} are equal")
-    return scored
+    score = RecoveryScore(values, seed)
+    add_scores(result, name, score, features, np.random.default_rng(seed))
+    return score.last

@@ -98,7 +98,7 @@ def kept_meaning(
     truth = theorem1_neurons(data.task, scenes, numbers)
     order = rng.permutation(len(scenes))
 
-    def preferred(size: int) -> NDArray[np.int64]:
+    def preferred(_: str, size: int) -> NDArray[np.int64]:
         return numbers if size == count else numbers[:0]
 
     for layer, units in units_of_layers(network, scenes, network.layers, neurons, rng, result.notes, preferred):

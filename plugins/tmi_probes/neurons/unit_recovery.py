@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,11 +12,12 @@ import tmi
 from tmi.params import Count
 
 from ..measures.recovery import Recovery, varies
-from ..measures.recovery_metrics import add_recovery
-from ..pipeline.features import KINDS, Kind, features_of_kinds, own_kind
+from ..measures.recovery_metrics import RecoveryScore
+from ..pipeline.designs import Sample, sampled
+from ..pipeline.features import KINDS, Features, Kind, feature_of_neurons, features_of_kinds, own_kind
+from ..pipeline.layer_scores import Measured, score_layers
 from ..pipeline.result import ResultBuilder
-from ..pipeline.scenes import labelled
-from ..pipeline.units import units_of_layers
+from ..pipeline.units import Units, units_of_layers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,6 +42,7 @@ def unit_recovery(
     *,
     seed: int,
     features: list[Kind] = KINDS,
+    scenes: Sample = "design",
     images: Count = 1000,
     neurons: Count = 20000,
 ) -> tmi.ProbeResult:
@@ -49,31 +53,36 @@ def unit_recovery(
     features : list of {"tile", "tile-place", "class"}
         The kinds of feature: which tile an image shows, which tile at which place, which class. Only features that occur in the
         sample count.
+    scenes : {"design", "test"}
+        Images by design, so that each tile at a place occurs often: every tile at each of a set of places, on the same ten
+        backgrounds of the test scenes, fewer backgrounds where that leaves no two places a tile. Or the first test scenes.
     images : int
-        How many test images: the first ones.
+        How many images at most.
     neurons : int
-        How many units of a layer to examine; a larger layer is sampled without replacement.
+        How many units of a layer to examine; a larger layer is sampled without replacement, the units that are known to stand for
+        a feature of the sample first.
 
     Returns
     -------
     ProbeResult
         For each kind and layer ``mcc.<kind>.<layer>``, ``uniqueness.<kind>.<layer>`` and ``f1.<kind>.<layer>`` over the units
         that vary on the sample, ``varying.<layer>`` and ``features.<kind>``. Under the same names with ``.chance`` what the
-        same units score on shuffled images, with ``.oracle`` the most that as many units can score. Arrays for each unit, 0 where
-        it is constant: ``f1.<kind>.<layer>``, ``correlation.<kind>.<layer>`` with its ``best_feature.<kind>.<layer>`` (−1
-        without one); for each feature its unit in the matching, ``unit.<kind>.<layer>`` (−1 without one), and their
-        |correlation| ``matched.<kind>.<layer>``. For each layer ``own_kind``, the kind of feature that its neurons are known to
-        stand for, empty where it is not known.
+        same units score on average over 20 shuffles of the images, with ``.chance.low`` and ``.chance.high`` the interval that
+        holds 95 % of such scores, with ``.untrained`` the score of the network before training, with ``.oracle`` the most that as
+        many units can score. Arrays for each unit, 0 where it is constant: ``f1.<kind>.<layer>``, ``correlation.<kind>.<layer>``
+        with its ``best_feature.<kind>.<layer>`` (−1 without one); for each feature its unit in the matching,
+        ``unit.<kind>.<layer>`` (−1 without one), and their |correlation| ``matched.<kind>.<layer>``. For each layer
+        ``own_kind``, the kind of feature that its neurons are known to stand for, empty where it is not known.
 
     Raises
     ------
     InputError
-        If no test scene shows a tile, or the list of kinds is empty or names one twice.
+        If no test scene shows a tile, every image by design shows several classes or none, or the list of kinds is empty or names
+        one twice.
     """
-    scenes = labelled(data.test, images)
-    kinds = features_of_kinds(scenes, features)
     result = ResultBuilder(INFO)
-    rng = np.random.default_rng(seed)
+    shown = sampled(data.test, scenes, images, seed, result.notes)
+    kinds = features_of_kinds(shown, features)
     for kind, present in kinds.items():
         result.add(f"features.{kind}", len(present))
         result.coords[f"feature.{kind}"] = present.names(data.task)
@@ -82,23 +91,52 @@ def unit_recovery(
             result.notes.append(
                 f"{kind}: {once} of {len(present)} features occur once, so that chance scores high; more images lower it"
             )
-    for layer, units in units_of_layers(network, scenes, network.layers, neurons, rng, result.notes):
-        varying = varies(units.activations)
-        result.add(f"varying.{layer}", varying.mean())
-        if not varying.all():
-            result.notes.append(
-                f"{layer}: {int((~varying).sum())} of {len(varying)} examined units are constant or not finite, and left out"
-            )
-        result.arrays[f"neuron_index.{layer}"] = (f"neuron.{layer}", units.index)
-        values = units.activations[:, varying]
-        for kind, present in kinds.items():
-            scored = add_recovery(result, f"{kind}.{layer}", values, present, rng.permutation(len(values)))
-            if not varying.any():
-                result.notes.append(f"{kind}.{layer}: no unit varies")
-            result.arrays |= _arrays(scored, varying, kind, layer)
+
+    def read(examined: tmi.Network, notes: list[str]) -> Iterator[tuple[str, Units]]:
+        def known(layer: str, _: int) -> NDArray[np.int64]:
+            return _known_units(examined, layer, kinds)
+
+        return units_of_layers(examined, shown, network.layers, neurons, np.random.default_rng(seed), notes, known)
+
+    def scoring(layer: str, units: Units, collected: ResultBuilder) -> _UnitScore:
+        return _UnitScore(layer, units, collected, seed)
+
+    score_layers(result, network, read, scoring, kinds, seed=seed)
     result.arrays["own_kind"] = ("layer", np.array([own_kind(network.neurons(layer)) or "" for layer in network.layers]))
     result.coords["layer"] = list(network.layers)
     return result.result()
+
+
+def _known_units(network: tmi.Network, layer: str, kinds: dict[Kind, Features]) -> NDArray[np.int64]:
+    """Return the units of a layer that are known to stand for a feature that occurs, ascending."""
+    table = network.neurons(layer)
+    kind = own_kind(table)
+    if table is None or kind not in kinds:
+        return np.empty(0, np.int64)
+    return np.flatnonzero(feature_of_neurons(table, kinds[kind], network.task) >= 0)
+
+
+class _UnitScore(RecoveryScore):
+    """The recovery of a layer's units that vary, with arrays of all that are examined."""
+
+    def __init__(self, layer: str, units: Units, collected: ResultBuilder, seed: int) -> None:
+        self._layer = layer
+        self._varying = varies(units.activations)
+        super().__init__(units.activations[:, self._varying], seed)
+        collected.add(f"varying.{layer}", self._varying.mean())
+        collected.arrays[f"neuron_index.{layer}"] = (f"neuron.{layer}", units.index)
+        still = int((~self._varying).sum())
+        if still:
+            collected.notes.append(
+                f"{layer}: {still} of {len(units.index)} examined units are constant or not finite, and left out"
+                if still < len(units.index)
+                else f"{layer}: no unit varies"
+            )
+
+    def measured(self, truth: Features) -> Measured:
+        """Return the scores with the arrays of every examined unit."""
+        found = super().measured(truth)
+        return replace(found, arrays=_arrays(self.last, self._varying, truth.kind, self._layer))
 
 
 def _arrays(scored: Recovery, varying: NDArray[np.bool_], kind: Kind, layer: str) -> dict[str, Any]:
@@ -107,9 +145,9 @@ def _arrays(scored: Recovery, varying: NDArray[np.bool_], kind: Kind, layer: str
     f1[varying], best[varying], feature[varying] = scored.f1, scored.best, scored.best_feature
     unit = np.append(np.flatnonzero(varying), -1)[scored.matched_unit]
     return {
-        f"f1.{kind}.{layer}": (f"neuron.{layer}", f1),
-        f"correlation.{kind}.{layer}": (f"neuron.{layer}", best),
-        f"best_feature.{kind}.{layer}": (f"neuron.{layer}", feature),
-        f"unit.{kind}.{layer}": (f"feature.{kind}", unit),
-        f"matched.{kind}.{layer}": (f"feature.{kind}", scored.matched),
+        "f1": (f"neuron.{layer}", f1),
+        "correlation": (f"neuron.{layer}", best),
+        "best_feature": (f"neuron.{layer}", feature),
+        "unit": (f"feature.{kind}", unit),
+        "matched": (f"feature.{kind}", scored.matched),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -61,6 +61,10 @@ class Features:
 
         images = len(self.of_image)
         return csr_array((np.ones(images), (self.of_image, np.arange(images))), shape=(len(self), images))
+
+    def shuffled(self, rng: np.random.Generator) -> Features:
+        """Return the features as images in random order would show them: by these, chance is measured."""
+        return replace(self, of_image=rng.permutation(self.of_image))
 
     def names(self, task: tmi.TemplateTask) -> list[str]:
         """Return the name of each feature, as ``"shirt/0"``, ``"shirt/0 (3, 4)"`` or ``"shirt"``."""

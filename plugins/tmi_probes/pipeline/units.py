@@ -130,7 +130,7 @@ def units_of_layers(
     neurons: int,
     rng: np.random.Generator,
     notes: list[str],
-    preferred: Callable[[int], Sequence[int] | NDArray[np.int64]] = lambda size: (),
+    preferred: Callable[[str, int], Sequence[int] | NDArray[np.int64]] = lambda layer, size: (),
 ) -> Iterator[tuple[str, Units]]:
     """Yield each layer with its units; a larger layer is sampled, and a note says so.
 
@@ -147,7 +147,7 @@ def units_of_layers(
     notes : list of str
         Notes are appended.
     preferred : callable
-        The size of a layer to those of its units that are drawn before others.
+        A layer and its size to those of its units that are drawn before others.
 
     Yields
     ------
@@ -161,7 +161,7 @@ def units_of_layers(
     for layer, size in sizes.items():
         if size > neurons:
             order = rng.permutation(size)
-            later = ~np.isin(order, preferred(size))
+            later = ~np.isin(order, preferred(layer, size))
             index[layer] = np.sort(order[later.argsort(kind="stable")][:neurons])
     notes += [
         f"{layer}: {len(index[layer])} of {size} neurons examined, drawn at random"
