@@ -1,8 +1,7 @@
-"""Linear decoding: what a linear model reads from activations, cross-validated, for any number of units."""
+"""Linear decoding: what multinomial logistic regression reads from activations, cross-validated, for any number of units."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,98 +12,115 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
-
-ALPHAS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Ridge penalties to choose from, for activations whose squared distance from their mean is 1 on average."""
+    Indices = NDArray[np.int64]
 
 _UNITS = 4096  # units whose products are summed at a time
 
 
-def coordinates(activations: NDArray[Any]) -> Array:
-    """Return coordinates of the images that keep all their distances, at most as many as there are images.
+def folds_of(labels: Indices, folds: int, seed: int) -> list[tuple[Indices, Indices]]:
+    """Divide images into folds in which each label has its share.
+
+    Parameters
+    ----------
+    labels : ndarray of int64, shape (N,)
+    folds : int
+        From 2 to N.
+    seed : int
+
+    Returns
+    -------
+    list of (fitted, held)
+        Indices of the images for each fold: scikit-learn's StratifiedKFold; its KFold where no label has as many images as there
+        are folds.
+    """
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    enough = np.bincount(labels).max() >= folds
+    divide = (StratifiedKFold if enough else KFold)(folds, shuffle=True, random_state=seed)
+    return list(divide.split(labels[:, None], labels))
+
+
+def coordinates(activations: NDArray[Any], fitted: Indices) -> Array:
+    """Return standardised coordinates of images: as a logistic regression sees them, at most as many as fitted images.
 
     Parameters
     ----------
     activations : ndarray, shape (N, units)
+    fitted : ndarray of int64
+        The images that a model is fitted on.
 
     Returns
     -------
     ndarray of float64, shape (N, dimensions)
-        Centred, with squares that sum to N; dimensions ≤ N. Up to one factor, distances between images are those in the units
-        that vary, so that a ridge regression predicts the same from them as from all units. Without a column where nothing
-        varies.
+        dimensions ≤ len(fitted). With no more units than fitted images the units themselves, shifted and scaled to mean 0 and
+        variance 1 over the fitted images, as scikit-learn's StandardScaler does. With more, the coordinates of these points in
+        the space that the fitted images span. A single column of zeros where nothing varies.
 
     Notes
     -----
-    The triangular factor L of A Aᵀ = L Lᵀ, with 1e-9 of its mean diagonal added to that: a ridge, a millionth of the least of
-    `ALPHAS`.
+    The weights of a regression with an L2 penalty lie in the span of the fitted images (representer theorem), so that it predicts
+    from these coordinates what it predicts from all units. They are found from the products of the images, without the singular
+    vectors of the wide matrix: with K = QΛQᵀ the products of the fitted images and k those of an image with them, its coordinates
+    are k Q Λ^(−1/2).
     """
-    images = len(activations)
     moving = np.flatnonzero(varies(activations))
     if not len(moving):
-        return np.empty((images, 0))
-    if len(moving) <= images:
-        points = _centred(activations, moving)
-        return np.asarray(points * np.sqrt(images / np.square(points).sum()))
-    gram = np.zeros((images, images))
+        return np.zeros((len(activations), 1))
+    if len(moving) <= len(fitted):
+        return _standardised(activations, moving, fitted)
+    products = np.zeros((len(activations), len(activations)))
     for start in range(0, len(moving), _UNITS):
-        part = _centred(activations, moving[start : start + _UNITS])
-        gram += part @ part.T
-    gram *= images / np.trace(gram)
-    gram[np.diag_indices(images)] += 1e-9
-    return np.asarray(np.linalg.cholesky(gram), np.float64)
+        part = _standardised(activations, moving[start : start + _UNITS], fitted)
+        products += part @ part.T
+    values, vectors = np.linalg.eigh(products[np.ix_(fitted, fitted)])
+    spanned = values > len(fitted) * np.finfo(float).eps * values.max(initial=0)
+    if not spanned.any():
+        return np.zeros((len(activations), 1))
+    return np.asarray(products[:, fitted] @ (vectors[:, spanned] / np.sqrt(values[spanned])))
 
 
-def _centred(activations: NDArray[Any], units: NDArray[np.int64]) -> Array:
-    part: Array = activations[:, units].astype(np.float64)
-    part -= part.mean(0)
-    return part
+def _standardised(activations: NDArray[Any], units: Indices, fitted: Indices) -> Array:
+    from sklearn.preprocessing import StandardScaler
+
+    values = activations[:, units].astype(np.float64)
+    scaled: Array = StandardScaler().fit(values[fitted]).transform(values)
+    return scaled
 
 
-def decode(points: Array, targets: Mapping[str, NDArray[np.int64]], folds: NDArray[np.int64]) -> dict[str, Array]:
-    """Predict labels from points by linear models that are fitted on the other folds.
+def predictions(points: Array, labels: Indices, fitted: Indices, held: Indices, strength: float, tolerance: float) -> Indices:
+    """Predict labels of held-out images by multinomial logistic regression, scikit-learn's LogisticRegression.
 
     Parameters
     ----------
     points : ndarray of float64, shape (N, dimensions)
         See `coordinates`.
-    targets : mapping of str to ndarray of int64, shape (N,)
-        Labels, by name.
-    folds : ndarray of int64, shape (N,)
-        The fold of each image; at least two folds.
+    labels : ndarray of int64, shape (N,)
+    fitted, held : ndarray of int64
+        The images that the model is fitted on, and those that it predicts.
+    strength : float
+        C, the inverse of the L2 penalty.
+    tolerance : float
+        At which the fit stops.
 
     Returns
     -------
-    dict of str to ndarray of float64, shape (N,)
-        For each target and image 1 if the label's score is the greatest, 1/n if n labels share the greatest score, else 0.
-
-    Notes
-    -----
-    For each fold one ridge regression on the one-hot labels (scikit-learn's RidgeCV), its penalty chosen for each label by
-    leave-one-out on the fitted images; the label of the greatest score is predicted, as in RidgeClassifier.
+    ndarray of int64, shape (len(held),)
+        Where the fitted images have one label, that label.
     """
-    from sklearn.linear_model import RidgeCV
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    import warnings
 
-    numbers, onehot, parts, start = {}, [], {}, 0
-    for name, label in targets.items():
-        seen, numbers[name] = np.unique(label, return_inverse=True)
-        onehot.append(np.eye(len(seen))[numbers[name]])
-        parts[name] = slice(start, start + len(seen))
-        start += len(seen)
-    wanted = np.concatenate(onehot, axis=1)
-    right = {name: np.zeros(len(points)) for name in targets}
-    for fold in np.unique(folds):
-        fitted, held = folds != fold, folds == fold
-        if points.shape[1] and fitted.sum() > 1:  # leave-one-out needs two images
-            with threadpool_limits(1):  # for matrices this small, two threads on a busy machine are slower than one
-                model = RidgeCV(alphas=np.array(ALPHAS), alpha_per_target=True).fit(points[fitted], wanted[fitted])
-            scores = model.predict(points[held]).reshape(held.sum(), -1)
-        else:
-            scores = np.repeat(wanted[fitted].mean(0)[None], held.sum(), axis=0)
-        for name, part in parts.items():
-            # Scores that differ by rounding count as equal.
-            greatest = scores[:, part] >= scores[:, part].max(1, keepdims=True) - 1e-6
-            of_label = greatest[np.arange(len(greatest)), numbers[name][held]]
-            right[name][held] = of_label / greatest.sum(1)
-    return right
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    wanted = labels[fitted]
+    if (wanted == wanted[0]).all():
+        return np.full(len(held), wanted[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a fit that was stopped is a fit: its score is on held-out images
+        model = LogisticRegression(C=strength, tol=tolerance, max_iter=MOST_STEPS).fit(points[fitted], wanted)
+        found: Indices = model.predict(points[held])
+    return found
+
+
+MOST_STEPS = 1000
+"""Steps of the solver (L-BFGS) at most."""
