@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,15 @@ from tmi import params
 from tmi.params import Count
 
 from .attributor import Attributor, not_finite
-from .build_truth import Baseline, at_level, layer_for, references_of, truth_of
+from .build_truth import at_level, layer_for, references_of, truth_of
 from .common import described, each_once, finite, spread_over
-from .intervals import interval, mean_skill, skill_of_means
-from .measures.arrays import divides, flat
+from .measures.arrays import flat
 from .measures.replacing import logits_of_baselines, logits_of_images
 from .scoring import Measure, Score
+from .summary import Summary, kept_arrays, score_arrays
 from .targets import LABEL, remarks
+from .truth import Baseline
+from .untrained import untrained
 
 if TYPE_CHECKING:
     import torch
@@ -51,9 +54,6 @@ MEASURES = [
 ]
 """The built-in measures, and the order in which they are reported."""
 
-LEAST_ROOM = 0.02
-"""No skill is computed where the oracle and chance differ by less: noise would be divided by a number near 0."""
-
 INFO = {
     "refused": tmi.MetricInfo(
         "1 if the method is not sound for the network's module: a note says why, and nothing is scored", None, 0, 1
@@ -61,9 +61,11 @@ INFO = {
     "zero_map": tmi.MetricInfo(
         "Share of images whose attribution is 0 everywhere; they score what a constant map scores", "lower", 0, 1
     ),
+    "defined": tmi.MetricInfo("Number of images on which the measure is defined; on too few it has no score", None, 0),
     "skill": tmi.MetricInfo(
         "(score − chance)/(oracle − chance) of the means over the images; mean: over all localisation measures", "higher", None, 1
     ),
+    "skill_positive": tmi.MetricInfo("skill.mean where max(a, 0) is scored instead of |a|", "higher", None, 1),
     "completeness_delta": tmi.MetricInfo(
         "Mean |Σa − (f(x) − f(baseline))|, f what is attributed (Sundararajan et al. 2017)", "lower", 0, None, "logit"
     ),
@@ -87,7 +89,8 @@ def attribution_bench(
     layer: str | None = None,
     again: Count = 200,
     keep: Count = 4,
-    resamples: Count = 1000,
+    before_training: bool = True,
+    positive: bool = True,
 ) -> tmi.ProbeResult:
     """Score one attribution method by every measure, against the exact truth about which pixels or neurons decide.
 
@@ -117,16 +120,24 @@ def attribution_bench(
         The number of images on which measures that run the method again do so.
     keep : int
         The number of images whose maps are kept in the arrays, of as many classes as possible.
-    resamples : int
-        The number of bootstrap samples behind each interval.
+    before_training : bool
+        Whether the method is also run on the network as it was before training, for measures of localisation: a method whose map
+        is as good there shows what the architecture prefers, not what was learnt. Not for constructed networks or controls.
+    positive : bool
+        Whether max(a, 0) is scored by localisation too, which tells a map from its negation.
 
     Returns
     -------
     ProbeResult
-        For each measure its mean with ``.low`` and ``.high`` (95 % bootstrap interval over images), ``.chance`` and ``.oracle``;
-        for measures of localisation the ``skill``. Arrays ``score``, ``chance`` and ``oracle`` (measure, image), NaN where a
-        measure is undefined; ``truth_free`` (measure) and ``control`` (method), what measures and method declare; for the kept
-        images ``maps`` (kept, row, col), |a| summed over the channels, ``signed``, ``images`` and ``masks``.
+        For each measure its mean with ``.low`` and ``.high`` (95 % interval over the tiles, or over the images of one tile),
+        ``.chance`` and ``.oracle``; where chance is drawn ``.chance.low`` and ``.chance.high``, between which 95 % of such means
+        are; for measures of localisation ``.untrained`` and the ``skill``. ``defined.<measure>`` is the number of images on which
+        it is defined: a measure that is defined on fewer than half of the images, or on fewer than 10, has no score.
+        ``skill_positive`` is ``skill.mean`` of max(a, 0). Arrays ``score``, ``chance`` and ``oracle`` (measure, image), NaN where
+        a measure is undefined; ``skill``, ``skill_positive`` and ``skill_untrained`` (image), whose means are the metrics;
+        ``tile`` (image); ``asked``, ``truth_free`` and ``scored`` (measure) and ``control`` (method), what measures and method
+        declare; for the kept images ``maps`` (kept, row, col), |a| summed over the channels, ``signed``, ``images`` and
+        ``masks``.
 
     Raises
     ------
@@ -138,7 +149,7 @@ def attribution_bench(
     truth = truth_of(network, data, images, baseline, target)
     run = Attributor(method, references_of(truth, data), seed)
     run.layer = layer_for(network, run.info.level, run.info.needs, layer, data.test.images)
-    truth = at_level(truth, network, run.info.level, run.layer)
+    pixels, truth = truth, at_level(truth, network, run.info.level, run.layer)
     notes = remarks(target, truth, network.task.class_names)
     arrays: dict[str, Any] = {"control": (("method",), [run.info.control])}
     coords: dict[str, Any] = {"method": [method.text]}
@@ -169,16 +180,21 @@ def attribution_bench(
         for measure in tmi.track(fitting, "measures")
     }
     metrics["zero_map"] = float((np.abs(flat(signed)).max(1) == 0).mean())
-    partial_masks = divides(truth.masks)
-    if not partial_masks.any():
-        notes.append("localisation: not applicable, for all pixels or neurons are in G, and so is every map")
-    metrics |= _summary(scores, fitting, partial_masks, seed, resamples, min(again, len(truth)), notes)
+    summary = Summary(truth, notes)
+    defined = [measure for measure in fitting if summary.add(measure, scores[measure.name])]
+    localising = [measure for measure in defined if measure.info.topic == "localisation"]
+    summary.skills(
+        {measure.name: scores[measure.name] for measure in localising},
+        _positive(signed, truth, scores, localising) if positive else {},
+        _of_untrained(run, network, pixels, localising) if before_training else {},
+    )
+    metrics |= summary.metrics
     metrics = finite(metrics, notes)
     info = INFO | {m.name: tmi.MetricInfo(_meaning(m), m.info.better, m.info.low, m.info.high, m.info.unit) for m in fitting}
     # A metric is described by the part of its name before the first dot; a measure's settings may hold a dot.
     info = {name.partition(".")[0]: text for name, text in info.items() if any(metric.startswith(name) for metric in metrics)}
     kept = spread_over(truth.scenes.labels.tolist(), keep)
-    arrays |= _score_arrays(scores, fitting) | _kept_arrays(signed, truth, kept)
+    arrays |= score_arrays(scores, fitting, truth) | summary.arrays | kept_arrays(signed, truth, kept)
     coords |= ({"measure": list(scores)} if scores else {}) | {"kept": kept}
     return tmi.ProbeResult(metrics, arrays, coords, info, notes)
 
@@ -265,97 +281,26 @@ def _attributed(run: Attributor, network: tmi.Network, truth: Truth, images: tor
     return logits_of_baselines(truth) if images is truth.baselines else truth.logit(images)
 
 
-def _summary(
-    scores: dict[str, Score],
-    measures: list[Measure],
-    partial_masks: NDArray[np.bool_],
-    seed: int,
-    resamples: int,
-    again: int,
-    notes: list[str],
-) -> dict[str, float]:
-    """Return the means with their intervals, those of chance and the oracle, and the skills.
-
-    Localisation can be scored on the images where G is some of the pixels and not all, bool (N,).
-    """
-    metrics: dict[str, float] = {}
-    localising: list[Array] = []
-    interval_of = partial(interval, seed=seed, resamples=resamples)
-    for measure in measures:
-        name, score = measure.name, scores[measure.name]
-        defined = np.isfinite(score.scores)
-        if not defined.any():
-            notes.append(f"{name}: left out, for it is defined on none of the images")
-            continue
-        asked = again if measure.attributes_again else len(defined)
-        if defined.sum() < asked:
-            notes.append(f"{name}: undefined on {asked - int(defined.sum())} of {asked} images, which are left out")
-        values = score.scores[defined]
-        metrics |= _with_interval(name, float(values.mean()), interval_of((values,), _mean))
-        for limit in ("chance", "oracle"):
-            limits = getattr(score, limit)[defined]
-            if np.isfinite(limits).any():
-                metrics[f"{name}.{limit}"] = float(np.nanmean(limits))
-        if measure.info.topic != "localisation":
-            continue
-        known = defined & np.isfinite(score.chance) & np.isfinite(score.oracle)
-        triple = (score.scores[known], score.chance[known], score.oracle[known])
-        if not known.any() or abs(triple[1].mean() - triple[2].mean()) < LEAST_ROOM:
-            notes.append(f"skill.{name}: left out, for the oracle scores hardly otherwise than chance: nearly all pixels decide")
-            continue
-        metrics |= _with_interval(f"skill.{name}", float(skill_of_means(*triple)), interval_of(triple, skill_of_means))
-        if known[partial_masks].all() and partial_masks.any():
-            localising += [part[partial_masks] for part in (score.scores, score.chance, score.oracle)]
-        elif partial_masks.any():
-            notes.append(f"skill.mean: without {name}, which is not defined on every image")
-    if localising:
-        metrics |= _with_interval("skill.mean", float(mean_skill(*localising)), interval_of(localising, mean_skill))
-    return metrics
+def _positive(signed: Array, truth: Truth, scores: Mapping[str, Score], measures: Sequence[Measure]) -> dict[str, Array]:
+    """Return the scores of max(a, 0) by the measures of localisation that have a score."""
+    if (signed >= 0).all():
+        return {measure.name: scores[measure.name].scores for measure in measures}
+    positive = np.maximum(signed, 0)
+    return {measure.name: measure.of_maps(positive, truth) for measure in measures}
 
 
-def _with_interval(name: str, value: float, ends: tuple[float, float] | None) -> dict[str, float]:
-    return {name: value} | ({} if ends is None else {f"{name}.low": ends[0], f"{name}.high": ends[1]})
-
-
-def _mean(values: Array, axis: int = -1) -> Array:
-    mean: Array = values.mean(axis)
-    return mean
+def _of_untrained(run: Attributor, network: tmi.Network, truth: Truth, measures: Sequence[Measure]) -> dict[str, Array]:
+    """Return the localisation scores of the method on the network as it was before training; none where there is no such."""
+    found = untrained(network, truth) if measures and not run.info.control else None
+    if found is None:
+        return {}
+    before, about = found
+    about = at_level(about, before, run.info.level, run.layer)
+    maps = Attributor(run.method, run.references, run.seed, run.layer)(about)
+    signed = None if not_finite(maps) else shaped(maps, about, run.info.level)
+    return {} if signed is None else {measure.name: measure.of_maps(signed, about) for measure in measures}
 
 
 def _meaning(measure: Measure) -> str:
     part = {"absolute": "|a|", "positive": "max(a, 0)", "signed": "a, signed,"}[measure.info.scored]
     return f"{measure.text}; {part} is scored"
-
-
-def _score_arrays(scores: dict[str, Score], measures: list[Measure]) -> dict[str, Any]:
-    if not scores:
-        return {}
-    parts = {"score": "scores", "chance": "chance", "oracle": "oracle"}
-    arrays: dict[str, Any] = {
-        name: (("measure", "image"), np.stack([getattr(score, part) for score in scores.values()]))
-        for name, part in parts.items()
-    }
-    return arrays | {"truth_free": (("measure",), [measure.info.truth_free for measure in measures])}
-
-
-def _kept_arrays(signed: Array, truth: Truth, kept: list[int]) -> dict[str, Any]:
-    """Return the attributions, masks, images and labels of the kept images."""
-    arrays: dict[str, Any] = {
-        "images": (("kept", "channel", "row", "col"), truth.images[kept]),
-        "label": (("kept",), truth.scenes.labels[kept]),
-    }
-    if not truth.of_label.all():
-        arrays["target"] = (("kept",), truth.targets[kept])
-    masks = truth.masks[kept]
-    if truth.level == "layer":
-        return arrays | {
-            "signed": (("kept", "neuron"), signed[kept].astype(np.float32)),
-            "masks": (("kept", "neuron"), masks),
-        }
-    # A method may return one value for all channels of a pixel.
-    full = np.broadcast_to(signed[kept], (len(kept), *truth.images.shape[1:])).astype(np.float32)
-    return arrays | {
-        "signed": (("kept", "channel", "row", "col"), full),
-        "maps": (("kept", "row", "col"), np.abs(signed[kept]).sum(1).astype(np.float32)),
-        "masks": (("kept", "row", "col"), masks),
-    }

@@ -9,7 +9,10 @@ import numpy as np
 
 from tmi.runtime.plotting import CONSTRUCTED, PALETTE, TRAINED
 
-from .leaderboard import EDGES, Standing, Trust, networks_of, ranked
+from .comparisons import EDGES, Trust, against
+from .figures_maps import broken
+from .findings import two_digits
+from .leaderboard import Standing, networks_of, ranked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +21,11 @@ if TYPE_CHECKING:
 
     import tmi
 
+    from .comparisons import FreeMeasure
+    from .rank_agreement import Agreement
+
 ARROWS = {"higher": "↑", "lower": "↓"}
+PART_TEXTS = {"absolute": "|a|", "positive": "max(a, 0)"}
 _COLORS = {"constructed": CONSTRUCTED, "trained": TRAINED, "imported": PALETTE[2]}
 _LEAST = -1.0
 """Skills below it are drawn at the left edge."""
@@ -30,7 +37,8 @@ def leaderboard(rows: Sequence[Standing]) -> Figure:
     Parameters
     ----------
     rows : sequence of Standing
-        A mark is hollow where a method has less skill than Sobel, whose skill is the dashed line; bars are 95 % intervals.
+        A mark is hollow where a method is shown to have less skill than Sobel, whose skill is the dashed line; bars are 95 %
+        intervals. A small line is the skill of the method on the network before training.
     """
     import matplotlib.pyplot as plt
 
@@ -45,13 +53,14 @@ def leaderboard(rows: Sequence[Standing]) -> Figure:
     for axis, (network, methods) in zip(axes[0], networks.items(), strict=True):
         color = _color(methods)
         edges = methods[EDGES].skill if EDGES in methods else None
+        worse = {row.method for row, difference in against(list(methods.values()), EDGES) if difference.direction == "lower"}
         axis.axvline(0, color="0.8", linewidth=0.8, zorder=0)
         axis.axvline(1, color="0.8", linewidth=0.8, zorder=0)
         if edges is not None:
             axis.axvline(edges, color="0.35", linewidth=0.9, linestyle="--", zorder=0)
         for name, row in methods.items():
-            _mark(axis, row, places[name], "0.35" if row.control else color, edges, low)
-        axis.set_title(_broken(network), fontsize=8, color=color)
+            _mark(axis, row, places[name], "0.35" if row.control else color, hollow=name in worse, low=low)
+        axis.set_title(broken(network), fontsize=8, color=color)
         axis.set_xlim(low - 0.04, 1.08)
         axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=7)
     axes[0, 0].set_yticks(list(places.values()), list(places), fontsize=7.5)
@@ -67,106 +76,21 @@ def leaderboard(rows: Sequence[Standing]) -> Figure:
     return figure
 
 
-def map_grid(
-    image: NDArray[Any],
-    mask: NDArray[np.bool_],
-    maps: Mapping[str, Mapping[str, NDArray[Any] | None]],
-    methods: Sequence[str],
-    columns: int = 4,
-) -> Figure:
-    """Draw the maps of all methods on one image, the networks side by side.
-
-    Parameters
-    ----------
-    image : ndarray, shape (C, m, n)
-    mask : ndarray of bool, shape (m, n)
-        Its outline is drawn.
-    maps : mapping of network to mapping of method to ndarray, shape (m, n), or None
-        Signed attributions, each map with its own colour scale: red supports the class, blue opposes it. None where refused.
-    methods : sequence of str
-        In this order, row by row.
-    columns : int
-        Methods in each row.
-    """
-    import matplotlib.pyplot as plt
-
-    networks = list(maps)
-    cells = ["image", *methods]
-    rows = -(-len(cells) // columns)
-    # Sizes in inches, set here because automatic layouts move small maps apart to make room for long names.
-    side, gap, name_height, top = 0.84, 0.16, 0.24, 0.32
-    block = len(networks) * side + (len(networks) - 1) * 0.03 + gap
-    width, height = columns * block, rows * (side + name_height) + top
-    figure = plt.figure(figsize=(width, height), layout="none")
-    figure.text(0.5, 1 - 0.12 / height, " | ".join(networks), ha="center", va="center", fontsize=8.5)
-    for number, name in enumerate(cells):
-        row, col = divmod(number, columns)
-        left, bottom = col * block + gap / 2, height - top - (row + 1) * (side + name_height)
-        shown = networks if name != "image" else [""]
-        for place, network in enumerate(shown):
-            axis = figure.add_axes(
-                ((left + place * (side + 0.03)) / width, bottom / height, side / width, side / height), xticks=[], yticks=[]
-            )
-            axis.spines[:].set_visible(False)
-            if name == "image":
-                _show_image(axis, image, mask)
-            else:
-                _show_map(axis, maps[network].get(name), mask, known=name in maps[network])
-        middle = left + (len(shown) * (side + 0.03) - 0.03) / 2
-        figure.text(middle / width, (bottom + side + 0.04) / height, name, ha="center", va="bottom", fontsize=7.5)
-    return figure
-
-
-def side_by_side(
-    image: NDArray[Any],
-    mask: NDArray[np.bool_],
-    maps: Mapping[str, Mapping[str, NDArray[Any] | None]],
-    methods: Sequence[str],
-) -> Figure:
-    """Draw the maps of a few methods on one image: a row for each network, a column for each method.
-
-    Parameters
-    ----------
-    image, mask, maps, methods
-        As for `map_grid`.
-    """
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(
-        len(maps), len(methods) + 1, figsize=(1.22 * (len(methods) + 1) + 0.9, 1.22 * len(maps) + 0.35), squeeze=False
-    )
-    for row, (network, by_method) in enumerate(maps.items()):
-        for col, name in enumerate(["image", *methods]):
-            axis = axes[row, col]
-            if name == "image":
-                _show_image(axis, image, mask)
-                axis.set_ylabel(_broken(network), fontsize=8, rotation=0, ha="right", va="center")
-            else:
-                _show_map(axis, by_method.get(name), mask, known=name in by_method)
-            axis.set_xticks([])
-            axis.set_yticks([])
-            axis.spines[:].set_visible(False)
-            if row == 0:
-                axis.set_title(name.replace("-", "-\n", 1) if len(name) > 14 else name, fontsize=8)
-    return figure
-
-
 def trust_scatter(rows: Sequence[Standing], trusts: Sequence[Trust]) -> Figure:
     """Draw skill against each measure that needs no truth: a row for each network, a column for each measure.
 
     Parameters
     ----------
     rows : sequence of Standing
-        Each is a point.
+        Each is a point: the skill of the part of the attributions that the measure scores.
     trusts : sequence of Trust
-        Which measures and networks; τ and its interval stand above each panel.
+        Which measures and networks; τ and its corrected interval stand above each panel.
     """
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 
     measures = list(dict.fromkeys(trust.measure for trust in trusts))
     networks = list(dict.fromkeys(trust.network for trust in trusts))
-    better = {trust.measure: trust.better for trust in trusts}
     panels = {(trust.network, trust.measure): trust for trust in trusts}
     by_network = networks_of(rows)
     figure, axes = plt.subplots(
@@ -184,9 +108,9 @@ def trust_scatter(rows: Sequence[Standing], trusts: Sequence[Trust]) -> Figure:
                 axis.axis("off")
                 continue
             points = [
-                (_mean(row.measures[measure]), row.skill, row.control)
+                (_mean(row.measures[measure.name]), _mean(row.skills_of(measure.part)), row.control)
                 for row in by_network[network].values()
-                if measure in row.measures and row.skill is not None
+                if measure.name in row.measures and row.skill is not None
             ]
             points = [point for point in points if np.isfinite(point[0])]
             for control, color, mark in ((True, "0.55", "x"), (False, _color(by_network[network]), "o")):
@@ -201,9 +125,10 @@ def trust_scatter(rows: Sequence[Standing], trusts: Sequence[Trust]) -> Figure:
                 axis.xaxis.set_major_locator(MaxNLocator(2))
             axis.tick_params(labelsize=6, length=2)
             axis.margins(0.12)
-            title = f"{measure.replace('_', '-')} {ARROWS[better[measure]]}\n" if r == 0 else ""
-            axis.set_title(f"{title}τ = {tau}" if (tau := tau_text(trust)) else f"{title}too few methods", fontsize=7)
-        axes[r, 0].set_ylabel(f"{_broken(network)}\nskill", fontsize=7)
+            title = _title(measure) if r == 0 else ""
+            said = f"τ = {tau}" if (tau := tau_text(trust.agreement)) else trust_text(trust)
+            axis.set_title(f"{title}{said}", fontsize=7)
+        axes[r, 0].set_ylabel(f"{broken(network)}\nskill", fontsize=7)
     figure.supxlabel("mean score of the measure that needs no truth; the arrow points to its better direction", fontsize=8)
     _explain_points(figure, [row for row in rows if row.network in networks])
     return figure
@@ -293,15 +218,24 @@ def convergence(results: Mapping[str, tmi.ProbeResult]) -> Figure:
     return figure
 
 
-def _mark(axis: Axes, row: Standing, place: float, color: str, edges: float | None, low: float) -> None:
+def _title(measure: FreeMeasure) -> str:
+    """Return a measure's name, its settings on a line of their own, with the arrow of its better direction."""
+    name, _, settings = measure.name.replace("_", "-").partition("(")
+    return f"{name} {ARROWS[measure.better]}\n" + (f"({settings}\n" if settings else "")
+
+
+def _mark(axis: Axes, row: Standing, place: float, color: str, *, hollow: bool, low: float) -> None:
     """Draw a skill with its interval, or write "refused" where there is none."""
     if row.skill is None:
         behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
         axis.text(0.5, place, "refused", ha="center", va="center", fontsize=6, color="0.45", style="italic", bbox=behind)
         return
-    if row.interval is not None:
-        axis.plot(np.clip(row.interval, low, None), [place, place], color=color, linewidth=1.3, zorder=2, solid_capstyle="butt")
-    hollow = edges is not None and not row.control and row.skill < edges
+    if row.estimate is not None:
+        ends = np.clip([row.estimate.low, row.estimate.high], low, 1.06)
+        axis.plot(ends, [place, place], color=color, linewidth=1.3, zorder=2, solid_capstyle="butt")
+    if np.isfinite(row.untrained).any():
+        before = float(np.nanmean(row.untrained))
+        axis.plot(max(before, low), place, marker="|", markersize=7, color="0.35", linestyle="none", zorder=2)
     axis.plot(
         max(row.skill, low),
         place,
@@ -322,9 +256,20 @@ def _explain_marks(figure: Figure, rows: Sequence[Standing]) -> None:
     if any(row.control for row in rows):
         handles.append(Line2D([], [], marker="s", color="0.35", label="control", markersize=4))
     handles += [
-        Line2D([], [], marker="o", color="0.35", markerfacecolor="white", linestyle="none", label="below Sobel", markersize=4),
+        Line2D(
+            [],
+            [],
+            marker="o",
+            color="0.35",
+            markerfacecolor="white",
+            linestyle="none",
+            label="shown to be worse than Sobel",
+            markersize=4,
+        ),
         Line2D([], [], color="0.35", linestyle="--", linewidth=0.9, label="Sobel"),
     ]
+    if any(np.isfinite(row.untrained).any() for row in rows):
+        handles.append(Line2D([], [], marker="|", color="0.35", linestyle="none", label="before training", markersize=7))
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
 
 
@@ -338,39 +283,6 @@ def _explain_points(figure: Figure, rows: Sequence[Standing]) -> None:
     if any(row.control for row in rows):
         handles.append(Line2D([], [], marker="x", color="0.55", linestyle="none", label="control, not ranked", markersize=4))
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
-
-
-def _show_image(axis: Axes, image: NDArray[Any], mask: NDArray[np.bool_]) -> None:
-    axis.imshow(image.transpose(1, 2, 0) if len(image) == 3 else image.mean(0), vmin=0, vmax=1)
-    _outline(axis, mask, PALETTE[4])
-
-
-def _show_map(axis: Axes, signed: NDArray[Any] | None, mask: NDArray[np.bool_], *, known: bool) -> None:
-    if signed is None:
-        # "refused" where the method was run on the network, a dash where it was not.
-        axis.imshow(np.ones(mask.shape), cmap="gray", vmin=0, vmax=1.06)
-        axis.text(
-            0.5, 0.5, "refused" if known else "–", ha="center", va="center", color="0.45", transform=axis.transAxes, fontsize=6.5
-        )
-        return
-    largest = float(np.abs(signed).max())
-    axis.imshow(signed, vmin=-(largest or 1), vmax=largest or 1, cmap="RdBu_r")
-    _outline(axis, mask, "0.15")
-    if largest == 0:
-        behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
-        axis.text(0.5, 0.5, "all 0", ha="center", va="center", color="0.35", transform=axis.transAxes, fontsize=7, bbox=behind)
-
-
-def _outline(axis: Axes, mask: NDArray[np.bool_], color: str) -> None:
-    """Draw the border of a mask, along the edges of its pixels."""
-    from matplotlib.collections import LineCollection
-
-    padded = np.pad(mask, 1)
-    row, col = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
-    lines = [((c - 0.5, r - 0.5), (c + 0.5, r - 0.5)) for r, c in zip(row, col, strict=True)]
-    row, col = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])
-    lines += [((c - 0.5, r - 0.5), (c - 0.5, r + 0.5)) for r, c in zip(row, col, strict=True)]
-    axis.add_collection(LineCollection(lines, colors=color, linewidths=0.6))
 
 
 def _name_points(figure: Figure, axis: Axes, names: Sequence[str], x: NDArray[Any], y: NDArray[Any]) -> None:
@@ -405,17 +317,18 @@ def _has_cost(row: Standing) -> bool:
     return not row.control and row.skill is not None and bool(row.evaluations)
 
 
-def tau_text(trust: Trust | None) -> str | None:
-    """Return τ with its interval, in words; None where there are too few methods."""
-    if trust is None or trust.agreement is None:
+def tau_text(agreement: Agreement | None) -> str | None:
+    """Return τ with its interval; None where there are too few methods."""
+    if agreement is None:
         return None
-    agreement = trust.agreement
+    if agreement.seeds < 2:
+        return f"{two_digits(agreement.tau)}, one seed"
     return f"{two_digits(agreement.tau)} [{two_digits(agreement.low)}, {two_digits(agreement.high)}]"
 
 
-def two_digits(value: float) -> str:
-    """Return a number with two digits behind the point, and no minus before a 0."""
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+def trust_text(trust: Trust | None) -> str | None:
+    """Return τ with its interval, or why there is none; None where the measure was not run."""
+    return None if trust is None else tau_text(trust.agreement) or "defined on {} of {} images".format(*trust.defined)
 
 
 def _mean(values: NDArray[Any]) -> float:
@@ -432,8 +345,3 @@ def _origins(rows: Sequence[Standing]) -> dict[str, str]:
     """Return the colours of the origins that occur, by origin."""
     origins = {row.origin for row in rows}
     return {origin: color for origin, color in _COLORS.items() if origin in origins}
-
-
-def _broken(name: str) -> str:
-    """Return a long name on several lines."""
-    return name.replace(": ", ":\n", 1).replace(", ", ",\n", 1).replace(" as layers", "\nas layers")

@@ -1,16 +1,19 @@
-"""Ranks the methods on each network by skill, and the measures that need no truth by how well they reproduce that ranking."""
+"""Where each method stands on each network: its skill over all seeds, and its scores by measure.
+
+The unit is the seed: of the data, and of the training of a trained network. With a single seed it is the tile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .intervals import interval
-from .rank_agreement import Agreement, kendall, true_scores
+from tmi import statistics
+from tmi.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,13 +22,14 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-EDGES = "sobel"
-"""The control to compare a method with: edges depend on the image alone, not on the network."""
+Part = Literal["absolute", "positive"]
 
 TRUTH = ("oracle", "exact", "exact-integrated-gradients")
 """Controls that know the truth."""
 
-_RESAMPLES = 1000
+
+def _none() -> Array:
+    return np.zeros(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +45,15 @@ class Standing:
         Whether the method ignores the network, or knows the truth.
     refused : tuple of str
         Why it was refused or not scored; empty if it was scored.
-    skills : ndarray, shape (images,)
-        Each image's contribution to the mean skill, NaN where there is none; see `rank_agreement.true_scores`. The images of all
-        seeds, one seed after the other.
+    skills, positive, untrained : ndarray, shape (images,)
+        Each image's contribution to the mean skill, NaN where there is none, see `scoring.skill_by_image`: of |a|, of max(a, 0),
+        and of |a| on the network before training. The images of all seeds, one seed after the other.
+    seeds, tiles : ndarray, shape (images,)
+        The seed that each image comes from, and its tile.
     measures : mapping of str to ndarray, shape (images,)
-        Scores by measure.
+        Scores by measure; NaN for a seed in which the measure is defined on too few images.
+    defined : mapping of str to (int, int)
+        By measure: the number of images on which it is defined, and on which it was asked, in the seed with the fewest.
     evaluations, zero_map, completeness : float or None
         Evaluations of the module for each image, the share of maps that are 0 everywhere, and the relative error of completeness.
     """
@@ -55,8 +63,13 @@ class Standing:
     origin: str = ""
     control: bool = False
     refused: tuple[str, ...] = ()
-    skills: Array = field(default_factory=lambda: np.zeros(0))
+    skills: Array = field(default_factory=_none)
+    positive: Array = field(default_factory=_none)
+    untrained: Array = field(default_factory=_none)
+    seeds: NDArray[Any] = field(default_factory=_none)
+    tiles: NDArray[Any] = field(default_factory=_none)
     measures: Mapping[str, Array] = field(default_factory=dict)
+    defined: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     evaluations: float | None = None
     zero_map: float | None = None
     completeness: float | None = None
@@ -64,40 +77,36 @@ class Standing:
     @cached_property
     def skill(self) -> float | None:
         """Mean skill over the localisation measures, the images and the seeds."""
-        known = self.skills[np.isfinite(self.skills)]
-        return float(known.mean()) if len(known) else None
+        return _mean(self.skills)
 
     @cached_property
-    def interval(self) -> tuple[float, float] | None:
-        """The 95 % bootstrap interval of `skill` over the images."""
-        return _interval(self.skills)
+    def estimate(self) -> statistics.Estimate | None:
+        """`skill` with its 95 % interval over the seeds, or the tiles of a single seed; None where there is one image."""
+        return self._estimated(self.skills)
 
-    def ahead_of(self, other: Standing) -> tuple[float, tuple[float, float] | None] | None:
-        """Return its skill minus another's on the same images, with the interval of that; None where no image has both."""
-        if self.skills.shape != other.skills.shape:
+    @cached_property
+    def by_seed(self) -> dict[int, float]:
+        """Mean skill of each seed that has one."""
+        means = {int(seed): _mean(self.skills[self.seeds == seed]) for seed in np.unique(self.seeds)}
+        return {seed: mean for seed, mean in means.items() if mean is not None}
+
+    def ahead_of(self, other: Standing) -> statistics.Estimate | None:
+        """Return its skill minus another's on the same images; None where they have too few images in common."""
+        return self._estimated(self.skills - other.skills) if self.skills.shape == other.skills.shape else None
+
+    def learnt(self) -> statistics.Estimate | None:
+        """Return its skill minus that on the same network before training; None where that was not measured."""
+        return self._estimated(self.skills - self.untrained) if self.skills.shape == self.untrained.shape else None
+
+    def skills_of(self, part: Part) -> Array:
+        """Return the skills of |a| or of max(a, 0); those of |a| where the others were not measured."""
+        return self.positive if part == "positive" and self.positive.shape == self.skills.shape else self.skills
+
+    def _estimated(self, values: Array) -> statistics.Estimate | None:
+        try:
+            return statistics.estimate(values, seeds=self.seeds, tiles=self.tiles)
+        except InputError:  # fewer than two images
             return None
-        difference = self.skills - other.skills
-        known = difference[np.isfinite(difference)]
-        return (float(known.mean()), _interval(known)) if len(known) else None
-
-
-@dataclass(frozen=True)
-class Trust:
-    """How well a measure that needs no truth ranks the methods of one network.
-
-    Attributes
-    ----------
-    measure : str
-    better : {"higher", "lower"}
-    network : str
-    agreement : Agreement or None
-        None where there are too few methods to rank.
-    """
-
-    measure: str
-    better: str
-    network: str
-    agreement: Agreement | None
 
 
 def standings(results: tmi.Results, probes: Collection[str], networks: Mapping[str, str] | None = None) -> list[Standing]:
@@ -160,66 +169,6 @@ def networks_of(rows: Sequence[Standing]) -> dict[str, dict[str, Standing]]:
     return by_network
 
 
-def below_edges(rows: Sequence[Standing]) -> list[tuple[Standing, bool]]:
-    """Return the methods of one network that have less skill than Sobel, worst first, and whether the interval is below 0 too.
-
-    Parameters
-    ----------
-    rows : sequence of Standing
-        Of one network; the list is empty where Sobel is not among them.
-    """
-    edges = next((row for row in rows if row.method == EDGES and row.skill is not None), None)
-    if edges is None:
-        return []
-    below = []
-    for row in rows:
-        difference = None if row.control or row.skill is None else row.ahead_of(edges)
-        if difference is not None and difference[0] < 0:
-            below.append((row, difference[1] is not None and difference[1][1] < 0))
-    return sorted(below, key=lambda pair: pair[0].skill or 0.0)
-
-
-def trust(rows: Sequence[Standing], measures: Mapping[str, str], seed: int = 0) -> list[Trust]:
-    """Compare the ranking of the methods by measures that need no truth with their ranking by skill, network by network.
-
-    Parameters
-    ----------
-    rows : sequence of Standing
-        Controls are left out, for they are not methods to choose from.
-    measures : mapping of str to str
-        Measure to the direction that is better.
-    seed : int
-        Of the bootstrap.
-    """
-    trusts = []
-    for network, methods in networks_of([row for row in rows if not row.control and row.skill is not None]).items():
-        for measure, better in measures.items():
-            compared = [row for row in methods.values() if measure in row.measures]
-            if not compared:
-                continue
-            scores = np.stack([row.measures[measure] for row in compared])
-            skills = np.stack([row.skills for row in compared])
-            direction: Any = better
-            trusts.append(Trust(measure, better, network, kendall(scores, skills, better=direction, seed=seed)))
-    return trusts
-
-
-def truth_free(results: tmi.Results, probes: Collection[str]) -> dict[str, str]:
-    """Return the measures that need no truth, and which direction of each is better, as the results declare."""
-    measures: dict[str, str] = {}
-    for entry in results:
-        if entry.probe not in probes or entry.status != "ok" or entry.metrics.get("refused"):
-            continue
-        result = results.load(entry)
-        if "truth_free" not in result.arrays:
-            continue
-        for name, free in zip(map(str, result.coords["measure"]), result.arrays["truth_free"].values, strict=True):
-            info = result.describe(name)
-            if free and info is not None and info.better:
-                measures.setdefault(name, info.better)
-    return measures
-
-
 def _standing(
     network: str, method: str, origin: str, results: Mapping[int, tmi.ProbeResult], images: Mapping[int, int]
 ) -> Standing:
@@ -230,44 +179,56 @@ def _standing(
         return Standing(network, method, origin, control, refused=tuple(reasons) or ("no score",))
     names = dict.fromkeys(str(name) for result in scored.values() for name in result.coords["measure"])
 
-    def aligned(part: Any) -> Array:
+    def aligned(part: Callable[[tmi.ProbeResult], Array]) -> Array:
         return np.concatenate([part(scored[s]) if s in scored else np.full(count, np.nan) for s, count in sorted(images.items())])
 
-    def mean(metric: str) -> float | None:
-        values = [result.metrics[metric] for result in scored.values() if metric in result.metrics]
-        return float(np.mean(values)) if values else None
+    def array(name: str) -> Array:
+        if not any(name in result.arrays for result in scored.values()):
+            return np.zeros(0)
+        return aligned(
+            lambda result: np.asarray(result.arrays[name].values, float) if name in result.arrays else _nothing(result)
+        )
 
+    def mean(metric: str) -> float | None:
+        return _mean(np.array([result.metrics[metric] for result in scored.values() if metric in result.metrics]))
+
+    skills = array("skill")
     return Standing(
         network,
         method,
         origin,
         control,
-        skills=aligned(_skills),
-        measures={name: aligned(lambda result, name=name: _scores(result, name)) for name in names},
+        skills=skills if len(skills) else aligned(_nothing),
+        positive=array("skill_positive"),
+        untrained=array("skill_untrained"),
+        seeds=np.repeat(sorted(images), [images[seed] for seed in sorted(images)]),
+        tiles=np.nan_to_num(aligned(lambda result: result.arrays["tile"].values.astype(float)), nan=-1),
+        measures={name: aligned(partial(_scores, name)) for name in names},
+        defined={
+            name: min(_defined(result, name) for result in scored.values() if name in result.coords["measure"]) for name in names
+        },
         evaluations=mean("evaluations"),
         zero_map=mean("zero_map"),
         completeness=mean("completeness_relative"),
     )
 
 
-def _skills(result: tmi.ProbeResult) -> Array:
-    """Return each image's contribution to the mean skill over the localisation measures that have a skill."""
-    names = [str(name) for name in result.coords["measure"]]
-    rows = [row for row, name in enumerate(names) if f"skill.{name}" in result.metrics]
-    parts = [result.arrays[part].values[rows] for part in ("score", "chance", "oracle")]
-    if not rows:
-        return np.full(result.arrays["score"].shape[1], np.nan)
-    # As in the metric skill.mean: a measure counts where it is defined on every image.
-    whole = np.isfinite(parts).all((0, 2))
-    return true_scores(*(part[whole] for part in parts)) if whole.any() else np.full(parts[0].shape[1], np.nan)
-
-
-def _scores(result: tmi.ProbeResult, name: str) -> Array:
+def _scores(name: str, result: tmi.ProbeResult) -> Array:
+    """Return the scores of a measure, NaN for one that is defined on too few images."""
     names = [str(measure) for measure in result.coords["measure"]]
     scores: Array = result.arrays["score"].values
-    return scores[names.index(name)] if name in names else np.full(scores.shape[1], np.nan)
+    return scores[names.index(name)] if name in result.metrics else _nothing(result)
 
 
-def _interval(values: Array) -> tuple[float, float] | None:
+def _defined(result: tmi.ProbeResult, name: str) -> tuple[int, int]:
+    place = [str(measure) for measure in result.coords["measure"]].index(name)
+    return int(np.isfinite(result.arrays["score"].values[place]).sum()), int(result.arrays["asked"].values[place])
+
+
+def _nothing(result: tmi.ProbeResult) -> Array:
+    return np.full(result.arrays["score"].shape[1], np.nan)
+
+
+def _mean(values: Array) -> float | None:
     known = values[np.isfinite(values)]
-    return interval((known,), lambda sample, axis: sample.mean(axis), seed=0, resamples=_RESAMPLES) if len(known) else None
+    return float(known.mean()) if len(known) else None

@@ -13,11 +13,12 @@ from tmi.params import Count
 
 from .attributor import Attributor, not_finite
 from .bench import completeness
-from .build_truth import Baseline, layer_for, references_of, truth_of
+from .build_truth import layer_for, references_of, truth_of
 from .common import described, each_once, finite, spread_over
-from .intervals import skill
 from .measures.localisation import chance_of_pixels, mass, precision
+from .scoring import skill
 from .targets import LABEL, remarks
+from .truth import Baseline
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,15 +1,18 @@
 """How well a measure that needs no truth ranks methods: Kendall's τ-b between its ranking and the ranking by the truth.
 
-Methods are ranked by their means over the images. The bootstrap interval resamples the images, the same ones for both rankings.
+Methods are ranked seed by seed, by their means over the images. The interval is over the seeds and the methods: other seeds, and
+other methods, would have given another τ.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from tmi import statistics
 from tmi.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,45 +35,28 @@ class Agreement:
     Attributes
     ----------
     tau : float
-        Kendall's τ-b, from −1 (reversed) to 1 (the same); 0 for unrelated rankings.
+        Kendall's τ-b, mean over the seeds, from −1 (reversed) to 1 (the same); 0 for unrelated rankings.
     low, high : float
-        The bootstrap interval over the images, widened where it does not contain ``tau``.
-    methods : int
-        The number of methods that both rankings have.
+        The 95 % interval; −1 and 1 for a single seed, which says nothing about others.
+    p : float
+        Two-sided p-value of τ = 0: below 0.05 exactly where the interval excludes 0.
+    methods, seeds : int
+        The number of methods that both rankings have in some seed, and of seeds.
     """
 
     tau: float
     low: float
     high: float
+    p: float
     methods: int
+    seeds: int
+    _error: float = field(default=0.0, repr=False)
+    _freedom: float = field(default=1.0, repr=False)
 
-
-def true_scores(score: NDArray[Any], chance: NDArray[Any], oracle: NDArray[Any]) -> Array:
-    """Return each image's contribution to a method's mean skill.
-
-    Parameters
-    ----------
-    score, chance, oracle : array_like, shape (measures, images)
-        Of the localisation measures; NaN where one is undefined.
-
-    Returns
-    -------
-    ndarray of float64, shape (images,)
-        The average over the measures of skill + (score − chance − skill·(oracle − chance))/mean(oracle − chance). Its mean over
-        the images is the mean skill; its spread is that of the skill to first order, for a skill is a ratio of means. NaN where
-        no measure has a value; a measure whose oracle is no better than chance is left out.
-    """
-    s, c, o = np.broadcast_arrays(*(np.asarray(values, np.float64) for values in (score, chance, oracle)))
-    known = np.isfinite(s) & np.isfinite(c) & np.isfinite(o)
-    count = known.sum(1, keepdims=True)
-    room = np.where(known, o - c, 0).sum(1, keepdims=True) / np.maximum(count, 1)
-    known &= np.abs(room) > _EQUAL
-    room = np.where(np.abs(room) > _EQUAL, room, 1)
-    skill = np.where(known, s - c, 0).sum(1, keepdims=True) / np.maximum(count, 1) / room
-    each = np.where(known, skill + (s - c - skill * (o - c)) / room, 0)
-    measures = known.sum(0)
-    mean: Array = np.where(measures > 0, each.sum(0) / np.maximum(measures, 1), np.nan)
-    return mean
+    @property
+    def shown(self) -> bool:
+        """Whether the rankings are shown to be related."""
+        return self.p < 1 - statistics.CONFIDENCE
 
 
 def tau_b(x_scores: NDArray[Any], y_scores: NDArray[Any]) -> Array:
@@ -104,27 +90,21 @@ def tau_b(x_scores: NDArray[Any], y_scores: NDArray[Any]) -> Array:
 def kendall(
     truth_free: NDArray[Any],
     truth: NDArray[Any],
+    seeds: NDArray[Any],
     *,
     better: Better = "higher",
     truth_better: Better = "higher",
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
 ) -> Agreement | None:
     """Compare the ranking of the methods by a measure that needs no truth with the ranking by the truth.
 
     Parameters
     ----------
     truth_free, truth : array_like, shape (methods, images)
-        A score for each image; NaN where there is none. See `true_scores`.
+        A score for each image; NaN where there is none.
+    seeds : array_like, shape (images,)
+        The seed of the data, and of the training, that each image comes from.
     better, truth_better : {"higher", "lower"}
         Which direction of each is better.
-    resamples : int
-        The number of bootstrap samples of the images.
-    confidence : float
-        Of the interval, from 0 to 1; its ends are percentiles.
-    seed : int
-        Of the draws.
 
     Returns
     -------
@@ -135,34 +115,78 @@ def kendall(
     ------
     InputError
         For arrays of different shape, or an unknown direction.
+
+    Notes
+    -----
+    The squared standard error is the sum of two: that of the mean over the seeds; and that of leaving out one method at a time
+    (jackknife, Efron and Stein 1981), at least the variance of τ between unrelated rankings of n methods,
+    2(2n + 5)/(9n(n − 1)) (Kendall 1938): the jackknife of a perfect agreement is 0 however few the methods. The degrees of
+    freedom of the sum are Satterthwaite's (1946), between seeds − 1 and methods − 1.
     """
     x, y = np.asarray(truth_free, np.float64), np.asarray(truth, np.float64)
-    if x.ndim != 2 or x.shape != y.shape:
-        raise InputError(f"truth: expected scores (methods, images) like truth_free, {x.shape}; got {y.shape}")
+    if x.ndim != 2 or x.shape != y.shape or np.shape(seeds) != x.shape[1:]:
+        raise InputError(
+            f"truth: expected scores (methods, images) like truth_free, {x.shape}, and a seed for each image; "
+            f"got {y.shape} and {np.shape(seeds)}"
+        )
     for direction in (better, truth_better):
         if direction not in ("higher", "lower"):
             raise InputError(f'better: expected "higher" or "lower", got {direction!r}')
     x, y = (-values if direction == "lower" else values for values, direction in ((x, better), (y, truth_better)))
-    images = x.shape[1]
-    whole = np.ones((1, images))
-    means = [_means(values, whole) for values in (x, y)]
-    tau = float(tau_b(*means)[0])
-    if np.isnan(tau):
+    of_image = np.unique(np.asarray(seeds), return_inverse=True)[1].reshape(-1)
+    x, y = (_means(values, of_image) for values in (x, y))
+    taus = tau_b(x, y)
+    ranked = np.isfinite(taus)
+    if not ranked.any():
         return None
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(images, np.full(images, 1 / images), size=resamples)
-    taus = tau_b(_means(x, drawn), _means(y, drawn))
-    taus = taus[np.isfinite(taus)]
-    low, high = np.quantile(taus, [(1 - confidence) / 2, (1 + confidence) / 2]) if len(taus) else (tau, tau)
-    # Resampling adds noise to a ranking: a τ near 1 may lie above every resampled one.
-    return Agreement(tau, min(float(low), tau), max(float(high), tau), int(np.isfinite(means[0] + means[1]).sum()))
+    x, y, taus = x[:, ranked], y[:, ranked], taus[ranked]
+    known = (np.isfinite(x) & np.isfinite(y)).any(1)
+    methods, count = int(known.sum()), len(taus)
+    found = Agreement(float(taus.mean()), -1.0, 1.0, 1.0, methods, count)
+    if count < 2:
+        return found
+    left_out = [tau_b(np.delete(x[known], i, 0), np.delete(y[known], i, 0)) for i in range(methods)]
+    without = np.nanmean(np.where(np.isfinite(left_out), left_out, taus), axis=1)
+    of_methods = max(
+        (methods - 1) / methods * float(np.square(without - without.mean()).sum()),
+        2 * (2 * methods + 5) / (9 * methods * (methods - 1)),
+    )
+    of_seeds = float(taus.var(ddof=1)) / count
+    freedom = (of_seeds + of_methods) ** 2 / (of_seeds**2 / (count - 1) + of_methods**2 / (methods - 1))
+    return _with_interval(replace(found, _error=float(np.sqrt(of_seeds + of_methods)), _freedom=freedom))
 
 
-def _means(scores: Array, weights: NDArray[Any]) -> Array:
-    """Return weighted means of (methods, images) over the images that have a value: (methods, resamples)."""
+def corrected(agreements: Sequence[Agreement]) -> list[Agreement]:
+    """Return agreements with p-values and intervals corrected for their number, by Holm's method; see `statistics.corrected`.
+
+    Parameters
+    ----------
+    agreements : sequence of Agreement
+        All that are compared at once.
+    """
+    p_values = statistics.holm([each.p for each in agreements])
+    return [
+        _with_interval(each, float(p) / each.p if 0 < each.p < 1 else 1.0) for each, p in zip(agreements, p_values, strict=True)
+    ]
+
+
+def _with_interval(found: Agreement, factor: float = 1.0) -> Agreement:
+    """Return the p-value times a factor, at most 1, and the interval of the confidence that belongs to it."""
+    from scipy.special import stdtr, stdtrit
+
+    if found.seeds < 2:
+        return found
+    p = min(1.0, float(2 * stdtr(found._freedom, -abs(found.tau) / found._error)) * factor)
+    half = float(-stdtrit(found._freedom, (1 - statistics.CONFIDENCE) / 2 / factor)) * found._error
+    return replace(found, p=p, low=max(-1.0, found.tau - half), high=min(1.0, found.tau + half))
+
+
+def _means(scores: Array, of_image: NDArray[Any]) -> Array:
+    """Return the mean of each method over the images of each seed that have a value: (methods, images) gives (methods, seeds)."""
+    weights = (of_image[:, None] == np.arange(of_image.max() + 1)).astype(np.float64)
     known = np.isfinite(scores)
-    count = known @ weights.T.astype(np.float64)
-    total = np.where(known, scores, 0) @ weights.T.astype(np.float64)
+    count = known.astype(np.float64) @ weights
+    total = np.where(known, scores, 0) @ weights
     means: Array = np.where(count > 0, total / np.where(count > 0, count, 1), np.nan)
     return means
 

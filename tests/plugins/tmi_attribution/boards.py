@@ -6,6 +6,7 @@ import numpy as np
 
 import tmi
 from tmi.runs.results import Entry
+from tmi_attribution.scoring import skill_by_image
 
 CONTROLS = ("random", "sobel", "centre-prior", "oracle")
 LOCALISING, FREE = ("mass", "auc"), ("deletion", "insertion", "infidelity")
@@ -13,9 +14,27 @@ BETTER = {"deletion": "lower", "infidelity": "lower"}
 SIDE = 12
 
 
-def scored(skill, *, evaluations=10.0, seed=0, images=12, noise=0.02, again=None, leakage=None, method="") -> tmi.ProbeResult:
-    """A method whose mean skill is exactly ``skill``, and whose truth-free scores rise (insertion) or fall with it."""
+def scored(
+    skill,
+    *,
+    evaluations=10.0,
+    seed=0,
+    images=12,
+    noise=0.02,
+    spread=0.0,
+    again=None,
+    leakage=None,
+    method="",
+    positive=None,
+    untrained=None,
+) -> tmi.ProbeResult:
+    """A method of exactly this mean skill over the seeds 0 to 4, whose truth-free scores rise (insertion) or fall with it.
+
+    ``spread`` is the standard deviation between those seeds.
+    """
     rng = np.random.default_rng([seed, round(abs(skill) * 1000)])
+    shifts = np.random.default_rng(round(abs(skill) * 1000)).normal(size=5)
+    skill = skill + spread * float(((shifts - shifts.mean()) / shifts.std(ddof=1))[seed % 5])
     names = [*LOCALISING, *FREE, "null_leakage"]
     drawn = rng.normal(size=(len(names), images)) * noise
     drawn -= drawn.mean(1, keepdims=True)
@@ -28,6 +47,7 @@ def scored(skill, *, evaluations=10.0, seed=0, images=12, noise=0.02, again=None
     if again is not None:
         score[3, again:] = np.nan
     chance, oracle = np.full(score.shape, 0.2), np.full(score.shape, 0.8)
+    each = skill_by_image(score[:2], chance[:2], oracle[:2])
     mask = np.zeros((2, SIDE, SIDE), bool)
     mask[0, 3:8, 4:9], mask[1, 1:6, 1:6] = True, True
     pictures = np.random.default_rng(seed).random((2, 1, SIDE, SIDE))
@@ -51,6 +71,12 @@ def scored(skill, *, evaluations=10.0, seed=0, images=12, noise=0.02, again=None
             "images": (("kept", "channel", "row", "col"), pictures),
             "masks": (("kept", "row", "col"), mask),
             "signed": (("kept", "channel", "row", "col"), signed),
+            "skill": (("image",), each),
+            "skill_positive": (("image",), each.copy() if positive is None else each - skill + positive),
+            **({} if untrained is None else {"skill_untrained": (("image",), each - skill + untrained)}),
+            "tile": (("image",), np.arange(images) % 4),
+            "asked": (("measure",), [images if name != "insertion" or again is None else again for name in names]),
+            "scored": (("measure",), ["absolute" if name in LOCALISING else "signed" for name in names]),
             "truth_free": (("measure",), [name in FREE for name in names]),
             "control": (("method",), [method in CONTROLS]),
         },
@@ -95,4 +121,4 @@ def board(skills, seeds=(0,), **settings) -> tmi.Results:
 
 def bench(net, data, method="saliency", **settings):
     """Run the bench on a few images."""
-    return tmi.probe("attribution-bench", net, data, method=method, **({"images": 12, "resamples": 100} | settings))
+    return tmi.probe("attribution-bench", net, data, method=method, **({"images": 12} | settings))

@@ -7,14 +7,14 @@ import torch
 import tmi
 from tests.plugins.tmi_probes.toys import TASK, Phi, cnn_network, dataset, network, small_cnn
 from tmi_attribution.bench import MEASURES
-from tmi_attribution.intervals import skill
+from tmi_attribution.scoring import skill
 from tmi_networks.theorem1 import theorem1
 
 LOCALISATION = ("mass", "precision", "pointing_game", "auc", "average_precision", "top_k", "earth_mover")
 
 
 def bench(net, data, method, **settings):
-    return tmi.probe("attribution-bench", net, data, method=method, **({"images": 12, "resamples": 100} | settings))
+    return tmi.probe("attribution-bench", net, data, method=method, **({"images": 12} | settings))
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,8 @@ def test_the_oracle_has_skill_1_and_random_0(data, trained):
 
 def test_gradient_methods_do_not_leak_on_a_constructed_network(data, constructed):
     for method in ("saliency", "input-x-gradient", "integrated-gradients", "exact", "exact-integrated-gradients"):
-        assert bench(constructed, data, method).metrics["null_leakage"] == 0
-    assert bench(constructed, data, "random").metrics["null_leakage"] > 0
+        assert bench(constructed, data, method, images=40, measures=["null-leakage"]).metrics["null_leakage"] == 0
+    assert bench(constructed, data, "random", images=40, measures=["null-leakage"]).metrics["null_leakage"] > 0
 
 
 def test_means_chance_oracle_and_skill_are_those_of_the_arrays(data, trained):
@@ -79,7 +79,7 @@ def test_an_image_does_not_depend_on_its_neighbours(trained):
     data = dataset(40)
     for method in ("saliency", "gradient-shap(draws=3)", "feature-permutation(draws=2)"):
         many, few = bench(trained, data, method, images=12), bench(trained, data, method, images=3)
-        for part in ("score", "chance", "oracle"):
+        for part in ("score", "oracle"):
             assert few.arrays[part].values == pytest.approx(many.arrays[part].values[:, :3], rel=1e-5, abs=1e-5, nan_ok=True)
 
 
@@ -102,9 +102,9 @@ def test_a_changed_background_is_the_baseline_whatever_the_precision():
 
 
 def test_what_skill_leaves_out_is_said():
-    classes = [("whole", np.full((8, 8), 0.5), 1.0), ("part", np.ones((3, 3)), 0.3)]
+    classes = [("whole", np.full((8, 8), 0.5), 1.0), ("part", np.ones((3, 3)), 0.3), ("dark part", np.ones((3, 3)) * 0.2, 0.3)]
     task = tmi.TemplateTask([tmi.TileClass(n, [tmi.FeatureTile(v, epsilon)]) for n, v, epsilon in classes], (1, 8, 8))
-    result = bench(cnn_network(), dataset(12, task=task), "saliency", measures=["mass", "auc"])
+    result = bench(cnn_network(), dataset(40, task=task), "saliency", images=40, measures=["mass", "auc"])
     for measure in ("mass", "auc"):  # on the images whose tile is the whole image every map would score the same
         assert any(note.startswith(f"{measure}: undefined on") for note in result.notes)
     assert result.metrics["skill.mean"] == pytest.approx((result.metrics["skill.mass"] + result.metrics["skill.auc"]) / 2)
@@ -127,6 +127,59 @@ def test_a_layer_of_maps_of_the_images_size_is_a_layer(data):
     module.add_module("logits", torch.nn.Linear(64, 3))
     result = bench(network(module, "conv", "logits"), data, "layer-gradient-x-activation", layer="conv")
     assert (result.arrays["signed"].values >= 0).all()
+
+
+def test_the_untrained_network_is_a_control_of_localisation(data):
+    trained = tmi.build("cnn", data, filters=4, kernel=3, hidden=8, epochs=2)
+    result = bench(trained, data, "saliency", measures=["mass", "auc", "deletion"])
+    before = bench(trained.untrained(), data, "saliency", measures=["mass", "auc"], before_training=False)
+    for name in ("mass", "auc"):
+        assert result.metrics[f"{name}.untrained"] == pytest.approx(before.metrics[name])
+    assert result.metrics["skill.mean.untrained"] == pytest.approx(before.metrics["skill.mean"])
+    assert np.nanmean(result.arrays["skill_untrained"].values) == pytest.approx(result.metrics["skill.mean.untrained"])
+    assert "deletion.untrained" not in result.metrics
+    assert result.metrics["evaluations"] == before.metrics["evaluations"]  # its own alone
+    for net, method in ((tmi.build("theorem1", data), "saliency"), (trained, "sobel")):
+        assert "mass.untrained" not in bench(net, data, method, measures=["mass"]).metrics
+
+
+def test_a_map_and_its_negation_have_one_skill_of_absolute_values_and_two_of_positive_ones(data, trained):
+    def towards(module, images, targets, *, truth, sign: float = 1.0):
+        return sign * truth.masks[:, None].astype(float) - 0.1 * sign
+
+    one, other = (
+        bench(trained, data, m, measures=["mass", "auc"]) for m in (towards, lambda *a, truth: towards(*a, truth=truth, sign=-1))
+    )
+    assert one.metrics["skill.mean"] == other.metrics["skill.mean"]
+    assert one.metrics["skill_positive"] == pytest.approx(1)
+    assert other.metrics["skill_positive"] < 0
+    assert "skill_positive" not in bench(trained, data, "saliency", measures=["mass"], positive=False).metrics
+
+
+def test_intervals_are_over_tiles_and_chance_is_a_distribution(data, trained):
+    result = bench(trained, data, "saliency", images=40, measures=["mass", "earth-mover", "sensitivity-n"])
+    scores = dict(zip(result.coords["measure"].tolist(), result.arrays["score"].values, strict=True))
+    found = tmi.statistics.estimate(scores["mass"], tiles=data.test.tile[:40].numpy(), low=0, high=1)
+    assert (result.metrics["mass.low"], result.metrics["mass.high"]) == (found.low, found.high)
+    assert found.unit == "tiles"
+    assert "mass.chance.low" not in result.metrics  # its expectation is exact
+    for name in ("earth_mover", "sensitivity_n"):
+        low, high = result.metrics[f"{name}.chance.low"], result.metrics[f"{name}.chance.high"]
+        assert low < result.metrics[f"{name}.chance"] < high
+    by_chance = bench(trained, data, "random", images=40, measures=["earth-mover"], seed=5).metrics
+    assert by_chance["earth_mover.chance.low"] <= by_chance["earth_mover"] <= by_chance["earth_mover.chance.high"]
+
+
+def test_a_measure_that_is_defined_on_too_few_images_has_no_score(data, trained):
+    def rarely(maps, truth):
+        return np.where(truth.numbers < 13, 0.5, np.nan)
+
+    assert bench(trained, data, "saliency", images=24, measures=[rarely]).metrics["rarely"] == 0.5
+    result = bench(trained, data, "saliency", images=27, measures=[rarely, "mass"])
+    assert not {"rarely", "rarely.low", "rarely.chance"} & set(result.metrics)
+    assert result.metrics["defined.rarely"] == 13
+    assert result.metrics["defined.mass"] == 27
+    assert "rarely: no score, for it is undefined on 14 of 27 images" in result.notes
 
 
 def test_completeness(data, trained, constructed):

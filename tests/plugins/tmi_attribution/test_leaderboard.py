@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tmi
-from tmi_attribution.leaderboard import Standing, below_edges, networks_of, ranked, standings, trust, truth_free
+from tmi_attribution.leaderboard import Standing, networks_of, ranked, standings
 
 from .boards import board, entry, refused, scored
 
@@ -29,11 +29,12 @@ def test_a_row_a_network_and_method(rows):
         for method, skill in of.items():
             row = found[NAMES[label], method]
             if skill is None:
-                assert (row.skill, row.interval) == (None, None)
+                assert (row.skill, row.estimate) == (None, None)
                 assert row.refused == ("MaxPool2d stands next to a ReLU",)
             else:
                 assert row.skill == pytest.approx(skill)
-                assert row.interval[0] <= row.skill <= row.interval[1]
+                assert row.estimate.low <= row.skill <= row.estimate.high
+                assert (row.estimate.units, row.estimate.unit) == (4, "tiles")  # of the one seed
                 assert row.evaluations == 10
                 assert row.refused == ()
             assert row.control == (method in ("sobel", "oracle"))
@@ -53,17 +54,11 @@ def test_seeds_stand_one_after_another_and_a_missing_one_leaves_gaps():
     assert len(found["occlusion"].skills) == len(found["saliency"].skills) == 24
     assert np.isnan(found["saliency"].skills[:12]).all()
     assert found["saliency"].skill == pytest.approx(0.1)
-    difference, between = found["saliency"].ahead_of(found["sobel"])  # on the images that both have
-    assert difference == pytest.approx(0.1 - 0.3)
-    assert between[1] < 0
-
-
-def test_below_edges_says_who_and_how_surely():
-    close = {"cnn": {"far": -0.2, "near": 0.299, "above": 0.31, "sobel": 0.3}}
-    found = below_edges(standings(board(close, noise=0.1), ["methods"]))
-    assert [(row.method, sure) for row, sure in found] == [("far", True), ("near", False)]
-    without = {"cnn": {"far": -0.2}}
-    assert below_edges(standings(board(without), ["methods"])) == []
+    difference = found["saliency"].ahead_of(found["sobel"])  # on the images that both have
+    assert difference.value == pytest.approx(0.1 - 0.3)
+    assert difference.high < 0
+    assert found["occlusion"].by_seed == pytest.approx({0: 0.5, 1: 0.5})
+    assert list(found["saliency"].by_seed) == [1]
 
 
 def test_a_method_that_gave_nan_has_its_reason_and_no_skill():
@@ -76,15 +71,23 @@ def test_a_method_that_gave_nan_has_its_reason_and_no_skill():
     assert row.skill is None
 
 
-def test_a_measure_that_is_undefined_somewhere_counts_for_no_skill_as_in_the_metric():
-    result = scored(0.5)
-    score = result.arrays["score"].values.copy()
-    score[1, 3] = np.nan  # auc
-    score[1, :3] = -5
-    arrays = dict(result.arrays) | {"score": (("measure", "image"), score)}
-    partly = tmi.ProbeResult(result.metrics, arrays, result.coords, result.info)
-    (row,) = standings(tmi.Results([entry("cnn", "lime", partly)]), ["methods"])
-    assert row.skill == pytest.approx(0.5)  # of mass alone
+def test_the_seed_is_the_unit_where_there_are_several():
+    """Images of one training are alike: with five seeds the interval is that of five numbers, not of 60."""
+    results = board({"cnn": {"saliency": 0.3}}, seeds=range(5), spread=0.14, noise=0.01)
+    (row,) = standings(results, ["methods"])
+    assert (row.estimate.units, row.estimate.unit) == (5, "seeds")
+    assert row.skill == pytest.approx(0.3)
+    assert row.estimate.high - row.skill == pytest.approx(2.7764 * 0.14 / np.sqrt(5), rel=1e-3)  # Student's t, 4 degrees
+
+
+def test_a_measure_without_a_score_in_a_seed_has_none_there_and_its_images_are_counted():
+    full, few = scored(0.5, method="lime"), scored(0.5, seed=1, again=3, method="lime")
+    metrics, info = ({k: v for k, v in of.items() if k != "insertion"} for of in (few.metrics, few.info))
+    few = tmi.ProbeResult(metrics, few.arrays, few.coords, info)
+    (row,) = standings(tmi.Results([entry("cnn", "lime", full), entry("cnn", "lime", few, seed=1)]), ["methods"])
+    assert np.isfinite(row.measures["insertion"]).tolist() == [True] * 12 + [False] * 12
+    assert row.defined["insertion"] == (3, 3)
+    assert row.defined["deletion"] == (12, 12)
 
 
 def test_only_the_probes_asked_for():
@@ -93,19 +96,3 @@ def test_only_the_probes_asked_for():
     )
     assert [row.skill for row in standings(results, ["layers"])] == [pytest.approx(0.8)]
     assert standings(results, ["nothing"]) == []
-
-
-def test_which_measures_need_no_truth_and_how_they_rank():
-    results = board({"cnn": {f"m{i}": i / 10 for i in range(6)} | {"sobel": 0.99}}, noise=0.001, again=4)
-    measures = truth_free(results, ["methods"])
-    assert measures == {"deletion": "lower", "insertion": "higher", "infidelity": "lower"}
-    found = {one.measure: one.agreement for one in trust(standings(results, ["methods"]), measures)}
-    assert found["deletion"].tau == found["insertion"].tau == 1
-    assert found["infidelity"].tau == -1
-    assert {a.methods for a in found.values()} == {6}  # Sobel is a control
-
-
-def test_too_few_methods_have_no_ranking():
-    results = board({"cnn": {"a": 0.1, "b": 0.2, "c": None}})
-    found = trust(standings(results, ["methods"]), truth_free(results, ["methods"]))
-    assert [one.agreement for one in found] == [None] * 3

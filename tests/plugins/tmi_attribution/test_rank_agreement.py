@@ -1,15 +1,14 @@
 """Rankings of methods: τ-b against SciPy, intervals, and what is left out."""
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import kendalltau
+from scipy.stats import kendalltau, t
 
 from tmi import InputError
-from tmi_attribution.rank_agreement import kendall, tau_b, true_scores
+from tmi.statistics import holm
+from tmi_attribution.rank_agreement import corrected, kendall, tau_b
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -43,113 +42,115 @@ def test_many_rankings_at_once_are_each_alone():
         assert found[place] == pytest.approx(kendalltau(x[known], y[known]).statistic)
 
 
+SEEDS = np.repeat(np.arange(5), 8)
+
+
+def noisy(means, sd=0.0, of_method=0.0, seed=0):
+    """Scores of 40 images, 8 from each of five seeds: noise between seeds is drawn for each method."""
+    rng = np.random.default_rng(seed)
+    base = np.array(means, float)[:, None] + of_method * rng.normal(size=(len(means), 1))
+    return (base + sd * rng.normal(size=(len(means), 5)))[:, SEEDS]
+
+
 def test_the_same_ranking_is_1_the_reversed_one_minus_1():
-    means = [0.1, 0.5, 0.2, 0.9, 0.7]
-    same = kendall(scores(means), scores(np.exp(means)))
-    assert (same.tau, same.low, same.high, same.methods) == (1, 1, 1, 5)
-    assert kendall(scores(means), scores(means), better="lower").tau == -1
-    assert kendall(scores(means), scores(means), better="lower", truth_better="lower").tau == 1
+    means = np.linspace(0, 1, 12)
+    same = kendall(noisy(means), noisy(np.exp(means)), SEEDS)
+    assert (same.tau, same.high, same.methods, same.seeds) == (1, 1, 12, 5)
+    assert same.low > 0
+    assert same.shown
+    assert kendall(noisy(means), noisy(means), SEEDS, better="lower").tau == -1
+    assert kendall(noisy(means), noisy(means), SEEDS, better="lower", truth_better="lower").tau == 1
+
+
+def test_three_methods_in_the_same_order_show_nothing():
+    """One of three orders in six agrees or is reversed: the spread over the seeds, 0 here, says nothing about other methods."""
+    found = kendall(noisy([1, 2, 3]), noisy([1, 2, 3]), SEEDS)
+    assert found.tau == 1
+    assert not found.shown
+    assert found.low < 0
+
+
+def test_one_seed_has_no_interval():
+    found = kendall(scores([1, 2, 3, 4]), scores([1, 2, 3, 4]), np.zeros(40))
+    assert (found.tau, found.low, found.high, found.p, found.seeds) == (1, -1, 1, 1, 1)
+    assert not found.shown
 
 
 def test_by_hand():
     # Pairs (1,2) (1,3) (1,4) (2,3) (2,4) (3,4): five agree, one does not.
-    assert kendall(scores([1, 2, 3, 4]), scores([1, 3, 2, 4])).tau == pytest.approx(4 / 6)
+    assert kendall(scores([1, 2, 3, 4]), scores([1, 3, 2, 4]), np.zeros(40)).tau == pytest.approx(4 / 6)
     # One pair is tied in one of the rankings: 5 / sqrt(5 · 6).
-    assert kendall(scores([1, 2, 2, 4]), scores([1, 2, 3, 4])).tau == pytest.approx(5 / np.sqrt(30))
+    assert kendall(scores([1, 2, 2, 4]), scores([1, 2, 3, 4]), np.zeros(40)).tau == pytest.approx(5 / np.sqrt(30))
+    # The mean of the seeds: 1 in the first, 4/6 in the second.
+    x, y = np.array([[1.0, 1], [2, 2], [3, 3], [4, 4]]), np.array([[1.0, 1], [2, 3], [3, 2], [4, 4]])
+    found = kendall(x, y, np.array([0, 1]))
+    assert found.tau == pytest.approx((1 + 4 / 6) / 2)
 
 
-def test_rankings_that_know_nothing_of_each_other_are_around_0():
-    taus = []
-    for seed in range(60):
-        x, y = np.random.default_rng(seed).random((2, 25, 30))
-        taus.append(kendall(x, y, resamples=1).tau)
-    assert abs(np.mean(taus)) < 0.06
-    assert 0.08 < np.std(taus) < 0.22  # sqrt(2 (2n + 5) / (9 n (n − 1))) = 0.14 for n = 25
+def test_the_interval_by_an_independent_formula():
+    x, y = noisy(np.linspace(0, 1, 10), 0.2, seed=1), noisy(np.linspace(0, 1, 10), 0.2, seed=2)
+    found = kendall(x, y, SEEDS)
+    means = [[[values[i, s == SEEDS].mean() for s in range(5)] for i in range(10)] for values in (x, y)]
+    taus = np.array([kendalltau(*(np.array(of)[:, s] for of in means)).statistic for s in range(5)])
+    without = []
+    for left in range(10):
+        rest = [i for i in range(10) if i != left]
+        without.append(np.mean([kendalltau(*(np.array(of)[rest, s] for of in means)).statistic for s in range(5)]))
+    methods = max(0.9 * np.sum((without - np.mean(without)) ** 2), 2 * 25 / (9 * 10 * 9))
+    seeds = np.var(taus, ddof=1) / 5
+    freedom = (methods + seeds) ** 2 / (methods**2 / 9 + seeds**2 / 4)
+    half = t.ppf(0.975, freedom) * np.sqrt(methods + seeds)
+    assert found.tau == pytest.approx(taus.mean())
+    assert (found.low, found.high) == pytest.approx((found.tau - half, min(1, found.tau + half)))
 
 
-def test_the_interval_holds_tau_and_is_narrow_where_the_means_are_far_apart():
-    means = np.linspace(0, 1, 10)
-    near, far = (kendall(scores(means, noise=s, seed=1), scores(means, noise=s, seed=2)) for s in (0.01, 1))
-    assert near.low == near.high == near.tau == 1
-    assert far.low <= far.tau <= far.high
-    assert far.high - far.low > 0.1
-    again = kendall(scores(means, noise=1, seed=1), scores(means, noise=1, seed=2))
-    assert again == far  # the seed fixes the draws
-    other = kendall(scores(means, noise=1, seed=1), scores(means, noise=1, seed=2), seed=1)
-    assert other.tau == far.tau
-    assert other != far
+@pytest.mark.slow
+def test_rankings_that_know_nothing_of_each_other_are_shown_to_agree_in_one_of_twenty():
+    """Methods whose ranking is the same in every seed, and unrelated to the other: seeds alone would show nearly all."""
+    found = [kendall(noisy(np.zeros(15), 0.1, 1, seed), noisy(np.zeros(15), 0.1, 1, seed + 999), SEEDS) for seed in range(300)]
+    assert np.mean([each.shown for each in found]) <= 0.07
+    assert abs(np.mean([each.tau for each in found])) < 0.05
 
 
-def test_images_are_drawn_together():
-    """What an image does to both scores stays together: identical scores agree in every resample."""
-    x = scores(np.zeros(6), noise=1)
-    assert (a := kendall(x, x)) is None or a.tau == 1  # means are 0 up to rounding
-    x = np.random.default_rng(3).normal(size=(6, 20))
-    found = kendall(x, x)
-    assert (found.low, found.high) == (1, 1)
+def test_the_correction_widens_the_interval_until_it_excludes_0_exactly_where_p_is_below_5_percent():
+    found = [
+        kendall(noisy(np.linspace(0, 1, 12), sd, seed=1), noisy(np.linspace(0, 1, 12), sd, seed=2), SEEDS)
+        for sd in (0.1, 0.4, 0.7, 2)
+    ]
+    after = corrected(found)
+    for one, other in zip(found, after, strict=True):
+        assert other.p >= one.p
+        assert other.low <= one.low
+        assert other.shown == (other.low > 0 or other.high < 0)
+    assert np.array([each.p for each in after]) == pytest.approx(holm([each.p for each in found]))
+    assert corrected([]) == []
 
 
 def test_images_and_methods_without_a_value_are_left_out():
-    truth = scores([1, 2, 3, 4])
+    truth = noisy([1, 2, 3, 4])
     free = truth.copy()
-    free[:, 10:] = np.nan  # a measure that was asked on the first images alone
-    assert kendall(free, truth).tau == 1
+    free[:, 1::8] = np.nan  # a measure that was asked on other images
+    assert kendall(free, truth, SEEDS).tau == 1
+    free[:, SEEDS == 4] = np.nan  # or is defined on too few images of a seed
+    assert kendall(free, truth, SEEDS).seeds == 4
     free[3] = np.nan
-    assert kendall(free, truth).methods == 3
+    assert kendall(free, truth, SEEDS).methods == 3
     free[2] = np.nan
-    assert kendall(free, truth) is None
+    assert kendall(free, truth, SEEDS) is None
 
 
 def test_no_value_where_there_is_no_ranking():
-    assert kendall(scores([1, 2]), scores([1, 2])) is None
-    assert kendall(scores([2, 2, 2]), scores([1, 2, 3])) is None
-    assert kendall(scores([1, 2, 3], images=1), scores([1, 2, 3], images=1)).tau == 1
+    assert kendall(noisy([1, 2]), noisy([1, 2]), SEEDS) is None
+    assert kendall(noisy([2, 2, 2]), noisy([1, 2, 3]), SEEDS) is None
 
 
 def test_equal_means_are_ties_though_sums_round():
     x = np.array([[0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [0.2, 0.3, 0.1], [9, 9, 9]])
-    assert kendall(x, scores([1, 2, 3, 4], images=3)).tau == pytest.approx(3 / np.sqrt(3 * 6))
-
-
-def test_true_scores_have_the_mean_skill_as_their_mean():
-    rng = np.random.default_rng(0)
-    score, chance, oracle = rng.random((4, 30)), rng.random((4, 30)) * 0.3, 0.8 + rng.random((4, 30)) * 0.2
-    by_hand = np.mean([(s.mean() - c.mean()) / (o.mean() - c.mean()) for s, c, o in zip(score, chance, oracle, strict=True)])
-    assert true_scores(score, chance, oracle).mean() == pytest.approx(by_hand)
-    assert true_scores(oracle, chance, oracle) == pytest.approx(np.ones(30))  # for any images
-    assert true_scores(chance, chance, oracle) == pytest.approx(np.zeros(30))
-
-
-def test_true_scores_spread_as_the_skill_does():
-    """Their bootstrap interval is that of the ratio of means itself."""
-    rng = np.random.default_rng(1)
-    score, chance, oracle = rng.random(200), rng.random(200) * 0.3, 0.6 + rng.random(200) * 0.4
-    each = true_scores(score[None], chance[None], oracle[None])
-    drawn = rng.integers(0, 200, (2000, 200))
-    ratio = (score - chance)[drawn].mean(1) / (oracle - chance)[drawn].mean(1)
-    assert each[drawn].mean(1).std() == pytest.approx(ratio.std(), rel=0.02)
-
-
-def test_true_scores_leave_out_what_is_undefined():
-    score = np.array([[0.5, np.nan], [1.0, 1.0], [0.3, 0.3]])
-    chance, oracle = np.array([[0.0, 0], [0, 0], [0.3, 0.3]]), np.array([[1.0, 1], [1, 1], [0.3, 0.3]])
-    # The first measure lacks the second image, the third cannot tell the oracle from chance.
-    assert true_scores(score, chance, oracle) == pytest.approx([0.75, 1.0])
-    assert np.isnan(true_scores(score[2:], chance[2:], oracle[2:])).all()
+    assert kendall(x, scores([1, 2, 3, 4], images=3), np.zeros(3)).tau == pytest.approx(3 / np.sqrt(3 * 6))
 
 
 def test_errors_say_what_is_wrong():
-    with pytest.raises(InputError, match=r"like truth_free, \(3, 5\); got \(3, 4\)"):
-        kendall(np.zeros((3, 5)), np.zeros((3, 4)))
+    with pytest.raises(InputError, match=r"like truth_free, \(3, 5\), and a seed for each image; got \(3, 4\)"):
+        kendall(np.zeros((3, 5)), np.zeros((3, 4)), np.zeros(5))
     with pytest.raises(InputError, match='"higher" or "lower", got \'up\''):
-        kendall(np.zeros((3, 5)), np.zeros((3, 5)), better="up")
-
-
-def test_it_is_quick_enough_for_a_report():
-    """8 measures of 25 methods on 200 images, 1,000 resamples."""
-    rng = np.random.default_rng(0)
-    truth, free = rng.random((25, 200)), rng.random((8, 25, 200))
-    start = time.perf_counter()
-    for one in free:
-        kendall(one, truth)
-    assert time.perf_counter() - start < 4
+        kendall(np.zeros((3, 5)), np.zeros((3, 5)), np.zeros(5), better="up")
