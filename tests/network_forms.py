@@ -28,6 +28,9 @@ RELATIVE = 1e-5
 """The largest difference from the plain equivalent's numbers, relative to the greater of 1 and the number."""
 
 SETTINGS: dict[str, dict[str, Any]] = {
+    "activation-maximisation": {"units": 2, "restarts": 2, "steps": 5},
+    "activation-patching": {"images": 6},
+    "ablation": {"images": 6},
     "attribution": {"images": 3, "methods": ["saliency", "integrated-gradients(steps=4)", "deeplift", "gradient-shap(draws=2)"]},
     "background-kinds": {"tiles": 2, "backgrounds": 3},
     "background-robustness": {"tiles": 2, "backgrounds": 4},
@@ -313,7 +316,7 @@ def probes() -> Iterator[tuple[str, str, dict[str, Any]]]:
         if name == "attribution-bench":
             for method in BENCH:
                 layer = {"layer": "act"} if method == "layer-activation" else {}
-                yield f"{name}, {method}", name, {"method": method, "images": 3, "resamples": 20, **layer}
+                yield f"{name}, {method}", name, {"method": method, "images": 3, **layer}
         else:
             yield name, name, SETTINGS.get(name, {})
 

@@ -23,7 +23,7 @@ from tmi.plugins.registry import installed
 
 # Fewer images, steps and atoms, so that a probe takes seconds. A probe that is not named here runs with its defaults.
 SMALL = SETTINGS | {
-    "attribution-bench": {"method": "gradient-shap(draws=2)", "images": 3, "resamples": 20},
+    "attribution-bench": {"method": "gradient-shap(draws=2)", "images": 3},
     "prunability": {"images": 12},
 }
 PROBES = tuple(tmi.names("probe"))

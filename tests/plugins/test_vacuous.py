@@ -21,7 +21,7 @@ from .test_all_probes import PROBES, SMALL
 
 FEW = SMALL | {
     "attribution": {"images": 3, "methods": ["saliency"], "controls": ["random"]},
-    "attribution-bench": {"method": "saliency", "images": 4, "resamples": 5},
+    "attribution-bench": {"method": "saliency", "images": 4},
     "background-kinds": {"tiles": 3, "backgrounds": 3},
     "decodability": {"folds": 2},
     "dictionary": {"atoms": 3, "steps": 20},
