@@ -36,10 +36,77 @@ def test_strides_count_by_their_multiples():
     assert equivariance(of(nn.Conv2d(1, 4, 1), nn.AvgPool2d(2)), dataset(30), seed=0).metrics["defect_worst.conv"] < 1e-6
 
 
-def test_padding_is_seen_on_grey_and_not_on_black():
+def test_padding_is_not_seen_on_black_alone():
     padded = of(nn.Conv2d(1, 4, 3, padding=1, bias=False))
-    assert equivariance(padded, dataset(30), seed=0).metrics["defect_worst.conv"] < 1e-6
-    assert equivariance(padded, dataset(30), seed=0, level=0.5).metrics["defect_worst.conv"] > 0.01
+    assert equivariance(padded, dataset(30), seed=0, background="even").metrics["defect_worst.conv"] < 1e-6
+    assert equivariance(padded, dataset(30), seed=0, background="even", level=0.5).metrics["defect_worst.conv"] > 0.01
+    assert equivariance(padded, dataset(30), seed=0).metrics["defect_worst.conv"] > 0.01
+
+
+class Recorder(nn.Module):
+    """Keeps the images that it sees; its layer is their sum and whether the background is black."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen, self.logits = [], nn.Identity()
+
+    def forward(self, images):
+        self.seen.append(images.clone())
+        return self.logits(torch.stack([images.sum((1, 2, 3)), (images == 0).float().mean((1, 2, 3)), images[:, 0, 0, 0]], 1))
+
+
+def test_pictures_are_shifted_as_a_whole_on_backgrounds_of_the_data():
+    """The old fault: every picture had a black background, as no training image has."""
+    data, module = dataset(20), Recorder()
+    net = network(module)
+    result = equivariance(net, data, seed=0, tiles=1)
+    row, col = (result.arrays[f"place_{name}"].values[0] for name in ("row", "col"))
+    seen = torch.cat(module.seen)
+    assert (seen == 0).float().mean() < 0.01
+    assert any(
+        all(
+            any(
+                torch.equal(image, torch.roll(scene.images[0], (r - int(scene.row), c - int(scene.col)), (1, 2)))
+                for image in seen
+            )
+            for r, c in zip(row.tolist(), col.tolist(), strict=True)
+        )
+        for scene in (data.test[[i]] for i in range(20))
+    )
+    assert result.metrics["defect_worst.logits"] > 0  # the corner's pixel
+    module.seen.clear()
+    equivariance(net, data, seed=0, tiles=1, background="even", level=0.25)
+    assert all((image == 0.25).float().mean() > 0.5 for image in torch.cat(module.seen)[1:])
+
+
+def test_other_scenes_give_chance_and_the_untrained_network_stands_beside():
+    data = tmi.generate("squares", seed=0, samples=40, test_samples=60)
+    net = tmi.build("cnn", data, seed=0, filters=3, kernel=2, epochs=5, batch_size=10)
+    result, before = (equivariance(which, data, seed=0).metrics for which in (net, net.untrained()))
+    for metric in ("defect_mean.conv", "defect_mean.logits", "defect_worst.logits"):
+        assert result[f"{metric}.untrained"] == pytest.approx(before[metric], abs=1e-6)
+    assert result["defect_mean.conv"] < 1e-6 < 0.1 < result["defect_mean.conv.chance"] < result["defect_mean.conv.chance.high"]
+
+
+def test_chance_by_hand():
+    """Two scenes: each draw compares the one with the other; a flat layer has no places to shift."""
+
+    class Pixels(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.flat, self.logits = nn.Flatten(), nn.Identity()
+
+        def forward(self, images):
+            return self.logits(self.flat(images)[:, :3])
+
+    data = dataset(2)
+    result = equivariance(network(Pixels(), "flat", "logits"), data, seed=0, tiles=1)
+    flat = data.test.images.flatten(1).double()
+    apart = float((flat[0] - flat[1]).norm())
+    possible = [apart / float(image.norm()) for image in flat]
+    assert any(result.metrics["defect_mean.flat.chance"] == pytest.approx(value) for value in possible)
+    alone = tmi.Dataset(TASK, data.train, data.test[:1])
+    assert "defect_mean.flat.chance" not in equivariance(network(Pixels(), "flat", "logits"), alone, seed=0).metrics
 
 
 def test_by_hand():
@@ -57,7 +124,7 @@ def test_by_hand():
     task = tmi.TemplateTask(
         [tmi.TileClass(n, [tmi.FeatureTile(np.full((2, 2), v), 0.1)]) for n, v in (("a", 0.5), ("b", 1.0))], (1, 3, 3)
     )
-    scenes = tmi.Scenes(task, torch.zeros(1, 1, 3, 3), 0, 0, 0)
+    scenes = tmi.Scenes(task, torch.zeros(1, 1, 3, 3), 0, 0, 0)  # black: rolled or even, the background is the same
     result = equivariance(network(Masked(), "kept", "logits", task=task), tmi.Dataset(task, scenes, scenes), seed=0)
     # ‖Φ(x)‖ = 1. Moved right, one column is killed: two pixels of 1/2 are missing, √(2/4).
     expected = np.array([[np.nan, np.sqrt(0.5), 0, np.sqrt(0.5)]])
@@ -76,9 +143,12 @@ def test_constructed_layers_move_along(name, realisation):
     classes = [tmi.TileClass(n, [tmi.FeatureTile(rng.random((3, k)), 0.6)]) for n, k in (("a", 3), ("b", 4))]
     task = tmi.TemplateTask(classes, (1, 7, 8))
     data = dataset(20, task=task)
-    result = equivariance(tmi.build(name, data, realisation=realisation), data, seed=0, tiles=2)
-    for layer in tmi.build(name, data, realisation=realisation).layers:
-        assert result.metrics[f"defect_worst.{layer}"] < 1e-5
+    net = tmi.build(name, data, realisation=realisation)
+    even = equivariance(net, data, seed=0, tiles=2, background="even").metrics
+    assert all(even[f"defect_worst.{layer}"] < 1e-5 for layer in net.layers)
+    # The first layers of Theorem 2 pad, which a background that is not black shows.
+    found = equivariance(net, data, seed=0, tiles=2).metrics
+    assert found["defect_worst.hidden"] < 1e-5 > found["defect_worst.logits"]
 
 
 def test_dead_layers_are_left_out_and_a_sum_has_no_defect():
