@@ -44,13 +44,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "linear-regions": {"images": 12, "paths": 1},
     "local-linear-form": {"images": 4, "tiles": 1, "backgrounds": 2, "places": 2},
     "logit-decomposition": {"images": 12, "forms": 3, "tiles": 2, "backgrounds": 4, "places": 4},
+    "randomisation": {"method": "saliency", "images": 4, "draws": 2},
     "responsible-neurons": {"images": 8},
     "translation-robustness": {"tiles": 2, "places": 4},
     "variance-ratio": {"tiles": 2, "backgrounds": 4, "places": 4},
 }
 """Fewer images and steps than by default, so that a cell takes a second."""
 
-OF_WEIGHTS = {"prunability": ("accuracy",), "weight-sparsity": ("weights.", "logits_reached.")}
+OF_WEIGHTS: dict[str, tuple[str, ...]] = {"prunability": ("accuracy",), "randomisation": (), "weight-sparsity": ("weights.", "logits_reached.")}
 """Probes of weights, and their metrics that forms with other weights share with the equivalent."""
 
 BENCH = ("saliency", "deeplift", "grad-cam", "layer-activation")

@@ -26,6 +26,7 @@ LIMIT = 2.0
 
 CLASSES, TILE = 4, 0.25
 FEW: dict[str, dict[str, Any]] = {
+    "activation-maximisation": {"units": 4, "restarts": 2, "steps": 20},
     "attribution": {"images": 4},
     "attribution-bench": {"method": "saliency", "images": 4, "again": 2},
     "background-kinds": {"tiles": 2, "backgrounds": 8},
@@ -38,6 +39,7 @@ FEW: dict[str, dict[str, Any]] = {
     "local-linear-form": {"images": 4, "tiles": 1, "backgrounds": 2, "places": 2},
     "logit-decomposition": {"images": 4, "forms": 2, "tiles": 1, "backgrounds": 8, "places": 8},
     "prunability": {"images": 4},
+    "randomisation": {"method": "saliency", "images": 4},
     "responsible-neurons": {"images": 4},
     "spectrum": {"kinds": ["rotation", "grey"], "tiles": 2, "members": 4},
     "translation-robustness": {"tiles": 2, "places": 100},

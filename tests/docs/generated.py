@@ -142,6 +142,7 @@ def metric_tables() -> dict[str, str]:
     from tmi_probes.circuits import feature_neurons, logit_decomposition, weight_sparsity
     from tmi_probes.layers import direction_recovery
     from tmi_probes.neurons import kept_meaning
+    from tmi_probes.representation import activation_maximisation
     from tmi_probes.robustness import spectrum
 
     data = tmi.generate("squares", seed=1, samples=20, test_samples=60)
@@ -156,6 +157,7 @@ def metric_tables() -> dict[str, str]:
     infos["direction-recovery"] = direction_recovery.INFO  # its fits take a quarter of a minute
     infos["disguises"] = disguises.INFO  # both networks may be refused, or have no gradient
     infos["kept-meaning"] = kept_meaning.INFO  # some need weights that are 0 before training
+    infos["activation-maximisation"] = activation_maximisation.INFO  # tiles of one value have no correlation
     for name in set(tmi.names("probe")) - set(infos):
         constructed, trained = (tmi.probe(name, network, data, **_QUICK.get(name, {})).info for network in networks)
         infos[name] = _merged(constructed, trained)
