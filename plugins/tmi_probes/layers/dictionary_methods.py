@@ -80,7 +80,8 @@ def ica(x: Array, y: Array, atoms: int, seed: int) -> Dictionary:
     if rank < 2:  # one direction is its own component; FastICA fails
         return pca(x, y, 1, seed)
     model = FastICA(min(atoms, rank), whiten="unit-variance", random_state=seed % 2**32, max_iter=300, tol=1e-3)
-    codes = quietly(lambda: model.fit(x.astype(np.float64)).transform(y))
+    with np.errstate(divide="ignore", invalid="ignore"):  # by the variance of components beyond the rank, which it then drops
+        codes = quietly(lambda: model.fit(x.astype(np.float64)).transform(y))
     return Dictionary(codes, model.mixing_.T.astype(np.float32), model.inverse_transform(codes).astype(np.float32))
 
 

@@ -15,6 +15,7 @@ from tmi.runtime.seeds import fixed_seed
 from ..measures.directions import code_recovery, direction_scores, stability
 from ..measures.recovery import varies
 from ..pipeline.known_samples import KnownSamples, View, added, known_samples, view_of, with_noise
+from ..pipeline.layer_scores import DRAWS
 from ..pipeline.result import ResultBuilder, each_once
 from ..pipeline.units import inner_layer
 from .dictionary_fits import METHODS, Fit, Method, fitted_by
@@ -116,10 +117,11 @@ def direction_recovery(
     -------
     ProbeResult
         For each method means over the fits: ``mmcs.<method>``, ``recovered.<method>`` and ``true_atoms.<method>``, with
-        ``.chance``, the same of as many random directions (of absolute values where no sample is negative); ``mcc.<method>`` with
-        ``.chance`` (samples shuffled); ``active.<method>``, ``explained.<method>`` and, for methods with a random start,
-        ``stability.<method>``. Of a method with several penalties or numbers of active codes, those of the one with as many
-        active codes as features are shown, or nearest to that. ``active.truth`` and ``explained.truth`` are those of the features
+        ``.chance``, the same of as many random directions (of absolute values where no sample is negative), drawn 20 times;
+        ``mcc.<method>`` with ``.chance`` (samples shuffled 20 times); ``active.<method>``, ``explained.<method>`` and, for methods
+        with a random start, ``stability.<method>``. Of a method with several penalties or numbers of active codes, those of the
+        one with as many active codes as features are shown, or nearest to that. ``active.truth`` and ``explained.truth`` are those
+        of the features
         shown, with the amplitudes that restore the sample best. Arrays ``by_fit.<method>`` (measure, strength, fit) of all of
         them, ``atoms.<method>`` (atom, unit) of the first fit, and ``directions`` (feature, unit). Not
         applicable to a network without a layer before the logits, or to a layer that does not vary.
@@ -186,7 +188,7 @@ class Truth:
     directions: NDArray[np.float64] | None
     identity: NDArray[np.int64]
     shown: float
-    order: NDArray[np.int64]
+    orders: NDArray[np.int64]
     non_negative: bool
 
 
@@ -251,7 +253,7 @@ def _draw(
         directions,
         view.identity[occur],
         float((amplitudes > 0).sum(1).mean()),
-        rng.permutation(len(y)),
+        np.stack([rng.permutation(len(y)) for _ in range(DRAWS)]),
         non_negative,
     )
 
@@ -277,12 +279,15 @@ def _add_method(result: ResultBuilder, method: Method, truth: Truth, how: Fit) -
             table[:, i, j] = _measured(method, found, truth)
     means = dict(zip(MEASURES, table.mean(2), strict=True))
     main = int(np.abs(means["active"] - truth.shown).argmin())
-    chance: dict[str, float] = {}
+    chance: dict[str, list[float]] = {}
     if truth.directions is not None:
         count = len(fitted[main][0].atoms)
-        drawn = random_directions(truth.x.shape[1], count, how.seeds[0] + 1, truth.non_negative)
-        chance = direction_scores(drawn, truth.directions, either_sign=method in EITHER_SIGN)
-    chance["mcc"] = float(np.mean([code_recovery(found.codes[truth.order], truth.amplitudes) for found in fitted[main]]))
+        seeds = np.random.default_rng(how.seeds[0] + 1).integers(0, 2**31, DRAWS).tolist()
+        drawn = [random_directions(truth.x.shape[1], count, seed, truth.non_negative) for seed in seeds]
+        scores = [direction_scores(atoms, truth.directions, either_sign=method in EITHER_SIGN) for atoms in drawn]
+        chance = {measure: [of_draw[measure] for of_draw in scores] for measure in scores[0]}
+    codes = [fitted[main][i % len(fitted[main])].codes for i in range(DRAWS)]
+    chance["mcc"] = [code_recovery(values[order], truth.amplitudes) for values, order in zip(codes, truth.orders, strict=True)]
     for measure in MEASURES:
         if truth.directions is not None or measure in MEASURES[3:]:
             result.add(f"{measure}.{method}", means[measure][main], chance=chance.get(measure))

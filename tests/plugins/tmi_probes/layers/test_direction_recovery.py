@@ -36,6 +36,17 @@ def test_directions_that_neurons_share_are_found_one_at_a_time():
     assert metrics["coherence"] == pytest.approx(np.abs(cosines).max())
 
 
+def test_chance_is_the_distribution_of_random_dictionaries():
+    metrics = probe(shared(), methods=["k-means", "pca"]).metrics
+    for metric in ("mmcs.k-means", "mcc.k-means", "mmcs.pca"):
+        low, mean, high = (metrics[f"{metric}.chance{end}"] for end in (".low", "", ".high"))
+        assert 0 < low < mean < high <= 1
+    # The probe's own control, one random dictionary, lies among them.
+    random = probe(shared(), methods=["random"], fits=1).metrics
+    assert random["mmcs.random.chance.low"] - 0.05 <= random["mmcs.random"] <= random["mmcs.random.chance.high"] + 0.05
+    assert metrics["mmcs.k-means"] > metrics["mmcs.k-means.chance.high"]
+
+
 def test_where_each_neuron_is_a_tile_the_neurons_are_the_directions():
     result = probe(tmi.build("theorem1", TASK), together=2)
     assert result.metrics["recovered.neurons"] == result.metrics["true_atoms.neurons"] == 1
