@@ -83,7 +83,7 @@ MEASURES = (
     Measure(_INSIDE, "Hoyer sparsity", "activation-sparsity", "hoyer.{layer}", True),
     Measure(_INSIDE, "dead neurons", "activation-sparsity", "dead_share.{layer}"),
     Measure(_INSIDE, "neurons that fire for one class", "selectivity", "monosemantic.{layer}", True),
-    Measure(_INSIDE, "classes a neuron fires for", "selectivity", "classes_per_neuron.{layer}"),
+    Measure(_INSIDE, "classes a neuron fires for, beside its best", "selectivity", "classes_relative.{layer}"),
     Measure(_INSIDE, "class selectivity", "selectivity", "class_selectivity.{layer}", True),
     Measure(_INSIDE, "best ROC AUC of a neuron", "selectivity", "auc.{layer}"),
     Measure(_INSIDE, "mutual information with the label", "selectivity", "mutual_information.{layer}"),

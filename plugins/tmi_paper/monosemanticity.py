@@ -134,7 +134,7 @@ def _comparison(results: tmi.Results) -> Section | None:
 
 
 def _neurons(results: tmi.Results) -> Section | None:
-    from tmi_probes.figures.neurons import firing_rates, measures_and_truth
+    from tmi_probes.figures.neurons import firing_curves, firing_rates
 
     body = _drawn(
         results,
@@ -147,9 +147,10 @@ def _neurons(results: tmi.Results) -> Section | None:
     body += _drawn(
         results,
         "selectivity",
-        measures_and_truth,
-        "Selectivity measures against the truth",
-        "Each dot is a neuron: its score by a measure in common use, against its true purity in tiles.",
+        firing_curves,
+        "For how many classes neurons fire, by threshold",
+        "For how many classes a neuron of layer hidden fires depends on what firing is called; dashed: on shuffled images. "
+        "A neuron of a constructed network sees one place, so that it fires on few images of any class.",
         few=True,
     )
     return Section("Single neurons", body) if body else None

@@ -156,7 +156,7 @@ def neurons(results: tmi.Results) -> Section | None:
         first_seed = panel.seed
         for name, array in results.load(panel).arrays.items():
             measure, _, layer = name.partition(".")
-            if measure == "classes_per_neuron":
+            if measure == "classes_relative":
                 origins[f"{NETWORKS[network]}: {layer}"] = network_origin(panel)
                 counts[f"{NETWORKS[network]}: {layer}"] = array.values[np.isfinite(array.values)]
     if not shares:
@@ -171,8 +171,8 @@ def neurons(results: tmi.Results) -> Section | None:
         body += figure(
             figures.classes_per_neuron(counts, _classes(results), origins),
             "For how many classes neurons fire, by layer",
-            f"For how many classes a neuron fires, on more than 1 % of a class's images; seed {first_seed}, k = 1. "
-            "A monosemantic neuron fires for one.",
+            "For how many classes a neuron is above half its maximum more than half as often as for its best class; "
+            f"seed {first_seed}, k = 1. A monosemantic neuron fires for one.",
         )
     return Section("Monosemantic and polysemantic neurons", body)
 

@@ -51,11 +51,12 @@ def two_lines(name: str) -> str:
 
 
 def control_marks() -> list[Line2D]:
-    """Return the legend's entries for the marks of chance and oracle."""
+    """Return the legend's entries for the marks of chance, untrained network and oracle."""
     from matplotlib.lines import Line2D
 
     return [
-        Line2D([], [], marker="|", color="black", linestyle="", markersize=8, label="chance"),
+        Line2D([], [], marker="|", color="black", linestyle="-", linewidth=3, markersize=8, label="chance, 95 %"),
+        Line2D([], [], marker="s", color="0.45", markerfacecolor="white", linestyle="", markersize=5, label="before training"),
         Line2D([], [], marker="o", color="0.45", markerfacecolor="none", linestyle="", markersize=8, label="oracle"),
     ]
 

@@ -1,4 +1,4 @@
-"""Layers: unit recovery, superposition, decodability and dictionaries, beside chance and oracle."""
+"""Layers: unit recovery, superposition, decodability and dictionaries, beside chance, untrained network and oracle."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tmi.runtime.plotting import CONSTRUCTED, PALETTE, TRAINED
 
+from ..pipeline.layer_scores import CONTROLS
 from .common import KINDS, color_of, control_marks, origin_marks
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def decoding_scores(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str
 def scores(
     results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str], measure: str, columns: Mapping[str, str], label: str
 ) -> Figure:
-    """Draw metrics ``<measure>.<column>.<layer>``: a panel a column, a row a network and layer.
+    """Draw metrics ``<measure>.<column>.<layer>`` with their controls: a panel a column, a row a network and layer.
 
     Parameters
     ----------
@@ -101,14 +102,22 @@ def scores(
             if metrics is None:
                 axis.text(0.02, place, "no value", va="center", color="0.45", fontsize=7)
                 continue
-            score, chance, oracle = metrics
+            score = metrics[""]
             color = color_of(origins[network]) if network else "0.45"
             axis.plot([0, score], [place, place], color=color, linewidth=1.2, zorder=1)
             axis.scatter(score, place, s=26, color=color, zorder=3)
-            if chance is not None:
-                axis.scatter(chance, place, s=60, marker="|", color="black", linewidths=1.2, zorder=4)
-            if oracle is not None:
-                axis.scatter(oracle, place, s=60, marker="o", facecolors="none", edgecolors="0.45", linewidths=0.9, zorder=2)
+            if ".chance.low" in metrics:
+                axis.plot([metrics[".chance.low"], metrics[".chance.high"]], [place, place], color="black", linewidth=3, zorder=4)
+            if ".chance" in metrics:
+                axis.scatter(metrics[".chance"], place, s=60, marker="|", color="black", linewidths=1.2, zorder=4)
+            if ".untrained" in metrics:
+                axis.scatter(
+                    metrics[".untrained"], place, s=22, marker="s", facecolors="white", edgecolors=color, linewidths=1, zorder=5
+                )
+            if ".oracle" in metrics:
+                axis.scatter(
+                    metrics[".oracle"], place, s=60, marker="o", facecolors="none", edgecolors="0.45", linewidths=0.9, zorder=2
+                )
         axis.set_title(columns[column])
         axis.set_xlim(-0.03, 1.05)
         axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
@@ -120,13 +129,15 @@ def scores(
     return figure
 
 
-def _rows(results: Mapping[str, tmi.ProbeResult], prefix: str) -> dict[tuple[str, str], tuple[float, float | None, float | None]]:
-    """Return score, chance and oracle by network and layer; the pixels belong to no network: those of the first are returned."""
+def _rows(results: Mapping[str, tmi.ProbeResult], prefix: str) -> dict[tuple[str, str], dict[str, float]]:
+    """Return the score, as "", and its controls by network and layer; of the pixels, which belong to no network, the first."""
     scored = {
-        (network, name.removeprefix(prefix)): (value, result.metrics.get(f"{name}.chance"), result.metrics.get(f"{name}.oracle"))
+        (network, name.removeprefix(prefix)): {
+            control: result.metrics[f"{name}{control}"] for control in ("", *CONTROLS) if f"{name}{control}" in result.metrics
+        }
         for network, result in results.items()
-        for name, value in result.metrics.items()
-        if name.startswith(prefix) and not name.endswith((".chance", ".oracle"))
+        for name in result.metrics
+        if name.startswith(prefix) and not name.endswith(CONTROLS)
     }
     pixels = [score for (_, layer), score in scored.items() if layer == "pixels"]
     rows = {key: score for key, score in scored.items() if key[1] != "pixels"}

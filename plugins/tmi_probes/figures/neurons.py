@@ -1,4 +1,4 @@
-"""Single neurons: how often they are active, and selectivity measures against the truth."""
+"""Single neurons: how often they are active, and for how many classes they fire by which threshold."""
 
 from __future__ import annotations
 
@@ -16,13 +16,8 @@ if TYPE_CHECKING:
 
     import tmi
 
-TITLES = {
-    "class_selectivity": "class selectivity",
-    "auc": "ROC AUC",
-    "mutual_information": "mutual information [nat]",
-    "classes_per_neuron": "classes a neuron fires for",
-    "monosemanticity_score": "Monosemanticity Score",
-}
+DRAWN_HEIGHTS = {0.0: 0.9, 0.5: 2.2, 0.8: 1.4}
+"""Shares of a neuron's maximum that are drawn, each with the width of its line; the default is the thickest."""
 
 
 def firing_rates(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str]) -> Figure:
@@ -74,49 +69,45 @@ def _depth(results: Mapping[str, tmi.ProbeResult]) -> Callable[[str], tuple[int,
     return lambda layer: (depth[layer], layer)
 
 
-def measures_and_truth(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str], layer: str = "hidden") -> Figure:
-    """Draw each selectivity measure against tile purity, a dot a neuron.
+def firing_curves(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str], layer: str = "hidden") -> Figure:
+    """Draw for how many classes a neuron fires, against both thresholds, beside the same on shuffled images.
 
     Parameters
     ----------
     results : mapping of str to ProbeResult
-        Of probe ``selectivity``, by network.
+        Of probe ``selectivity``, by network: a panel each, for those that have the layer.
     origins : mapping of str to str
         `network.origin`, by network.
     layer : str
     """
     import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
 
-    correlated: dict[str, None] = {}
-    figure, axes = plt.subplots(1, len(TITLES), figsize=(2.0 * len(TITLES), 2.6), sharey=True)
-    for axis, (measure, title) in zip(axes, TITLES.items(), strict=True):
-        lines = []
-        for network, result in results.items():
-            if f"{measure}.{layer}" not in result.arrays:
-                continue
-            values, purity = result.arrays[f"{measure}.{layer}"].values, result.arrays[f"tile_purity.{layer}"].values
-            defined = np.isfinite(values) & np.isfinite(purity)
-            axis.scatter(
-                values[defined],
-                purity[defined],
-                s=14,
-                color=color_of(origins[network]),
-                alpha=0.5,
-                linewidths=0,
-                label=network,
-                clip_on=False,
-                zorder=3,
-            )
-            correlation = result.metrics.get(f"truth_spearman.{measure}.{layer}")
-            if correlation is not None:
-                lines.append(f"Spearman {correlation:.2f}")
-                correlated[network] = None
-        axis.set_title("\n".join([title, *(lines or ["no Spearman"])]), fontsize=8)
-        axis.set_ylim(0, 1.02)
-        axis.margins(x=0.08)
-    axes[0].set_ylabel(f"tile purity of a neuron, {layer}")
-    below = f"value of the measure; Spearman's correlation with tile purity over the neurons of {', '.join(correlated)}"
-    figure.supxlabel(f"{below}, the number of classes counted negatively" if correlated else "value of the measure", fontsize=8)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=max(len(labels), 1), fontsize=8, markerscale=2)
+    shown = {name: result for name, result in results.items() if f"firing_curve.{layer}" in result.arrays}
+    figure, axes = plt.subplots(
+        1, max(len(shown), 1), figsize=(2.5 * max(len(shown), 1) + 0.4, 3.1), squeeze=False, sharex=True, sharey=True
+    )
+    for axis, (name, result) in zip(axes[0], shown.items(), strict=False):
+        shares = result.coords["firing"]
+        for height, width in DRAWN_HEIGHTS.items():
+            row = list(np.round(result.coords["height"], 9)).index(height)
+            for array, color, style in (("", color_of(origins[name]), "solid"), ("_chance", "0.45", (0, (2, 1.5)))):
+                axis.plot(
+                    shares,
+                    result.arrays[f"firing_curve{array}.{layer}"].values[row],
+                    color=color,
+                    linestyle=style,
+                    linewidth=width,
+                )
+        axis.axvline(0.5, color="0.8", linewidth=0.8, zorder=0)
+        axis.set_title(f"{name}: {layer}")
+        axis.set_xlabel("on more than this share\nof a class's images")
+        axis.set_xticks([0, 0.5, 0.9], ["any image", "50 %", "90 %"])
+    axes[0, 0].set_ylabel("classes a neuron fires for, mean")
+    axes[0, 0].set_ylim(bottom=0)
+    handles = [
+        Line2D([], [], color="black", linewidth=width, label="above 0" if height == 0 else f"above {height:.0%} of its maximum")
+        for height, width in DRAWN_HEIGHTS.items()
+    ] + [Line2D([], [], color="0.45", linestyle=(0, (2, 1.5)), label="images shuffled")]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=8)
     return figure

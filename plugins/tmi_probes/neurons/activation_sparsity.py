@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 import tmi
 from tmi.params import Count
 
 from ..measures.hoyer import hoyer, hoyer_of_norms
+from ..pipeline.layer_scores import add_untrained
 from ..pipeline.result import ResultBuilder
 from ..pipeline.scenes import labelled
 from ..pipeline.units import activations_in_parts, in_parts, sizes_of
@@ -38,8 +41,9 @@ def activation_sparsity(network: tmi.Network, data: tmi.Dataset, *, images: Coun
     -------
     ProbeResult
         For each layer the metrics ``active_per_image``, ``active_share``, ``zero_share``, ``hoyer``, ``neuron_hoyer``,
-        ``dead_share`` and ``neurons``; ``windows_per_image``, the number of neurons that would be active on an image if each
-        stood for a tile at a place. Arrays ``active_count`` and ``image_hoyer`` (image, layer), the latter NaN where it is not
+        ``dead_share`` and ``neurons``, each with ``.untrained``, its value before training; ``windows_per_image``, the number of
+        neurons that would be active on an image if each stood for a tile at a place. There is no chance: shuffled images leave
+        all of them as they are. Arrays ``active_count`` and ``image_hoyer`` (image, layer), the latter NaN where it is not
         defined; for each neuron ``firing_rate.<layer>``, the share of images on which it is not 0, ``mean_activation.<layer>``
         and ``neuron_hoyer.<layer>``, NaN where it is dead.
 
@@ -49,7 +53,17 @@ def activation_sparsity(network: tmi.Network, data: tmi.Dataset, *, images: Coun
         If no test scene shows a tile.
     """
     scenes = labelled(data.test, images)
-    layers = network.layers
+    result = ResultBuilder(INFO)
+    result.coords["layer"] = np.array(network.layers)
+    windows = sum(len(tmi.match(part.images, data.task.tiles)) for _, part in in_parts(scenes))
+    result.add("windows_per_image", windows / len(scenes))
+    _add_sparsity(result, network, network.layers, scenes)
+    add_untrained(result, network, lambda before, collected: _add_sparsity(collected, before, network.layers, scenes))
+    return result.result()
+
+
+def _add_sparsity(result: ResultBuilder, network: tmi.Network, layers: Sequence[str], scenes: tmi.Scenes) -> None:
+    """Add the metrics and arrays of a network's layers."""
     sizes = sizes_of(network, scenes, layers)
     active_count = np.zeros((len(scenes), len(layers)), np.int64)
     image_hoyer = np.full((len(scenes), len(layers)), np.nan)
@@ -65,11 +79,7 @@ def activation_sparsity(network: tmi.Network, data: tmi.Dataset, *, images: Coun
             sums[layer] += values.sum(0, dtype=np.float64)
             magnitudes[layer] += np.abs(values).sum(0, dtype=np.float64)
             squares[layer] += np.square(values, dtype=np.float64).sum(0)
-    result = ResultBuilder(INFO)
-    windows = sum(len(tmi.match(part.images, data.task.tiles)) for _, part in in_parts(scenes))
-    result.add("windows_per_image", windows / len(scenes))
     result.arrays |= {"active_count": (("image", "layer"), active_count), "image_hoyer": (("image", "layer"), image_hoyer)}
-    result.coords["layer"] = np.array(layers)
     for column, layer in enumerate(layers):
         neurons = sizes[layer]
         active_share = active_count[:, column].mean() / neurons
@@ -95,4 +105,3 @@ def activation_sparsity(network: tmi.Network, data: tmi.Dataset, *, images: Coun
             f"mean_activation.{layer}": (axis, (sums[layer] / len(scenes)).astype(np.float32)),
             f"neuron_hoyer.{layer}": (axis, neuron_hoyer.astype(np.float32)),
         }
-    return result.result()

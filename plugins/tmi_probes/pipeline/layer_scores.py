@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 DRAWS = 20
 """Shuffles of the truth by which chance is measured."""
 
-_CONTROLS = (".chance", ".low", ".high", ".untrained", ".oracle")
+CONTROLS = (".chance", ".chance.low", ".chance.high", ".untrained", ".oracle")
+"""What follows the name of a metric in those of its controls."""
 
 
 class Truth(Protocol):
@@ -144,7 +145,7 @@ def add_untrained(result: ResultBuilder, network: tmi.Network, measure: Callable
     collected = ResultBuilder(result.info)
     measure(before, collected)
     for name, value in collected.metrics.items():
-        if name in result.metrics and not name.endswith(_CONTROLS):
+        if name in result.metrics and not name.endswith(CONTROLS):
             result.add(name, result.metrics[name], untrained=value)
 
 

@@ -32,6 +32,19 @@ def test_scores_are_drawn_at_their_values(drawn):
             assert (results[network].metrics[f"mcc.tile.{layer}{suffix}"], place) in found
 
 
+def test_the_untrained_network_and_the_interval_of_chance_are_drawn_in_the_row_of_the_score():
+    data = tmi.generate("squares", seed=0, samples=40, test_samples=40)
+    network = tmi.build("cnn", data, seed=0, filters=3, kernel=2, epochs=1, batch_size=8)
+    result = tmi.probe("unit-recovery", network, data, images=60)
+    with figure_style():
+        figure = recovery_scores({"cnn": result}, {"cnn": "trained"})
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["cnn: conv", "cnn: logits"]
+    found = {(float(x), int(y)) for part in figure.axes[0].collections for x, y in part.get_offsets().tolist()}
+    assert (result.metrics["mcc.tile.conv.untrained"], 0) in found
+    ends = [result.metrics[f"mcc.tile.logits.chance.{end}"] for end in ("low", "high")]
+    assert any(list(line.get_xdata()) == ends for line in figure.axes[0].lines)
+
+
 @pytest.mark.parametrize("drawn", [DECODING], indirect=True)
 def test_pixels_are_drawn_once(drawn):
     figure, _ = drawn
