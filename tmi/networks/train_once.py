@@ -205,7 +205,7 @@ def initial_module(module: nn.Module) -> nn.Module | None:
     Returns
     -------
     Module or None
-        In evaluation mode. None for a module that `train_once` did not train.
+        In evaluation mode. None for a module that `train_once` did not train, or that has other layers since.
     """
     from .plain import copied
 
@@ -215,7 +215,11 @@ def initial_module(module: nn.Module) -> nn.Module | None:
     result = copied(module).eval()
     for name in trained:
         part = result.get_submodule(name)
-        part.load_state_dict({key: as_tensor(array) for key, array in vars(part)[_INITIAL].items()})
+        initial = {key: as_tensor(array) for key, array in vars(part)[_INITIAL].items()}
+        try:
+            part.load_state_dict(initial)
+        except RuntimeError:  # torch's error for other names or shapes
+            return None
     return result
 
 

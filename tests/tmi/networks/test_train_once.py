@@ -368,6 +368,14 @@ def test_what_nothing_trained_has_no_untrained_network(data):
     assert tmi.Network(nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), ["1"], "imported", task=data.task).untrained() is None
 
 
+def test_a_module_with_other_layers_since_has_no_untrained_network(data):
+    network, _, _ = build(data)
+    network.module.append(nn.Identity())
+    assert network.untrained() is not None  # trained was a part of it
+    network.module[0].gate = nn.Sequential(network.module[0].gate)
+    assert network.untrained() is None
+
+
 def test_the_first_training_of_a_module_counts(data):
     """As of a network that is pruned and trained again."""
     module = Gate()
