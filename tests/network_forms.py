@@ -28,6 +28,7 @@ RELATIVE = 1e-5
 """The largest difference from the plain equivalent's numbers, relative to the greater of 1 and the number."""
 
 SETTINGS: dict[str, dict[str, Any]] = {
+    "attack": {"images": 6, "steps": 4},
     "activation-maximisation": {"units": 2, "restarts": 2, "steps": 5},
     "activation-patching": {"images": 6},
     "ablation": {"images": 6},
@@ -51,7 +52,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 """Fewer images and steps than by default, so that a cell takes a second."""
 
-OF_WEIGHTS: dict[str, tuple[str, ...]] = {"prunability": ("accuracy",), "randomisation": (), "weight-sparsity": ("weights.", "logits_reached.")}
+OF_WEIGHTS: dict[str, tuple[str, ...]] = {
+    "prunability": ("accuracy",),
+    "randomisation": (),
+    "weight-sparsity": ("weights.", "logits_reached."),
+}
 """Probes of weights, and their metrics that forms with other weights share with the equivalent."""
 
 BENCH = ("saliency", "deeplift", "grad-cam", "layer-activation")

@@ -16,6 +16,7 @@ ALL_AT_ONCE = {
     "attribution": "as many as its setting images: an attribution and a mask of each are kept",
     "attribution-bench": "the same",
     "disguises": "the same",
+    "randomisation": "the same",
     "ig-convergence": "the same",
     "reference-error": "twice its setting images, in float64: the proofs' layers are computed for all",
     "local-linear-form": "the same",
@@ -24,8 +25,13 @@ ALL_AT_ONCE = {
     "squares-heuristics": "the images of section 6.1, of 4×4 pixels",
 }
 """Probes that hold all images that they look at, and why."""
-OWN_BOUND = {"linear-regions": "a million numbers of the widest operation, in float64"}
+OWN_BOUND = {
+    "attack": "64 images whose graph is kept, and the check of a constructed network",
+    "linear-regions": "a million numbers of the widest operation, in float64",
+}
 MANY = {
+    "ablation": {"images": 40},
+    "activation-patching": {"images": 40},
     "background-kinds": {"tiles": 2, "backgrounds": 40},
     "background-robustness": {"tiles": 2, "backgrounds": 40},
     "deformation": {"images": 40},

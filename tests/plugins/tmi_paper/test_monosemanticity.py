@@ -12,9 +12,9 @@ from tmi_paper.comparison import MEASURES, compare
 from tmi_paper.monosemanticity import headline, sections
 
 APART = (
-    *("attribution", "attribution-bench", "direction-recovery", "disguises", "ig-convergence", "examples"),
+    *("attribution", "attribution-bench", "direction-recovery", "disguises", "ig-convergence", "randomisation", "examples"),
     *("confused-tiles", "feature-neurons", "logit-decomposition", "reference-error", "spectrum", "weight-sparsity"),
-    "kept-meaning",
+    *("kept-meaning", "activation-patching", "ablation"),
 )
 """Probes of other questions: what a method says of a network, what the images look like; and those of other suites alone."""
 
