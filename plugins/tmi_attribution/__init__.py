@@ -30,6 +30,7 @@ _MEASURES = {
     "transport": "earth-mover",
     "leakage": "null-leakage",
     "curves": "deletion insertion",
+    "road": "road-morf road-lerf",
     "infidelity": "infidelity",
     "sensitivity": "sensitivity-max sensitivity-n",
     "agreement": "relative-error signed-agreement rank-correlation",
@@ -45,6 +46,7 @@ def tmi_probes():  # type: ignore[no-untyped-def]
         "attribution-bench": "tmi_attribution.bench:attribution_bench",
         "ig-convergence": "tmi_attribution.convergence:ig_convergence",
         "disguises": "tmi_attribution.disguises:disguises",
+        "randomisation": "tmi_attribution.randomisation:randomisation",
     }
 
 

@@ -42,6 +42,8 @@ MEASURES = [
     "null-leakage",
     "deletion",
     "insertion",
+    "road-morf",
+    "road-lerf",
     "infidelity",
     "sensitivity-max",
     "sensitivity-n",

@@ -8,44 +8,58 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import tmi
-from tmi.errors import InputError
 from tmi.params import Count, Positive, Share
 
+from ..truth import Baseline
 from .arrays import flat, known_mean, ratio
 from .correlation import pearson
-from .replacing import change, contributions_inside, logits_of_images, logits_without
+from .declared import undefined
+from .replacing import change, contributions_inside, logits_of_baselines, logits_of_images, logits_without
 
 if TYPE_CHECKING:
     from ..truth import Truth
     from .arrays import Array, Mask
 
-_SHARES: list[Share] = [0.1, 0.3, 0.5, 0.7, 0.9]
+_SILENCED = 0.1  # of the sets of a size may silence a network that survives the size
 
 
+@undefined("the map is 0 everywhere, or no change of this radius changes the image in its dtype")
 @tmi.attribution_measure(better="lower", low=0, topic="fidelity", scored="signed", truth_free=True)
 def sensitivity_max(
-    maps: Array, truth: Truth, *, seed: int, attribute: Callable[[Truth], Array], radius: Positive = 0.002, draws: Count = 5
+    maps: Array,
+    truth: Truth,
+    *,
+    seed: int,
+    attribute: Callable[[Truth], Array],
+    radius: Positive = 0.002,
+    draws: Count = 10,
+    images: Count = 50,
 ) -> Array:
-    """Greatest relative change of the attribution near the image: max ‖a(x + δ) − a(x)‖/‖a(x)‖ (Yeh et al. 2019, Definition 3.1).
+    """Greatest relative change ‖a(x + δ) − a(x)‖/‖a(x)‖ over random δ: a lower bound of the maximum (Yeh et al. 2019, Def. 3.1).
 
     Parameters
     ----------
     maps : ndarray of float64, shape (N, C, m, n)
-        Signed.
+        Signed; nothing is ranked.
     truth : Truth
     seed : int
-        Of the changes δ, which are the same for every image and method.
+        Of the changes δ, which are the same for every image and method; with more draws the first ones stay as they are.
     attribute : callable
         Runs the method again.
     radius : float
-        δ is uniform in [−radius, radius] at each pixel; the changed image is clipped to [0, 1]. The baselines do not change.
+        δ is uniform in [−radius, radius] at each pixel; the changed image is clipped to [0, 1]. The baselines do not change. For
+        several radii name the measure several times, as in "sensitivity-max(radius=0.02)".
     draws : int
         The number of changes.
+    images : int
+        The number of images that are asked for, the first ones: each costs ``draws`` runs of the method.
 
     Returns
     -------
     ndarray of float64, shape (N,)
-        At least 0. NaN for a map of zeros, and for an image that no change of this radius changes in its dtype.
+        At least 0, and at most the maximum over all δ of the radius: it grows with the draws, and no number of them shows that a
+        map is stable. A map and its negation have the same score, and a map that ignores the image has 0. NaN for a map of zeros,
+        for an image that no change of this radius changes in its dtype, and for images that are not asked for.
 
     Notes
     -----
@@ -54,63 +68,91 @@ def sensitivity_max(
     import torch
 
     rng = np.random.default_rng(seed)
-    greatest, changed = np.zeros(len(maps)), np.zeros(len(maps), bool)
+    asked, known = truth[:images], maps[:images]
+    greatest, changed = np.zeros(len(known)), np.zeros(len(known), bool)
     for _ in range(draws):
         noise = torch.from_numpy(rng.uniform(-radius, radius, truth.images.shape[1:])).to(truth.images)
-        moved = (truth.images + noise).clamp(0, 1)
-        changed |= (moved != truth.images).flatten(1).any(1).cpu().numpy()
-        other = attribute(truth.on(moved))
-        greatest = np.maximum(greatest, np.linalg.norm(flat(other - maps), axis=1))
-    length = np.linalg.norm(flat(maps), axis=1)
-    return np.where(changed, ratio(greatest, length), np.nan)
+        moved = (asked.images + noise).clamp(0, 1)
+        changed |= (moved != asked.images).flatten(1).any(1).cpu().numpy()
+        other = attribute(asked.on(moved))
+        greatest = np.maximum(greatest, np.linalg.norm(flat(other - known), axis=1))
+    scores = np.full(len(maps), np.nan)
+    scores[:images] = np.where(changed, ratio(greatest, np.linalg.norm(flat(known), axis=1)), np.nan)
+    return scores
 
 
+@undefined("no size of sets changes the logit by different amounts without silencing it")
 @tmi.attribution_measure(low=-1, high=1, topic="fidelity", scored="signed", truth_free=True)
-def sensitivity_n(maps: Array, truth: Truth, *, seed: int, shares: list[Share] = _SHARES, sets: Count = 20) -> Array:
+def sensitivity_n(
+    maps: Array,
+    truth: Truth,
+    *,
+    seed: int,
+    largest: Share = 0.8,
+    sizes: Count = 5,
+    sets: Count = 20,
+    baseline: Baseline | None = None,
+) -> Array:
     """Correlation of Σ_S a with the logit's change when the pixels S are removed (sensitivity-n, Ancona et al. 2018).
 
     Parameters
     ----------
     maps : ndarray of float64, shape (N, C, m, n)
-        Signed.
+        Signed. A pixel's attribution counts as its contribution to the logit, which a plain gradient is not.
     truth : Truth
     seed : int
         Of the sets, which are the same for every image and method.
-    shares : list of float
-        Sizes n of the sets S as shares of the pixels, rounded; at least one pixel.
+    largest : float
+        The largest size n of the sets S as a share of the pixels, rounded; it is halved down to one pixel.
+    sizes : int
+        So many sizes count for an image: the largest ones that the network survives. A size is survived if at most a tenth of its
+        sets silence the network, that is, leave the logit of the baseline, and the changes of the logit differ.
     sets : int
         Random sets of each size, which are replaced by the baseline.
+    baseline : {"black", "background"}, optional
+        What sets are replaced by; by default the bench's baseline.
 
     Returns
     -------
     ndarray of float64, shape (N,)
         The mean over the sizes of Pearson's correlation over the sets of one size, in [−1, 1]. A map whose sums do not differ,
-        such as a constant one, has 0. Sizes at which the logit does not change, or always by the same amount, are left out; NaN
-        if all are.
-
-    Raises
-    ------
-    InputError
-        If there is no share.
+        such as a constant one, has 0. NaN if no size is survived.
     """
-    if not shares:
-        raise InputError("shares: expected at least one")
-    regions = _sets(seed, shares, sets, maps.shape[2:])
+    truth = truth.against(baseline)
 
-    def changes() -> Array:
-        return change(logits_of_images(truth), logits_without(truth, regions.reshape(-1, *maps.shape[2:])), truth)
+    def survived() -> tuple[list[Mask], Array]:
+        return _survived(truth, seed, largest, sizes, sets)
 
-    observed = truth.once(("sensitivity-n", seed, tuple(shares), sets), changes).reshape(len(shares), sets, len(maps))
-    predicted = [contributions_inside(maps, sets_of_size) for sets_of_size in regions]
-    return known_mean(np.stack([pearson(sums.T, changes.T) for sums, changes in zip(predicted, observed, strict=True)]))
+    regions, observed = truth.once(("sensitivity-n", seed, largest, sizes, sets), survived)
+    return known_mean(
+        np.stack([pearson(contributions_inside(maps, some).T, seen.T) for some, seen in zip(regions, observed, strict=True)])
+    )
 
 
-def _sets(seed: int, shares: list[float], count: int, shape: tuple[int, ...]) -> Mask:
-    """Return random sets of pixels, bool (sizes, count, m, n)."""
-    rng = np.random.default_rng(seed)
+def _survived(truth: Truth, seed: int, largest: float, sizes: int, sets: int) -> tuple[list[Mask], Array]:
+    """Return sets of halving sizes, each (sets, m, n), and the changes (tried, sets, N), all 0 at sizes that do not count."""
+    whole, nothing = logits_of_images(truth), logits_of_baselines(truth)
+    regions: list[Mask] = []
+    observed: list[Array] = []
+    count = np.zeros(len(truth), np.int64)
+    pixels, number = int(np.prod(truth.images.shape[2:])), 0
+    while not observed or ((count < sizes).any() and round(largest * pixels / 2 ** (number - 1)) > 1):
+        some = _sets(seed, number, max(1, round(largest * pixels / 2**number)), sets, tuple(truth.images.shape[2:]))
+        left = logits_without(truth, some)
+        changes = change(whole, left, truth)
+        silenced = (change(left, nothing, truth) == 0) & (changes != 0)
+        counts = (silenced.mean(0) <= _SILENCED) & (changes != changes[0]).any(0) & (count < sizes)
+        regions.append(some)
+        observed.append(np.where(counts, changes, 0))
+        count, number = count + counts, number + 1
+    return regions, np.stack(observed)
+
+
+def _sets(seed: int, number: int, size: int, count: int, shape: tuple[int, ...]) -> Mask:
+    """Return random sets of ``size`` pixels, bool (count, m, n)."""
+    rng = np.random.default_rng([seed, number])
     pixels = int(np.prod(shape))
-    sets = np.zeros((len(shares), count, pixels), bool)
-    for share, sets_of_size in zip(shares, sets, strict=True):
-        for chosen in sets_of_size:
-            chosen[rng.permutation(pixels)[: max(1, round(share * pixels))]] = True
-    return sets.reshape(len(shares), count, *shape)
+    sets = np.zeros((count, pixels), bool)
+    for chosen in sets:
+        chosen[rng.permutation(pixels)[:size]] = True
+    return sets.reshape(count, *shape)

@@ -62,3 +62,10 @@ def colour():
         tmi.TileClass(n, [tmi.FeatureTile(v, 0.5)]) for n, v in (("one", values), ("two", 1 - values), ("three", values / 2))
     ]
     return dataset(12, task=tmi.TemplateTask(classes, (2, 8, 8)))
+
+
+def one_pixel():
+    """Two images of a single pixel, and a network for them."""
+    classes = [tmi.TileClass(n, [tmi.FeatureTile(np.full((1, 1), v), 0.1)]) for n, v in (("dark", 0.2), ("light", 0.8))]
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(1, 2))
+    return asked(module, images=2, data=dataset(4, task=tmi.TemplateTask(classes, (1, 1, 1))))

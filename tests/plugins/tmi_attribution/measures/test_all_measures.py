@@ -11,6 +11,7 @@ import torch
 
 from tmi.params import parameters
 from tmi.probing.attribution import GIVEN, TOPICS, measure_info
+from tmi_attribution.measures.declared import why_undefined
 
 from .cases import asked, gradient
 
@@ -19,6 +20,7 @@ MODULES = {
     "transport": ["earth_mover"],
     "leakage": ["null_leakage"],
     "curves": ["deletion", "insertion"],
+    "road": ["road_morf", "road_lerf"],
     "infidelity": ["infidelity"],
     "sensitivity": ["sensitivity_max", "sensitivity_n"],
     "agreement": ["relative_error", "signed_agreement", "rank_correlation"],
@@ -46,6 +48,7 @@ def test_declaration_and_settings(measure):
     assert info.topic in TOPICS
     assert info.truth_free == (info.topic == "fidelity")
     assert info.low is None or info.high is None or info.low < info.high
+    assert bool(why_undefined(measure)) == (info.topic == "fidelity")
     for setting in parameters(measure, GIVEN["measure"]).values():
         assert setting.text, setting.name
         assert not setting.required

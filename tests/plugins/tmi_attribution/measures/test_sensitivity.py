@@ -5,10 +5,13 @@ from captum.attr import Saliency
 from captum.metrics import sensitivity_max as captum_sensitivity_max
 
 import tmi
-from tests.plugins.tmi_probes.toys import small_cnn
-from tmi_attribution.measures.sensitivity import _sets, sensitivity_max, sensitivity_n
+from tests.plugins.tmi_probes.toys import dataset, small_cnn
+from tmi_attribution.build_truth import truth_of
+from tmi_attribution.exact import integrated_gradients
+from tmi_attribution.measures.replacing import logits_without
+from tmi_attribution.measures.sensitivity import _sets, _survived, sensitivity_max, sensitivity_n
 
-from .cases import asked, contributions, gradient, sums
+from .cases import asked, contributions, gradient, one_pixel, sums
 
 RNG = np.random.default_rng(0)
 
@@ -69,20 +72,72 @@ def test_of_no_attribution_no_change_is_a_share():
     assert np.isnan(sensitivity_max(maps, truth, seed=0, attribute=gradient)).tolist() == [False, True, False]
 
 
+def test_more_draws_never_lower_the_bound_and_radii_differ():
+    truth = asked(images=3)
+    maps = gradient(truth)
+    few, many = (sensitivity_max(maps, truth, seed=0, attribute=gradient, radius=0.05, draws=draws) for draws in (2, 12))
+    assert (few <= many).all()
+    assert (many > sensitivity_max(maps, truth, seed=0, attribute=gradient, radius=1e-4, draws=12)).all()
+
+
+def test_the_first_images_alone_are_asked_for():
+    truth = asked(images=5)
+    seen = []
+
+    def attribute(other):
+        seen.append(len(other))
+        return gradient(other)
+
+    maps = gradient(truth)
+    some = sensitivity_max(maps, truth, seed=0, attribute=attribute, images=3)
+    assert set(seen) == {3}
+    assert np.isnan(some).tolist() == [False] * 3 + [True] * 2
+    assert some[:3].tolist() == sensitivity_max(maps[:3], truth[:3], seed=0, attribute=gradient).tolist()
+
+
 @pytest.mark.parametrize("baseline", ["black", "background"])
 def test_sensitivity_n_against_plain_correlation(baseline):
     truth = asked(images=3, baseline=baseline, dtype=torch.float64)
-    maps, shares = RNG.normal(size=(3, 1, 8, 8)), [0.05, 0.5]
-    found = sensitivity_n(maps, truth, seed=2, shares=shares, sets=9)
+    maps = RNG.normal(size=(3, 1, 8, 8))
+    found = sensitivity_n(maps, truth, seed=2, largest=0.5, sizes=2, sets=9)
     for i in range(3):
         x, b, target = truth.images[i], truth.baselines[i], truth.targets[i]
         each = []
-        for some in _sets(2, shares, 9, (8, 8)):
+        for number, size in enumerate((32, 16)):
+            some = _sets(2, number, size, 9, (8, 8))
             said = [maps[i, 0][one].sum() for one in some]
             gone = [torch.where(torch.from_numpy(one), b, x) for one in some]
             seen = [float(truth.module(x[None])[0, target] - truth.module(image[None])[0, target]) for image in gone]
-            each.append(np.corrcoef(said, seen)[0, 1] if np.ptp(seen) else np.nan)
-        assert found[i] == pytest.approx(np.nanmean(each), abs=1e-9)
+            each.append(np.corrcoef(said, seen)[0, 1])
+        assert found[i] == pytest.approx(np.mean(each), abs=1e-9)
+
+
+@pytest.mark.parametrize("baseline", ["black", "background"])
+def test_theorem_1_has_a_score_on_every_image_from_the_sizes_it_survives(baseline):
+    """With the old sizes, 10 % to 90 % of the pixels, every set silenced it, and it had no score."""
+    data = dataset(40, task=large_tiles())
+    truth = truth_of(tmi.build("theorem1", data), data, 30, baseline)
+    old = [logits_without(truth, _sets(0, 0, round(share * 256), 20, (16, 16))) for share in (0.1, 0.3, 0.5, 0.7, 0.9)]
+    assert all((logits == 0).all() for logits in old)
+    maps = integrated_gradients(data.task, truth.images, truth.baselines, truth.targets)
+    found = sensitivity_n(maps, truth, seed=0)
+    assert (found > 0.9).all()
+    assert sensitivity_n(-maps, truth, seed=0) == pytest.approx(-found, abs=1e-12)
+    regions, changes = _survived(truth, 0, 0.8, 5, 20)
+    for some, seen in zip(regions, changes, strict=True):
+        left = logits_without(truth, some)
+        silenced = (left == 0).mean(0)
+        assert (silenced[(seen != 0).any(0)] <= 0.1).all()
+    assert ((changes != 0).any(1).sum(0) <= 5).all()
+
+
+def large_tiles():
+    """Tiles that are half of the image, whose ε is that of a few pixels, as in section 6.2."""
+    values = [np.linspace(low, 1, 144).reshape(12, 12) for low in (0.5, 0.7)]
+    return tmi.TemplateTask(
+        [tmi.TileClass(n, [tmi.FeatureTile(v, 1.2)]) for n, v in zip("ab", (values[0], values[1][::-1].copy()), strict=True)],
+        (1, 16, 16),
+    )
 
 
 def test_of_a_linear_network_the_contributions_correlate_fully():
@@ -111,10 +166,13 @@ def test_neighbours_change_nothing():
 
 
 def test_sets_have_their_sizes():
-    found = _sets(0, [0.0, 0.5, 1.0], 4, (3, 5))
-    assert found.sum((2, 3)).tolist() == [[1] * 4, [8] * 4, [15] * 4]
+    assert [_sets(0, number, size, 4, (3, 5)).sum((1, 2)).tolist() for number, size in enumerate((1, 8, 15))] == [
+        [1] * 4,
+        [8] * 4,
+        [15] * 4,
+    ]
 
 
-def test_no_share_is_an_error():
-    with pytest.raises(tmi.InputError, match="shares"):
-        sensitivity_n(np.ones((1, 1, 8, 8)), asked(images=1), seed=0, shares=[])
+def test_an_image_of_one_pixel_has_one_set_and_no_score():
+    truth = one_pixel()
+    assert np.isnan(sensitivity_n(np.ones((2, 1, 1, 1)), truth, seed=0)).all()
