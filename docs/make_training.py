@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from blocks import save, write_block
 
 import tmi
 from tmi.runtime.plotting import figure_style
 from tmi_paper import dynamics, pressure
-from tmi_paper.claims.claim import bounds
+from tmi_paper.claims.claim import estimated
 from tmi_paper.pressure import KINDS, LAYER, TASKS, Effect
 from tmi_paper.unit_measures import ACCURACY, ACTIVE, DEAD, UnitMeasure, by_seed
 
@@ -73,10 +72,9 @@ def under_pressure(results: tmi.Results, dataset: str) -> Iterator[str]:
 
 def level(values: dict[int, float]) -> str:
     """Write the mean over the seeds and its 95 % interval."""
-    if not values:
+    if not (found := estimated(values)):
         return "–"
-    low, high = bounds(list(values.values()))
-    return f"{np.mean(list(values.values())):.3f} ({low:.3f} to {high:.3f})"
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
 
 
 def cell(row: Effect, measure: UnitMeasure) -> str:
@@ -85,7 +83,7 @@ def cell(row: Effect, measure: UnitMeasure) -> str:
     if found is None:
         return "–"
     same = found.low == found.high
-    text = f"{found.mean:+.3f} in every seed" if same else f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+    text = f"{found.value:+.3f} in every seed" if same else f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
     return f"**{text}**" if measure in row.shown else text
 
 

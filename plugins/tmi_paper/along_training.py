@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .claims.claim import bounds
-from .unit_measures import Change, UnitMeasure, change
+from .claims.claim import estimated
+from .unit_measures import UnitMeasure, change
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from tmi.runs.results import Entry
+    from tmi.statistics import Estimate
 
 Curve = dict[int, dict[int, float]]
 """A measure by epochs, rising, and by seed. Epochs without a value are left out."""
@@ -34,7 +35,7 @@ def mean(values: dict[int, float]) -> float:
     return float(np.mean(list(values.values())))
 
 
-def first_to_last(curve: Curve) -> tuple[float, float, Change] | None:
+def first_to_last(curve: Curve) -> tuple[float, float, Estimate] | None:
     """Return the means after the first and the last number of epochs, and the change paired by seed; None where there is none."""
     if len(curve) < 2:
         return None
@@ -48,9 +49,8 @@ def draw_curve(axis: Axes, curve: Curve, *, is_share: bool, **style: Any) -> Non
     if not curve:
         return
     if min(map(len, curve.values())) > 1:
-        low, high = np.array([bounds(list(values.values())) for values in curve.values()]).T
-        if is_share:
-            low, high = low.clip(0, 1), high.clip(0, 1)
+        limits = {"low": 0.0, "high": 1.0} if is_share else {}
+        low, high = np.array([(found.low, found.high) for values in curve.values() if (found := estimated(values, **limits))]).T
         axis.fill_between(list(curve), low, high, color=style["color"], alpha=0.17, linewidth=0)
     axis.plot(list(curve), [mean(values) for values in curve.values()], linewidth=1.2, **style)
 

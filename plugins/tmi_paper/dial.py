@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from .comparison import MEASURES, Measure
-from .unit_measures import Change, change
+from .unit_measures import change, sign
 
 if TYPE_CHECKING:
     import tmi
     from tmi.runs.results import Entry
+    from tmi.statistics import Estimate
 
 LAYERS = {"theorem1": "hidden", "superposed": "mixed", "trained": "conv"}
 """The layer that is looked at in each network of the suite."""
@@ -70,23 +71,21 @@ class Curve:
         """Mean over the seeds at each number of tiles a neuron."""
         return [float(np.mean(list(values.values()))) for values in self.values.values()]
 
-    def change(self, first: int, second: int) -> Change:
-        """Return the change between two places of the dial, paired by seed; they have a seed in common."""
+    def change(self, first: int, second: int) -> Estimate | None:
+        """Return the change between two places of the dial, paired by seed; None where they have fewer than two in common."""
         places = list(self.values.values())
-        found = change(places[first], places[second])
-        assert found is not None
-        return found
+        return change(places[first], places[second])
 
     @cached_property
     def steps(self) -> list[int]:
         """The direction of each step along the dial, 1 or −1; 0 where the interval of the change contains 0."""
-        return [self.change(i, i + 1).direction for i in range(len(self.values) - 1)]
+        return [sign(self.change(i, i + 1)) for i in range(len(self.values) - 1)]
 
     @cached_property
     def direction(self) -> int:
         """The direction from one end of the dial to the other, 1 or −1; 0 where none is shown, or below `LEAST_CHANGE`."""
         whole, ends = self.change(0, -1), (abs(self.means[0]), abs(self.means[-1]))
-        return whole.direction if abs(whole.mean) >= LEAST_CHANGE * max(ends) else 0
+        return sign(whole) if whole and abs(whole.value) >= LEAST_CHANGE * max(ends) else 0
 
     @property
     def is_constant(self) -> bool:
@@ -208,7 +207,7 @@ def sentences(curve: Curve, less_chance: Curve | None = None) -> tuple[str, str]
         )
     whole = curve.change(0, -1)
     back = [step for step in curve.steps if step != curve.direction] if curve.direction else []
-    by = f"change {whole.mean:.2g}, 95 % interval {whole.low:.2g} to {whole.high:.2g}"
+    by = f"change {whole.value:.2g}, 95 % interval {whole.low:.2g} to {whole.high:.2g}" if whole else "one seed, no interval"
     moved = f"{ends} it goes from {start:.3g} to {end:.3g} ({by})"
     steady = "." if not back else f", but not at {len(back)} of the {len(curve.steps)} steps."
     corrected = curve.verdict if less_chance is None else less_chance.verdict

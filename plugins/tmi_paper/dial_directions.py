@@ -10,9 +10,10 @@ import numpy as np
 from tmi.report import Section, figure, folded, paragraph, table
 from tmi_probes.figures.directions import GROUPS, METHODS, atoms_and_directions, recovery_along, sparsity_frontier
 
-from .claims.claim import bounds
+from .claims.claim import estimated
 from .comparison import spread
 from .dial import network_of, tiles_a_neuron
+from .unit_measures import change, sign
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +51,8 @@ class Found:
         """The most tiles a neuron at which, and at all fewer, the interval of the share is at least `FOUND`; None if none."""
         last = None
         for x, values in self.values.items():
-            if bounds(list(values.values()))[0] < FOUND:
+            share = estimated(values)
+            if share is None or share.low < FOUND:
                 break
             last = x
         return last
@@ -58,11 +60,7 @@ class Found:
     @property
     def above_chance(self) -> list[float]:
         """Where on the dial the interval of the share less that of random directions, paired by seed, is above 0."""
-        return [
-            x
-            for x, values in self.values.items()
-            if bounds([value - self.chance[x][seed] for seed, value in values.items()])[0] > 0
-        ]
+        return [x for x, values in self.values.items() if sign(change(self.chance[x], values)) > 0]
 
 
 def found_along(results: tmi.Results, dataset: str, probe: str) -> list[Found]:
@@ -146,7 +144,8 @@ def frame(found: list[Found]) -> pd.DataFrame:
         for x, by_seed in one.values.items():
             values = list(by_seed.values())
             mean = float(np.mean(values))
-            low, high = bounds(values) if len(values) > 1 else (mean, mean)
+            share = estimated(values)
+            low, high = (share.low, share.high) if share else (mean, mean)
             rows.append({"method": one.method, "x": x, "value": mean, "low": low, "high": high})
     return pd.DataFrame(rows)
 

@@ -9,7 +9,7 @@ import numpy as np
 from tmi.report import Section, figure, paragraph, table
 from tmi.runtime.plotting import CONSTRUCTED, PALETTE, TRAINED, figure_style
 
-from .claims.claim import bounds
+from .claims.claim import estimated
 from .comparison import spread
 from .dial import Curve, curves, readings, sentences
 from .dial_directions import directions_section
@@ -113,7 +113,8 @@ def _draw_trained(axis: Axes, values: list[float]) -> None:
 
 def _band(values: list[float]) -> tuple[float, float]:
     """Return the interval to draw; of a single value that value."""
-    return bounds(values) if len(values) > 1 else (values[0], values[0])
+    found = estimated(values)
+    return (found.low, found.high) if found else (values[0], values[0])
 
 
 def readings_figure(found: list[Curve]) -> Figure:
@@ -208,7 +209,7 @@ def agreement(found: list[Curve]) -> str:
     )
     if not whole:
         return f"{said}: no number of tiles a neuron can be concluded."
-    intervals = [bounds(values) for values in whole.values()]
+    intervals = [(one.low, one.high) if (one := estimated(values)) else (-np.inf, np.inf) for values in whole.values()]
     means = [float(np.mean(values)) for values in whole.values()]
     overlap = max(low for low, _ in intervals) <= min(high for _, high in intervals)
     agree = "their intervals over the seeds overlap" if overlap else "their intervals over the seeds do not all overlap"

@@ -11,7 +11,7 @@ from tmi.report import Section, bullets, figure, paragraph, table
 from tmi.runtime.plotting import PALETTE, figure_style
 
 from .along_training import Curve, curve_of, draw_curve, first_to_last, mean, scale_epochs
-from .unit_measures import ACCURACY, DEAD, MONOSEMANTIC, UnitMeasure, change, shown
+from .unit_measures import ACCURACY, DEAD, MONOSEMANTIC, UnitMeasure, change, shown, written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,14 +107,15 @@ def sentences(results: tmi.Results, layer: TrainedLayer) -> tuple[str, str]:
     deaths = [epochs for epochs, direction in shown(changes).items() if direction > 0]
     if deaths:
         named = f"{deaths[0]} epoch{'s' if deaths[0] > 1 else ''}"
-        first = f"Units die: within {named} the share of dead units rises by {changes[deaths[0]]}"
+        first = f"Units die: within {named} the share of dead units rises by {written(changes[deaths[0]])}"
     else:
-        first = f"No death of units is shown after any number of epochs (change after {others[-1]} epochs {changes[others[-1]]})"
+        whole = written(changes[others[-1]])
+        first = f"No death of units is shown after any number of epochs (change after {others[-1]} epochs {whole})"
     start, end = mean(dead[initial]), mean(dead[others[-1]])
     first += f"; {start:.1%} of them are dead in the initial network and {end:.1%} after {others[-1]} epochs."
     ends = {m: moved[2] for m in MONOSEMANTIC if (moved := first_to_last(curve(results, layer, m)))}
     toward = {m: direction * m.sign for m, direction in shown(ends).items()}
-    more, less = ([f"{m.text} {ends[m]}" for m in toward if toward[m] == sign] for sign in (1, -1))
+    more, less = ([f"{m.text} {written(ends[m])}" for m in toward if toward[m] == sign] for sign in (1, -1))
     second = (
         f"From the initial network to the last {len(more)} of {len(ends)} measures say that units become more monosemantic"
         f"{_joined(more)}, {len(less)} say less{_joined(less)}, and for {len(ends) - len(toward)} no change is shown."
@@ -228,5 +229,5 @@ def changes_table(results: tmi.Results, layer: TrainedLayer) -> str:
         values = curve(results, layer, measure)
         if found := first_to_last(values):
             start, end, moved = found
-            rows.append([measure.text, min(values), f"{start:.3g}", max(values), f"{end:.3g}", str(moved)])
+            rows.append([measure.text, min(values), f"{start:.3g}", max(values), f"{end:.3g}", written(moved)])
     return table(["measure", "from epoch", "value", "to epoch", "value", "change (95 % interval)"], rows, caption=layer.text)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Literal
 from tmi.report import Section, bullets, figure, paragraph, table
 from tmi.runtime.plotting import PALETTE, figure_style
 
-from .unit_measures import ACCURACY, ACTIVE, DEAD, MONOSEMANTIC, Change, UnitMeasure, by_seed, change, shown
+from .unit_measures import ACCURACY, ACTIVE, DEAD, MONOSEMANTIC, UnitMeasure, by_seed, change, shown, sign, written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     import tmi
     from tmi.runs.results import Entry
+    from tmi.statistics import Estimate
 
 LAYER = "conv"
 TASKS = {"fashion": ("", "section 6.2"), "squares": ("squares-", "section 6.1")}
@@ -39,14 +40,14 @@ class Effect:
     ----------
     text : str
         The pressure, with its strength.
-    changes : dict of UnitMeasure to Change
+    changes : dict of UnitMeasure to Estimate
         Of accuracy, dead units, and the measures of monosemanticity, where they have a value.
     shown : dict of UnitMeasure to int
         The direction, 1 or −1, of the changes of `FAMILIES` that are shown.
     """
 
     text: str
-    changes: dict[UnitMeasure, Change]
+    changes: dict[UnitMeasure, Estimate]
     shown: dict[UnitMeasure, int]
 
     def verdict(self, kind: str) -> Verdict:
@@ -119,7 +120,7 @@ def effects(results: tmi.Results, dataset: str) -> list[Effect]:
     """
     groups = by_pressure(results, dataset)
     plain = groups.pop("plain", [])
-    found: dict[str, dict[UnitMeasure, Change]] = {}
+    found: dict[str, dict[UnitMeasure, Estimate]] = {}
     for text, entries in groups.items():
         pairs = {m: change(by_seed(plain, m, LAYER), by_seed(entries, m, LAYER)) for m in (ACCURACY, DEAD, *MONOSEMANTIC)}
         found[text] = {measure: value for measure, value in pairs.items() if value is not None}
@@ -167,10 +168,10 @@ def sentences(rows: list[Effect], where: str) -> list[str]:
         become = ", ".join(f"{words} under {_named(names)}" for words, names in under.items() if names)
         parts.append(f"in {kind} {f'units become {become}' if become else 'no change is shown'}")
 
-    def moved(measure: UnitMeasure, sign: int) -> list[Effect]:
-        return [row for row in rows if row.shown.get(measure) == sign]
+    def moved(measure: UnitMeasure, way: int) -> list[Effect]:
+        return [row for row in rows if row.shown.get(measure) == way]
 
-    falls, rises = (_named([f"{row.text} {row.changes[ACCURACY]}" for row in moved(ACCURACY, sign)]) for sign in (-1, 1))
+    falls, rises = (_named([f"{row.text} {written(row.changes[ACCURACY])}" for row in moved(ACCURACY, way)]) for way in (-1, 1))
     said = [
         f"{where}, {len(rows)} pressures: {'; '.join(parts)}.",
         f"{where}: accuracy falls under {falls}, and rises under {rises}.",
@@ -215,14 +216,14 @@ def scatter(found: dict[str, list[Effect]]) -> Figure:
                 value, place, accuracy = row.changes[measure], kinds.index(_kind(row)), row.changes[ACCURACY]
                 strengths = [other.text for other in rows if _kind(other) == _kind(row)]
                 axis.errorbar(
-                    accuracy.mean,
-                    value.mean,
-                    xerr=[[accuracy.mean - accuracy.low], [accuracy.high - accuracy.mean]],
-                    yerr=[[value.mean - value.low], [value.high - value.mean]],
+                    accuracy.value,
+                    value.value,
+                    xerr=[[accuracy.value - accuracy.low], [accuracy.high - accuracy.value]],
+                    yerr=[[value.value - value.low], [value.high - value.value]],
                     marker=marks[place % len(marks)],
                     color=PALETTE[place % len(PALETTE)],
                     markersize=3.5 + 1.7 * strengths.index(row.text),
-                    markerfacecolor="none" if value.direction == 0 else None,
+                    markerfacecolor="none" if not sign(value) else None,
                     linewidth=0.8,
                     linestyle="none",
                 )
@@ -268,4 +269,4 @@ def changes_table(rows: list[Effect]) -> str:
 
 def _written(row: Effect, measure: UnitMeasure) -> str | None:
     found = row.changes.get(measure)
-    return None if found is None else f"{'● ' * bool(found.direction)}{found}"
+    return None if found is None else f"{'● ' * abs(sign(found))}{written(found)}"

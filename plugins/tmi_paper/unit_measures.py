@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
-from .claims.claim import CONFIDENCE, bounds, holm, p_value
+from tmi import statistics
 
 if TYPE_CHECKING:
     from tmi.runs.results import Entry
+    from tmi.statistics import Estimate
 
 Key = TypeVar("Key")
 
@@ -70,50 +69,30 @@ def by_seed(entries: Iterable[Entry], measure: UnitMeasure, layer: str) -> dict[
     return {seed: value for seed, value in values.items() if value is not None}
 
 
-@dataclass(frozen=True)
-class Change:
-    """A change of a measure, paired by seed.
-
-    Attributes
-    ----------
-    values : tuple of float
-        One for each seed that both have.
-    low, high : float
-        The 95 % interval of the mean by Student's t; the value itself where all are equal, infinite for one seed.
-    """
-
-    values: tuple[float, ...]
-    low: float
-    high: float
-
-    @property
-    def mean(self) -> float:
-        """The mean over the seeds."""
-        return float(np.mean(self.values))
-
-    @property
-    def direction(self) -> int:
-        """1 or −1 where the interval excludes 0, else 0."""
-        return 1 if self.low > 0 else -1 if self.high < 0 else 0
-
-    def __str__(self) -> str:
-        """Write the mean and the interval."""
-        if self.low == self.high:
-            return f"{self.mean:+.3g} in every seed"
-        return f"{self.mean:+.3g} ({self.low:+.3g} to {self.high:+.3g})"
+def change(before: Mapping[int, float], after: Mapping[int, float]) -> Estimate | None:
+    """Return the change over the seeds that both have, paired by seed; None for fewer than two: one seed shows no change."""
+    return statistics.difference(after, before) if len(before.keys() & after.keys()) > 1 else None
 
 
-def change(before: dict[int, float], after: dict[int, float]) -> Change | None:
-    """Return the change from one to the other over the seeds that both have; None where there is none."""
-    values = tuple(after[seed] - before[seed] for seed in sorted(before.keys() & after.keys()))
-    return Change(values, *bounds(values)) if values else None
+def sign(change: Estimate | None) -> int:
+    """Return 1 or −1, the direction of a change whose interval excludes 0, else 0."""
+    return 0 if change is None else {"higher": 1, "lower": -1}.get(change.direction, 0)
 
 
-def shown(changes: Mapping[Key, Change | None]) -> dict[Key, int]:
-    """Return the direction, 1 or −1, of the changes that are shown: p below 0.05, corrected by Holm's method for all of them.
+def written(change: Estimate | None) -> str:
+    """Write a change with its interval."""
+    if change is None:
+        return "unknown for one seed"
+    if change.low == change.high:
+        return f"{change.value:+.3g} in every seed"
+    return f"{change.value:+.3g} ({change.low:+.3g} to {change.high:+.3g})"
+
+
+def shown(changes: Mapping[Key, Estimate | None]) -> dict[Key, int]:
+    """Return the direction, 1 or −1, of the changes that are shown when corrected for their number by Holm's method.
 
     Each has an interval that excludes 0; not each that has such an interval is shown.
     """
     known = {key: value for key, value in changes.items() if value is not None}
-    corrected = holm([p_value(value.values) for value in known.values()])
-    return {key: value.direction for (key, value), p in zip(known.items(), corrected, strict=True) if p < 1 - CONFIDENCE}
+    signs = {key: sign(each) for key, each in zip(known, statistics.corrected([*known.values()]), strict=True)}
+    return {key: direction for key, direction in signs.items() if direction}

@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tmi.report import Section, bullets, figure, paragraph, table
 from tmi.runtime.plotting import PALETTE, figure_style
 
 from .along_training import Curve, curve_of, draw_curve, first_to_last, mean, scale_epochs
-from .claims.claim import bounds
-from .unit_measures import ACCURACY, Change, UnitMeasure, change
+from .claims.claim import estimated
+from .unit_measures import ACCURACY, UnitMeasure, change, sign, written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     import tmi
+    from tmi.statistics import Estimate
 
 KEEPS, LOSES = 0.9, 0.5
 """Units keep their meaning where the interval of the share of separable ones is above the first, and lose it below the second."""
@@ -133,13 +136,14 @@ def sentences(results: tmi.Results, dataset: str, start: Start) -> tuple[str, st
     if len(values) < 2 or len(right) < 2:
         return "", ""
     last = max(values)
-    low, high = bounds(list(values[last].values()))
+    found = estimated(values[last])
+    low, high = (found.low, found.high) if found else (-np.inf, np.inf)
     ending = mean(values[last])
     if measure is MATCHED:
         moved = change(values[min(values)], values[last])
         first = (
             f"After {last} epochs the units match Theorem 1's neurons {ending:+.2g} ({low:+.2g} to {high:+.2g}) above shuffled "
-            f"images, and training changes that by {moved}: the units {_nearer(moved)}."
+            f"images, and training changes that by {written(moved)}: the units {_nearer(moved)}."
         )
     else:
         before = mean(values[min(values)])
@@ -152,8 +156,8 @@ def sentences(results: tmi.Results, dataset: str, start: Start) -> tuple[str, st
     begins, ends = mean(right[min(right)]), mean(right[last])
     if moved is not None and moved.low == moved.high == 0:
         return first, f"The accuracy stays {ends:.3f} in every seed."
-    word = {1: "rises", -1: "falls", 0: "is not shown to change"}[moved.direction if moved else 0]
-    return first, f"The accuracy {word}, from {begins:.3f} to {ends:.3f}: {moved}."
+    word = {1: "rises", -1: "falls", 0: "is not shown to change"}[sign(moved)]
+    return first, f"The accuracy {word}, from {begins:.3f} to {ends:.3f}: {written(moved)}."
 
 
 def verdict(before: float, low: float, high: float) -> str:
@@ -165,10 +169,10 @@ def verdict(before: float, low: float, high: float) -> str:
     return ("lose their meaning", "are shown neither to keep nor to lose their meaning", f"{kept} in part", kept)[grade]
 
 
-def _nearer(moved: Change | None) -> str:
+def _nearer(moved: Estimate | None) -> str:
     nearer = "come nearer to the construction's"
     words = {1: nearer, -1: "move away from the construction's", 0: f"are not shown to {nearer}"}
-    return words[moved.direction if moved else 0]
+    return words[sign(moved)]
 
 
 def along_training(results: tmi.Results) -> Figure:
@@ -205,7 +209,7 @@ def along_training(results: tmi.Results) -> Figure:
     return drawn
 
 
-def changes(results: tmi.Results, dataset: str, start: Start) -> list[tuple[UnitMeasure, str, float, float, Change]]:
+def changes(results: tmi.Results, dataset: str, start: Start) -> list[tuple[UnitMeasure, str, float, float, Estimate]]:
     """Return for each measure and layer its means before training and after the last epoch, and the change, paired by seed."""
     found = []
     for measure in MEASURES:
@@ -219,7 +223,7 @@ def changes(results: tmi.Results, dataset: str, start: Start) -> list[tuple[Unit
 def changes_table(results: tmi.Results, dataset: str, start: Start) -> str:
     """Return an HTML table of `changes`: a row a measure and layer."""
     rows = [
-        [measure.text, layer, f"{before:.3g}", f"{after:.3g}", str(moved)]
+        [measure.text, layer, f"{before:.3g}", f"{after:.3g}", written(moved)]
         for measure, layer, before, after, moved in changes(results, dataset, start)
     ]
     names = ["measure", "layer", "start", "end", "change (95 % interval)"]

@@ -10,9 +10,10 @@ import pytest
 import tmi
 from tests.plugins.tmi_paper.test_dynamics import watched
 from tests.plugins.tmi_paper.test_pressure import by_hand
+from tmi import statistics
 from tmi_paper.dynamics import LAYERS, sentences
 from tmi_paper.pressure import FAMILIES, Effect
-from tmi_paper.unit_measures import ACCURACY, MONOSEMANTIC, Change
+from tmi_paper.unit_measures import ACCURACY, MONOSEMANTIC
 
 from .pages import ROOT
 
@@ -48,10 +49,9 @@ def test_every_verdict_can_be_read_off_the_table(made):
 
 
 def test_changes_are_written_with_and_without_an_interval(made):
-    row = Effect(
-        "dropout", {ACCURACY: Change((0.1, 0.2), 0.05, 0.25), MONOSEMANTIC[0]: Change((0.5, 0.5), 0.5, 0.5)}, {ACCURACY: 1}
-    )
-    assert made.cell(row, ACCURACY) == "**+0.150 (+0.050 to +0.250)**"
+    rise, equal = statistics.over_seeds([0.1, 0.15, 0.2]), statistics.over_seeds([0.5, 0.5])
+    row = Effect("dropout", {ACCURACY: rise, MONOSEMANTIC[0]: equal}, {ACCURACY: 1})
+    assert made.cell(row, ACCURACY) == "**+0.150 (+0.026 to +0.274)**"  # ± 4.303 · 0.05 / √3
     assert made.cell(row, MONOSEMANTIC[0]) == "+0.500 in every seed"
     assert made.cell(row, MONOSEMANTIC[1]) == "–"
 

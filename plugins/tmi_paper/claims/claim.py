@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from tmi import statistics
 
+if TYPE_CHECKING:
     import tmi
     from tmi.runs.results import Entry
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -76,50 +74,9 @@ def described(values: Sequence[float], unit: str = "seeds") -> str:
     )
 
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the 95 % interval of the mean by Student's t; NaN for a single value.
-
-    Parameters
-    ----------
-    values : sequence of float
-        One for each seed: the unit of inference of a trained network.
-    """
-    from scipy.stats import t
-
-    if len(values) < 2:
-        return np.nan, np.nan
-    half = float(np.std(values, ddof=1) / np.sqrt(len(values)) * t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-    return float(np.mean(values)) - half, float(np.mean(values)) + half
-
-
-def bounds(values: Sequence[float]) -> tuple[float, float]:
-    """Return `interval`; infinite for a single value, which shows nothing, and the value twice where several are all equal."""
-    if len(values) < 2:
-        return -np.inf, np.inf
-    return (values[0], values[0]) if len(set(values)) == 1 else interval(values)
-
-
-def p_value(values: Sequence[float]) -> float:
-    """Return the two-sided p-value of a mean of 0 by Student's t; 1 for a single value, 0 or 1 where several are all equal.
-
-    It is below 0.05 where `bounds` exclude 0, and nowhere else.
-    """
-    from scipy.stats import t
-
-    if len(values) < 2 or len(set(values)) == 1:
-        return float(len(values) < 2 or values[0] == 0)
-    return float(2 * t.sf(abs(np.mean(values)) * np.sqrt(len(values)) / np.std(values, ddof=1), len(values) - 1))
-
-
-def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
-    """Return p-values corrected for their number by Holm's method (1979), in the given order.
-
-    The least of n is multiplied by n, the next by n − 1, and so on; none is less than one before it, or above 1. With those below
-    α taken for shown, the probability that any of them is a mean of 0 is at most α.
-    """
-    order = np.argsort(p_values, kind="stable")
-    corrected = np.asarray(p_values, float)[order] * np.arange(len(order), 0, -1)
-    return np.minimum(np.maximum.accumulate(corrected), 1)[np.argsort(order)]
+def estimated(values: Mapping[int, float] | Sequence[float], **limits: float) -> statistics.Estimate | None:
+    """Return the mean over the seeds with its 95 % interval, see `tmi.statistics.over_seeds`; None for fewer than two values."""
+    return statistics.over_seeds(values, **limits) if len(values) > 1 else None
 
 
 def with_interval(values: Sequence[float], unit: str = "seeds", *, share: bool = False) -> str:
@@ -132,12 +89,10 @@ def with_interval(values: Sequence[float], unit: str = "seeds", *, share: bool =
     share : bool
         Whether the values are shares: the interval is cut off at 0 and 1.
     """
-    if len(values) < 2 or min(values) == max(values):
+    found = estimated(values, **({"low": 0.0, "high": 1.0} if share else {}))
+    if found is None or min(values) == max(values):
         return described(values, unit)
-    low, high = interval(values)
-    if share:
-        low, high = max(low, 0.0), min(high, 1.0)
-    return f"{described(values, unit)}, 95 % interval of the mean {low:.4g} to {high:.4g}"
+    return f"{described(values, unit)}, 95 % interval of the mean {found.low:.4g} to {found.high:.4g}"
 
 
 def in_every(values: Sequence[float], holds: Sequence[bool], unit: str = "seeds") -> str:
@@ -176,11 +131,11 @@ def epsilon_of(results: tmi.Results) -> str:
     return f", ε = {found.pop()}" if len(found) == 1 else ""
 
 
-def by_seed(results: Iterable[Entry], metric: str) -> dict[int, float]:
+def values_by_seed(results: Iterable[Entry], metric: str) -> dict[int, float]:
     """Return a metric by seed; the last entry of a seed counts."""
     return {entry.seed: entry.metrics[metric] for entry in results if metric in entry.metrics}
 
 
-def paired(first: Mapping[int, float], second: Mapping[int, float]) -> list[tuple[float, float]]:
-    """Return the values of the seeds that both have."""
-    return [(first[seed], second[seed]) for seed in first if seed in second]
+def ratios(first: Mapping[int, float], second: Mapping[int, float]) -> list[float]:
+    """Return first over second for each seed that both have, where the second is not 0."""
+    return [first[seed] / second[seed] for seed in first if second.get(seed)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .claim import Claim, at_one_tile, by_seed, described, in_every, paired, swept_values, tiles_from, with_interval
+from .claim import Claim, at_one_tile, described, in_every, ratios, swept_values, tiles_from, values_by_seed, with_interval
 
 if TYPE_CHECKING:
     import tmi
@@ -52,7 +52,7 @@ def _failing_seed(results: tmi.Results) -> Iterator[Claim]:
     if len(entries) < 2:
         return
     worst = max(entries, key=lambda entry: entry.metrics["errors"])
-    scores = by_seed(at_one_tile(results, "trained", "accuracy"), "accuracy")
+    scores = values_by_seed(at_one_tile(results, "trained", "accuracy"), "accuracy")
     if scores.get(worst.seed, 0.0) > 0.99:
         return
     others = [entry.metrics["least_distance"] for entry in entries if entry is not worst]
@@ -97,22 +97,22 @@ def _robust(results: tmi.Results) -> Iterator[Claim]:
 
 def _figure_4(results: tmi.Results) -> Iterator[Claim]:
     chosen = at_one_tile(results, "trained", "variance-ratio")
-    ratios, least = chosen.values("variance_ratio"), chosen.values("variance_ratio_min")
-    if not ratios or not least:
+    of_tiles, least = chosen.values("variance_ratio"), chosen.values("variance_ratio_min")
+    if not of_tiles or not least:
         return
     variances = [chosen.values(name) for name in ("variance_background", "variance_translation")]
     stds = [float(np.sqrt(np.mean(values))) for values in variances]
     places, backgrounds = (
-        by_seed(at_one_tile(results, "trained", probe), "logit_variance")
+        values_by_seed(at_one_tile(results, "trained", probe), "logit_variance")
         for probe in ("translation-robustness", "background-robustness")
     )
-    of_three = [a / b for a, b in paired(places, backgrounds) if b]
+    of_three = ratios(places, backgrounds)
     yield Claim(
         "6.2 variance",
         "6.2, Fig. 4",
         "The variance of trained logits is quite small over backgrounds and much larger over places (k = 1)",
         f"variance over places above {LEAST_RATIO} times that over backgrounds, in every tile of every seed",
-        f"ratio over all tiles {with_interval(ratios)}; least of a tile {min(least):.3g}; standard deviation of a logit "
+        f"ratio over all tiles {with_interval(of_tiles)}; least of a tile {min(least):.3g}; standard deviation of a logit "
         f"{stds[0]:.2g} over backgrounds, {stds[1]:.3g} over places"
         + (f"; with the figure's three tiles and 100 places {described(of_three)}" if of_three else ""),
         min(least) > LEAST_RATIO,
@@ -123,8 +123,10 @@ def _polysemantic(results: tmi.Results) -> Iterator[Claim]:
     """Whether trained neurons serve several features. To fire for several classes is not enough: untrained neurons do."""
     sets = at_one_tile(results, "trained", "feature-neurons")
     overlap, base = sets.values("overlap"), sets.values("overlap.chance")
-    pairs = paired(by_seed(sets, "overlap"), by_seed(sets, "overlap.chance"))
-    many = at_one_tile(results, "trained", "selectivity").values("classes_per_neuron.conv")
+    by_chance = values_by_seed(sets, "overlap.chance")
+    pairs = [(value, by_chance[seed]) for seed, value in values_by_seed(sets, "overlap").items() if seed in by_chance]
+    panel = at_one_tile(results, "trained", "selectivity")
+    many, untrained = panel.values("classes_relative.conv"), panel.values("classes_relative.conv.untrained")
     if pairs:
         built = at_one_tile(results, "theorem1", "feature-neurons").values("overlap")
         yield Claim(
@@ -133,7 +135,6 @@ def _polysemantic(results: tmi.Results) -> Iterator[Claim]:
             "Neurons of trained networks are polysemantic: they serve several unrelated features (layer conv, k = 1)",
             "the sets of neurons that recognise two tiles overlap at least twice as much as random sets, in every seed",
             f"Jaccard index {described(overlap)}; random sets {described(base)}; constructed network {described(built)}. A "
-            f"neuron fires for {described(many)} classes, but on noise an untrained one does too: that measure does not tell "
-            "them apart",
+            f"neuron fires for {described(many)} classes, before training for {described(untrained)}",
             all(a >= 2 * b for a, b in pairs),
         )

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .claim import Claim, at_one_tile, by_seed, described, interval, paired, swept_values
+from tmi import statistics
+
+from .claim import Claim, at_one_tile, described, swept_values, values_by_seed
 
 if TYPE_CHECKING:
     import tmi
@@ -45,14 +47,15 @@ def _tickets(results: tmi.Results) -> Iterator[Claim]:
         lines, holds = [], False
         for kept in sorted(swept_values(results, "kept"), reverse=True):
             rewound, random = (
-                by_seed(results.select(dataset=dataset, network=network, probe="accuracy", kept=kept, reset=reset), "accuracy")
+                values_by_seed(
+                    results.select(dataset=dataset, network=network, probe="accuracy", kept=kept, reset=reset), "accuracy"
+                )
                 for reset in ("rewind", "random")
             )
-            lost = [a - b for a, b in paired(whole, rewound)]
-            gained = [a - b for a, b in paired(rewound, random)]
+            lost, gained = _differences(whole, rewound), _differences(rewound, random)
             if len(lost) < 2:
                 continue
-            end = interval(lost)[1]
+            end = statistics.over_seeds(lost).high
             holds |= kept <= 0.5 and end <= WITHOUT_DROP
             lines.append(
                 f"{kept:.0%} of the weights: loss {described(lost)}, interval of its mean up to {end:.2g}; gain of initial over "
@@ -70,12 +73,17 @@ def _tickets(results: tmi.Results) -> Iterator[Claim]:
             )
 
 
+def _differences(first: dict[int, float], second: dict[int, float]) -> list[float]:
+    """Return first − second for each seed that both have."""
+    return [first[seed] - second[seed] for seed in first if seed in second]
+
+
 def _whole(results: tmi.Results, dataset: str) -> dict[int, float]:
     """Return the accuracy by seed of the network that tickets of a data set were pruned from."""
     network, swept = ("trained-squares", {"filters": 16, "batch_size": 10}) if dataset == "squares" else ("trained", {})
     chosen = results.select(dataset=dataset, network=network, probe="accuracy")
     same = [entry for entry in chosen if entry.swept.items() >= swept.items() and entry.swept.get("tiles_per_class") in (None, 1)]
-    return by_seed(same, "accuracy")
+    return values_by_seed(same, "accuracy")
 
 
 def _structure(results: tmi.Results) -> Iterator[Claim]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .claim import CONFIDENCE, Claim, described, in_every, interval, swept_values, with_interval
+from .claim import Claim, described, estimated, in_every, swept_values, with_interval
 
 if TYPE_CHECKING:
     import tmi
@@ -118,7 +118,7 @@ def _improved(results: tmi.Results) -> Iterator[Claim]:
             for number in (1, filters[-1])
         )
         if min(len(one), len(most)) > 1:
-            ends = ttest_ind(most, one, equal_var=False).confidence_interval(CONFIDENCE)
+            ends = ttest_ind(most, one, equal_var=False).confidence_interval(0.95)
             yield Claim(
                 f"6.1 improved by filters, batch size {batch_size}",
                 "6.1",
@@ -171,6 +171,5 @@ def _active(results: tmi.Results, run: Entry) -> float | None:
 
 def _above(values: Sequence[float], limit: float) -> bool:
     """Whether the interval of the mean lies above a limit; one value has none, equal values are compared themselves."""
-    if len(values) < 2:
-        return False
-    return min(values) > limit if min(values) == max(values) else interval(values)[0] > limit
+    found = estimated(values)
+    return found is not None and found.low > limit

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .claim import Claim, at_one_tile, by_seed, described, epsilon_of, paired, with_interval
+from .claim import Claim, at_one_tile, described, epsilon_of, ratios, values_by_seed, with_interval
 
 if TYPE_CHECKING:
     import tmi
@@ -52,8 +52,9 @@ def _spectrum(results: tmi.Results) -> Iterator[Claim]:
     """How many templates a spectrum of shapes needs, and what a trained network makes of it."""
     built, trained = (at_one_tile(results, network, "spectrum") for network in ("theorem1", "trained"))
     kinds = [metric.partition(".")[2] for metric in _names(built) if metric.startswith("templates.")]
-    ratios = [a / b for k in kinds for a, b in paired(by_seed(built, f"templates.{k}"), by_seed(built, f"length.{k}"))]
-    if ratios:
+    found = [ratios(*(values_by_seed(built, f"{name}.{kind}") for name in ("templates", "length"))) for kind in kinds]
+    over_length = [ratio for of_kind in found for ratio in of_kind]
+    if over_length:
         growth = [value for kind in kinds for value in built.values(f"growth.{kind}")]
         needed = "; ".join(f"{kind} {np.mean(built.values(f'templates.{kind}')):.3g}" for kind in kinds)
         yield Claim(
@@ -61,13 +62,15 @@ def _spectrum(results: tmi.Results) -> Iterator[Claim]:
             "7",
             "A spectrum of shapes needs about as many templates as its L1 length over 2ε",
             "templates over L1 length / 2ε between 0.8 and 1.25, for every kind and seed",
-            f"ratio {min(ratios):.3g} to {max(ratios):.3g}; templates a tile at the largest extent: {needed}"
+            f"ratio {min(over_length):.3g} to {max(over_length):.3g}; templates a tile at the largest extent: {needed}"
             + (f"; they grow as the extent to the power {min(growth):.2g} to {max(growth):.2g}" if growth else ""),
-            min(ratios) >= 0.8 and max(ratios) <= 1.25,
+            min(over_length) >= 0.8 and max(over_length) <= 1.25,
             of_paper=False,
         )
-    tolerated = {kind: (by_seed(built, f"tolerated.{kind}"), by_seed(trained, f"tolerated.{kind}")) for kind in kinds}
-    pairs = [pair for ours, theirs in tolerated.values() for pair in paired(ours, theirs)]
+    tolerated = {
+        kind: (values_by_seed(built, f"tolerated.{kind}"), values_by_seed(trained, f"tolerated.{kind}")) for kind in kinds
+    }
+    pairs = [(ours[seed], theirs[seed]) for ours, theirs in tolerated.values() for seed in ours if seed in theirs]
     if pairs:
         yield Claim(
             "7 spectrum, trained",

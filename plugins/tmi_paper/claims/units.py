@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .claim import Claim, at_one_tile, by_seed, described, paired
+from .claim import Claim, at_one_tile, described, ratios, values_by_seed
 
 if TYPE_CHECKING:
     import tmi
@@ -57,7 +57,7 @@ def _decomposition(results: tmi.Results) -> Iterator[Claim]:
             max(averaging) <= 0.25,
             of_paper=False,
         )
-    shares = [a / b for a, b in paired(by_seed(trained, "variance_sees_tile.places"), by_seed(trained, "variance.places")) if b]
+    shares = ratios(values_by_seed(trained, "variance_sees_tile.places"), values_by_seed(trained, "variance.places"))
     if shares:
         yield Claim(
             "7 decomposition, places",

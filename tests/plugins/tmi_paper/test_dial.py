@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import tmi
+from tmi import statistics
 from tmi.report.html import Section
 from tmi.runs.results import Entry
-from tmi_paper.claims.claim import interval
 from tmi_paper.comparison import Measure
 from tmi_paper.dial import Curve, curves, readings, sentences, tiles_a_neuron
 from tmi_paper.dial_directions import Found, answer, found_along, frame, sentence
@@ -52,8 +52,8 @@ def test_a_measure_that_is_the_same_everywhere_is_constant():
 def test_the_change_is_paired_by_seed():
     values = {1.0: {0: 0.0, 1: 10.0, 2: 20.0}, 2.0: {0: 1.0, 1: 11.5, 2: 20.5, 3: 99.0}}
     found = Curve(MEASURE, "lower", values, {}).change(0, 1)
-    assert found.mean == 1
-    assert (found.low, found.high) == interval([1.0, 1.5, 0.5])
+    expected = statistics.over_seeds([1.0, 1.5, 0.5])
+    assert (found.value, found.low, found.high) == (1, expected.low, expected.high)
 
 
 def test_sentences_say_what_the_numbers_say():

@@ -10,8 +10,8 @@ import pytest
 
 import tmi
 from tests.plugins.tmi_paper.test_unit_measures import entry
+from tmi import statistics
 from tmi.runs.results import Entry
-from tmi_paper.claims.claim import p_value
 from tmi_paper.dynamics import LAYERS, curve, epochs_of, sections, sentences, settled
 from tmi_paper.unit_measures import DEAD, MONOSEMANTIC
 
@@ -67,7 +67,7 @@ def test_sentences_where_nothing_dies():
 
 def test_death_is_shown_in_spite_of_the_other_looks_or_not():
     early, late = [0.1, 0.13, 0.16], [-0.1, 0, 0.1]
-    assert 0.05 / 2 > p_value(early) > 0.05 / 3
+    assert 0.05 / 2 > statistics.over_seeds(early).p > 0.05 / 3
 
     def died(*others):
         dead = {0: [0, 0, 0], 1: early} | dict.fromkeys(others, late)

@@ -9,11 +9,11 @@ import pytest
 
 import tmi
 from tests.plugins.tmi_paper.test_unit_measures import entry
-from tmi_paper.claims.claim import p_value
+from tmi import statistics
 from tmi_paper.pressure import KINDS, Effect, effects, scatter, sections, sentences
-from tmi_paper.unit_measures import ACCURACY, ACTIVE, MONOSEMANTIC, Change
+from tmi_paper.unit_measures import ACCURACY, ACTIVE, MONOSEMANTIC, sign
 
-UP, DOWN, NONE = Change((0.2,), 0.1, 0.3), Change((-0.2,), -0.3, -0.1), Change((0.0,), -0.1, 0.1)
+UP, DOWN, NONE = (statistics.over_seeds(values) for values in ((0.15, 0.25, 0.2), (-0.15, -0.25, -0.2), (-0.1, 0.0, 0.1)))
 
 
 def content():
@@ -59,7 +59,7 @@ def test_the_plan_pairs_every_pressure_with_plain_training_by_seed():
 @pytest.mark.parametrize("kind", KINDS)
 def test_verdicts_by_hand(kind, changes, verdict):
     both = dict(zip(KINDS[kind], changes, strict=False)) | {ACCURACY: DOWN}
-    effect = Effect("dropout", both, {measure: found.direction for measure, found in both.items() if found.direction})
+    effect = Effect("dropout", both, {measure: sign(found) for measure, found in both.items() if sign(found)})
     assert {other: effect.verdict(other) for other in KINDS} == dict.fromkeys(KINDS, "not shown") | {kind: verdict}
     assert effect.cost == "accuracy falls"
 
@@ -73,7 +73,7 @@ def test_a_change_that_is_not_shown_is_no_verdict():
 
 def test_changes_are_corrected_for_the_number_of_pressures():
     changes = {"plain": [0, 0, 0], "dropout": [0.1, 0.13, 0.16], "adam": [-0.1, 0, 0.1], "momentum": [-0.1, 0, 0.1]}
-    assert 0.05 / 2 > p_value(changes["dropout"]) > 0.05 / 3
+    assert 0.05 / 2 > statistics.over_seeds(changes["dropout"]).p > 0.05 / 3
 
     def verdicts(*networks):
         entries = [

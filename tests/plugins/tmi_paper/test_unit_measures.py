@@ -8,7 +8,7 @@ from scipy import stats
 
 import tmi
 from tmi.runs.results import Entry
-from tmi_paper.unit_measures import ACCURACY, MONOSEMANTIC, UnitMeasure, by_seed, change, shown
+from tmi_paper.unit_measures import ACCURACY, MONOSEMANTIC, UnitMeasure, by_seed, change, shown, sign, written
 
 
 def entry(probe, metrics, seed=0, network="plain", dataset="fashion", **swept):
@@ -34,24 +34,25 @@ def test_changes_are_paired_and_their_interval_is_students():
     found = change(dict(enumerate(before)), dict(enumerate(after)) | {9: 1.0})
     expected = stats.ttest_rel(after, before).confidence_interval()
     assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
-    assert found.mean == pytest.approx((after - before).mean())
+    assert found.value == pytest.approx((after - before).mean())
 
 
 def test_directions_need_an_interval_that_excludes_0():
-    assert change({0: 0.0, 1: 0.0}, {0: 1.0, 1: 1.3}).direction == 0  # two seeds: 1.15 ± 1.9
-    assert change({0: 0.0, 1: 0.0}, {0: 1.0, 1: 1.01}).direction == 1
-    assert change({0: 1.0, 1: 1.01}, {0: 0.0, 1: 0.0}).direction == -1
-    assert change({0: 0.5, 1: 0.25}, {0: 0.5, 1: 0.25}).direction == 0
-    assert change({0: 0.5}, {0: 0.9}).direction == 0
-    assert change({0: 0.5}, {1: 0.9}) is None
-    assert str(change({0: 0.0, 1: 0.0}, {0: 1.0, 1: 1.0})) == "+1 in every seed"
+    assert sign(change({0: 0.0, 1: 0.0}, {0: 1.0, 1: 1.3})) == 0  # two seeds: 1.15 ± 1.9
+    assert sign(change({0: 0.0, 1: 0.0}, {0: 1.0, 1: 1.01})) == 1
+    assert sign(change({0: 1.0, 1: 1.01}, {0: 0.0, 1: 0.0})) == -1
+    assert sign(change({0: 0.5, 1: 0.25}, {0: 0.5, 1: 0.25})) == 0
+    assert sign(change({0: 0.5}, {0: 0.9})) == 0
+    assert change({0: 0.5}, {0: 0.9}) is change({0: 0.5}, {1: 0.9}) is None
+    assert written(change({0: 0.0, 1: 0.0}, {0: 1.0, 1: 1.0})) == "+1 in every seed"
+    assert written(None) == "unknown for one seed"
 
 
 def test_changes_are_shown_after_the_correction_for_their_number():
     strong, weak = ({seed: mean + (seed - 2) / 10 for seed in range(5)} for mean in (-1.0, 0.22))
     pairs = {"strong": strong, "weak": weak, "none": dict.fromkeys(range(5), 0.0)}
     changes = {name: change(dict.fromkeys(range(5), 0.0), after) for name, after in pairs.items()}
-    assert changes["weak"].direction == 1  # p = 0.035 alone, 0.07 beside "none"
+    assert sign(changes["weak"]) == 1  # p = 0.035 alone, 0.07 beside "none"
     assert shown(changes) == {"strong": -1}
     assert shown({"strong": changes["strong"], "weak": changes["weak"], "unknown": None}) == {"strong": -1, "weak": 1}
     assert shown({"all equal": change({0: 0.0, 1: 0.0}, {0: 0.5, 1: 0.5})}) == {"all equal": 1}
