@@ -77,14 +77,15 @@ def weighted_layers(network: tmi.Network, images: torch.Tensor) -> Groups:
     finally:
         for handle in handles:
             handle.remove()
-    called = {name: position for position, name in enumerate(calls)}  # where the last call of each ended
+    # Where the first call of each ended: a network may use a layer again, to return its activations beside the logits.
+    called = {name: position for position, name in reversed([*enumerate(calls)])}
     groups: Groups = {}
     for name, _ in _weights(network.module):
         around = [name, *_around(name)]
         layer = next((part for part in around if part in network.layers), next(part for part in around if part in called))
         groups.setdefault(layer, []).append(name)
-    last = {layer: max(called.get(name, called.get(layer, 0)) for name in names) for layer, names in groups.items()}
-    return {layer or "network": groups[layer] for layer in sorted(groups, key=lambda layer: last[layer])}
+    place = {layer: max(called.get(name, called.get(layer, 0)) for name in names) for layer, names in groups.items()}
+    return {layer or "network": groups[layer] for layer in sorted(groups, key=lambda layer: place[layer])}
 
 
 def randomised(module: torch.nn.Module, groups: Groups, layers: Collection[str], seed: tuple[int, int]) -> Any:

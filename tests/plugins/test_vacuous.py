@@ -28,6 +28,7 @@ FEW = SMALL | {
     "direction-recovery": {"atoms": 3, "steps": 10, "images": 24, "test_images": 24, "fits": 2, "penalties": [0.1]},
     "equivariance": {"tiles": 2},
     "prunability": {},
+    "randomisation": {"method": "saliency", "images": 3, "draws": 1},
     "translation-robustness": {"tiles": 3, "places": "all"},
 }
 CONTROLS = ("chance", "oracle", "low", "high", "whole", "pixels")

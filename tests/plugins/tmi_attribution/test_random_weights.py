@@ -32,6 +32,16 @@ def test_layers_in_the_order_of_their_use():
     assert list(unnamed) == ["body.0", "body.1", "logits", "network"]
 
 
+def test_a_layer_that_is_used_again_comes_where_it_is_used_first():
+    class Again(nn.Sequential):
+        def forward(self, x):
+            logits = super().forward(x)
+            return logits + 0 * self[1](x.flatten(1)).sum(1, keepdim=True)
+
+    module = Again(nn.Flatten(), nn.Linear(64, 3), nn.Linear(3, 3))
+    assert list(weighted_layers(network(module.eval(), "2"), IMAGES)) == ["1", "2"]
+
+
 def test_a_module_that_is_not_called_belongs_to_the_one_around_it():
     class Attending(nn.Module):
         def __init__(self):
