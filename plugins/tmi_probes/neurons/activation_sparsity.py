@@ -41,7 +41,7 @@ def activation_sparsity(network: tmi.Network, data: tmi.Dataset, *, images: Coun
     -------
     ProbeResult
         For each layer the metrics ``active_per_image``, ``active_share``, ``zero_share``, ``hoyer``, ``neuron_hoyer``,
-        ``dead_share`` and ``neurons``, each with ``.untrained``, its value before training; ``windows_per_image``, the number of
+        ``dead_share``, each with ``.untrained``, its value before training, and ``neurons``; ``windows_per_image``, the number of
         neurons that would be active on an image if each stood for a tile at a place. There is no chance: shuffled images leave
         all of them as they are. Arrays ``active_count`` and ``image_hoyer`` (image, layer), the latter NaN where it is not
         defined; for each neuron ``firing_rate.<layer>``, the share of images on which it is not 0, ``mean_activation.<layer>``
@@ -59,6 +59,8 @@ def activation_sparsity(network: tmi.Network, data: tmi.Dataset, *, images: Coun
     result.add("windows_per_image", windows / len(scenes))
     _add_sparsity(result, network, network.layers, scenes)
     add_untrained(result, network, lambda before, collected: _add_sparsity(collected, before, network.layers, scenes))
+    for layer, neurons in sizes_of(network, scenes, network.layers).items():
+        result.add(f"neurons.{layer}", neurons)
     return result.result()
 
 
@@ -87,7 +89,6 @@ def _add_sparsity(result: ResultBuilder, network: tmi.Network, layers: Sequence[
         result.add(f"active_share.{layer}", active_share)
         result.add(f"zero_share.{layer}", 1 - active_share)
         result.add(f"dead_share.{layer}", (fired[layer] == 0).mean())
-        result.add(f"neurons.{layer}", neurons)
         neuron_hoyer = hoyer_of_norms(magnitudes[layer], np.sqrt(squares[layer]), len(scenes))
         for name, values in (("hoyer", image_hoyer[:, column]), ("neuron_hoyer", neuron_hoyer)):
             if not np.isnan(values).all():

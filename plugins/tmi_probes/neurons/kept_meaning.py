@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import tmi
-from tmi.errors import TmiError
 from tmi.params import Count
 
 from ..measures.meanings import kept, standardised
 from ..measures.recovery import match
+from ..pipeline.designs import crossed
+from ..pipeline.layer_scores import DRAWS, LayerScore, Measured, score_layers
 from ..pipeline.result import ResultBuilder
 from ..pipeline.scenes import labelled, pictures
-from ..pipeline.units import in_parts, units_of_layers
+from ..pipeline.units import Units, in_parts, units_of_layers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from ..pipeline.units import Units
+    from scipy.sparse import csr_array
 
 INFO = {
     "fires": tmi.MetricInfo(
@@ -76,12 +78,13 @@ def kept_meaning(
     Returns
     -------
     ProbeResult
-        For each layer with as many units as Theorem 1 has hidden neurons ``fires.<layer>``, ``false_alarms.<layer>``, and with
-        ``.chance`` for units in random order ``alone.<layer>``, ``separable.<layer>`` and ``correlation.<layer>``, and arrays of
-        each unit. For every layer ``matched.<layer>`` with ``.chance``, the same for shuffled images, and ``.oracle``, the most
-        that as many units can score. For a trained network whose builder is installed and takes ``epochs=0``, for each layer with
-        weights ``drift.<layer>``, and where weights were 0 at the start ``filled.<layer>`` and ``filled_norm.<layer>``. Not
-        applicable where the images are fewer than three different ones.
+        For each layer with as many units as Theorem 1 has hidden neurons ``fires.<layer>``, ``false_alarms.<layer>``,
+        ``alone.<layer>``, ``separable.<layer>`` and ``correlation.<layer>``, the last three with ``.chance``, the mean over 20
+        random orders of the units, and arrays of each unit. For every layer ``matched.<layer>`` with ``.chance``, the mean over
+        20 shuffles of the images, and ``.oracle``, the most that as many units can score. ``.chance.low`` and ``.chance.high``
+        hold 95 % of the draws; ``.untrained`` is the value before training. For a trained network, for each layer with weights
+        ``drift.<layer>``, and where weights were 0 at the start ``filled.<layer>`` and ``filled_norm.<layer>``. Not applicable
+        where the images are fewer than three different ones.
 
     Raises
     ------
@@ -96,25 +99,64 @@ def kept_meaning(
     if len(numbers) < count:
         result.notes.append(f"{len(numbers)} of {count} tiles at places examined, drawn at random")
     truth = theorem1_neurons(data.task, scenes, numbers)
-    order = rng.permutation(len(scenes))
 
     def preferred(_: str, size: int) -> NDArray[np.int64]:
         return numbers if size == count else numbers[:0]
 
-    for layer, units in units_of_layers(network, scenes, network.layers, neurons, rng, result.notes, preferred):
+    def read(examined: tmi.Network, notes: list[str]) -> Iterator[tuple[str, Units]]:
+        return units_of_layers(examined, scenes, network.layers, neurons, np.random.default_rng([seed, 1]), notes, preferred)
+
+    def scoring(layer: str, units: Units, collected: ResultBuilder) -> _Matched | None:
         if not np.isfinite(units.activations).all():
-            result.notes.append(f"{layer}: left out, for activations are NaN or infinite")
-            continue
+            collected.notes.append(f"{layer}: left out, for activations are NaN or infinite")
+            return None
         if units.size == count:
-            _add_kept(result, layer, units, truth, numbers, rng)
-        values, meant = standardised(units.activations), standardised(truth)
-        scores = [
-            float(size[match(size)].sum()) / len(numbers) for size in (np.abs(meant.T @ values), np.abs(meant.T @ values[order]))
-        ]
-        possible = min(len(numbers), values.shape[1]) / len(numbers)
-        result.add(f"matched.{layer}", min(scores[0], possible), chance=min(scores[1], possible), oracle=possible)
-    _add_drift(result, network, data)
+            _add_kept(collected, layer, units, truth, numbers, np.random.default_rng([seed, 2]))
+        return _Matched(units.activations)
+
+    score_layers(result, network, read, scoring, {"": Meanings.of(truth)}, seed=seed)
+    _add_drift(result, network)
     return result.result()
+
+
+@dataclass(frozen=True, eq=False)
+class Meanings:
+    """Hidden neurons of Theorem 1 on N images, scaled so that a product with standardised units is a correlation.
+
+    Attributes
+    ----------
+    rows : scipy.sparse.csr_array of float64, shape (features, N)
+        Their activations over the norm of what these differ from their mean; of a neuron that does not vary, 0. The mean itself
+        is not subtracted: that of a standardised unit is 0.
+    """
+
+    rows: csr_array
+
+    @classmethod
+    def of(cls, truth: NDArray[np.float64]) -> Meanings:
+        """Scale activations (N, features)."""
+        from scipy.sparse import csr_array
+
+        spread = truth.std(0) * len(truth) ** 0.5
+        return cls(csr_array((truth / np.where(spread > 0, spread, np.inf)).T))
+
+    def shuffled(self, rng: np.random.Generator) -> Meanings:
+        """Return the same for the images in random order."""
+        return Meanings(self.rows[:, rng.permutation(self.rows.shape[1])])
+
+
+class _Matched(LayerScore[Meanings]):
+    """How well a layer's units are matched one to one with hidden neurons of Theorem 1."""
+
+    def __init__(self, activations: NDArray[Any]) -> None:
+        self._values = standardised(activations)
+
+    def measured(self, truth: Meanings) -> Measured:
+        """Return ``matched`` with the most that as many units can score."""
+        features = truth.rows.shape[0]
+        size = np.abs(truth.rows @ self._values)
+        possible = min(features, self._values.shape[1]) / features
+        return Measured({"matched": min(float(size[match(size)].sum()) / features, possible)}, {"matched": possible})
 
 
 def by_design(
@@ -148,9 +190,8 @@ def by_design(
     tile = np.repeat(np.arange(len(windows)), [part.shape[1] for part in places])
     count = len(tile)
     numbers = np.sort(rng.permutation(count)[:features])
-    every = first.repeated(len(numbers))
-    tile, row, col = (np.tile(part[numbers], len(first)) for part in (tile, row, col))
-    return tmi.Scenes(data.task, every.backgrounds, tile, row, col, paste=data.test.paste), numbers, count
+    shown = np.stack([tile, row, col], axis=1)[numbers]
+    return crossed(first, np.arange(len(first)), shown), numbers, count
 
 
 def theorem1_neurons(task: tmi.TemplateTask, scenes: tmi.Scenes, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -186,20 +227,21 @@ def _add_kept(
     """Add how far each unit is the neuron of its own number, as far as both are examined."""
     _, unit, feature = np.intersect1d(units.index, numbers, return_indices=True)
     values, meanings = units.activations[:, unit], truth[:, feature]
-    own, chance = kept(values, meanings), kept(values, meanings[:, rng.permutation(len(feature))])
+    own = kept(values, meanings)
+    by_chance = [kept(values, meanings[:, rng.permutation(len(feature))]) for _ in range(DRAWS)]
     for name in ("fires", "false_alarms"):
         known = getattr(own, name)[np.isfinite(getattr(own, name))]
         result.add(f"{name}.{layer}", known.mean() if len(known) else np.nan)
     for name in ("alone", "separable", "correlation"):
-        result.add(f"{name}.{layer}", getattr(own, name).mean(), chance=getattr(chance, name).mean())
+        result.add(f"{name}.{layer}", getattr(own, name).mean(), chance=[getattr(drawn, name).mean() for drawn in by_chance])
     for name in ("fires", "false_alarms", "alone", "separable", "correlation"):
         result.arrays[f"{name}.{layer}"] = (f"neuron.{layer}", getattr(own, name))
     result.coords[f"neuron.{layer}"] = numbers[feature]
 
 
-def _add_drift(result: ResultBuilder, network: tmi.Network, data: tmi.Dataset) -> None:
-    """Add how far the weights of each layer are from those before training, where the builder returns these."""
-    start = start_of(network, data)
+def _add_drift(result: ResultBuilder, network: tmi.Network) -> None:
+    """Add how far the weights of each layer are from those before training, where these are known."""
+    start = network.untrained()
     if start is None:
         return
     for layer in network.layers:
@@ -215,17 +257,3 @@ def _add_drift(result: ResultBuilder, network: tmi.Network, data: tmi.Dataset) -
         if zeros and total:
             result.add(f"filled.{layer}", sum(int((new[zero] != 0).sum()) for new, zero in weights) / zeros)
             result.add(f"filled_norm.{layer}", sum(float(new[zero].square().sum()) for new, zero in weights) / total)
-
-
-def start_of(network: tmi.Network, data: tmi.Dataset) -> tmi.Network | None:
-    """Return a trained network as it was before training.
-
-    None where its builder has no setting ``epochs`` that may be 0, or is that of a plug-in file, which only a run knows. Another
-    one is not taken for it: a file cannot take the name of an installed builder.
-    """
-    if network.origin != "trained" or "epochs" not in network.params or network.seed is None:
-        return None
-    try:
-        return tmi.build(network.name, data, seed=network.seed, **(network.params | {"epochs": 0}))
-    except TmiError:
-        return None
