@@ -1,6 +1,6 @@
 """Draw the figures of the documentation: ``python docs/make_figures.py``, or some of them by name.
 
-``paper``, ``monosemanticity`` and ``attribution`` take the results of those suites from the store (the variable ``TMI_STORE``, or
+``paper`` and ``monosemanticity`` take the results of those suites from the store (the variable ``TMI_STORE``, or
 the folder ``tmi-store``), and compute those that are not there.
 """
 
@@ -65,22 +65,6 @@ def monosemanticity() -> None:
     with figure_style():
         figure = headline(rows)
         save("monosemanticity", figure)
-
-
-def attribution() -> None:
-    """The leaderboard of suite ``attribution``, and which measure one may trust."""
-    from tmi_attribution.figures import leaderboard, trust_scatter
-    from tmi_attribution.leaderboard import standings, trust, truth_free
-    from tmi_attribution.report import METHODS, NETWORKS
-
-    results = tmi.run("attribution", only=[f"*/{probe}*" for probe in METHODS])
-    rows = standings(results, METHODS, NETWORKS)
-    with figure_style():
-        for name, figure in (
-            ("attribution-leaderboard", leaderboard(rows)),
-            ("attribution-trust", trust_scatter(rows, trust(rows, truth_free(results, METHODS)))),
-        ):
-            save(name, figure, 100)
 
 
 def spectrum() -> None:
@@ -189,7 +173,7 @@ def superposed() -> None:
         save("superposed", figure)
 
 
-ALL = {"paper": paper, "theorems": theorems, "monosemanticity": monosemanticity, "attribution": attribution, "spectrum": spectrum}
+ALL = {"paper": paper, "theorems": theorems, "monosemanticity": monosemanticity, "spectrum": spectrum}
 ALL |= {"superposed": superposed, "decomposition": decomposition}
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ LAYERS = {
     "layers-as-layers": "layer hidden",
     "neurons": "neurons of hidden",
     "neurons-of-maps": "neurons of conv",
+    "layers-superposed": "layer mixed",
+    "neurons-superposed": "neurons of mixed",
 }
 """Labels of the probes that look at a layer, and the layer."""
 
@@ -21,5 +23,6 @@ NETWORKS = {
     "cnn-max": "trained: CNN, max pooling",
     "cnn-average": "trained: CNN, average pooling",
     "cnn-deep": "trained: CNN, two convolutions",
+    "superposed": "constructed: tiles in superposition",
 }
 """Display names of the networks by label, in the order of the report."""

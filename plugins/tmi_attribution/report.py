@@ -10,27 +10,16 @@ import numpy as np
 from tmi.report import Section, bullets, figure, folded, paragraph, table
 from tmi.runtime.plotting import figure_style
 
-from . import figures
-from .comparisons import (
-    EDGES,
-    PARTS,
-    FreeMeasure,
-    Trust,
-    against,
-    against_untrained,
-    between_networks,
-    signed_rankings,
-    truth_free,
-)
+from . import figures, tables
+from .comparisons import FreeMeasure, truth_free
 from .comparisons import trust as trust_in
-from .findings import cell, checks, in_words, on_architectures, refusals, two_digits, verdict
+from .findings import cell, checks, in_words, on_architectures, refusals
 from .labels import LAYERS, METHODS, NETWORKS
-from .leaderboard import Standing, networks_of, ranked, standings
+from .leaderboard import Standing, networks_of, standings
 from .report_maps import all_maps, same_function
 
 if TYPE_CHECKING:
     import tmi
-    from tmi.statistics import Estimate
 
 
 def sections(results: tmi.Results) -> list[Section]:
@@ -45,8 +34,8 @@ def sections(results: tmi.Results) -> list[Section]:
     -------
     list of Section
         The findings in words, the leaderboard, what training adds, whether saliency depends on the architecture, signed and
-        unsigned rankings, maps, networks that compute the same function, which measure to trust, cost, the convergence of
-        integrated gradients, layers and neurons.
+        unsigned rankings, maps, networks that compute the same function, which measure to trust, random
+        weights, cost, the convergence of integrated gradients, layers and neurons.
     """
     rows = standings(results, METHODS, NETWORKS)
     measures = truth_free(results, METHODS)
@@ -59,13 +48,14 @@ def sections(results: tmi.Results) -> list[Section]:
         lambda: all_maps(results, rows),
         lambda: same_function(results),
         lambda: _trust(rows, measures),
+        lambda: _randomisation(results),
         lambda: _cost(rows),
         lambda: _convergence(results),
         lambda: _layers(results),
     ]
     with figure_style(ink=any(entry.record.get("ink") for entry in results)):  # the maps shown are on one data set
         drawn = [part() for part in parts]
-    return [section for section in drawn if section is not None]
+    return [section for section in drawn if section]
 
 
 def _words(rows: Sequence[Standing]) -> Section | None:
@@ -100,18 +90,7 @@ def _words(rows: Sequence[Standing]) -> Section | None:
 def _leaderboard(rows: Sequence[Standing]) -> Section | None:
     if not any(row.skill is not None for row in rows):
         return None
-    networks = networks_of(rows)
-    head = ("method", *networks)
-    names = ranked(rows)
-    differences = {
-        (row.network, row.method): difference
-        for methods in networks.values()
-        for row, difference in against(list(methods.values()), EDGES)
-    }
-    body = [
-        (name, *(cell(methods.get(name), differences.get((network, name))) for network, methods in networks.items()))
-        for name in names
-    ]
+    head, body = tables.skills(rows)
     units = sorted({f"{row.estimate.units} {row.estimate.unit}" for row in rows if row.estimate})
     drawn = figure(
         figures.leaderboard(rows),
@@ -136,11 +115,7 @@ def _leaderboard(rows: Sequence[Standing]) -> Section | None:
 
 
 def _training(rows: Sequence[Standing]) -> Section | None:
-    body = [
-        (row.network, row.method, cell(row), two_digits(float(np.nanmean(row.untrained))), *_difference(difference))
-        for methods in networks_of(rows).values()
-        for row, difference in against_untrained(list(methods.values()))
-    ]
+    head, body = tables.training(rows)
     if not body:
         return None
     return Section(
@@ -149,58 +124,32 @@ def _training(rows: Sequence[Standing]) -> Section | None:
             "Each method on the trained network and on the same network before training, the same images. A map that is as good "
             "before training shows what the architecture and the method prefer, not what was learnt."
         )
-        + table(
-            ("network", "method", "skill", "before training", "difference", "shown"),
-            body,
-            "Differences are paired by seed; intervals are corrected for the number of methods of a network.",
-        ),
+        + table(head, body, "Differences are paired by seed; intervals are corrected for the number of methods of a network."),
     )
 
 
 def _architectures(rows: Sequence[Standing]) -> Section | None:
-    body = [(first, second, *_difference(difference)) for first, second, difference in between_networks(rows, "saliency")]
+    head, body = tables.architectures(rows, "saliency")
     if not body:
         return None
     return Section(
         "Does the plain gradient depend on the architecture?",
         paragraph(on_architectures(rows))
-        + table(
-            ("network", "other network", "difference in the skill of saliency", "shown"),
-            body,
-            "Differences are paired by seed; intervals are corrected for the number of pairs.",
-        ),
+        + table(head, body, "Differences are paired by seed; intervals are corrected for the number of pairs."),
     )
 
 
-def _difference(difference: Estimate) -> tuple[str, str]:
-    """Return a difference with its interval, and whether it is shown, as two cells."""
-    ends = ", ".join(map(two_digits, (difference.low, difference.high)))
-    return f"{two_digits(difference.value)} [{ends}], {difference.units} {difference.unit}", difference.direction
-
-
 def _signs(rows: Sequence[Standing]) -> Section | None:
-    agreements = signed_rankings(rows)
-    if not agreements:
+    head, body = tables.signs(rows)
+    if not body:
         return None
-    body = []
-    for network, agreement in agreements.items():
-        methods = [row for row in networks_of(rows)[network].values() if not row.control and np.isfinite(row.positive).any()]
-        named = []
-        for part in PARTS:
-            first = sorted(((float(np.nanmean(row.skills_of(part))), row.method) for row in methods), reverse=True)[:3]
-            named.append(", ".join(f"{method} ({two_digits(skill)})" for skill, method in first))
-        body.append((network, *named, figures.tau_text(agreement)))
     return Section(
         "Signed and unsigned rankings",
         paragraph(
             "The leaderboard scores |a|: a map and its negation have the same skill. Here max(a, 0) is scored too, which is what "
             "supports the class. Each measure that needs no truth is compared with the ranking of the part that it scores."
         )
-        + table(
-            ("network", "highest skill of |a|", "highest skill of max(a, 0)", "τ between the two rankings"),
-            body,
-            "Kendall's τ-b between the rankings of all methods, corrected for the number of networks.",
-        ),
+        + table(head, body, "Kendall's τ-b between the rankings of all methods, corrected for the number of networks."),
     )
 
 
@@ -208,32 +157,6 @@ def _trust(rows: Sequence[Standing], measures: Sequence[FreeMeasure]) -> Section
     trusts = trust_in(rows, measures)
     if not any(trust.agreement for trust in trusts):
         return None
-    networks = list(dict.fromkeys(trust.network for trust in trusts))
-    by_measure: dict[FreeMeasure, dict[str, Trust]] = {}
-    for trust in trusts:
-        by_measure.setdefault(trust.measure, {})[trust.network] = trust
-
-    def mean_tau(measure: FreeMeasure) -> float:
-        taus = [trust.agreement.tau for trust in by_measure[measure].values() if trust.agreement]
-        return float(np.mean(taus)) if taus else -np.inf
-
-    ordered = sorted(by_measure, key=mean_tau, reverse=True)
-    body = [
-        (
-            f"{measure.name.replace('_', '-')} {figures.ARROWS[measure.better]}",
-            figures.PART_TEXTS[measure.part],
-            *(figures.trust_text(by_measure[measure].get(network)) for network in networks),
-            verdict(list(by_measure[measure].values())),
-        )
-        for measure in ordered
-    ]
-    counts = [
-        (
-            measure.name.replace("_", "-"),
-            *("{} of {}".format(*by_measure[measure][n].defined) if n in by_measure[measure] else None for n in networks),
-        )
-        for measure in ordered
-    ]
     return Section(
         "Which measure may one trust where there is no truth?",
         paragraph(
@@ -243,20 +166,31 @@ def _trust(rows: Sequence[Standing], measures: Sequence[FreeMeasure]) -> Section
             "relation has been shown. A measure that is defined on fewer than half of the images, or on fewer than 10, has no τ. "
             "Controls are not ranked."
         )
-        + table(
-            ("measure", "compared with the skill of", *networks, "so it ranks"),
-            body,
-            "Kendall's τ-b with its corrected interval, greatest first.",
-        )
+        + table(*tables.trust(trusts), "Kendall's τ-b with its corrected interval, greatest first.")
         + folded(
             "On how many images each measure is defined",
-            table(("measure", *networks), counts, "Of the seed and method with the fewest."),
+            table(*tables.defined(trusts), "Of the seed and method with the fewest."),
         )
         + figure(
             figures.trust_scatter(rows, trusts),
             "Truth-free scores against skill, by measure and network",
             "Each point is a method, its mean over the images and seeds. With a trustworthy measure the points lie on a line.",
         ),
+    )
+
+
+def _randomisation(results: tmi.Results) -> Section | None:
+    head, body = tables.randomisation(results)
+    if not body:
+        return None
+    return Section(
+        "Do the maps depend on the weights?",
+        paragraph(
+            "All layers of the trained network get random weights (Adebayo et al. 2018). Dependence is 1 − Spearman's "
+            "correlation of the maps before and after: 0 for a method that ignores the weights, as Sobel does. A dependence like "
+            "that between the maps of different images means that nothing of the map is left."
+        )
+        + table(head, body, "Means over the seeds; intervals are corrected for the number of methods and networks."),
     )
 
 

@@ -122,8 +122,8 @@ class Measure:
 
     @property
     def name(self) -> str:
-        """Its name in metrics."""
-        return self.reference.text.replace("-", "_")
+        """Its name in metrics: settings without quotes."""
+        return self.reference.text.replace("-", "_").translate({ord(quote): None for quote in "'\""})
 
     @property
     def attributes_again(self) -> bool:

@@ -25,6 +25,17 @@ def results():
     more = [
         entry("theorem1", None, converging(), probe="convergence"),
         entry("cnn", "layer-activation", scored(0.4), probe="layers-of-maps"),
+        *(
+            entry(
+                "cnn",
+                method,
+                tmi.ProbeResult({"dependence": value + seed / 100, "dependence.chance": 0.9}),
+                seed,
+                "randomisation",
+            )
+            for method, value in (("saliency", 0.8), ("sobel", 0.0))
+            for seed in range(5)
+        ),
         entry("theorem1", "neuron-lrp", refused("no rule <for> it"), probe="neurons"),
     ]
     return tmi.Results([*found, *more], columns={"method": "probe"})
@@ -45,6 +56,7 @@ def test_every_section_is_there_and_draws(results):
         "The maps of all methods on one image",
         "The same function, other attributions",
         "Which measure may one trust where there is no truth?",
+        "Do the maps depend on the weights?",
         "Cost against skill",
         "Integrated gradients and their closed form",
         "Layers and neurons",
@@ -57,6 +69,7 @@ def test_every_section_is_there_and_draws(results):
     }
     for title in drawings:
         assert "data:image/png" in by_title[title].html, title
+    assert re.search(r"saliency 0.82 \[0.8\d, 0.8\d\], 5 seeds higher 0.90", text(by_title["Do the maps depend on the weights?"]))
     assert "no rule &lt;for&gt; it" in by_title["Layers and neurons"].html
     assert "Refused for the fused network, and shown for the same network as layers: deeplift" in text(
         by_title["The maps of all methods on one image"]

@@ -1,0 +1,137 @@
+"""Tables of the report and of the documentation: a head, and rows of numbers with their corrected intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tmi import statistics
+from tmi.errors import InputError
+
+from . import figures
+from .comparisons import EDGES, PARTS, FreeMeasure, Trust, against, against_untrained, between_networks, signed_rankings
+from .findings import cell, two_digits, verdict
+from .labels import NETWORKS
+from .leaderboard import Standing, networks_of, ranked
+
+if TYPE_CHECKING:
+    import tmi
+    from tmi.statistics import Estimate
+
+Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
+
+
+def skills(rows: Sequence[Standing]) -> Table:
+    """Return the skill of each method on each network, with a mark where it is shown to differ from Sobel's."""
+    networks = networks_of(rows)
+    differences = {
+        (row.network, row.method): difference
+        for methods in networks.values()
+        for row, difference in against(list(methods.values()), EDGES)
+    }
+    body = [
+        (name, *(cell(methods.get(name), differences.get((network, name))) for network, methods in networks.items()))
+        for name in ranked(rows)
+    ]
+    return ("method", *networks), body
+
+
+def training(rows: Sequence[Standing]) -> Table:
+    """Return the skill of each method on each trained network beside that before training."""
+    body = [
+        (row.network, row.method, cell(row), two_digits(float(np.nanmean(row.untrained))), *_difference(difference))
+        for methods in networks_of(rows).values()
+        for row, difference in against_untrained(list(methods.values()))
+    ]
+    return ("network", "method", "skill", "before training", "difference", "shown"), body
+
+
+def architectures(rows: Sequence[Standing], method: str) -> Table:
+    """Return the differences of a method's skill between trained networks."""
+    body = [(first, second, *_difference(difference)) for first, second, difference in between_networks(rows, method)]
+    return ("network", "other network", f"difference in the skill of {method}", "shown"), body
+
+
+def signs(rows: Sequence[Standing]) -> Table:
+    """Return the first methods by the skill of |a| and by that of max(a, 0), and τ between the rankings, a row a network."""
+    body = []
+    for network, agreement in signed_rankings(rows).items():
+        methods = [row for row in networks_of(rows)[network].values() if not row.control and np.isfinite(row.positive).any()]
+        named = []
+        for part in PARTS:
+            first = sorted(((float(np.nanmean(row.skills_of(part))), row.method) for row in methods), reverse=True)[:3]
+            named.append(", ".join(f"{method} ({two_digits(skill)})" for skill, method in first))
+        body.append((network, *named, figures.tau_text(agreement)))
+    return ("network", "highest skill of |a|", "highest skill of max(a, 0)", "τ between the two rankings"), body
+
+
+def trust(trusts: Sequence[Trust]) -> Table:
+    """Return τ of each measure on each network, and the verdict, greatest mean τ first."""
+    by_measure = _by_measure(trusts)
+    networks = list(dict.fromkeys(each.network for each in trusts))
+    body = [
+        (
+            f"{measure.name.replace('_', '-')} {figures.ARROWS[measure.better]}",
+            figures.PART_TEXTS[measure.part],
+            *(figures.trust_text(of.get(network)) for network in networks),
+            verdict(list(of.values())),
+        )
+        for measure, of in by_measure.items()
+    ]
+    return ("measure", "compared with the skill of", *networks, "so it ranks"), body
+
+
+def defined(trusts: Sequence[Trust]) -> Table:
+    """Return on how many images each measure is defined, in the same order."""
+    networks = list(dict.fromkeys(each.network for each in trusts))
+    body = [
+        (measure.name.replace("_", "-"), *("{} of {}".format(*of[name].defined) if name in of else None for name in networks))
+        for measure, of in _by_measure(trusts).items()
+    ]
+    return ("measure", *networks), body
+
+
+def randomisation(results: tmi.Results) -> Table:
+    """Return how far each method's maps depend on the weights, mean over the seeds, beside chance."""
+    values: dict[tuple[str, str], dict[int, tuple[float, float]]] = {}
+    for entry in results:
+        if entry.probe == "randomisation" and entry.status == "ok" and "dependence" in entry.metrics:
+            found = entry.metrics["dependence"], entry.metrics.get("dependence.chance", np.nan)
+            values.setdefault((entry.network, entry.swept["method"]), {})[entry.seed] = found
+    estimates, shown = [], []
+    for key, by_seed in values.items():
+        try:
+            estimates.append(statistics.over_seeds({seed: value for seed, (value, _) in by_seed.items()}, low=0, high=2))
+        except InputError:  # one seed
+            continue
+        shown.append(key)
+    body = [
+        (
+            NETWORKS.get(network, network),
+            method,
+            *_difference(found),
+            two_digits(float(np.nanmean([chance for _, chance in values[network, method].values()]))),
+        )
+        for (network, method), found in zip(shown, statistics.corrected(estimates), strict=True)
+    ]
+    return ("network", "method", "dependence on the weights", "compared with 0", "of maps of other images"), body
+
+
+def _by_measure(trusts: Sequence[Trust]) -> dict[FreeMeasure, dict[str, Trust]]:
+    by_measure: dict[FreeMeasure, dict[str, Trust]] = {}
+    for each in trusts:
+        by_measure.setdefault(each.measure, {})[each.network] = each
+
+    def mean_tau(measure: FreeMeasure) -> float:
+        taus = [each.agreement.tau for each in by_measure[measure].values() if each.agreement]
+        return float(np.mean(taus)) if taus else -np.inf
+
+    return {measure: by_measure[measure] for measure in sorted(by_measure, key=mean_tau, reverse=True)}
+
+
+def _difference(difference: Estimate) -> tuple[str, str]:
+    """Return a difference with its interval, and whether it is shown, as two cells."""
+    ends = ", ".join(map(two_digits, (difference.low, difference.high)))
+    return f"{two_digits(difference.value)} [{ends}], {difference.units} {difference.unit}", difference.direction
