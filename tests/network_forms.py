@@ -48,6 +48,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "randomisation": {"method": "saliency", "images": 4, "draws": 2},
     "responsible-neurons": {"images": 8},
     "translation-robustness": {"tiles": 2, "places": 4},
+    "unit-recovery": {"images": 60},
     "variance-ratio": {"tiles": 2, "backgrounds": 4, "places": 4},
 }
 """Fewer images and steps than by default, so that a cell takes a second."""
