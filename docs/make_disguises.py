@@ -90,7 +90,7 @@ def measures(seeds: Iterable[int] = SEEDS) -> dict[str, dict[str, float]]:
 def is_shown(metric: str, shown: list[str]) -> bool:
     """Return whether a metric is one of those that are shown, and no control."""
     base, *parts = metric.split(".")
-    return base in shown and not {"chance", "oracle"} & set(parts)
+    return base in shown and not {"chance", "untrained", "oracle"} & set(parts)
 
 
 def cell(value: float) -> str:

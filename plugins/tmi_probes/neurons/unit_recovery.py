@@ -42,7 +42,7 @@ def unit_recovery(
     *,
     seed: int,
     features: list[Kind] = KINDS,
-    scenes: Sample = "design",
+    sample: Sample = "design",
     images: Count = 1000,
     neurons: Count = 20000,
 ) -> tmi.ProbeResult:
@@ -53,7 +53,7 @@ def unit_recovery(
     features : list of {"tile", "tile-place", "class"}
         The kinds of feature: which tile an image shows, which tile at which place, which class. Only features that occur in the
         sample count.
-    scenes : {"design", "test"}
+    sample : {"design", "test"}
         Images by design, so that each tile at a place occurs often: every tile at each of a set of places, on the same ten
         backgrounds of the test scenes, fewer backgrounds where that leaves no two places a tile. Or the first test scenes.
     images : int
@@ -81,7 +81,7 @@ def unit_recovery(
         one twice.
     """
     result = ResultBuilder(INFO)
-    shown = sampled(data.test, scenes, images, seed, result.notes)
+    shown = sampled(data.test, sample, images, seed, result.notes)
     kinds = features_of_kinds(shown, features)
     for kind, present in kinds.items():
         result.add(f"features.{kind}", len(present))

@@ -87,7 +87,7 @@ def designed(scenes: tmi.Scenes, images: int, seed: int) -> tmi.Scenes:
     made = crossed(scenes, backgrounds, shown)
     clear = np.concatenate([part.unambiguous().numpy() for _, part in in_parts(made)])
     if not clear.any():
-        raise InputError('scenes: every image by design shows several classes, or none; use "test"')
+        raise InputError('sample: every image by design shows several classes, or none; use "test"')
     return made if clear.all() else made[clear]
 
 

@@ -38,7 +38,7 @@ def test_scenes_by_design_give_a_tile_at_a_place_resolution():
     """On the first 300 test scenes most features occur once: so do units, and nearly any of them matches by chance."""
     data = tmi.generate("fashion", seed=0, samples=10, test_samples=300)
     network = tmi.build("theorem1", data)
-    old = unit_recovery(network, data, seed=0, features=["tile-place"], scenes="test", images=300)
+    old = unit_recovery(network, data, seed=0, features=["tile-place"], sample="test", images=300)
     new = unit_recovery(network, data, seed=0, features=["tile-place"], images=300)
     assert old.metrics["f1.tile-place.hidden"] == new.metrics["f1.tile-place.hidden"] == 1
     assert old.metrics["f1.tile-place.hidden.chance"] > 0.9
