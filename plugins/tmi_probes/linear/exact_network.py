@@ -36,7 +36,7 @@ class NoFormError(InputError):
 
 
 @contextmanager
-def _gradients() -> Iterator[None]:
+def gradients() -> Iterator[None]:
     """Record gradients inside the block, even where the caller has switched that off."""
     import torch
 
@@ -101,7 +101,7 @@ class ExactNetwork:
         self.network, self.task = network, network.task
         module = network.module
         tensors = [t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]
-        self._device = tensors[0].device if tensors else None
+        self.device = tensors[0].device if tensors else None
         constructed = network.origin == "constructed"
         self.is_phi = constructed and getattr(module, "computes_phi", True)
         self.by_formula = constructed and (not tensors or any(isinstance(part, TileMatch) for part in module.modules()))
@@ -138,10 +138,10 @@ class ExactNetwork:
             raise NoFormError("the network matches tiles in one operation, and its logits are not φ; build it as layers")
         other = torch.rand(image.shape, dtype=image.dtype, generator=torch.Generator().manual_seed(0))
         recording = Recording()
-        with _gradients(), evaluation_mode(self.module):
-            x = self._copied(image).requires_grad_(True)
+        with gradients(), evaluation_mode(self.module):
+            x = self.copied(image).requires_grad_(True)
             with contextlib.nullcontext() if self.by_formula else recording:
-                answer = self._call(x)[0]
+                answer = self.answer(x)[0]
             if not answer.requires_grad:
                 raise NoFormError("the logits do not depend differentiably on the image, so that there is no linear form")
             wanted = range(len(answer)) if logits is None else logits
@@ -165,7 +165,7 @@ class ExactNetwork:
         """Return the logits on an image with every operation held in its recorded piece."""
         with recording.held():
             # With a gradient to record, for torch may use other operations without.
-            answer = self._call(self._copied(image).requires_grad_(True))
+            answer = self.answer(self.copied(image).requires_grad_(True))
         values: Array = answer[0].detach().cpu().numpy()
         return values
 
@@ -174,8 +174,8 @@ class ExactNetwork:
         import torch
 
         with torch.inference_mode(False), torch.no_grad(), evaluation_mode(self.module):
-            step = self._step(images)
-            return np.concatenate([self._call(self._copied(part)).cpu().numpy() for part in _parts(images, step)])
+            step = self.at_once(images)
+            return np.concatenate([self.answer(self.copied(part)).cpu().numpy() for part in _parts(images, step)])
 
     def uses(self, image: torch.Tensor) -> list[Use]:
         """Return the uses of piecewise linear operations on which the logits depend, in the order of the forward pass.
@@ -193,10 +193,31 @@ class ExactNetwork:
 
         if self._surveyed is None:
             with evaluation_mode(self.module), _in_words("computed in float64, with its gradient"):
-                self._surveyed = survey(self.module, self._copied(image[:1]))
+                self._surveyed = survey(self.module, self.copied(image[:1]))
         uses, problem = self._surveyed
         if problem and self.network.origin != "constructed":
             raise NoFormError(f"the network is not piecewise linear and continuous: {problem}")
+        return uses
+
+    def check_pieces(self, image: torch.Tensor) -> list[Use]:
+        """Return the uses of piecewise linear operations, as `uses` does, after checking f(x) = W x + b on an image too.
+
+        Parameters
+        ----------
+        image : Tensor of float64, shape (1, C, m, n)
+
+        Raises
+        ------
+        NoFormError
+            If the network is not continuous and piecewise linear in the image; where known, with the layer.
+        """
+        uses = self.uses(image)
+        error = self.form(image, [0]).error
+        if not error <= EXACT:
+            raise NoFormError(
+                "the network is not piecewise linear: with its operations held in their pieces, W x + b misses f(x) by "
+                f"{error:.1g} of the largest logit; a value may be detached, rounded or computed outside torch"
+            )
         return uses
 
     def state(self, images: torch.Tensor, use: Use) -> State:
@@ -210,14 +231,14 @@ class ExactNetwork:
         """
         from .switches import State
 
-        parts = [self._states(part, [use])[0] for part in _parts(images, self._step(images))]
+        parts = [self._states(part, [use])[0] for part in _parts(images, self.at_once(images))]
         selected = None if parts[0].selected is None else np.concatenate([part.selected for part in parts])
         return State(np.concatenate([part.values for part in parts]), selected)
 
     def states(self, images: torch.Tensor) -> Iterator[tuple[slice, list[State]]]:
         """Yield, a few images at a time, the states of all uses."""
         uses = self.uses(images)
-        step = self._step(images)
+        step = self.at_once(images)
         numbers = sum(state.values.size for state in self._states(images[:1], uses))
         step = max(1, min(step, _HELD // max(1, numbers)))
         for start in range(0, len(images), step):
@@ -231,12 +252,13 @@ class ExactNetwork:
 
         watch = Watch(len(images), {use.number for use in uses})
         with torch.inference_mode(False), torch.no_grad(), evaluation_mode(self.module), watch:
-            self._call(self._copied(images))
+            self.answer(self.copied(images))
         if len(watch.states) != len(uses):
             raise NoFormError("some images pass other operations than others, so that their pieces cannot be compared")
         return watch.states
 
-    def _step(self, images: torch.Tensor) -> int:
+    def at_once(self, images: torch.Tensor) -> int:
+        """Return how many images to take at a time: 1 where the operations of a batch do not keep its images apart."""
         if self._most is None:
             alone = self._states(images[:1], self.uses(images))
             width = max([images[0].numel(), *(state.values.size for state in alone)])
@@ -258,10 +280,12 @@ class ExactNetwork:
             for both, one in zip(together, alone, strict=True)
         )
 
-    def _copied(self, images: torch.Tensor) -> torch.Tensor:
-        return images.detach().clone().to(self._device) if self._device is not None else images.detach().clone()
+    def copied(self, images: torch.Tensor) -> torch.Tensor:
+        """Return a copy of images, on the module's device."""
+        return images.detach().clone().to(self.device) if self.device is not None else images.detach().clone()
 
-    def _call(self, images: torch.Tensor) -> torch.Tensor:
+    def answer(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the module's logits (N, L) on images, with their graph if gradients are recorded."""
         with _in_words("computed in float64"):
             logits: torch.Tensor = self.module(images)
         return logits
@@ -280,9 +304,9 @@ class ExactNetwork:
         kept: list[torch.Tensor] = []
         handle = self.module.get_submodule(hidden).register_forward_hook(lambda _m, _x, output: kept.append(output))
         try:
-            with _gradients(), evaluation_mode(self.module):
-                x = self._copied(image).requires_grad_(True)
-                self._call(x)
+            with gradients(), evaluation_mode(self.module):
+                x = self.copied(image).requires_grad_(True)
+                self.answer(x)
                 neurons = window_numbers(self.task, matches.tile.numpy(), matches.row.numpy(), matches.col.numpy())
                 places = zip(neurons, matches.tile.tolist(), matches.row.tolist(), matches.col.tolist(), strict=True)
                 for number, tile, row, col in places:
@@ -310,11 +334,12 @@ def _in_float64(module: nn.Module) -> nn.Module:
 
     from tmi.networks.plain import copied
 
-    module = copied(module).double().requires_grad_(False)
-    for part in module.modules():
-        for name, value in vars(part).items():
-            if isinstance(value, torch.Tensor) and value.is_floating_point():
-                setattr(part, name, value.detach().double())
+    with torch.inference_mode(False):  # weights made in inference mode would have no graph
+        module = copied(module).double().requires_grad_(False)
+        for part in module.modules():
+            for name, value in vars(part).items():
+                if isinstance(value, torch.Tensor) and value.is_floating_point():
+                    setattr(part, name, value.detach().double())
     return module
 
 

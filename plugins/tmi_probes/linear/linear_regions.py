@@ -14,7 +14,7 @@ from ..pipeline.result import ResultBuilder
 from ..pipeline.scenes import in_float64, labelled, originals, pictures
 from ..pipeline.units import activations_in_parts, in_parts, sizes_of
 from .breakpoints import of_formula, of_layers, on_path
-from .exact_network import EXACT, ExactNetwork, NoFormError
+from .exact_network import ExactNetwork, NoFormError
 
 if TYPE_CHECKING:
     import torch
@@ -89,7 +89,7 @@ def linear_regions(
     constructed = exact.is_phi
     if not constructed:
         try:
-            _check_pieces(exact, in_float64(scenes[:1]).images)
+            exact.check_pieces(in_float64(scenes[:1]).images)
         except NoFormError as reason:
             return tmi.ProbeResult.not_applicable(str(reason))
     whole, layers = _layer_patterns(network, scenes) if exact.by_formula else _patterns(exact, scenes)
@@ -125,17 +125,6 @@ def linear_regions(
         result.arrays[f"label_logit.{kind}"] = ((f"path_{kind}", "step"), _curves(exact, start, end, labels))
     result.notes = list(dict.fromkeys(result.notes))
     return result.result()
-
-
-def _check_pieces(exact: ExactNetwork, image: torch.Tensor) -> None:
-    """Raise a `NoFormError` for a network that is not continuous and piecewise linear in the image."""
-    exact.uses(image)
-    error = exact.form(image, [0]).error
-    if not error <= EXACT:
-        raise NoFormError(
-            f"the network is not piecewise linear: with its operations held in their pieces, W x + b misses f(x) by {error:.1g} "
-            "of the largest logit; a value may be detached, rounded or computed outside torch"
-        )
 
 
 def _patterns(exact: ExactNetwork, scenes: tmi.Scenes) -> tuple[list[bytes], dict[str, list[bytes]]]:

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
 _SELECTING = {"amax", "amin", "max", "min", *POOLING}
 
-# What autograd calls the operations of CONTINUOUS and _SELECTING.
-_PIECEWISE_NODES = frozenset(
+PIECEWISE_NODES = frozenset(
     """
     Abs AdaptiveMaxPool2D AdaptiveMaxPool3D Amax Amin Clamp ClampMax ClampMin Fmax Fmin FractionalMaxPool2D FractionalMaxPool3D
     Hardsigmoid Hardtanh LeakyRelu Max MaxPool2DWithIndices MaxPool3DWithIndices Maximum Min Minimum PreluKernel Relu
     RreluWithNoise Softshrink Threshold
     """.split()  # noqa: SIM905 -- a list of so many quoted names is harder to read
 )
+"""What autograd calls the operations of `CONTINUOUS`, and those that select."""
+
 # Linear, the first ones while their masks do not depend on the image: `hidden_nonlinearities` compares that between images.
 _LINEAR = LINEAR | frozenset(
     """
@@ -140,14 +141,15 @@ class Watch(OperationMode):
 
 
 class _Survey(OperationMode):
-    """Lists the uses of piecewise linear operations, each with the node that autograd makes for it."""
+    """Lists the uses of piecewise linear operations, with the node that autograd makes for each, and where nodes are made."""
 
     def __init__(self) -> None:
         super().__init__()
         self.path: list[str] = []
         self.uses: list[tuple[Use, str]] = []  # with what is wrong with it
         self.nodes: list[Any] = []
-        self._pending: Any = None
+        self.where: dict[Any, str] = {}  # the innermost named module in which a node is made
+        self._pending: tuple[Any, str, bool] | None = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.settle()
@@ -161,14 +163,20 @@ class _Survey(OperationMode):
             if name in _SELECTING and not isinstance(output, tuple) and not given.get("dim"):
                 problem = f"{name} is taken over all of a tensor, and with it over all images; name the dimensions"
             self.uses.append((Use(len(self.uses), name, self.path[-1] if self.path else ""), problem))
-            self._pending = output[0] if isinstance(output, tuple) else output
+        first = output[0] if isinstance(output, tuple) and output else output
+        if isinstance(first, torch.Tensor):
+            self._pending = first, self.path[-1] if self.path else "", name in CONTINUOUS or name in _SELECTING
         return output
 
     def settle(self) -> None:
-        """Keep the node of the last use; autograd makes it after the operation, and before the next one."""
+        """Keep the node of the last operation; autograd makes it after the operation, and before the next one."""
         if self._pending is not None:
-            self.nodes.append(self._pending.grad_fn)
+            output, where, use = self._pending
             self._pending = None
+            if use:
+                self.nodes.append(output.grad_fn)
+            if output.grad_fn is not None:
+                self.where[output.grad_fn] = where
 
 
 def survey(module: nn.Module, image: torch.Tensor) -> tuple[list[Use], str]:
@@ -184,7 +192,8 @@ def survey(module: nn.Module, image: torch.Tensor) -> tuple[list[Use], str]:
     -------
     uses : list of Use
     problem : str
-        The first operation that is neither linear nor continuous and piecewise linear in the image; empty if there is none.
+        The first operation that is neither linear nor continuous and piecewise linear in the image, after the name of its layer;
+        empty if there is none.
     """
     with torch.inference_mode(False), torch.enable_grad():
         found = _Survey()
@@ -194,13 +203,21 @@ def survey(module: nn.Module, image: torch.Tensor) -> tuple[list[Use], str]:
         nodes = _walk(logits.grad_fn)
         reached = set(nodes)
         uses = [(use, wrong) for (use, wrong), node in zip(found.uses, found.nodes, strict=True) if node in reached]
-        problem = next((wrong for _, wrong in uses if wrong), "")
-        problem = problem or next((reason for node in nodes if (reason := _not_linear(node))), "")
+        problem = next((_in_layer(use.where, wrong) for use, wrong in uses if wrong), "")
+        problem = problem or next(
+            (_in_layer(found.where.get(node, ""), reason) for node in nodes if (reason := _not_linear(node))), ""
+        )
         if not problem:
             others = [Graph(True, _walk(_surveyed(module, x, _Survey()).grad_fn)) for x in other_images(image)]
-            known = {node for node in nodes if operation(node) in _PIECEWISE_NODES}
+            known = {node for node in nodes if operation(node) in PIECEWISE_NODES}
             problem = next(iter(hidden_nonlinearities(Graph(True, nodes), others, known)), "")
+            layers = {found.where.get(node, "") for node in nodes if problem.startswith(f"{operation(node)} ")}
+            problem = _in_layer(layers.pop(), problem) if len(layers) == 1 else problem
     return [use for use, _ in uses], problem
+
+
+def _in_layer(where: str, problem: str) -> str:
+    return f"layer {where!r}: {problem}" if where else problem
 
 
 def _surveyed(module: nn.Module, image: torch.Tensor, survey: _Survey) -> torch.Tensor:
@@ -235,7 +252,7 @@ def _not_linear(node: Any) -> str:
     name = operation(node)
     if is_product(node):
         return f"{name} multiplies or divides by a value that depends on the image"
-    known = is_custom(node) or name in PRODUCTS or name in _LINEAR or name in _PIECEWISE_NODES
+    known = is_custom(node) or name in PRODUCTS or name in _LINEAR or name in PIECEWISE_NODES
     if name == "NotImplemented":
         name = "an operation without a derivative"
     return "" if known else f"{name} is not a continuous piecewise linear function"

@@ -14,7 +14,7 @@ from tmi_paper.monosemanticity import headline, sections
 APART = (
     *("attribution", "attribution-bench", "direction-recovery", "disguises", "ig-convergence", "randomisation", "examples"),
     *("confused-tiles", "feature-neurons", "logit-decomposition", "reference-error", "spectrum", "weight-sparsity"),
-    *("kept-meaning", "activation-patching", "ablation"),
+    *("attack", "kept-meaning", "activation-patching", "ablation"),
 )
 """Probes of other questions: what a method says of a network, what the images look like; and those of other suites alone."""
 
@@ -83,6 +83,7 @@ def small():
     suite["probes"]["dictionary"] |= {"atoms": 6, "images": 50, "train_images": 50}
     suite["probes"]["decodability"] |= {"images": 50, "folds": 2}
     suite["probes"]["local-linear-form"] |= {"images": 8, "tiles": 1}
+    suite["probes"]["activation-maximisation"] |= {"units": 2, "restarts": 2, "steps": 10}
     suite["skip"] = [rule for rule in suite["skip"] if "tiles_per_class" not in rule]
     return suite
 
@@ -119,6 +120,7 @@ def test_every_measure_has_a_row_and_the_report_every_section(results):
         "",
         "Single neurons",
         "What is in a layer",
+        "Representation",
         "Circuits",
         "Linear pieces",
         "Robustness",

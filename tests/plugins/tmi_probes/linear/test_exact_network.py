@@ -50,3 +50,12 @@ def test_the_form_holds_in_the_whole_region():
     linear = form.weight.reshape(3, -1) @ near.ravel() + form.bias
     assert linear == pytest.approx(exact.logits(torch.from_numpy(near))[0], abs=1e-12)
     assert form.logits == pytest.approx(net.logits(image.float()).numpy()[0], abs=1e-5)
+
+
+def test_it_has_its_form_in_inference_mode_too():
+    """The copied weights were inference tensors there, and every probe of linear pieces was not applicable."""
+    image = torch.rand(1, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = ExactNetwork(cnn_network()).form(image)
+    with torch.inference_mode():
+        found = ExactNetwork(cnn_network()).form(image)
+    assert (found.weight == expected.weight).all()

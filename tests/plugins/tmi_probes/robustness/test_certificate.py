@@ -1,8 +1,12 @@
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import tmi
 
-from ..toys import Phi, dataset, network
+from ..linear.stages import Does
+from ..toys import cnn_network, dataset, network, small_cnn
 
 
 def test_is_that_of_the_network():
@@ -16,10 +20,28 @@ def test_is_that_of_the_network():
     assert not result.notes
 
 
-def test_a_trained_network_has_none():
-    data = dataset(10)
-    trained = network(Phi())
-    assert trained.origin != "constructed"
-    result = tmi.probe("certificate", trained, data)
-    assert result.metrics == {"certified": 0.0}
-    assert f"the network is {trained.origin}" in result.notes[0]
+def test_any_other_relu_network_has_that_of_its_linear_regions():
+    """It was 0 for every trained network."""
+    net, data = cnn_network(), dataset(10)
+    result = tmi.probe("certificate", net, data)
+    assert set(result.metrics) == {f"region_radius{name}.{norm}" for name in ("", "_mean", "_min") for norm in ("l1", "linf")}
+    radius = result.arrays["region_radius.l1"].values
+    assert result.metrics["region_radius.l1"] == np.median(radius) > 0
+    assert result.metrics["region_radius_mean.l1"] == pytest.approx(radius.mean())
+    assert result.metrics["region_radius_min.l1"] == radius.min()
+    assert "linear regions" in result.notes[0]
+    # Below it every hidden neuron keeps its sign.
+    module, images = net.module.double(), data.test.images.double()
+    before = module.conv[0](images) > 0
+    for pixel in range(0, 64, 7):
+        change = torch.zeros(10, 64, dtype=torch.float64)
+        change[:, pixel] = torch.from_numpy(0.999 * radius)
+        assert ((module.conv[0](images + change.reshape(images.shape)) > 0) == before).all()
+
+
+def test_a_network_that_is_not_piecewise_linear_has_none_and_the_layer_is_named():
+    module = small_cnn()
+    module.hidden[1] = nn.Sequential(Does(torch.sigmoid))
+    result = tmi.probe("certificate", network(module, "conv", "hidden", "logits"), dataset(5))
+    assert not result.applicable
+    assert "layer 'hidden.1.0': Sigmoid is not a continuous piecewise linear function" in result.notes[0]
