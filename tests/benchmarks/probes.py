@@ -26,6 +26,7 @@ LIMIT = 2.0
 
 CLASSES, TILE = 4, 0.25
 FEW: dict[str, dict[str, Any]] = {
+    "attack": {"images": 4, "steps": 5},
     "activation-maximisation": {"units": 4, "restarts": 2, "steps": 20},
     "attribution": {"images": 4},
     "attribution-bench": {"method": "saliency", "images": 4, "again": 2},
