@@ -185,10 +185,11 @@ def patch(network: tmi.Network, pairs: Pairs, options: _Options, result: ResultB
     found = {(way, sites.by): _Found(sites, _rates(sites, options), _rates(sites, options)) for way in ways for sites in every}
     weights, whole, left_out = pairs.measured(), 0.0, 0
     preferred = np.zeros((len(pairs.clean.task.tiles), rest.neurons))
-    tiles = pairs.clean.tile.numpy()
+    tiles = np.stack([pairs.clean.tile.numpy(), pairs.counterfactual.tile.numpy()])
     kept: list[int] = []
     for i, (image, values, logits) in enumerate(rest.evaluated(pairs.clean, pairs.counterfactual)):
-        preferred[tiles[i]] += values[0]
+        for tile, activations in zip(tiles[:, i], values, strict=True):
+            preferred[tile] += activations
         scale = _scale(pairs.change, logits, weights[i])
         if scale is None:
             left_out += 1
@@ -350,7 +351,7 @@ def _add(result: ResultBuilder, what: str, layer: str, found: _Found, whole: flo
 def _add_scenes(result: ResultBuilder, pairs: Pairs, kept: list[int], network: tmi.Network, layer: str, preferred: Array) -> None:
     """Add the images of the kept pairs, and what is needed to read their effects."""
     task = pairs.clean.task
-    count = np.bincount(pairs.clean.tile.numpy(), minlength=len(task.tiles))
+    count = np.bincount(np.concatenate([pairs.clean.tile, pairs.counterfactual.tile]), minlength=len(task.tiles))
     shown = np.flatnonzero(count)
     mean = preferred[shown] / count[shown, None]
     result.arrays[f"preferred_tile.{layer}"] = f"unit.{layer}", np.where(mean.any(0), shown[mean.argmax(0)], -1)

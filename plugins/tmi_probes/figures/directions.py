@@ -10,6 +10,7 @@ import numpy as np
 from tmi.runtime.plotting import PALETTE
 
 from ..measures.directions import RECOVERED, cosines
+from .common import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,9 +94,9 @@ def sparsity_frontier(results: Mapping[str, tmi.ProbeResult], measure: str = "ex
     Parameters
     ----------
     results : mapping of str to ProbeResult
-        Of probe ``direction-recovery``, by heading.
+        Of probe ``direction-recovery`` or ``dictionary``, by heading.
     measure : str
-        Any of the probe's axis ``measure``; networks without it are left out.
+        Any of the probe's axis ``measure``, such as ``mcc.tile`` of ``dictionary``; networks without it are left out.
     """
     import matplotlib.pyplot as plt
 
@@ -109,18 +110,21 @@ def sparsity_frontier(results: Mapping[str, tmi.ProbeResult], measure: str = "ex
             order = active.argsort()
             mark = {"color": PALETTE[i % 7], "marker": _MARKS[i % 6], "markerfacecolor": PALETTE[i % 7] if i < 7 else "none"}
             axis.plot(active[order], value[order], linewidth=1, markersize=5, label=METHODS[method], **mark)
-        axis.axvline(result.metrics["active.truth"], color="0.5", linewidth=0.9, linestyle="dashed", zorder=0)
-        axis.annotate(
-            "features\nshown", (result.metrics["active.truth"], 0.02), xytext=(3, 0), textcoords="offset points",
-            xycoords=("data", "axes fraction"), fontsize=7, color="0.35",
-        )  # fmt: skip
+        truth = result.metrics.get("active.truth")
+        if truth is not None:
+            axis.axvline(truth, color="0.5", linewidth=0.9, linestyle="dashed", zorder=0)
+            axis.annotate(
+                "features\nshown", (truth, 0.02), xytext=(3, 0), textcoords="offset points",
+                xycoords=("data", "axes fraction"), fontsize=7, color="0.35",
+            )  # fmt: skip
         axis.set_xscale("log")
         axis.margins(x=0.08)
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter("")
         axis.set_title(name)
         axis.set_xlabel("active codes a sample")
-    axes[0, 0].set_ylabel(MEASURES.get(measure, measure))
+    name, _, kind = measure.partition(".")
+    axes[0, 0].set_ylabel(MEASURES.get(name, name) + (f" ({KINDS[kind]})" if kind else ""))
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4 if len(shown) > 1 else 2, fontsize=8
     )
@@ -132,6 +136,8 @@ def _points(result: tmi.ProbeResult, method: str, measure: str) -> tuple[NDArray
     if f"by_fit.{method}" not in result.arrays:
         return np.empty(0), np.empty(0)
     table, names = result.arrays[f"by_fit.{method}"].values, list(result.coords["measure"])
+    if measure not in names:
+        return np.empty(0), np.empty(0)
     active, value = (table[names.index(name)].mean(1) for name in ("active", measure))
     finite = np.isfinite(active) & np.isfinite(value)
     return active[finite], value[finite]

@@ -15,14 +15,9 @@ if TYPE_CHECKING:
 
     import tmi
 
-CODES = {
-    "units": "units as they are",
-    "nmf": "NMF",
-    "dictionary-learning": "dictionary learning",
-    "sparse-autoencoder": "sparse autoencoder",
-    "random": "random directions",
-    "supervised": "fitted to the truth",
-}
+CODES = {"units": "units as they are"} | METHODS | {"projections": "random projections", "supervised": "fitted to the truth"}
+"""What the features are compared with in probe ``dictionary``, and its headings."""
+_TRIVIAL = ("k-means", "ica", "pca", "random", "neurons", "projections")
 
 
 def recovery_scores(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str], measure: str = "mcc") -> Figure:
@@ -145,7 +140,7 @@ def _rows(results: Mapping[str, tmi.ProbeResult], prefix: str) -> dict[tuple[str
 
 
 def dictionaries(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str], measure: str = "mcc") -> Figure:
-    """Draw how well units and dictionary codes match the exact features.
+    """Draw how well units and dictionary codes match the exact features; a line goes from the least fit to the greatest.
 
     Parameters
     ----------
@@ -156,6 +151,7 @@ def dictionaries(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, s
     measure : {"mcc", "uniqueness", "f1"}
     """
     import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
 
     label = {
         "mcc": "mean |correlation|,\nmatched one to one",
@@ -181,13 +177,18 @@ def dictionaries(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, s
                 value = result.metrics.get(f"{measure}.{kind}.{code}")
                 if value is None:
                     continue
-                color = {"units": TRAINED, "random": "0.6", "supervised": "0.3"}.get(code, CONSTRUCTED)
+                color = "0.6" if code in _TRIVIAL else {"units": TRAINED, "supervised": "0.3"}.get(code, CONSTRUCTED)
                 axis.barh(place, value, height=0.7, color=color)
-                for suffix, mark, tone in ((".chance", "|", "black"), (".oracle", "D", PALETTE[2])):
-                    level = result.metrics.get(f"{measure}.{kind}.{code}{suffix}")
+                fits = _of_fits(result, f"{measure}.{kind}", code, value)
+                if len(fits):
+                    axis.plot([fits.min(), fits.max()], [place, place], color=PALETTE[2], linewidth=2, zorder=3)
+                ends = [result.metrics.get(f"{measure}.{kind}.{code}.chance.{end}") for end in ("low", "high")]
+                if None not in ends:
+                    axis.plot(ends, [place, place], color="black", linewidth=3, solid_capstyle="butt", zorder=3)
+                for suffix, style in _MARKS.items():
+                    level = result.metrics.get(f"{measure}.{kind}.{code}.{suffix}")
                     if level is not None:
-                        size = 9 if mark == "|" else 4
-                        axis.plot(level, place, mark, color=tone, markersize=size, markeredgewidth=1.4, clip_on=False, zorder=3)
+                        axis.plot(level, place, clip_on=False, zorder=4, **style)
             if f"{measure}.{kind}.units" not in result.metrics:
                 axis.text(0.5, 0.5, "not defined", transform=axis.transAxes, ha="center", va="center", color="0.45")
             axis.set_yticks(range(len(codes)), [CODES[code] for code in codes])
@@ -197,7 +198,23 @@ def dictionaries(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, s
                 axis.set_xlabel(label)
         axes[row, 0].set_ylabel(name, color=color_of(origins[name]))
     axes[0, 0].invert_yaxis()  # shared by all
-    axes[0, 0].plot([], [], "|", color="black", markersize=9, markeredgewidth=1.4, label="chance: samples shuffled")
-    axes[0, 0].plot([], [], "D", color=PALETTE[2], markersize=4, label="the most so many codes can score")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    handles = [*control_marks(), Line2D([], [], color=PALETTE[2], linewidth=2, label="fits, least to greatest")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
+
+
+_MARKS: dict[str, dict[str, Any]] = {
+    "chance": {"marker": "|", "color": "black", "markersize": 8, "markeredgewidth": 1.4},
+    "untrained": {"marker": "s", "color": "0.45", "markerfacecolor": "white", "markersize": 4},
+    "oracle": {"marker": "o", "color": "0.45", "markerfacecolor": "none", "markersize": 6},
+}
+
+
+def _of_fits(result: tmi.ProbeResult, measure: str, code: str, value: float) -> NDArray[Any]:
+    """Return a measure of each fit at the strength that the metric is of; empty where codes were not fitted several times."""
+    if f"by_fit.{code}" not in result.arrays:
+        return np.empty(0)
+    names = list(result.coords["measure"])
+    of_strengths = result.arrays[f"by_fit.{code}"].values[names.index(measure)]
+    fits: NDArray[Any] = of_strengths[np.abs(of_strengths.mean(1) - value).argmin()]
+    return fits if len(fits) > 1 else np.empty(0)

@@ -118,10 +118,10 @@ def direction_recovery(
     ProbeResult
         For each method means over the fits: ``mmcs.<method>``, ``recovered.<method>`` and ``true_atoms.<method>``, with
         ``.chance``, the same of as many random directions (of absolute values where no sample is negative), drawn 20 times;
-        ``mcc.<method>`` with ``.chance`` (samples shuffled 20 times); ``active.<method>``, ``explained.<method>`` and, for methods
-        with a random start, ``stability.<method>``. Of a method with several penalties or numbers of active codes, those of the
-        one with as many active codes as features are shown, or nearest to that. ``active.truth`` and ``explained.truth`` are those
-        of the features
+        ``mcc.<method>`` with ``.chance`` (samples shuffled 20 times); ``active.<method>``, ``explained.<method>`` and, for
+        methods with a random start, ``stability.<method>``. Of a method with several penalties or numbers of active codes, those
+        of the one with as many active codes as features are shown, or nearest to that. ``active.truth`` and ``explained.truth``
+        are those of the features
         shown, with the amplitudes that restore the sample best. Arrays ``by_fit.<method>`` (measure, strength, fit) of all of
         them, ``atoms.<method>`` (atom, unit) of the first fit, and ``directions`` (feature, unit). Not
         applicable to a network without a layer before the logits, or to a layer that does not vary.
