@@ -1,20 +1,30 @@
-"""A row for each measure: its values on constructed and trained networks over the seeds, and which direction is better."""
+"""A row for each measure: its values on constructed and trained networks by seed, and what their differences show."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from tmi import statistics
+
+from .unit_measures import change, sign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import tmi
     from tmi.runs.results import Entry
+    from tmi.statistics import Estimate
 
 LAYERS = ("hidden", "conv")
 """The layer that is compared: the one whose neurons stand for windows; in a network without it the convolution."""
+
+LEARNT = 0.5
+"""A run learnt its task where its accuracy is above chance by more than this share of what is possible above chance."""
+
+BySeed = dict[int, float]
 
 
 @dataclass(frozen=True)
@@ -41,40 +51,53 @@ class Measure:
     headline: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
-    """A measure and its values.
+    """A measure and its values, by network and by seed. Of trained networks only runs that learnt count, see `learnt`.
 
     Attributes
     ----------
     measure : Measure
     better : str
         "higher", "lower" or empty.
-    values : dict of str to tuple of float
-        By network; one value a seed. A network without a value is missing.
-    chance : dict of str to float
-        What chance scores on each network, mean over the seeds, where the probe reports it.
+    values : dict of str to (dict of int to float)
+        A network without a value is missing.
+    chance, untrained : dict of str to (dict of int to float)
+        What chance scores on each network, and the network before training, where the probe reports it.
     origins : dict of str to str
         `tmi.Network.origin` of each network.
     """
 
     measure: Measure
     better: str
-    values: dict[str, tuple[float, ...]]
-    chance: dict[str, float]
+    values: dict[str, BySeed]
+    chance: dict[str, BySeed]
+    untrained: dict[str, BySeed]
     origins: dict[str, str]
 
-    @property
-    def best(self) -> list[str]:
-        """The networks whose mean is best; empty where no direction is."""
-        if not self.better or not self.values:
-            return []
-        means = {name: float(np.mean(values)) for name, values in self.values.items()}
-        top = max(means.values()) if self.better == "higher" else min(means.values())
-        return [name for name, mean in means.items() if abs(mean - top) <= 1e-9 * max(1.0, abs(top))]
+    def difference(self, network: str, reference: str) -> Estimate | None:
+        """Return a network's value less the reference's, paired by seed; each less its chance where both have one.
+
+        None where no direction is better, one has no value, or they have fewer than two seeds in common.
+        """
+        if not self.better or not {network, reference} <= self.values.keys():
+            return None
+        one, other = self.values[network], self.values[reference]
+        if {network, reference} <= self.chance.keys():
+            one, other = (_less(self.values[name], self.chance[name]) for name in (network, reference))
+        return change(other, one)
+
+    def by_training(self, network: str) -> Estimate | None:
+        """Return a network's value less that before training, paired by seed; None as for `difference`."""
+        known = self.better and network in self.untrained and network in self.values
+        return change(self.untrained[network], self.values[network]) if known else None
 
 
-_INSIDE, _PARTS, _ROBUST, _PIECES = "single neurons", "parts", "robustness", "linear pieces"
+def _less(values: BySeed, chance: BySeed) -> BySeed:
+    return {seed: value - chance[seed] for seed, value in values.items() if seed in chance}
+
+
+_INSIDE, _PARTS, _ROBUST, _PIECES, _LIKE = "single neurons", "parts", "robustness", "linear pieces", "representation"
 MEASURES = (
     Measure("task", "accuracy", "accuracy", "accuracy", True),
     Measure("task", "largest logit of a wrong class", "accuracy", "offlabel_logit_max"),
@@ -132,6 +155,10 @@ MEASURES = (
     Measure(_PIECES, "linear pieces an image", "linear-regions", "sample_regions_share", True),
     Measure(_PIECES, "pieces on the way to another background", "linear-regions", "path_regions.background"),
     Measure(_PIECES, "pieces on the way one pixel on", "linear-regions", "path_regions.translation"),
+    Measure(_LIKE, "CKA with Theorem 1's hidden neurons", "cka", "cka_other.{layer}.hidden"),
+    Measure(_LIKE, "top-activating scenes show one tile", "top-activating-scenes", "same_tile.{layer}", True),
+    Measure(_LIKE, "top-activating scenes show one tile at one place", "top-activating-scenes", "same_place.{layer}", True),
+    Measure(_LIKE, "preferred picture and a tile, correlation", "activation-maximisation", "best_tile.{layer}", True),
     Measure("section 6.1", "neuron above 1 over a patch of mean ≥ 0.7", "squares-heuristics", "high_above_1"),
     Measure("section 6.1", "neuron 0 over a patch of mean ≤ 0.4", "squares-heuristics", "low_is_0"),
 )
@@ -153,28 +180,82 @@ def compare(results: tmi.Results, dataset: str, tiles_per_class: int | None = No
     list of Row
         Their values in the order of the networks in the suite.
     """
-    chosen = [e for e in results if e.dataset == dataset and e.swept.get("tiles_per_class") == tiles_per_class and e.metrics]
+    chosen = _of_task(results, dataset, tiles_per_class)
+    dead = {
+        (name, seed) for name, runs in learnt(results, dataset, tiles_per_class).items() for seed, ok in runs.items() if not ok
+    }
     rows = []
     for measure in MEASURES:
-        values: dict[str, tuple[float, ...]] = {}
-        chances: dict[str, list[float]] = {}
-        origins: dict[str, str] = {}
-        better = ""
+        row = Row(measure, "", {}, {}, {}, {})
         for entry in chosen:
             metric = _metric(measure, entry.metrics) if entry.probe == measure.probe else None
-            if metric is None:
-                continue
             name = network_name(entry)
-            if name not in values and not better:
+            if metric is None or (name, entry.seed) in dead:
+                continue
+            if not row.values:
                 info = results.load(entry).describe(metric)
-                better = (info.better if info else None) or ""
-            values[name] = (*values.get(name, ()), entry.metrics[metric])
-            origins[name] = network_origin(entry)
-            if f"{metric}.chance" in entry.metrics:
-                chances.setdefault(name, []).append(entry.metrics[f"{metric}.chance"])
-        if values:
-            rows.append(Row(measure, better, values, {name: float(np.mean(shares)) for name, shares in chances.items()}, origins))
+                row = replace(row, better=(info.better if info else None) or "")
+            row.origins[name] = network_origin(entry)
+            for where, suffix in ((row.values, ""), (row.chance, ".chance"), (row.untrained, ".untrained")):
+                if f"{metric}{suffix}" in entry.metrics:
+                    where.setdefault(name, {})[entry.seed] = entry.metrics[f"{metric}{suffix}"]
+        if row.values:
+            rows.append(row)
     return rows
+
+
+def learnt(results: tmi.Results, dataset: str, tiles_per_class: int | None = None) -> dict[str, dict[int, bool]]:
+    """Return for each network and seed whether the run learnt the task, see `LEARNT`; only those whose accuracy is known."""
+    found: dict[str, dict[int, bool]] = {}
+    for entry in _of_task(results, dataset, tiles_per_class):
+        if entry.probe == "accuracy" and "accuracy" in entry.metrics:
+            chance = entry.metrics.get("chance", 0.0)
+            right = entry.metrics["accuracy"] - chance
+            found.setdefault(network_name(entry), {})[entry.seed] = right > LEARNT * (1 - chance)
+    return found
+
+
+def _of_task(results: tmi.Results, dataset: str, tiles_per_class: int | None) -> list[Entry]:
+    return [e for e in results if e.dataset == dataset and e.swept.get("tiles_per_class") == tiles_per_class and e.metrics]
+
+
+Verdict = Literal["better", "worse", "not shown"]
+"""Of a network beside another by one measure; see `verdicts`."""
+
+
+def verdicts(rows: list[Row], reference: str, networks: Sequence[str]) -> dict[tuple[Row, str], tuple[Verdict, Estimate]]:
+    """Say of each measure and network whether it is better or worse than the reference.
+
+    The criterion: the 95 % interval of the paired difference over the seeds excludes 0, corrected by Holm's method for all
+    measures and networks together. Else the difference is not shown.
+
+    Parameters
+    ----------
+    rows : list of Row
+    reference : str
+        Name of a network.
+    networks : sequence of str
+
+    Returns
+    -------
+    dict of (Row, str) to (str, Estimate)
+        By row and network; without those for which `Row.difference` is None.
+    """
+    return _verdicts({(row, name): row.difference(name, reference) for row in rows for name in networks if name != reference})
+
+
+def verdicts_on_training(rows: list[Row], networks: Sequence[str]) -> dict[tuple[Row, str], tuple[Verdict, Estimate]]:
+    """Say of each measure and network whether training made it better or worse; the criterion is that of `verdicts`."""
+    return _verdicts({(row, name): row.by_training(name) for row in rows for name in networks})
+
+
+def _verdicts(found: dict[tuple[Row, str], Estimate | None]) -> dict[tuple[Row, str], tuple[Verdict, Estimate]]:
+    known = {key: each for key, each in found.items() if each is not None}
+    result: dict[tuple[Row, str], tuple[Verdict, Estimate]] = {}
+    for (row, name), each in zip(known, statistics.corrected([*known.values()]), strict=True):
+        way = sign(each) * (1 if row.better == "higher" else -1)
+        result[row, name] = ("better" if way > 0 else "worse" if way < 0 else "not shown"), each
+    return result
 
 
 def network_name(entry: Entry) -> str:

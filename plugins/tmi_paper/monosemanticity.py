@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.report import Section, figure, folded, paragraph, table
+from tmi.report import Section, bullets, figure, folded, paragraph, table
 from tmi.runtime.plotting import figure_style
 from tmi_probes.figures.common import color_of
 
-from .comparison import Row, compare, network_name, network_origin, spread
+from .claims.claim import estimated
+from .comparison import (
+    LAYERS,
+    Row,
+    Verdict,
+    compare,
+    learnt,
+    network_name,
+    network_origin,
+    spread,
+    verdicts,
+    verdicts_on_training,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,6 +31,21 @@ if TYPE_CHECKING:
     import tmi
 
 ARROWS = {"higher": "↑", "lower": "↓", "": ""}
+SIGNS = {"better": "▲ ", "worse": "▼ ", "not shown": "≈ "}
+REFERENCE = "constructed: Theorem 1"
+TASKS: tuple[tuple[str, int | None, str], ...] = (
+    ("fashion", 1, "Fashion-MNIST tiles, one a class"),
+    ("fashion", 3, "Fashion-MNIST tiles, three a class"),
+    ("squares", None, "The squares of section 6.1"),
+)
+ABOUT = (
+    "Mean ± standard deviation (n − 1) over the seeds, with their number n. Of trained networks only runs that learnt the task "
+    "count: their accuracy is above chance by more than half of what is possible. ↑ higher is better, ↓ lower is better. "
+    "Criterion of ▲ better and ▼ worse than Theorem 1: the 95 % interval of the difference, paired by seed, excludes 0 when "
+    "corrected by Holm's method for all measures and networks of the table; ≈ not shown to differ. Where both have a value by "
+    "chance, the difference is of values less chance. Single neurons are those of layer hidden, or in a network without one of "
+    "layer conv. A dash: no value there."
+)
 MARKS = {"constructed: Theorem 1": "o", "constructed: Theorem 2": "x"}
 WIDTHS = "^sDvP"
 
@@ -37,12 +64,15 @@ def sections(results: tmi.Results) -> list[Section]:
         The comparison as a picture and a table, then the probes' figures for seed 0 on ``fashion``, one tile a class.
     """
     with figure_style():
-        parts = [_comparison(results), *(part(results) for part in (_neurons, _recovered, _circuits, _forms, _robustness))]
+        parts = [
+            _comparison(results),
+            *(part(results) for part in (_neurons, _recovered, _alike, _circuits, _forms, _robustness)),
+        ]
     return [section for section in parts if section is not None]
 
 
 def headline(rows: list[Row]) -> Figure:
-    """Draw the shares among the measures: a row a measure, a mark a network at its mean, a line from least to greatest seed.
+    """Draw the shares among the measures: a row a measure, a mark a network at its mean, a line for its 95 % interval over seeds.
 
     Parameters
     ----------
@@ -63,12 +93,15 @@ def headline(rows: list[Row]) -> Figure:
         for name, offset in zip(names, offsets, strict=True):
             if name not in row.values:
                 continue
-            values = np.array(row.values[name])
+            values = row.values[name]
+            mean, interval = float(np.mean([*values.values()])), estimated(values, low=min(0.0, *values.values()), high=1.0)
             color = color_of(origins[name])
             mark = MARKS.get(name) or WIDTHS[trained.index(name) % len(WIDTHS) if name in trained else 0]
-            axis.plot([values.min(), values.max()], [place + offset] * 2, color=color, linewidth=1.2, alpha=0.6, clip_on=False)
+            if interval:
+                ends = [interval.low, interval.high]
+                axis.plot(ends, [place + offset] * 2, color=color, linewidth=1.2, alpha=0.6, clip_on=False)
             axis.plot(
-                values.mean(),
+                mean,
                 place + offset,
                 marker=mark,
                 color=color,
@@ -79,12 +112,13 @@ def headline(rows: list[Row]) -> Figure:
                 zorder=3,
             )
             if name in row.chance:
-                axis.plot(row.chance[name], place + offset, marker="|", color="0.45", markersize=6, linestyle="none", zorder=2)
+                by_chance = float(np.mean([*row.chance[name].values()]))
+                axis.plot(by_chance, place + offset, marker="|", color="0.45", markersize=6, linestyle="none", zorder=2)
     if any(row.chance for row in shown):
         axis.plot([], [], marker="|", color="0.45", markersize=6, linestyle="none", label="chance, of each network")
     axis.set_yticks(range(len(shown)), [f"{row.measure.text} {ARROWS[row.better]}" for row in shown])
     axis.tick_params(axis="y", length=0)
-    low = min(0.0, *(min(values) for row in shown for values in row.values.values()))
+    low = min(0.0, *(min(values.values()) for row in shown for values in row.values.values()))
     axis.set_xlim(low - 0.02, 1.02)
     axis.set_ylim(len(shown) - 0.5, -0.5)
     axis.set_xlabel("value; the arrow shows which direction is better")
@@ -95,41 +129,81 @@ def headline(rows: list[Row]) -> Figure:
 
 
 def comparison_table(rows: list[Row]) -> str:
-    """Return the comparison as an HTML table: a row a measure, a column a network."""
-    names = list(dict.fromkeys(name for row in rows for name in row.values))
+    """Return the comparison as an HTML table: a row a measure, a column a network, each cell with its number of seeds."""
+    names = names_of(rows)
+    found = verdicts(rows, REFERENCE, names)
     body = []
     for row in rows:
-        cells = [spread(row.values[name]) if name in row.values else None for name in names]
-        marked = [f"{cell} ●" if name in row.best and cell else cell for name, cell in zip(names, cells, strict=True)]
-        body.append((row.measure.topic, row.measure.text, ARROWS[row.better], *marked))
+        cells = [_cell(row, name, found[row, name][0] if (row, name) in found else None) for name in names]
+        body.append((row.measure.topic, row.measure.text, ARROWS[row.better], *cells))
     return table(("", "measure", "better", *names), body)
+
+
+def _cell(row: Row, name: str, verdict: Verdict | None) -> str | None:
+    if name not in row.values:
+        return None
+    values = [*row.values[name].values()]
+    return f"{SIGNS[verdict] if verdict else ''}{spread(values)} (n = {len(values)})"
+
+
+def names_of(rows: list[Row]) -> list[str]:
+    """Return the names of the networks in the order of the suite."""
+    return list(dict.fromkeys(name for row in rows for name in row.values))
+
+
+def sentences(rows: list[Row], runs: Mapping[str, Mapping[int, bool]]) -> list[str]:
+    """Say for each trained network what the measures show beside Theorem 1, and what training changed; all follow by rule.
+
+    Parameters
+    ----------
+    rows : list of Row
+    runs : mapping of str to (mapping of int to bool)
+        By network and seed, whether the run learnt its task: `tmi_paper.comparison.learnt`.
+    """
+    origins = {name: origin for row in rows for name, origin in row.origins.items()}
+    trained = [name for name in names_of(rows) if origins[name] != "constructed"]
+    beside, by_training = verdicts(rows, REFERENCE, trained), verdicts_on_training(rows, trained)
+    said = []
+    for name in trained:
+        known = runs.get(name, {})
+        dead = sorted(seed for seed, ok in known.items() if not ok)
+        without = f"; seed{'s' if len(dead) > 1 else ''} {', '.join(map(str, dead))} did not, and count in no row" if dead else ""
+        parts = [f"{sum(known.values())} of {len(known)} runs learnt the task{without}"]
+        for heading, found in (("beside Theorem 1", beside), ("beside the same network before training", by_training)):
+            of_name = {row.measure.text: verdict for (row, network), (verdict, _) in found.items() if network == name}
+            if of_name:
+                listed = [
+                    f"{sum(v == verdict for v in of_name.values())} {verdict}{_named(of_name, verdict)}"
+                    for verdict in ("better", "worse")
+                ]
+                silent = sum(verdict == "not shown" for verdict in of_name.values())
+                parts.append(f"{heading}, of {len(of_name)} measures {', '.join(listed)}, and {silent} not shown to differ")
+        said.append(f"{name}: {'; '.join(parts)}.")
+    return said
+
+
+def _named(of_name: Mapping[str, Verdict], verdict: str) -> str:
+    names = [text for text, own in of_name.items() if own == verdict]
+    return f" ({'; '.join(names)})" if names else ""
 
 
 def _comparison(results: tmi.Results) -> Section | None:
     parts: list[str] = []
-    tasks: list[tuple[str, int | None, str]] = [
-        ("fashion", 1, "Fashion-MNIST tiles, one a class"),
-        ("fashion", 3, "Fashion-MNIST tiles, three a class"),
-        ("squares", None, "The squares of section 6.1"),
-    ]
-    for dataset, k, title in tasks:
+    for dataset, k, title in TASKS:
         rows = compare(results, dataset, k)
         if not rows:
             continue
+        drawn = ""
         seeds = max(len(values) for row in rows for values in row.values.values())
-        drawn = table_html = ""
         if any(row.measure.headline for row in rows):
-            caption = f"{title}. Mean over {seeds} seed{'s' if seeds > 1 else ''}; lines go from the least to the greatest."
+            caption = f"{title}. Mean over at most {seeds} seed{'s' if seeds > 1 else ''} that learnt, with its 95 % interval."
             drawn = figure(headline(rows), f"Measures of constructed and trained networks on {dataset}", caption)
-        table_html = comparison_table(rows)
-        if parts:
-            parts.append(folded(title, drawn + table_html))
-        else:
-            text = (
-                "Mean ± standard deviation over the seeds. ↑ higher is better, ↓ lower is better, ● the best network. Single "
-                "neurons are those of layer hidden, or in a network without one of layer conv. A dash: no value there."
-            )
-            parts.append(drawn + paragraph(text) + table_html)
+        said = bullets(sentences(rows, learnt(results, dataset, k)))
+        parts.append(
+            folded(title, drawn + said + comparison_table(rows))
+            if parts
+            else drawn + paragraph(ABOUT) + said + comparison_table(rows)
+        )
     return Section("", "".join(parts)) if parts else None
 
 
@@ -172,6 +246,44 @@ def _recovered(results: tmi.Results) -> Section | None:
     ):
         body += _drawn(results, probe, draw, alt, caption, few=True)
     return Section("What is in a layer", body) if body else None
+
+
+def _alike(results: tmi.Results) -> Section | None:
+    from tmi_probes.figures.representation import layer_similarity, preferred_pictures, top_scenes
+
+    def at_layer(draw: Callable[..., Figure], array: str) -> Callable[..., Figure]:
+        def drawn(found: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str]) -> Figure:
+            layers = {name: next(layer for layer in LAYERS if f"{array}.{layer}" in one.arrays) for name, one in found.items()}
+            return draw(found, origins, layers)
+
+        return drawn
+
+    body = _drawn(
+        results,
+        "cka",
+        layer_similarity,
+        "CKA of layers",
+        "Which layers hold the same images to be alike: within a network, and beside the layers of Theorem 1's network.",
+        few=True,
+    )
+    body += _drawn(
+        results,
+        "top-activating-scenes",
+        at_layer(top_scenes, "crop"),
+        "Scenes that activate units most",
+        "What units read of the scenes that activate them most, with their activations; units drawn at random.",
+        few=True,
+    )
+    body += _drawn(
+        results,
+        "activation-maximisation",
+        at_layer(preferred_pictures, "picture"),
+        "Preferred pictures of units beside tiles",
+        "The picture on which a unit is most active, and the tile that it stands for or that fits best. Random tiles have the "
+        "power spectra of the tiles.",
+        few=True,
+    )
+    return Section("Representation", body) if body else None
 
 
 def _circuits(results: tmi.Results) -> Section | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
 import tmi
+from tmi import statistics
 from tmi.runs.results import Entry
-from tmi_paper.comparison import Measure, Row, compare, network_name, spread
-from tmi_paper.monosemanticity import comparison_table
+from tmi_paper.comparison import compare, learnt, network_name, spread, verdicts
+from tmi_paper.monosemanticity import REFERENCE, comparison_table, sentences
 
 
 def entry(network, metrics, seed=0, filters=None, probe="accuracy"):
@@ -28,7 +29,7 @@ def by_hand():
     entries = [
         entry("theorem1", {"accuracy": 1.0, "offlabel_logit_max": 0.0}),
         entry("theorem1", {"accuracy": 1.0}, seed=1),
-        entry("trained-fashion", {"accuracy": 0.5, "accuracy.chance": 0.1, "offlabel_logit_max": -1.0}, filters=4),
+        entry("trained-fashion", {"accuracy": 0.6, "accuracy.chance": 0.1, "offlabel_logit_max": -1.0}, filters=4),
         entry("trained-fashion", {"accuracy": 0.9, "accuracy.chance": 0.3}, seed=1, filters=4),
         entry("theorem2", {"hoyer.conv": 0.2}, probe="activation-sparsity"),
         entry("theorem1", {"hoyer.hidden": 0.7, "hoyer.conv": 0.1}, probe="activation-sparsity"),
@@ -39,24 +40,90 @@ def by_hand():
 def test_rows_by_hand():
     rows = {row.measure.text: row for row in compare(by_hand(), "fashion", 1)}
     accuracy = rows["accuracy"]
-    assert accuracy.values == {"constructed: Theorem 1": (1.0, 1.0), "trained, 4 filters": (0.5, 0.9)}
-    assert accuracy.best == ["constructed: Theorem 1"]
-    assert accuracy.chance == {"trained, 4 filters": pytest.approx(0.2)}
-    wrong = rows["largest logit of a wrong class"]
-    assert (wrong.better, wrong.best) == ("lower", ["trained, 4 filters"])
+    assert accuracy.values == {"constructed: Theorem 1": {0: 1.0, 1: 1.0}, "trained, 4 filters": {0: 0.6, 1: 0.9}}
+    assert accuracy.chance == {"trained, 4 filters": {0: 0.1, 1: 0.3}}
+    assert (accuracy.better, rows["largest logit of a wrong class"].better) == ("higher", "lower")
     hoyer = rows["Hoyer sparsity"]
-    assert hoyer.values == {"constructed: Theorem 2": (0.2,), "constructed: Theorem 1": (0.7,)}
-    assert hoyer.best == []  # no direction, no winner
+    assert hoyer.values == {"constructed: Theorem 2": {0: 0.2}, "constructed: Theorem 1": {0: 0.7}}
+    assert hoyer.difference("constructed: Theorem 2", "constructed: Theorem 1") is None  # no direction is better
     assert compare(by_hand(), "squares") == []
     page = comparison_table(list(rows.values()))
-    assert "1 ●" in page
-    assert "0.7 ± 0.3" in page
-    assert "<td" in page
+    assert "≈ 0.75 ± 0.2 (n = 2)" in page  # two seeds show nothing
+    assert "1 (n = 2)" in page
 
 
-def test_ties_are_shared_and_equal_values_are_one_number():
-    row = Row(Measure("", "", "", ""), "higher", {"a": (1.0,), "b": (1.0, 1.0), "c": (0.9,)}, {}, {})
-    assert row.best == ["a", "b"]
+def many(trained, built=0.9, chance=None, untrained=None, dead=(), measures=1):
+    """Results of five seeds: a selectivity by seed of a trained network beside Theorem 1's, and measures that do not differ."""
+    info = {"class_selectivity": tmi.MetricInfo("s", "higher", 0, 1), "auc": tmi.MetricInfo("t", "higher", 0, 1)} | INFO
+    entries = []
+    for seed, value in enumerate(trained):
+        for network, own in (("theorem1", built), ("trained-fashion", value)):
+            filters = None if network == "theorem1" else 4
+            wrong = 0.1 if network != "theorem1" and seed in dead else 1.0
+            entries.append(entry(network, {"accuracy": wrong, "chance": 0.1}, seed, filters))
+            metrics = {"class_selectivity.hidden": own}
+            if chance is not None:
+                metrics["class_selectivity.hidden.chance"] = chance[network]
+            if untrained is not None and network != "theorem1":
+                metrics["class_selectivity.hidden.untrained"] = untrained
+            if measures > 1:
+                metrics["auc.hidden"] = 0.5 + (seed - 2) / 10 * (network != "theorem1")
+            result = tmi.ProbeResult(metrics, info={k: v for k, v in info.items() if any(m.startswith(k) for m in metrics)})
+            made = entry(network, {"accuracy": 1.0}, seed, filters, "selectivity")
+            entries.append(replace(made, metrics=dict(result.metrics), _result=result))
+    return tmi.Results(entries, columns={"tiles_per_class": "dataset", "filters": "network"})
+
+
+INFO["chance"] = tmi.MetricInfo("d", None)
+TRAINED = "trained, 4 filters"
+
+
+def verdict_of(results, text="class selectivity"):
+    rows = compare(results, "fashion", 1)
+    found = verdicts(rows, REFERENCE, [TRAINED])
+    return {row.measure.text: verdict for (row, _), (verdict, _) in found.items()}.get(text)
+
+
+def test_a_verdict_needs_an_interval_that_excludes_0_and_can_go_either_way():
+    assert verdict_of(many([0.5, 0.52, 0.48, 0.51, 0.49])) == "worse"
+    assert verdict_of(many([0.95, 0.96, 0.97, 0.95, 0.96])) == "better"
+    assert verdict_of(many([0.5, 0.99, 0.95, 0.99, 0.99])) == "not shown"
+    assert verdict_of(many([0.9] * 5)) == "not shown"
+
+
+def test_a_verdict_is_corrected_for_the_number_of_measures():
+    weak = [0.9 - value for value in (0.1, 0.13, 0.16, 0.0, 0.1)]
+    p = statistics.over_seeds([0.9 - value for value in weak]).p
+    assert 0.05 / 3 < p < 0.05 / 2  # accuracy is 1 in every seed, and p = 1
+    assert verdict_of(many(weak)) == "worse"
+    assert verdict_of(many(weak, measures=2)) == "not shown"
+
+
+def test_values_are_compared_less_their_chance():
+    values = [0.5, 0.52, 0.48, 0.51, 0.49]
+    assert verdict_of(many(values, built=0.9, chance={"theorem1": 0.8, "trained-fashion": 0.1})) == "better"
+
+
+def test_runs_that_did_not_learn_count_in_no_row_and_are_named():
+    results = many([0.9, 0.1, 0.9, 0.9, 0.9], dead=(1,))
+    rows = compare(results, "fashion", 1)
+    assert all(set(row.values[TRAINED]) == {0, 2, 3, 4} for row in rows)
+    assert learnt(results, "fashion", 1)[TRAINED] == {0: True, 1: False, 2: True, 3: True, 4: True}
+    (said,) = sentences(rows, learnt(results, "fashion", 1))
+    assert said.startswith(f"{TRAINED}: 4 of 5 runs learnt the task; seed 1 did not, and count in no row; beside Theorem 1, of 2")
+    assert said.endswith("0 better, 0 worse, and 2 not shown to differ.")
+
+
+def test_sentences_name_what_is_worse_and_what_training_changed():
+    results = many([0.5, 0.52, 0.48, 0.51, 0.49], untrained=0.3)
+    (said,) = sentences(compare(results, "fashion", 1), learnt(results, "fashion", 1))
+    assert "beside Theorem 1, of 2 measures 0 better, 1 worse (class selectivity), and 1 not shown to differ" in said
+    assert said.endswith(
+        "beside the same network before training, of 1 measures 1 better (class selectivity), 0 worse, and 0 not shown to differ."
+    )
+
+
+def test_equal_values_are_one_number():
     assert spread((0.25, 0.25)) == "0.25"
     assert spread((0.0, 1.0)) == "0.5 ± 0.7"
     assert spread((1200.0, 1300.0)) == "1,250 ± 71"
