@@ -61,7 +61,7 @@ def randomisation(
     data: tmi.Dataset,
     *,
     seed: int,
-    method: params.Method,
+    method: params.Method = "saliency",
     images: Count = 50,
     draws: Count = 5,
     baseline: Baseline = "black",
