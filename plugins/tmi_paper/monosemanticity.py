@@ -134,12 +134,13 @@ def comparison_table(rows: list[Row]) -> str:
     found = verdicts(rows, REFERENCE, names)
     body = []
     for row in rows:
-        cells = [_cell(row, name, found[row, name][0] if (row, name) in found else None) for name in names]
+        cells = [cell(row, name, found[row, name][0] if (row, name) in found else None) for name in names]
         body.append((row.measure.topic, row.measure.text, ARROWS[row.better], *cells))
     return table(("", "measure", "better", *names), body)
 
 
-def _cell(row: Row, name: str, verdict: Verdict | None) -> str | None:
+def cell(row: Row, name: str, verdict: Verdict | None) -> str | None:
+    """Write a network's mean, standard deviation and number of seeds, with the sign of its verdict; None without a value."""
     if name not in row.values:
         return None
     values = [*row.values[name].values()]
