@@ -1,7 +1,10 @@
-"""Measures of attributions compared with Quantus: ``python -m tests.benchmarks.attribution``. It prints times and asserts none.
+"""Measures of attributions: ``python -m tests.benchmarks.attribution PART …``. It prints tables and asserts nothing.
 
-Uniform random maps on images of 40×40 of section 6.2; the same maps, masks and network (`cnn` with its defaults) for both, in one
-run. Least time of several calls, or the time of a single long one. The last column is the greatest difference of a score.
+``quantus``: times beside those of Quantus. ``fidelity``: a map, its negation, its absolute value and noise by each measure of
+fidelity. ``bench``: the time of the whole bench, by parts. By default the first two.
+
+Quantus: uniform random maps on images of 40×40 of section 6.2; the same maps, masks and network (`cnn` with its defaults) for both,
+in one run. Least time of several calls, or the time of a single long one. The last column is the greatest difference of a score.
 
 Pixels are flipped one by one, which is Quantus's default, and 80 in a step. Both evaluate the same images, no two of which are
 equal, so the network's own time bounds the ratio.
@@ -23,6 +26,8 @@ from rich.progress import track
 from rich.table import Table
 
 import tmi
+from tests.benchmarks.bench_parts import METHODS, seconds
+from tests.benchmarks.fidelity import CANNOT, OTHERS, rows
 from tmi_attribution.measures.curves import flipping_curve
 from tmi_attribution.measures.localisation import auc, mass, pointing_game, precision, top_k
 from tmi_attribution.truth import Truth
@@ -99,15 +104,8 @@ def _text(settings: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in settings.items() if name != "perturb_baseline")
 
 
-@click.command()
-@click.option("--quick", is_flag=True, help="64 images only.")
-@click.option("--repeats", default=3, show_default=True)
-@click.option("--threads", default=1, show_default=True, help="Of torch, for both.")
-def main(quick: bool, repeats: int, threads: int) -> None:
+def against_quantus(console: Console, quick: bool, repeats: int, threads: int) -> None:
     """Print milliseconds for tmi and for Quantus, and the greatest difference of their scores."""
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(threads)
-    console = Console(width=max(120, Console().width))
     module = network()
     table = Table(title=f"Measures of attributions on images of {SIDE}×{SIDE}, torch threads: {threads}")
     for column in ("measure", "settings", "images", "tmi ms", "Quantus ms", "Quantus / tmi", "greatest difference"):
@@ -121,6 +119,59 @@ def main(quick: bool, repeats: int, threads: int) -> None:
             cells = (f"{ours * 1e3:,.2f}", f"{theirs * 1e3:,.1f}", f"{theirs / ours:,.1f}", f"{np.abs(mine - other).max():.1e}")
             table.add_row(row.theirs, _text(row.settings), f"{images:,}", *cells)
     console.print(table)
+
+
+def told_apart(console: Console, quick: bool) -> None:
+    """Print what each measure of fidelity says of a map, its negation, its absolute value and noise."""
+    data = tmi.generate("fashion", tiles_per_class=1, samples=2000, test_samples=100)
+    settings = {"epochs": 10, "hidden": 64, "lr": 0.1, "batch_size": 50}
+    seeds = range(1 if quick else 5)
+    networks = {
+        "Theorem 1": [tmi.build("theorem1", data)],
+        f"cnn, seeds: {len(seeds)}": [tmi.build("cnn", data, seed=seed, **settings) for seed in seeds],
+    }
+    for name, of in networks.items():
+        table = Table(title=f"Integrated gradients, its negation, its absolute value and noise: {name}")
+        for column in ("measure", "baseline", "undefined", "map", *OTHERS):
+            table.add_column(column, justify="left" if column in ("measure", "baseline") else "right")
+        for row in rows(of, data, 20 if quick else 60):
+            others = (f"{row.means[other]:.3f} {row.verdicts[other]}" for other in OTHERS)
+            table.add_row(row.measure, row.baseline, str(row.undefined), f"{row.means['map']:.3f}", *others)
+        console.print(table)
+    for measure, why in CANNOT.items():
+        console.print(f"{measure} cannot tell: {why}.")
+
+
+def whole_bench(console: Console, images: int) -> None:
+    """Print the processor's seconds of the whole bench, by parts."""
+    data = tmi.generate("fashion", tiles_per_class=1, samples=2000, test_samples=max(300, images))
+    trained = tmi.build("cnn", data, seed=0, epochs=2)
+    table = Table(title=f"The bench: {len(METHODS)} methods, {images} images")
+    table.add_column("part")
+    table.add_column("s", justify="right")
+    for name, spent in seconds(trained, data, images):
+        table.add_row(name, f"{spent:,.0f}")
+    console.print(table)
+
+
+@click.command()
+@click.argument("parts", nargs=-1, type=click.Choice(["quantus", "fidelity", "bench"]))
+@click.option("--quick", is_flag=True, help="64 images only; for fidelity 20 images and one trained network.")
+@click.option("--repeats", default=3, show_default=True)
+@click.option("--threads", default=1, show_default=True, help="Of torch, for all.")
+@click.option("--images", default=200, show_default=True, help="Of the whole bench.")
+def main(parts: tuple[str, ...], quick: bool, repeats: int, threads: int, images: int) -> None:
+    """Print the tables of the named parts."""
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(threads)
+    console = Console(width=max(120, Console().width))
+    chosen = parts or ("quantus", "fidelity")
+    if "quantus" in chosen:
+        against_quantus(console, quick, repeats, threads)
+    if "fidelity" in chosen:
+        told_apart(console, quick)
+    if "bench" in chosen:
+        whole_bench(console, images)
 
 
 if __name__ == "__main__":
