@@ -17,7 +17,7 @@ from tmi.runtime.plotting import figure_style
 from tmi_paper import dynamics, pressure
 from tmi_paper.claims.claim import estimated
 from tmi_paper.pressure import KINDS, LAYER, TASKS, Effect
-from tmi_paper.unit_measures import ACCURACY, ACTIVE, DEAD, UnitMeasure, by_seed
+from tmi_paper.unit_measures import ACCURACY, ACTIVE, DEAD, Measure, by_seed
 
 if TYPE_CHECKING:
     pass
@@ -77,7 +77,7 @@ def level(values: dict[int, float]) -> str:
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
 
 
-def cell(row: Effect, measure: UnitMeasure) -> str:
+def cell(row: Effect, measure: Measure) -> str:
     """Write a change and its 95 % interval, bold where it is shown after the correction."""
     found = row.changes.get(measure)
     if found is None:

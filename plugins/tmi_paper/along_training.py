@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .claims.claim import estimated
-from .unit_measures import UnitMeasure, change
+from .unit_measures import Measure, change
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ Curve = dict[int, dict[int, float]]
 """A measure by epochs, rising, and by seed. Epochs without a value are left out."""
 
 
-def curve_of(entries: Iterable[Entry], measure: UnitMeasure, layer: str) -> Curve:
+def curve_of(entries: Iterable[Entry], measure: Measure, layer: str) -> Curve:
     """Return a measure of a layer by epochs and seed, from the entries of one network; those of other probes are passed over."""
     found: Curve = {}
     for entry in entries:

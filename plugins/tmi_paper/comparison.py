@@ -9,7 +9,7 @@ import numpy as np
 
 from tmi import statistics
 
-from .unit_measures import change, sign
+from .unit_measures import Measure, change, sign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,30 +25,6 @@ LEARNT = 0.5
 """A run learnt its task where its accuracy is above chance by more than this share of what is possible above chance."""
 
 BySeed = dict[int, float]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A metric that gets a row.
-
-    Attributes
-    ----------
-    topic : str
-    text : str
-        Its meaning, in a few words.
-    probe : str
-        Label of the suite's probe.
-    metric : str
-        Its name; ``{layer}`` stands for the layer that is compared.
-    headline : bool
-        Whether it is a share, from 0 to 1, that the first picture shows.
-    """
-
-    topic: str
-    text: str
-    probe: str
-    metric: str
-    headline: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,68 +75,76 @@ def _less(values: BySeed, chance: BySeed) -> BySeed:
 
 _INSIDE, _PARTS, _ROBUST, _PIECES, _LIKE = "single neurons", "parts", "robustness", "linear pieces", "representation"
 MEASURES = (
-    Measure("task", "accuracy", "accuracy", "accuracy", True),
-    Measure("task", "largest logit of a wrong class", "accuracy", "offlabel_logit_max"),
-    Measure(_INSIDE, "share of neurons active on an image", "activation-sparsity", "active_share.{layer}", True),
-    Measure(_INSIDE, "neurons active on an image", "activation-sparsity", "active_per_image.{layer}"),
-    Measure(_INSIDE, "Hoyer sparsity", "activation-sparsity", "hoyer.{layer}", True),
-    Measure(_INSIDE, "dead neurons", "activation-sparsity", "dead_share.{layer}"),
-    Measure(_INSIDE, "neurons that fire for one class", "selectivity", "monosemantic.{layer}", True),
-    Measure(_INSIDE, "classes a neuron fires for, beside its best", "selectivity", "classes_relative.{layer}"),
-    Measure(_INSIDE, "class selectivity", "selectivity", "class_selectivity.{layer}", True),
-    Measure(_INSIDE, "best ROC AUC of a neuron", "selectivity", "auc.{layer}"),
-    Measure(_INSIDE, "mutual information with the label", "selectivity", "mutual_information.{layer}"),
-    Measure(_INSIDE, "Monosemanticity Score", "selectivity", "monosemanticity_score.{layer}", True),
-    Measure(_INSIDE, "recovery of tile and place, MCC", "unit-recovery", "mcc.tile-place.{layer}", True),
-    Measure(_INSIDE, "recovery of tile and place, uniqueness", "unit-recovery", "uniqueness.tile-place.{layer}"),
-    Measure(_INSIDE, "recovery of tile and place, F1", "unit-recovery", "f1.tile-place.{layer}"),
-    Measure(_INSIDE, "recovery of the tile, MCC", "unit-recovery", "mcc.tile.{layer}"),
+    Measure("accuracy", "accuracy", "accuracy", topic="task", headline=True),
+    Measure("largest logit of a wrong class", "accuracy", "offlabel_logit_max", topic="task"),
+    Measure("share of neurons active on an image", "activation-sparsity", "active_share.{layer}", topic=_INSIDE, headline=True),
+    Measure("neurons active on an image", "activation-sparsity", "active_per_image.{layer}", topic=_INSIDE),
+    Measure("Hoyer sparsity", "activation-sparsity", "hoyer.{layer}", topic=_INSIDE, headline=True),
+    Measure("dead neurons", "activation-sparsity", "dead_share.{layer}", topic=_INSIDE),
+    Measure("neurons that fire for one class", "selectivity", "monosemantic.{layer}", topic=_INSIDE, headline=True),
+    Measure("classes a neuron fires for, beside its best", "selectivity", "classes_relative.{layer}", topic=_INSIDE),
+    Measure("class selectivity", "selectivity", "class_selectivity.{layer}", topic=_INSIDE, headline=True),
+    Measure("best ROC AUC of a neuron", "selectivity", "auc.{layer}", topic=_INSIDE),
+    Measure("mutual information with the label", "selectivity", "mutual_information.{layer}", topic=_INSIDE),
+    Measure("Monosemanticity Score", "selectivity", "monosemanticity_score.{layer}", topic=_INSIDE, headline=True),
+    Measure("recovery of tile and place, MCC", "unit-recovery", "mcc.tile-place.{layer}", topic=_INSIDE, headline=True),
+    Measure("recovery of tile and place, uniqueness", "unit-recovery", "uniqueness.tile-place.{layer}", topic=_INSIDE),
+    Measure("recovery of tile and place, F1", "unit-recovery", "f1.tile-place.{layer}", topic=_INSIDE),
+    Measure("recovery of the tile, MCC", "unit-recovery", "mcc.tile.{layer}", topic=_INSIDE),
     Measure(
-        _PARTS,
         "dimension that a tile and place has for itself",
         "superposition",
         "feature_dimensionality.tile-place.{layer}",
-        True,
+        topic=_PARTS,
+        headline=True,
     ),
-    Measure(_PARTS, "class read off linearly", "decodability", "decodability.class.{layer}"),
-    Measure(_PARTS, "place read off linearly", "decodability", "decodability.place.{layer}"),
-    Measure(_PARTS, "tile: MCC of units, before a dictionary", "dictionary", "mcc.tile.units"),
-    Measure(_PARTS, "tile: MCC after NMF", "dictionary", "mcc.tile.nmf"),
-    Measure(_PARTS, "tile: MCC after dictionary learning", "dictionary", "mcc.tile.dictionary-learning"),
-    Measure(_PARTS, "tile: MCC after a sparse autoencoder", "dictionary", "mcc.tile.sparse-autoencoder"),
-    Measure(_PARTS, "tile: MCC of supervised directions", "dictionary", "mcc.tile.supervised"),
-    Measure(_PARTS, "neurons that suffice for the label", "responsible-neurons", "sufficient.{layer}"),
-    Measure(_PARTS, "known responsible neurons found (TPR)", "responsible-neurons", "tpr.{layer}"),
-    Measure(_PARTS, "others taken for responsible (FPR)", "responsible-neurons", "fpr.{layer}"),
-    Measure(_PARTS, "share of weights needed for 99 % of the accuracy", "prunability", "weights_needed"),
-    Measure(_ROBUST, "logit std over backgrounds", "background-robustness", "logit_std"),
-    Measure(_ROBUST, "logit std over all places", "translation-robustness", "logit_std"),
-    Measure(_ROBUST, "right at every place", "translation-robustness", "correct", True),
-    Measure(_ROBUST, "least margin over places", "translation-robustness", "margin_min"),
-    Measure(_ROBUST, "variance over places / over backgrounds", "variance-ratio", "variance_ratio"),
-    Measure(_ROBUST, "right on natural backgrounds", "background-kinds", "correct.natural", True),
-    Measure(_ROBUST, "right on constant backgrounds", "background-kinds", "correct.constant"),
-    Measure(_ROBUST, "right on binary noise", "background-kinds", "correct.binary"),
-    Measure(_ROBUST, "equivariance defect, compared layer", "equivariance", "defect_mean.{layer}"),
-    Measure(_ROBUST, "equivariance defect, logits", "equivariance", "defect_mean.logits"),
-    Measure(_ROBUST, "accuracy under rotation of the tile", "deformation", "accuracy_under.rotation", True),
-    Measure(_ROBUST, "accuracy under blur", "deformation", "accuracy_under.blur"),
-    Measure(_ROBUST, "accuracy under occlusion", "deformation", "accuracy_under.occlusion"),
-    Measure(_ROBUST, "accuracy under noise", "deformation", "accuracy_under.noise"),
-    Measure(_ROBUST, "images with a certificate", "certificate", "certified"),
-    Measure(_PIECES, "error of f(x) = W x + b, relative", "local-linear-form", "reconstruction_error"),
-    Measure(_PIECES, "share of |W| in the tile's support", "local-linear-form", "support_share", True),
-    Measure(_PIECES, "W alike at other places", "local-linear-form", "similarity_places", True),
-    Measure(_PIECES, "W alike on other backgrounds", "local-linear-form", "similarity_backgrounds"),
-    Measure(_PIECES, "linear pieces an image", "linear-regions", "sample_regions_share", True),
-    Measure(_PIECES, "pieces on the way to another background", "linear-regions", "path_regions.background"),
-    Measure(_PIECES, "pieces on the way one pixel on", "linear-regions", "path_regions.translation"),
-    Measure(_LIKE, "CKA with Theorem 1's hidden neurons", "cka", "cka_other.{layer}.hidden"),
-    Measure(_LIKE, "top-activating scenes show one tile", "top-activating-scenes", "same_tile.{layer}", True),
-    Measure(_LIKE, "top-activating scenes show one tile at one place", "top-activating-scenes", "same_place.{layer}", True),
-    Measure(_LIKE, "preferred picture and a tile, correlation", "activation-maximisation", "best_tile.{layer}", True),
-    Measure("section 6.1", "neuron above 1 over a patch of mean ≥ 0.7", "squares-heuristics", "high_above_1"),
-    Measure("section 6.1", "neuron 0 over a patch of mean ≤ 0.4", "squares-heuristics", "low_is_0"),
+    Measure("class read off linearly", "decodability", "decodability.class.{layer}", topic=_PARTS),
+    Measure("place read off linearly", "decodability", "decodability.place.{layer}", topic=_PARTS),
+    Measure("tile: MCC of units, before a dictionary", "dictionary", "mcc.tile.units", topic=_PARTS),
+    Measure("tile: MCC after NMF", "dictionary", "mcc.tile.nmf", topic=_PARTS),
+    Measure("tile: MCC after dictionary learning", "dictionary", "mcc.tile.dictionary-learning", topic=_PARTS),
+    Measure("tile: MCC after a sparse autoencoder", "dictionary", "mcc.tile.sparse-autoencoder", topic=_PARTS),
+    Measure("tile: MCC of supervised directions", "dictionary", "mcc.tile.supervised", topic=_PARTS),
+    Measure("neurons that suffice for the label", "responsible-neurons", "sufficient.{layer}", topic=_PARTS),
+    Measure("known responsible neurons found (TPR)", "responsible-neurons", "tpr.{layer}", topic=_PARTS),
+    Measure("others taken for responsible (FPR)", "responsible-neurons", "fpr.{layer}", topic=_PARTS),
+    Measure("share of weights needed for 99 % of the accuracy", "prunability", "weights_needed", topic=_PARTS),
+    Measure("logit std over backgrounds", "background-robustness", "logit_std", topic=_ROBUST),
+    Measure("logit std over all places", "translation-robustness", "logit_std", topic=_ROBUST),
+    Measure("right at every place", "translation-robustness", "correct", topic=_ROBUST, headline=True),
+    Measure("least margin over places", "translation-robustness", "margin_min", topic=_ROBUST),
+    Measure("variance over places / over backgrounds", "variance-ratio", "variance_ratio", topic=_ROBUST),
+    Measure("right on natural backgrounds", "background-kinds", "correct.natural", topic=_ROBUST, headline=True),
+    Measure("right on constant backgrounds", "background-kinds", "correct.constant", topic=_ROBUST),
+    Measure("right on binary noise", "background-kinds", "correct.binary", topic=_ROBUST),
+    Measure("equivariance defect, compared layer", "equivariance", "defect_mean.{layer}", topic=_ROBUST),
+    Measure("equivariance defect, logits", "equivariance", "defect_mean.logits", topic=_ROBUST),
+    Measure("accuracy under rotation of the tile", "deformation", "accuracy_under.rotation", topic=_ROBUST, headline=True),
+    Measure("accuracy under blur", "deformation", "accuracy_under.blur", topic=_ROBUST),
+    Measure("accuracy under occlusion", "deformation", "accuracy_under.occlusion", topic=_ROBUST),
+    Measure("accuracy under noise", "deformation", "accuracy_under.noise", topic=_ROBUST),
+    Measure("images with a certificate", "certificate", "certified", topic=_ROBUST),
+    Measure("error of f(x) = W x + b, relative", "local-linear-form", "reconstruction_error", topic=_PIECES),
+    Measure("share of |W| in the tile's support", "local-linear-form", "support_share", topic=_PIECES, headline=True),
+    Measure("W alike at other places", "local-linear-form", "similarity_places", topic=_PIECES, headline=True),
+    Measure("W alike on other backgrounds", "local-linear-form", "similarity_backgrounds", topic=_PIECES),
+    Measure("linear pieces an image", "linear-regions", "sample_regions_share", topic=_PIECES, headline=True),
+    Measure("pieces on the way to another background", "linear-regions", "path_regions.background", topic=_PIECES),
+    Measure("pieces on the way one pixel on", "linear-regions", "path_regions.translation", topic=_PIECES),
+    Measure("CKA with Theorem 1's hidden neurons", "cka", "cka_other.{layer}.hidden", topic=_LIKE),
+    Measure("top-activating scenes show one tile", "top-activating-scenes", "same_tile.{layer}", topic=_LIKE, headline=True),
+    Measure(
+        "top-activating scenes show one tile at one place",
+        "top-activating-scenes",
+        "same_place.{layer}",
+        topic=_LIKE,
+        headline=True,
+    ),
+    Measure(
+        "preferred picture and a tile, correlation", "activation-maximisation", "best_tile.{layer}", topic=_LIKE, headline=True
+    ),
+    Measure("neuron above 1 over a patch of mean ≥ 0.7", "squares-heuristics", "high_above_1", topic="section 6.1"),
+    Measure("neuron 0 over a patch of mean ≤ 0.4", "squares-heuristics", "low_is_0", topic="section 6.1"),
 )
 
 

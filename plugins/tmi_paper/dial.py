@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .comparison import MEASURES, Measure
-from .unit_measures import change, sign
+from .comparison import MEASURES
+from .unit_measures import Measure, change, sign
 
 if TYPE_CHECKING:
     import tmi
@@ -24,13 +24,13 @@ LAYERS = {"theorem1": "hidden", "superposed": "mixed", "trained": "conv"}
 """The layer that is looked at in each network of the suite."""
 
 MORE = (
-    Measure("single neurons", "recovery of the tile, uniqueness", "unit-recovery", "uniqueness.tile.{layer}"),
-    Measure("single neurons", "recovery of the tile, F1", "unit-recovery", "f1.tile.{layer}"),
-    Measure("single neurons", "recovery of the class, MCC", "unit-recovery", "mcc.class.{layer}"),
-    Measure("single neurons", "recovery of the class, F1", "unit-recovery", "f1.class.{layer}"),
-    Measure("parts", "dimension that a tile has for itself", "superposition", "feature_dimensionality.tile.{layer}"),
-    Measure("parts", "dimension that a class has for itself", "superposition", "feature_dimensionality.class.{layer}"),
-    Measure("parts", "dimensions a represented feature", "superposition", "dimensions_per_feature.tile-place.{layer}"),
+    Measure("recovery of the tile, uniqueness", "unit-recovery", "uniqueness.tile.{layer}", topic="single neurons"),
+    Measure("recovery of the tile, F1", "unit-recovery", "f1.tile.{layer}", topic="single neurons"),
+    Measure("recovery of the class, MCC", "unit-recovery", "mcc.class.{layer}", topic="single neurons"),
+    Measure("recovery of the class, F1", "unit-recovery", "f1.class.{layer}", topic="single neurons"),
+    Measure("dimension that a tile has for itself", "superposition", "feature_dimensionality.tile.{layer}", topic="parts"),
+    Measure("dimension that a class has for itself", "superposition", "feature_dimensionality.class.{layer}", topic="parts"),
+    Measure("dimensions a represented feature", "superposition", "dimensions_per_feature.tile-place.{layer}", topic="parts"),
 )
 """Measures that have no row in the comparison of suite ``monosemanticity``."""
 

@@ -11,7 +11,7 @@ from tmi.report import Section, bullets, figure, paragraph, table
 from tmi.runtime.plotting import PALETTE, figure_style
 
 from .along_training import Curve, curve_of, draw_curve, first_to_last, mean, scale_epochs
-from .unit_measures import ACCURACY, DEAD, MONOSEMANTIC, UnitMeasure, change, shown, written
+from .unit_measures import ACCURACY, DEAD, MONOSEMANTIC, Measure, change, shown, written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,10 +41,10 @@ LAYERS = (
 MEASURES = (
     ACCURACY,
     *MONOSEMANTIC,
-    UnitMeasure("a tile's own dimension, above chance", "superposition", "feature_dimensionality.tile.{layer}", 1, True),
-    UnitMeasure("class read off linearly", "decodability", "decodability.class.{layer}"),
-    UnitMeasure("share of units that a tile needs", "feature-neurons", "size_share"),
-    UnitMeasure("overlap of these units above chance", "feature-neurons", "overlap", -1, True),
+    Measure("a tile's own dimension, above chance", "superposition", "feature_dimensionality.tile.{layer}", 1, True),
+    Measure("class read off linearly", "decodability", "decodability.class.{layer}"),
+    Measure("share of units that a tile needs", "feature-neurons", "size_share"),
+    Measure("overlap of these units above chance", "feature-neurons", "overlap", -1, True),
 )
 
 
@@ -87,7 +87,7 @@ def epochs_of(results: tmi.Results, layer: TrainedLayer) -> list[int]:
     return sorted({entry.swept["epochs"] for entry in chosen if entry.metrics and entry.swept.get("epochs") is not None})
 
 
-def curve(results: tmi.Results, layer: TrainedLayer, measure: UnitMeasure) -> Curve:
+def curve(results: tmi.Results, layer: TrainedLayer, measure: Measure) -> Curve:
     """Return a measure of a layer along its training."""
     return curve_of(results.select(dataset=layer.dataset, network=layer.network), measure, layer.name)
 

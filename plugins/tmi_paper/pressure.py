@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from tmi.report import Section, bullets, figure, paragraph, table
 from tmi.runtime.plotting import PALETTE, figure_style
 
-from .unit_measures import ACCURACY, ACTIVE, DEAD, MONOSEMANTIC, UnitMeasure, by_seed, change, shown, sign, written
+from .unit_measures import ACCURACY, ACTIVE, DEAD, MONOSEMANTIC, Measure, by_seed, change, shown, sign, written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,15 +40,15 @@ class Effect:
     ----------
     text : str
         The pressure, with its strength.
-    changes : dict of UnitMeasure to Estimate
+    changes : dict of Measure to Estimate
         Of accuracy, dead units, and the measures of monosemanticity, where they have a value.
-    shown : dict of UnitMeasure to int
+    shown : dict of Measure to int
         The direction, 1 or −1, of the changes of `FAMILIES` that are shown.
     """
 
     text: str
-    changes: dict[UnitMeasure, Estimate]
-    shown: dict[UnitMeasure, int]
+    changes: dict[Measure, Estimate]
+    shown: dict[Measure, int]
 
     def verdict(self, kind: str) -> Verdict:
         """Whether units become more monosemantic in a kind of feature, by F1 and MCC above chance.
@@ -120,11 +120,11 @@ def effects(results: tmi.Results, dataset: str) -> list[Effect]:
     """
     groups = by_pressure(results, dataset)
     plain = groups.pop("plain", [])
-    found: dict[str, dict[UnitMeasure, Estimate]] = {}
+    found: dict[str, dict[Measure, Estimate]] = {}
     for text, entries in groups.items():
         pairs = {m: change(by_seed(plain, m, LAYER), by_seed(entries, m, LAYER)) for m in (ACCURACY, DEAD, *MONOSEMANTIC)}
         found[text] = {measure: value for measure, value in pairs.items() if value is not None}
-    directions: dict[tuple[str, UnitMeasure], int] = {}
+    directions: dict[tuple[str, Measure], int] = {}
     for family in FAMILIES:
         directions |= shown({(text, m): value for text, changes in found.items() for m, value in changes.items() if m in family})
     return [
@@ -168,7 +168,7 @@ def sentences(rows: list[Effect], where: str) -> list[str]:
         become = ", ".join(f"{words} under {_named(names)}" for words, names in under.items() if names)
         parts.append(f"in {kind} {f'units become {become}' if become else 'no change is shown'}")
 
-    def moved(measure: UnitMeasure, way: int) -> list[Effect]:
+    def moved(measure: Measure, way: int) -> list[Effect]:
         return [row for row in rows if row.shown.get(measure) == way]
 
     falls, rises = (_named([f"{row.text} {written(row.changes[ACCURACY])}" for row in moved(ACCURACY, way)]) for way in (-1, 1))
@@ -267,6 +267,6 @@ def changes_table(rows: list[Effect]) -> str:
     return table(["pressure", *(m.text + arrows[m.sign] for m in MONOSEMANTIC)], body)
 
 
-def _written(row: Effect, measure: UnitMeasure) -> str | None:
+def _written(row: Effect, measure: Measure) -> str | None:
     found = row.changes.get(measure)
     return None if found is None else f"{'● ' * abs(sign(found))}{written(found)}"

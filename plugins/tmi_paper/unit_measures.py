@@ -1,4 +1,4 @@
-"""Measures of the units of trained networks, seed by seed, for suites ``dynamics`` and ``pressure``."""
+"""Measures that reports compare, by seed, and their changes, paired by seed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
-class UnitMeasure:
-    """A metric of a layer's units.
+class Measure:
+    """A metric that reports compare.
 
     Attributes
     ----------
@@ -29,6 +29,10 @@ class UnitMeasure:
         1 if more of it is what a monosemantic layer has, −1 if less is, 0 if it says nothing of that.
     above_chance : bool
         Whether the value is the metric less its ``.chance``, which depends on how often units are active.
+    topic : str
+        Of a row in the report of suite ``monosemanticity``.
+    headline : bool
+        Whether it is a share, from 0 to 1, that the first picture of that report shows.
     """
 
     text: str
@@ -36,6 +40,8 @@ class UnitMeasure:
     metric: str
     sign: int = 0
     above_chance: bool = False
+    topic: str = ""
+    headline: bool = False
 
     def value(self, entry: Entry, layer: str) -> float | None:
         """Return the value of an entry; None where it has none."""
@@ -46,24 +52,24 @@ class UnitMeasure:
         return None if chance is None else value - chance
 
 
-ACCURACY = UnitMeasure("accuracy", "accuracy", "accuracy")
-DEAD = UnitMeasure("dead units", "activation-sparsity", "dead_share.{layer}")
-ACTIVE = UnitMeasure("units active on an image", "activation-sparsity", "active_share.{layer}", -1)
+ACCURACY = Measure("accuracy", "accuracy", "accuracy")
+DEAD = Measure("dead units", "activation-sparsity", "dead_share.{layer}")
+ACTIVE = Measure("units active on an image", "activation-sparsity", "active_share.{layer}", -1)
 MONOSEMANTIC = (
-    UnitMeasure("tile: F1 above chance", "unit-recovery", "f1.tile.{layer}", 1, True),
-    UnitMeasure("tile: MCC above chance", "unit-recovery", "mcc.tile.{layer}", 1, True),
-    UnitMeasure("tile and place: F1 above chance", "unit-recovery", "f1.tile-place.{layer}", 1, True),
-    UnitMeasure("tile and place: MCC above chance", "unit-recovery", "mcc.tile-place.{layer}", 1, True),
-    UnitMeasure("class selectivity above chance", "selectivity", "class_selectivity.{layer}", 1, True),
-    UnitMeasure("Monosemanticity Score above chance", "selectivity", "monosemanticity_score.{layer}", 1, True),
-    UnitMeasure("units that fire for one class", "selectivity", "monosemantic.{layer}", 1),
+    Measure("tile: F1 above chance", "unit-recovery", "f1.tile.{layer}", 1, True),
+    Measure("tile: MCC above chance", "unit-recovery", "mcc.tile.{layer}", 1, True),
+    Measure("tile and place: F1 above chance", "unit-recovery", "f1.tile-place.{layer}", 1, True),
+    Measure("tile and place: MCC above chance", "unit-recovery", "mcc.tile-place.{layer}", 1, True),
+    Measure("class selectivity above chance", "selectivity", "class_selectivity.{layer}", 1, True),
+    Measure("Monosemanticity Score above chance", "selectivity", "monosemanticity_score.{layer}", 1, True),
+    Measure("units that fire for one class", "selectivity", "monosemantic.{layer}", 1),
     ACTIVE,
-    UnitMeasure("Hoyer sparsity of an image", "activation-sparsity", "hoyer.{layer}", 1),
+    Measure("Hoyer sparsity of an image", "activation-sparsity", "hoyer.{layer}", 1),
 )
 """Measures that each claim to say how monosemantic units are."""
 
 
-def by_seed(entries: Iterable[Entry], measure: UnitMeasure, layer: str) -> dict[int, float]:
+def by_seed(entries: Iterable[Entry], measure: Measure, layer: str) -> dict[int, float]:
     """Return a measure's value by seed, among entries of one network; entries of other probes are passed over."""
     values = {entry.seed: measure.value(entry, layer) for entry in entries if entry.probe == measure.probe}
     return {seed: value for seed, value in values.items() if value is not None}

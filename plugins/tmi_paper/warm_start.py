@@ -12,7 +12,7 @@ from tmi.runtime.plotting import PALETTE, figure_style
 
 from .along_training import Curve, curve_of, draw_curve, first_to_last, mean, scale_epochs
 from .claims.claim import estimated
-from .unit_measures import ACCURACY, UnitMeasure, change, sign, written
+from .unit_measures import ACCURACY, Measure, change, sign, written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,22 +58,22 @@ STARTS = (
     Start("superposed", "superposed", layers=("hidden", "mixed", "decoded"), style=(PALETTE[3], "solid", "P")),
     Start("random", "random, lr 0.03", style=(PALETTE[1], "solid", ">")),
 )
-SEPARABLE = UnitMeasure("separable by a threshold", "kept-meaning", "separable.{layer}", 1)
-ALONE = UnitMeasure("active for their own alone", "kept-meaning", "alone.{layer}", 1)
-MATCHED = UnitMeasure("matched with Theorem 1's above chance", "kept-meaning", "matched.{layer}", 1, True)
+SEPARABLE = Measure("separable by a threshold", "kept-meaning", "separable.{layer}", 1)
+ALONE = Measure("active for their own alone", "kept-meaning", "alone.{layer}", 1)
+MATCHED = Measure("matched with Theorem 1's above chance", "kept-meaning", "matched.{layer}", 1, True)
 MEASURES = (
     ACCURACY,
     ALONE,
     SEPARABLE,
-    UnitMeasure("share of its own images on which a unit is active", "kept-meaning", "fires.{layer}", 1),
-    UnitMeasure("share of other images on which a unit is active", "kept-meaning", "false_alarms.{layer}", -1),
-    UnitMeasure("correlation with its own", "kept-meaning", "correlation.{layer}", 1),
+    Measure("share of its own images on which a unit is active", "kept-meaning", "fires.{layer}", 1),
+    Measure("share of other images on which a unit is active", "kept-meaning", "false_alarms.{layer}", -1),
+    Measure("correlation with its own", "kept-meaning", "correlation.{layer}", 1),
     MATCHED,
-    UnitMeasure("tile and place: F1 above chance", "unit-recovery", "f1.tile-place.{layer}", 1, True),
-    UnitMeasure("tile and place: MCC above chance", "unit-recovery", "mcc.tile-place.{layer}", 1, True),
-    UnitMeasure("drift of the weights", "kept-meaning", "drift.{layer}"),
-    UnitMeasure("share of zero weights filled", "kept-meaning", "filled.{layer}"),
-    UnitMeasure("their share of the squared weights", "kept-meaning", "filled_norm.{layer}"),
+    Measure("tile and place: F1 above chance", "unit-recovery", "f1.tile-place.{layer}", 1, True),
+    Measure("tile and place: MCC above chance", "unit-recovery", "mcc.tile-place.{layer}", 1, True),
+    Measure("drift of the weights", "kept-meaning", "drift.{layer}"),
+    Measure("share of zero weights filled", "kept-meaning", "filled.{layer}"),
+    Measure("their share of the squared weights", "kept-meaning", "filled_norm.{layer}"),
 )
 TASKS = {"squares": "Squares of section 6.1", "digits": "Digits of 8×8"}
 
@@ -116,7 +116,7 @@ def starts_of(results: tmi.Results, dataset: str) -> list[Start]:
     return [start for start in STARTS if len(curve(results, dataset, start, ACCURACY)) > 1]
 
 
-def curve(results: tmi.Results, dataset: str, start: Start, measure: UnitMeasure, layer: str | None = None) -> Curve:
+def curve(results: tmi.Results, dataset: str, start: Start, measure: Measure, layer: str | None = None) -> Curve:
     """Return a measure along the training from a start, for a layer or the start's first."""
     chosen = results.select(dataset=dataset, network=start.network)
     entries = [entry for entry in chosen if entry.swept.get("noise") == start.noise]
@@ -209,7 +209,7 @@ def along_training(results: tmi.Results) -> Figure:
     return drawn
 
 
-def changes(results: tmi.Results, dataset: str, start: Start) -> list[tuple[UnitMeasure, str, float, float, Estimate]]:
+def changes(results: tmi.Results, dataset: str, start: Start) -> list[tuple[Measure, str, float, float, Estimate]]:
     """Return for each measure and layer its means before training and after the last epoch, and the change, paired by seed."""
     found = []
     for measure in MEASURES:

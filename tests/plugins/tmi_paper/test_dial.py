@@ -9,12 +9,12 @@ import tmi
 from tmi import statistics
 from tmi.report.html import Section
 from tmi.runs.results import Entry
-from tmi_paper.comparison import Measure
 from tmi_paper.dial import Curve, curves, readings, sentences, tiles_a_neuron
 from tmi_paper.dial_directions import Found, answer, found_along, frame, sentence
 from tmi_paper.dial_report import agreement, sections
+from tmi_paper.unit_measures import Measure
 
-MEASURE = Measure("", "a measure", "", "")
+MEASURE = Measure("a measure", "", "")
 NOISE = (0.0, 0.01, -0.01, 0.005, -0.005)
 
 
@@ -105,7 +105,7 @@ def test_readings():
 
 
 def renamed(one, text):
-    return Curve(Measure("", text, "", ""), one.better, one.values, one.trained)
+    return Curve(Measure(text, "", ""), one.better, one.values, one.trained)
 
 
 def test_what_may_be_concluded_about_the_trained_network():

@@ -8,7 +8,7 @@ from scipy import stats
 
 import tmi
 from tmi.runs.results import Entry
-from tmi_paper.unit_measures import ACCURACY, MONOSEMANTIC, UnitMeasure, by_seed, change, shown, sign, written
+from tmi_paper.unit_measures import ACCURACY, MONOSEMANTIC, Measure, by_seed, change, shown, sign, written
 
 
 def entry(probe, metrics, seed=0, network="plain", dataset="fashion", **swept):
@@ -61,5 +61,5 @@ def test_changes_are_shown_after_the_correction_for_their_number():
 
 def test_every_measure_is_of_a_probe_that_has_it():
     for measure in (*MONOSEMANTIC, ACCURACY):
-        assert isinstance(measure, UnitMeasure)
+        assert isinstance(measure, Measure)
         assert measure.probe in tmi.names("probe")
