@@ -28,6 +28,8 @@ CLASSES, TILE = 4, 0.25
 FEW: dict[str, dict[str, Any]] = {
     "attack": {"images": 4, "steps": 5},
     "activation-maximisation": {"units": 4, "restarts": 2, "steps": 20},
+    "ablation": {"images": 8},
+    "activation-patching": {"images": 8},
     "attribution": {"images": 4},
     "attribution-bench": {"method": "saliency", "images": 4, "again": 2},
     "background-kinds": {"tiles": 2, "backgrounds": 8},

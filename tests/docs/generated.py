@@ -139,6 +139,7 @@ def metric_tables() -> dict[str, str]:
     """Return for each built-in probe the table of its metrics, from the descriptions in its results."""
     from tmi_attribution import disguises
     from tmi_paper.heuristics import INFO
+    from tmi_probes.causes import activation_patching
     from tmi_probes.circuits import feature_neurons, logit_decomposition, weight_sparsity
     from tmi_probes.layers import direction_recovery
     from tmi_probes.neurons import kept_meaning
@@ -150,6 +151,7 @@ def metric_tables() -> dict[str, str]:
     networks = [tmi.build("theorem1", data), tmi.build("cnn", data, filters=1, kernel=2, hidden=0, epochs=1)]
     # The statements of squares-heuristics may all be without a case on a small data set, so that its result has no metrics.
     infos: dict[str, Mapping[str, tmi.MetricInfo]] = {"squares-heuristics": INFO}
+    infos["activation-patching"] = activation_patching.INFO  # some need logits that are not linear in the layer
     infos["weight-sparsity"] = weight_sparsity.INFO  # some are of several convolutions
     infos["spectrum"] = spectrum.INFO  # some need more templates than squares do
     infos["logit-decomposition"] = logit_decomposition.INFO  # some need units that see the background alone
