@@ -69,7 +69,6 @@ def signs(rows: Sequence[Standing]) -> Table:
 
 def trust(trusts: Sequence[Trust]) -> Table:
     """Return τ of each measure on each network, and the verdict, greatest mean τ first."""
-    by_measure = _by_measure(trusts)
     networks = list(dict.fromkeys(each.network for each in trusts))
     body = [
         (
@@ -78,7 +77,7 @@ def trust(trusts: Sequence[Trust]) -> Table:
             *(figures.trust_text(of.get(network)) for network in networks),
             verdict(list(of.values())),
         )
-        for measure, of in by_measure.items()
+        for measure, of in by_measure(trusts).items()
     ]
     return ("measure", "compared with the skill of", *networks, "so it ranks"), body
 
@@ -88,7 +87,7 @@ def defined(trusts: Sequence[Trust]) -> Table:
     networks = list(dict.fromkeys(each.network for each in trusts))
     body = [
         (measure.name.replace("_", "-"), *("{} of {}".format(*of[name].defined) if name in of else None for name in networks))
-        for measure, of in _by_measure(trusts).items()
+        for measure, of in by_measure(trusts).items()
     ]
     return ("measure", *networks), body
 
@@ -119,16 +118,17 @@ def randomisation(results: tmi.Results) -> Table:
     return ("network", "method", "dependence on the weights", "compared with 0", "of maps of other images"), body
 
 
-def _by_measure(trusts: Sequence[Trust]) -> dict[FreeMeasure, dict[str, Trust]]:
-    by_measure: dict[FreeMeasure, dict[str, Trust]] = {}
+def by_measure(trusts: Sequence[Trust]) -> dict[FreeMeasure, dict[str, Trust]]:
+    """Return the trust in each measure by network, greatest mean τ first."""
+    found: dict[FreeMeasure, dict[str, Trust]] = {}
     for each in trusts:
-        by_measure.setdefault(each.measure, {})[each.network] = each
+        found.setdefault(each.measure, {})[each.network] = each
 
     def mean_tau(measure: FreeMeasure) -> float:
-        taus = [each.agreement.tau for each in by_measure[measure].values() if each.agreement]
+        taus = [each.agreement.tau for each in found[measure].values() if each.agreement]
         return float(np.mean(taus)) if taus else -np.inf
 
-    return {measure: by_measure[measure] for measure in sorted(by_measure, key=mean_tau, reverse=True)}
+    return {measure: found[measure] for measure in sorted(found, key=mean_tau, reverse=True)}
 
 
 def _difference(difference: Estimate) -> tuple[str, str]:
