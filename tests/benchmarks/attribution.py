@@ -3,8 +3,9 @@
 ``quantus``: times beside those of Quantus. ``fidelity``: a map, its negation, its absolute value and noise by each measure of
 fidelity. ``bench``: the time of the whole bench, by parts. By default the first two.
 
-Quantus: uniform random maps on images of 40×40 of section 6.2; the same maps, masks and network (`cnn` with its defaults) for both,
-in one run. Least time of several calls, or the time of a single long one. The last column is the greatest difference of a score.
+Quantus: uniform random maps on images of 40×40 of section 6.2; the same maps, masks and network (`cnn` with its defaults) for
+both, in one run. Least time of several calls, or the time of a single long one. The last column is the greatest difference of a
+score.
 
 Pixels are flipped one by one, which is Quantus's default, and 80 in a step. Both evaluate the same images, no two of which are
 equal, so the network's own time bounds the ratio.

@@ -7,14 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import tmi
+from tmi_attribution import _METHODS
 from tmi_attribution.bench import MEASURES
 
-METHODS = [  # fmt: skip
-    "saliency", "input-x-gradient", "integrated-gradients", "gradient-shap", "deeplift", "deeplift-shap", "lrp", "guided-
-    backprop", "deconvolution", "grad-cam", "guided-grad-cam", "occlusion", "feature-ablation", "feature-permutation",
-    "shapley-sampling", "shapley-exact", "kernel-shap", "lime", "smooth-grad", "smooth-grad-squared", "var-grad", "smooth-
-    integrated-gradients", "constant", "random", "sobel", "centre-prior", "oracle",
-]
+METHODS = [name for file, names in _METHODS.items() if file not in ("constructed", "layers", "neurons") for name in names.split()]
 
 ROAD = ["road-morf", "road-lerf"]
 FIRST = [name for name in MEASURES if name not in ROAD]

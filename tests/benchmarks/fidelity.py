@@ -2,8 +2,8 @@
 
 The map is integrated gradients against the measure's own baseline. On Theorem 1 it has no negative values, so it is its own
 absolute value. A verdict is that of the paired difference of the scores, over the networks where there are several and else over
-the images, corrected by Holm over all cells of a table: "worse", "better", "alike" where the interval contains 0, "equal" where no
-score differs.
+the images, corrected by Holm over all cells of a table: "worse", "better", "alike" where the interval contains 0, "equal" where
+no score differs.
 """
 
 from __future__ import annotations
