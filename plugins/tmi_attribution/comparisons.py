@@ -5,7 +5,7 @@ Each list of comparisons is corrected for its length by Holm's method: what `sho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -58,7 +58,7 @@ class Trust:
     measure : FreeMeasure
     network : str
     agreement : Agreement or None
-        Corrected for all measures and networks that are compared. None where the measure is defined on too few images, or there
+        Corrected for all measures that are compared on the network. None where the measure is defined on too few images, or there
         are too few methods to rank.
     defined : (int, int)
         On how many images it is defined, and was asked: of the seed and method with the fewest.
@@ -140,6 +140,11 @@ def trust(rows: Sequence[Standing], measures: Sequence[FreeMeasure]) -> list[Tru
     rows : sequence of Standing
         Controls are left out, for they are not methods to choose from.
     measures : sequence of FreeMeasure
+
+    Notes
+    -----
+    The correction is for the number of measures on a network. That a measure ranks as the truth does on *every* network needs no
+    further one: each of the networks must show it (an intersection-union test, Berger 1982).
     """
     compared: dict[tuple[str, FreeMeasure], Agreement | None] = {}
     defined: dict[tuple[str, FreeMeasure], tuple[int, int]] = {}
@@ -153,7 +158,7 @@ def trust(rows: Sequence[Standing], measures: Sequence[FreeMeasure]) -> list[Tru
             compared[network, measure] = kendall(scores, skills, asked[0].seeds, better=measure.better)
             counts = [row.defined[measure.name] for row in asked if measure.name in row.defined]
             defined[network, measure] = min(counts, default=(0, 0))
-    return [Trust(key[1], key[0], found, defined[key]) for key, found in _all_corrected(compared).items()]
+    return [Trust(measure, network, found, defined[network, measure]) for (network, measure), found in _by_network(compared)]
 
 
 def truth_free(results: tmi.Results, probes: Collection[str]) -> list[FreeMeasure]:
@@ -181,6 +186,14 @@ def _compared(
     found = [(row, each) for row in methods if (each := difference(row)) is not None]
     corrections = statistics.corrected([each for _, each in found])
     return [(row, each) for (row, _), each in zip(found, corrections, strict=True)]
+
+
+def _by_network(
+    compared: Mapping[tuple[str, FreeMeasure], Agreement | None],
+) -> Iterator[tuple[tuple[str, FreeMeasure], Agreement | None]]:
+    """Yield the agreements, corrected for the number of measures on each network."""
+    for network in dict.fromkeys(network for network, _ in compared):
+        yield from _all_corrected({key: each for key, each in compared.items() if key[0] == network}).items()
 
 
 def _all_corrected(agreements: Mapping[Key, Agreement | None]) -> dict[Key, Agreement | None]:

@@ -162,7 +162,7 @@ def _trust(rows: Sequence[Standing], measures: Sequence[FreeMeasure]) -> Section
         paragraph(
             "Where the truth is not known, methods are ranked by measures that do not need it. Kendall's τ compares such a "
             "ranking with that by skill: 1 is the same ranking, 0 an unrelated one, −1 the reverse. Intervals are over the seeds "
-            "and the methods, and corrected for all measures and networks of the table; where an interval contains 0, no "
+            "and the methods, and corrected for the number of measures on a network; where an interval contains 0, no "
             "relation has been shown. A measure that is defined on fewer than half of the images, or on fewer than 10, has no τ. "
             "Controls are not ranked."
         )
