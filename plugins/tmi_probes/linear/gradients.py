@@ -15,7 +15,7 @@ from .exact_network import ExactNetwork, NoFormError, gradients
 from .switches import PIECEWISE_NODES, State, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _OF_TWO = {"maximum", "minimum", "fmax", "fmin"}
 _AT_ONCE = 4_000_000  # numbers of an operation's input with one of them set
@@ -169,3 +169,31 @@ class Trace:
 
     def _flat(self, gradient: torch.Tensor | None) -> torch.Tensor:
         return torch.zeros_like(self._x).flatten(1) if gradient is None else gradient.flatten(1)
+
+
+def of_all_logits(exact: ExactNetwork, images: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield, a few images at a time, W and b of one fixed combination of all logits, drawn at random.
+
+    Two linear functions of the logits that differ give, but for a chance of 0, combinations that differ.
+
+    Parameters
+    ----------
+    exact : ExactNetwork
+    images : Tensor of float64, shape (N, C, m, n)
+
+    Yields
+    ------
+    weight : Tensor of float64, shape (n, pixels)
+    bias : Tensor of float64, shape (n,)
+    """
+    share: torch.Tensor | None = None
+    for part in torch.split(images, exact.at_once(images[:1])):
+        with gradients(), evaluation_mode(exact.module):
+            x = exact.copied(part).requires_grad_(True)
+            logits = exact.answer(x)
+            if share is None:
+                share = torch.randn(logits.shape[1], dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(logits)
+            value = logits @ share
+            (weight,) = torch.autograd.grad(value.sum(), x)
+        flat = weight.flatten(1)
+        yield flat.cpu(), (value.detach() - (flat * x.detach().flatten(1)).sum(1)).cpu()

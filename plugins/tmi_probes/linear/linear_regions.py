@@ -25,21 +25,34 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 INFO = {
-    "sample_regions": tmi.MetricInfo(
-        "Number of activation patterns, all piecewise linear operations together, on the test images", "lower", 1
-    ),
+    "sample_regions": tmi.MetricInfo("Number of linear pieces of the function on the test images", "lower", 1),
     "sample_regions_share": tmi.MetricInfo("sample_regions over the number of images; 1 if no two share a piece", "lower", 0, 1),
+    "sample_patterns": tmi.MetricInfo(
+        "Number of activation patterns of the network, all piecewise linear operations together, on the test images: at least "
+        "sample_regions",
+        "lower",
+        1,
+    ),
+    "sample_patterns_share": tmi.MetricInfo("sample_patterns over the number of images", "lower", 0, 1),
     "sample_layer_share": tmi.MetricInfo("Number of activation patterns of a layer over the number of images", "lower", 0, 1),
     "path_regions": tmi.MetricInfo(
-        "Number of linear pieces on the straight path to the same scene on another background, or with the tile moved by one "
-        "pixel; mean over paths, exact",
+        "Number of linear pieces of the function on the straight path to the same scene on another background, or with the tile "
+        "moved by one pixel; mean over paths, exact",
         "lower",
         1,
     ),
     "path_regions_max": tmi.MetricInfo("The same, the largest over the paths", "lower", 1),
+    "path_patterns": tmi.MetricInfo(
+        "Number of activation patterns of the network on the same path, mean over paths, exact: at least path_regions", "lower", 1
+    ),
+    "path_patterns_max": tmi.MetricInfo("The same, the largest over the paths", "lower", 1),
 }
 STEPS = 101
 """Points of the drawn curves."""
+
+_SAME = 1e-9  # of the largest number: two linear functions nearer than this differ by rounding alone
+_NUMBERS = 500_000_000  # inputs of an operation computed at the breakpoints of a path: they take a minute
+_AT_ONCE = 2048  # images of a path rendered at a time
 
 
 def linear_regions(
@@ -51,14 +64,15 @@ def linear_regions(
     paths: Count = 2,
     most: Count = 20_000,
 ) -> tmi.ProbeResult:
-    """How many linear pieces a network uses: on the test images, and on paths to another background or another place.
+    """How many linear pieces a function has, and how many activation patterns its network: on test images, and on paths.
 
-    The pieces of every operation are counted: ReLU, LeakyReLU, PReLU, ReLU6, Hardtanh, clamping, absolute value, maximum, max
-    pooling and the like, as modules or functions. On a path every value at which one changes its piece is found exactly, not on a
-    grid. A region is convex, so a straight path meets each once: there is one region more than breakpoints. The pieces of a
-    constructed network, fused or literal, are those of its formula: which windows are active, and on which side of the tile's
-    value each pixel of their support lies. The value filters of the literal layers switch far more often, without any change of
-    the function.
+    Two counts, for a network may switch without any change of its function. Activation patterns are the pieces of every operation
+    together: ReLU, LeakyReLU, PReLU, ReLU6, Hardtanh, clamping, absolute value, maximum, max pooling and the like, as modules or
+    functions. On a path every value at which one changes its piece is found exactly, not on a grid. A region is convex, so a
+    straight path meets each once: there is one region more than breakpoints. Pieces of the function are patterns with different
+    W x + b: of neighbouring ones on a path, those between which W changes. For a constructed network they follow from its
+    formula: which windows are active, and on which side of the tile's value each pixel of their support lies. The value filters
+    of its literal layers switch far more often, without any change of the function.
 
     Parameters
     ----------
@@ -67,17 +81,20 @@ def linear_regions(
     paths : int
         From how many test scenes paths start: one to another background, one to a neighbouring place.
     most : int
-        A path with more breakpoints than this is not followed into the operations after it; a note says so.
+        A path with more breakpoints than this is not followed into the operations after it; a note says so. In a network with more
+        than 25,000 inputs of an operation fewer are followed, as many as take a minute.
 
     Returns
     -------
     ProbeResult
-        Metrics ``sample_regions``, ``sample_regions_share``, ``sample_layer_share`` by layer, ``path_regions`` and
-        ``path_regions_max`` by path (``background``, ``translation``). Arrays ``pattern`` (image), equal for images on one piece,
-        ``breakpoints.<path>`` (path, breakpoint), NaN where there are fewer, and the label's logit on the path,
-        ``label_logit.<path>`` (path, step). A layer is the named layer that contains the operation's module, else that module,
-        else the operation and its number, as in ``relu1``. Not applicable to a network that was not constructed and is not
-        continuous and piecewise linear; the note names the operation.
+        Of the function metrics ``sample_regions``, ``sample_regions_share``, and by path (``background``, ``translation``)
+        ``path_regions`` and ``path_regions_max``; of the network ``sample_patterns``, ``sample_patterns_share``,
+        ``sample_layer_share`` by layer, ``path_patterns`` and ``path_patterns_max``. A fused constructed network has no patterns
+        but those of ``sample_layer_share``: it compares windows with tiles in one operation. Arrays ``pattern`` (image), equal
+        for images on one piece of the function, ``breakpoints.<path>`` (path, breakpoint) of the function, NaN where there are
+        fewer, and the label's logit on the path, ``label_logit.<path>`` (path, step). A layer is the named layer that contains
+        the operation's module, else that module, else the operation and its number, as in ``relu1``. Not applicable to a network
+        that was not constructed and is not continuous and piecewise linear; the note names the operation.
 
     Raises
     ------
@@ -92,18 +109,20 @@ def linear_regions(
             exact.check_pieces(in_float64(scenes[:1]).images)
         except NoFormError as reason:
             return tmi.ProbeResult.not_applicable(str(reason))
-    whole, layers = _layer_patterns(network, scenes) if exact.by_formula else _patterns(exact, scenes)
-    if constructed:
-        whole = _formula_patterns(scenes)
-    elif not layers:  # an affine network has one piece
-        whole = [b""] * len(scenes)
+    patterns, layers = _layer_patterns(network, scenes) if exact.by_formula else _patterns(exact, scenes)
+    if exact.by_formula:
+        result.notes.append("patterns of the network: left out, for it compares windows with tiles in one operation")
+    whole = _formula_patterns(scenes) if constructed else _functions(exact, scenes, patterns)
     if len(np.unique(pictures(scenes))) > 1:
-        result.add("sample_regions", len(set(whole)))
-        result.add("sample_regions_share", len(set(whole)) / len(scenes))
+        for name, kinds in (("regions", whole), ("patterns", patterns)):
+            if kinds:
+                result.add(f"sample_{name}", len(set(kinds)))
+                result.add(f"sample_{name}_share", len(set(kinds)) / len(scenes))
         for layer, patterns in layers.items():
             result.add(f"sample_layer_share.{layer}", len(set(patterns)) / len(scenes))
     else:
-        result.cannot_fail("sample_regions, sample_regions_share, sample_layer_share", "all images are equal")
+        what = "sample_regions, sample_regions_share, sample_patterns, sample_patterns_share, sample_layer_share"
+        result.cannot_fail(what, "all images are equal")
     result.arrays |= {"pattern": ("image", _numbered(whole)), "tile_index": ("image", scenes.tile)}
     chosen, few = originals(data.test, paths, np.random.default_rng(seed))
     result.notes += few
@@ -111,13 +130,17 @@ def linear_regions(
     for kind, (labels, start, end) in ends.items():
         differs = (start != end).flatten(1).any(1).numpy()
         if not differs.any():
-            result.cannot_fail(f"path_regions.{kind}", f"no other {kind} changes an image")
+            result.cannot_fail(f"path_regions.{kind}, path_patterns.{kind}", f"no other {kind} changes an image")
             continue
         labels, start, end = labels[differs], start[differs], end[differs]
-        breaks = [_breakpoints(exact, start[[k]], end[[k]], most, kind, constructed, result.notes) for k in range(len(start))]
+        found = [_breakpoints(exact, start[[k]], end[[k]], most, kind, result.notes) for k in range(len(start))]
+        breaks = [of_function for of_function, _ in found]
         counts = [len(alpha) + 1 for alpha in breaks]
-        result.add(f"path_regions.{kind}", np.mean(counts))
-        result.add(f"path_regions_max.{kind}", max(counts))
+        switches = [len(of_network) + 1 for _, of_network in found if of_network is not None]
+        for name, pieces in (("regions", counts), ("patterns", switches)):
+            if pieces:
+                result.add(f"path_{name}.{kind}", np.mean(pieces))
+                result.add(f"path_{name}_max.{kind}", max(pieces))
         padded = np.full((len(breaks), max(counts) - 1), np.nan)
         for row, alpha in zip(padded, breaks, strict=True):
             row[: len(alpha)] = alpha
@@ -220,14 +243,63 @@ def _paths(
 
 
 def _breakpoints(
-    exact: ExactNetwork, start: torch.Tensor, end: torch.Tensor, most: int, kind: str, constructed: bool, notes: list[str]
-) -> Array:
-    if constructed:
-        return of_formula(exact.task, start[0].numpy(), end[0].numpy())
-    alpha, complete = of_layers(exact, start, end, most)
+    exact: ExactNetwork, start: torch.Tensor, end: torch.Tensor, most: int, kind: str, notes: list[str]
+) -> tuple[Array, Array | None]:
+    """Return the breakpoints of the function on a path, and those of the network; None for a network of one operation."""
+    switches, complete = None, True
+    if not exact.by_formula:
+        widest = max((exact.state(start, use).values.shape[1] for use in exact.uses(start)), default=1)
+        most = min(most, _NUMBERS // widest)
+        switches, complete = of_layers(exact, start, end, most)
     if not complete:
-        notes.append(f"path_regions.{kind}: a lower bound, for a path has over {most} breakpoints before the last operation")
-    return alpha
+        notes.append(f"path_patterns.{kind}: a lower bound, for a path has over {most} breakpoints before the last operation")
+    if exact.is_phi:
+        return of_formula(exact.task, start[0].numpy(), end[0].numpy()), switches
+    assert switches is not None
+    if not complete:
+        notes.append(f"path_regions.{kind}: a lower bound likewise")
+    return switches[_changes_function(exact, start, end, switches)], switches
+
+
+def _changes_function(exact: ExactNetwork, start: torch.Tensor, end: torch.Tensor, alpha: Array) -> NDArray[np.bool_]:
+    """Return at which breakpoints W of the logits changes: it is compared in the middle of the pieces on both sides."""
+    import torch
+
+    from .gradients import of_all_logits
+
+    edges = np.concatenate([[0.0], alpha, [1.0]])
+    middles = torch.from_numpy((edges[1:] + edges[:-1]) / 2)
+    changes: list[NDArray[np.bool_]] = []
+    last: torch.Tensor | None = None
+    for some in torch.split(middles, _AT_ONCE):
+        for weight, _ in of_all_logits(exact, on_path(start, end, some)):
+            weight = weight if last is None else torch.cat([last, weight])
+            last = weight[-1:]
+            change, size = (weight[1:] - weight[:-1]).abs().amax(1), weight.abs().amax()
+            changes.append((change > _SAME * size).numpy())
+    return np.concatenate(changes)
+
+
+def _functions(exact: ExactNetwork, scenes: tmi.Scenes, patterns: list[bytes]) -> list[bytes]:
+    """Return a digest of each image's linear function W x + b of the logits; images of one pattern have the same one."""
+    import torch
+
+    from .gradients import of_all_logits
+
+    if not patterns:  # an affine network
+        return [b""] * len(scenes)
+    first = list({pattern: i for i, pattern in reversed(list(enumerate(patterns)))}.values())[::-1]
+    axes: torch.Tensor | None = None
+    parts = []
+    for _, part in in_parts(scenes[first]):
+        for weight, bias in of_all_logits(exact, in_float64(part).images):
+            if axes is None:
+                axes = torch.randn(weight.shape[1], 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+            parts.append(torch.cat([weight @ axes, bias[:, None]], 1))
+    values = torch.cat(parts).numpy()
+    rounded = np.round(values / (_SAME * max(np.abs(values).max(), np.finfo(float).tiny)))
+    of_pattern = {patterns[i]: row.tobytes() for i, row in zip(first, rounded + 0.0, strict=True)}
+    return [of_pattern[pattern] for pattern in patterns]
 
 
 def _curves(exact: ExactNetwork, start: torch.Tensor, end: torch.Tensor, labels: NDArray[np.int64]) -> Array:

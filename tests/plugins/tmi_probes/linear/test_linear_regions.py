@@ -1,5 +1,6 @@
 """Linear regions: breakpoints by brute force, patterns by hand."""
 
+import copy
 from itertools import combinations, product
 
 import numpy as np
@@ -52,6 +53,11 @@ def test_fused_and_literal_have_the_same_pieces():
     )
     for metric in ("sample_regions", "path_regions.background", "path_regions.translation", "sample_layer_share.hidden"):
         assert fused.metrics[metric] == one.metrics[metric] == two.metrics[metric]
+    # One function, three networks: the literal ones switch more often than their function has pieces.
+    assert not any("patterns" in metric for metric in fused.metrics)
+    for literal in (one, two):
+        for what in ("sample_{}", "path_{}.background", "path_{}.translation"):
+            assert literal.metrics[what.format("patterns")] >= literal.metrics[what.format("regions")]
     assert "sample_layer_share.conv" in one.metrics
     assert "sample_layer_share.level1" in two.metrics
 
@@ -88,6 +94,42 @@ def test_a_sample_of_a_one_layer_network_reaches_zaslavskys_number(neurons, regi
     assert own.metrics["sample_regions"] == len(np.unique(seen, axis=0))
     first = ExactNetwork(net)
     assert len(of_layers(first, images[:1], images[-1:], 100)[0]) <= neurons
+
+
+def test_switches_without_effect_are_patterns_of_the_network_alone():
+    """Both counts were one: the constructed network's function was compared with the trained network's neurons."""
+    data = dataset(12)
+    module = small_cnn(seed=1)
+    plain = linear_regions(network(module, "conv", "hidden", "logits"), data, seed=0)
+    # Neurons that no logit reads, and pairs σ(z) − σ(−z) = z, which are linear.
+    useless = copy.deepcopy(module)
+    useless.hidden = nn.Sequential(nn.Linear(144, 40), nn.ReLU())
+    with torch.no_grad():
+        useless.hidden[0].weight[:16], useless.hidden[0].bias[:16] = module.hidden[0].weight, module.hidden[0].bias
+        useless.hidden[0].weight[32:], useless.hidden[0].bias[32:] = (
+            -useless.hidden[0].weight[24:32],
+            -useless.hidden[0].bias[24:32],
+        )
+        useless.logits = nn.Linear(40, 3)
+        useless.logits.weight.zero_()
+        useless.logits.weight[:, :16], useless.logits.bias[:] = module.logits.weight, module.logits.bias
+        useless.logits.weight[:, 24:32] = torch.randn(3, 8)
+        useless.logits.weight[:, 32:] = -useless.logits.weight[:, 24:32]
+    other = linear_regions(network(useless, "conv", "hidden", "logits"), data, seed=0)
+    for path in ("background", "translation"):
+        assert other.metrics[f"path_regions.{path}"] == plain.metrics[f"path_regions.{path}"]
+        assert other.metrics[f"path_patterns.{path}"] > plain.metrics[f"path_patterns.{path}"]
+        assert plain.metrics[f"path_patterns.{path}"] >= plain.metrics[f"path_regions.{path}"] > 1
+    affine = copy.deepcopy(useless)
+    with torch.no_grad():
+        affine.conv[0].bias.fill_(100)
+        affine.hidden[0].bias -= 100 * affine.hidden[0].weight.sum(1)
+        affine.logits.weight[:, :24] = 0
+    result = linear_regions(network(affine, "conv", "hidden", "logits"), data, seed=0)
+    assert result.metrics["sample_regions"] == result.metrics["path_regions.background"] == 1
+    assert result.metrics["sample_patterns"] > 1
+    literal = linear_regions(tmi.build("theorem1", TASK, realisation="literal"), data, seed=0)
+    assert literal.metrics["path_patterns.background"] > 20 * literal.metrics["path_regions.background"]
 
 
 def test_equal_images_share_a_pattern_and_share_is_distinct_over_images():
@@ -237,7 +279,9 @@ def test_a_tile_as_large_as_the_image_has_nowhere_to_go():
     result = linear_regions(deep(task), dataset(6, task=task), seed=0)
     assert "path_regions.translation" not in result.metrics
     # Nor is there a background to be seen: start and end of the path are one image.
-    assert "path_regions.background: not applicable, for no other background changes an image" in result.notes
+    assert any(
+        "path_patterns.background: not applicable, for no other background changes an image" in note for note in result.notes
+    )
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's, about the old form of weight norm
