@@ -35,7 +35,7 @@ FEW: dict[str, dict[str, Any]] = {
     "background-kinds": {"tiles": 2, "backgrounds": 8},
     "background-robustness": {"tiles": 2},
     "deformation": {"images": 8},
-    "dictionary": {"atoms": 32, "steps": 200},
+    "dictionary": {"atoms": 32, "steps": 200, "images": 16},
     "equivariance": {"tiles": 1, "places": 100},
     "feature-neurons": {"images": 12},
     "linear-regions": {"images": 8, "paths": 1, "most": 200},
@@ -45,7 +45,9 @@ FEW: dict[str, dict[str, Any]] = {
     "randomisation": {"method": "saliency", "images": 4},
     "responsible-neurons": {"images": 4},
     "spectrum": {"kinds": ["rotation", "grey"], "tiles": 2, "members": 4},
+    "superposition": {"images": 16},
     "translation-robustness": {"tiles": 2, "places": 100},
+    "unit-recovery": {"images": 16},
     "variance-ratio": {"tiles": 1, "places": 100},
 }
 """Settings with which a probe takes minutes at most; the others run with their defaults."""
