@@ -41,7 +41,8 @@ def patching(results: Mapping[str, tmi.ProbeResult], task: tmi.TemplateTask, pai
     tiles = [int(first.arrays[f"{which}_tile"].values[pair]) for which in ("clean", "counterfactual")]
     figure = plt.figure(figsize=(9.6, 2.35 * max(2, len(results)) + 0.5))
     grid = figure.add_gridspec(1, 2, width_ratios=[1, 4.6])
-    for axis, which, tile in zip(grid[0].subgridspec(2, 1).subplots(squeeze=False).flat, ("clean", "counterfactual"), tiles, strict=True):
+    images = grid[0].subgridspec(2, 1).subplots(squeeze=False).flat
+    for axis, which, tile in zip(images, ("clean", "counterfactual"), tiles, strict=True):
         show_image(axis, first.arrays[f"{which}_images"].values[pair])
         name = "scene" if which == "clean" else "counterfactual"
         row, col = first.arrays[f"{which}_place"].values[pair]
@@ -72,7 +73,7 @@ def _draw_places(axis: Axes, result: tmi.ProbeResult, pair: int, figure: Any) ->
     effects = result.arrays["pair_effect.noising.place"].values[pair]
     limit = float(np.abs(effects).max()) or 1.0
     drawn = axis.imshow(effects, cmap="RdBu_r", vmin=-limit, vmax=limit)
-    bar = figure.colorbar(drawn, ax=axis, shrink=0.8)
+    bar = figure.colorbar(drawn, ax=axis, shrink=0.8, ticks=[-limit, 0, limit], format="%.1g")
     bar.ax.tick_params(labelsize=7)
     axis.set_xlabel(f"Σ effects {effects.sum():.2g}", fontsize=7)
 
@@ -93,7 +94,7 @@ def _draw_units(axis: Axes, result: tmi.ProbeResult, tiles: list[int], pair: int
     axis.tick_params(axis="x", labelsize=7)
     every = np.abs(result.arrays["pair_effect.noising.unit"].values[pair])
     share = np.abs(effects).sum() / max(every.sum(), 1e-30)
-    text = f"{len(sites)} of the {np.count_nonzero(every):,} units with an effect: {share:.0%} of it"
+    text = f"{len(sites)} of {np.count_nonzero(every):,} units, {share:.0%} of the effects"
     axis.text(0.98, 0.02, text, ha="right", va="bottom", fontsize=7, transform=axis.transAxes)
 
 
@@ -111,6 +112,7 @@ def _draw_estimates(axis: Axes, result: tmi.ProbeResult, pair: int) -> None:
     axis.plot([low, high], [low, high], color="0.6", linewidth=0.8)
     axis.scatter(effects[shown], estimates[shown], s=8, color=PALETTE[2], alpha=0.6, linewidths=0, rasterized=True)
     axis.set_ylabel("attribution patching", fontsize=8)
+    axis.margins(0.08)
     axis.tick_params(labelsize=7)
     size = np.linalg.norm(effects)
     error = np.linalg.norm(estimates - effects) / size if size else 0.0
