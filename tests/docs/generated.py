@@ -24,7 +24,7 @@ _QUICK: dict[str, dict[str, Any]] = {
     "attribution-bench": {"images": 2, "method": "integrated-gradients"},
     "background-kinds": {"tiles": 2, "backgrounds": 5},
     "decodability": {"images": 30, "folds": 2},
-    "dictionary": {"atoms": 4, "steps": 10, "images": 30},
+    "dictionary": {"atoms": 4, "steps": 10, "images": 30, "train_images": 100, "fits": 2},
     "deformation": {"images": 10},
     "ig-convergence": {"steps": [10, 20]},
     "linear-regions": {"images": 10, "paths": 1},

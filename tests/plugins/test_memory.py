@@ -35,7 +35,7 @@ MANY = {
     "background-kinds": {"tiles": 2, "backgrounds": 40},
     "background-robustness": {"tiles": 2, "backgrounds": 40},
     "deformation": {"images": 40},
-    "dictionary": {"atoms": 4, "steps": 20},
+    "dictionary": {"atoms": 4, "steps": 5, "fits": 1, "active": [2], "penalties": [0.3], "images": 40},
     "direction-recovery": {"atoms": 4, "steps": 5, "images": 40, "test_images": 40, "fits": 2, "penalties": [0.1]},
     "feature-neurons": {"images": 20},
     "linear-regions": {"images": 40, "paths": 1},

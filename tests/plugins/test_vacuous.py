@@ -24,7 +24,7 @@ FEW = SMALL | {
     "attribution-bench": {"method": "saliency", "images": 4},
     "background-kinds": {"tiles": 3, "backgrounds": 3},
     "decodability": {"folds": 2},
-    "dictionary": {"atoms": 3, "steps": 20},
+    "dictionary": SMALL["dictionary"] | {"atoms": 3},
     "direction-recovery": {"atoms": 3, "steps": 10, "images": 24, "test_images": 24, "fits": 2, "penalties": [0.1]},
     "equivariance": {"tiles": 2},
     "prunability": {},

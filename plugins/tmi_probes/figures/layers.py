@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tmi.runtime.plotting import CONSTRUCTED, PALETTE, TRAINED
 
 from ..pipeline.layer_scores import CONTROLS
 from .common import KINDS, color_of, control_marks, origin_marks
+from .directions import METHODS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     import tmi
 

@@ -246,6 +246,8 @@ def _add_method(
     result.add(f"dead.{method}", table[-1, main].mean())
     if not moves:
         result.cannot_fail(f"explained.{method}", "the test samples do not vary")
+    elif len(np.unique(y.round(4), axis=0)) <= len(best[0].atoms) + 1:
+        result.cannot_fail(f"explained.{method}", "there are atoms for all of the few different samples")
     elif method in EITHER_SIGN and len(best[0].atoms) >= y.shape[1]:
         result.cannot_fail(f"explained.{method}", "as many components as units restore everything")
     else:

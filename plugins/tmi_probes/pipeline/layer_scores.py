@@ -127,7 +127,7 @@ def score_layers(
     add_untrained(result, network, lambda before, collected: score(before, collected, 0))
 
 
-def add_untrained(result: ResultBuilder, network: tmi.Network, measure: Callable[[tmi.Network, ResultBuilder], None]) -> None:
+def add_untrained(result: ResultBuilder, network: tmi.Network, measure: Callable[[tmi.Network, ResultBuilder], object]) -> None:
     """Add what the network scored before training as ``<metric>.untrained``, or a note that its weights from then are not known.
 
     Parameters

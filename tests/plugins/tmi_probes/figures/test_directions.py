@@ -44,6 +44,17 @@ def test_the_frontier_has_a_point_a_strength_and_the_truth():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["top-k"]
 
 
+def test_a_frontier_of_codes_against_features_has_no_truth_to_mark():
+    names = ["mcc.tile", "active"]
+    table = np.array([[[0.2], [0.4]], [[1.0], [4.0]]])
+    of = tmi.ProbeResult({"mcc.tile.l1": 0.2}, {"by_fit.l1": (("measure", "strength.l1", "fit.l1"), table)}, {"measure": names})
+    figure = sparsity_frontier({"cnn": of, "without": result()}, "mcc.tile")
+    assert [axis.get_title() for axis in figure.axes] == ["cnn"]
+    (line,) = figure.axes[0].lines
+    assert line.get_ydata().tolist() == [0.2, 0.4]
+    assert figure.axes[0].get_ylabel().endswith("(tile)")
+
+
 def test_atoms_are_sorted_by_their_direction():
     figure = atoms_and_directions(result())
     (picture,) = figure.axes[0].get_images()

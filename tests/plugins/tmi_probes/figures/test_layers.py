@@ -54,15 +54,20 @@ def test_pixels_are_drawn_once(drawn):
 @pytest.mark.parametrize("layers", [["hidden"], ["hidden", "conv"]])
 def test_dictionaries(layers):
     network, data = cnn_network(), dataset(40)
-    settings = {"methods": ["sparse-autoencoder"], "steps": 20, "atoms": 5}
+    settings = {"methods": ["top-k", "random"], "steps": 20, "atoms": 5, "active": [2], "images": 60}
     results = {layer: tmi.probe("dictionary", network, data, layer=layer, **settings) for layer in layers}
     with figure_style():
         figure = dictionaries(results, dict.fromkeys(layers, network.origin))
         figure.canvas.draw()
     assert [axis.get_title() for axis in figure.axes[:3]] == ["tile", "tile at a place", "class"]
-    codes = ("units", "sparse-autoencoder", "random", "supervised")
+    codes = ("units", "top-k", "random", "projections", "supervised")
     for axis, kind in zip(figure.axes, ("tile", "tile-place", "class"), strict=False):
         widths = [bar.get_width() for bar in axis.patches]
         assert widths == pytest.approx([results["hidden"].metrics[f"mcc.{kind}.{name}"] for name in codes])
     texts = [text.get_text() for axis in figure.axes for text in axis.texts]
     assert texts == ["not defined"] * (len(layers) - 1)
+    of_fits = results["hidden"].arrays["by_fit.top-k"].values[0, 0]
+    lines = [sorted(line.get_xdata()) for line in figure.axes[0].lines]
+    assert pytest.approx([of_fits.min(), of_fits.max()]) in lines
+    metrics = results["hidden"].metrics
+    assert [metrics["mcc.tile.units.chance.low"], metrics["mcc.tile.units.chance.high"]] in lines

@@ -100,7 +100,7 @@ def test_what_does_not_run_in_float64_is_taken_as_it_is_and_says_so():
     found = samples_of(net, "hidden", data.test, "places", 1, 0)
     assert not found.in_float64
     assert np.array_equal(found.values, data.test.images.flatten(1).numpy())
-    settings = {"methods": ["nmf"], "atoms": 3, "layer": "hidden"}
+    settings = {"methods": ["nmf"], "atoms": 3, "layer": "hidden", "images": 20}
     assert any("does not run in float64" in note for note in tmi.probe("dictionary", net, data, **settings).notes)
     assert not any("float64" in note for note in tmi.probe("dictionary", cnn_network(), data, **settings).notes)
 
