@@ -47,7 +47,8 @@ class Circuit:
     def effects(self, change: csr_array, weights: Array) -> Array:
         """Return by how much replacing each site changes a weighted sum of the logits, shape (sites,).
 
-        Where neurons are shared the number says only whether it is 0: it is the change of the neuron.
+        Where neurons are shared the number says only whether it is 0: it is the change of the neuron by the windows of logits
+        that are measured.
 
         Parameters
         ----------
@@ -55,7 +56,8 @@ class Circuit:
             Of the strengths.
         weights : ndarray, shape (L,)
         """
-        weighted = change if self.shared else change.multiply(weights[self.logit][None])
+        factors = weights[self.logit]
+        weighted = change.multiply((factors != 0).astype(float)[None] if self.shared else factors[None])
         return np.asarray((weighted.tocsr() @ self.carries).toarray()[0], np.float64)
 
 

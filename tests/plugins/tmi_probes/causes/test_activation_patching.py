@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 import tmi
@@ -220,3 +222,30 @@ def test_parts_do_not_matter(monkeypatch):
     monkeypatch.setattr("tmi_probes.pipeline.units._AT_ONCE", 300)
     again = activation_patching(net, data, seed=1, layer="conv")
     assert again.metrics == pytest.approx(whole.metrics, rel=1e-9)
+
+
+@pytest.mark.slow
+@given(
+    seed=st.integers(0, 10_000),
+    change=st.sampled_from(CHANGES),
+    channels=st.sampled_from([1, 3]),
+    side=st.sampled_from([1, 2, 4]),
+    builder=st.sampled_from(["theorem1", "theorem2", "literal"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_on_random_tasks_every_site_of_the_circuit_is_found(seed, change, channels, side, builder):
+    """Colour, one-pixel tiles, tiles as large as the image, tiles that several windows match, and one scene."""
+    rng = np.random.default_rng(seed)
+    tiles = [
+        tmi.FeatureTile(rng.random((channels, side, side)), 0.1 * side, np.ones((channels, side, side), bool)) for _ in "abc"
+    ]
+    try:
+        task = tmi.TemplateTask([tmi.TileClass("one", tiles[:2]), tmi.TileClass("two", tiles[2:])], (channels, 4, 4))
+        scenes = tmi.Scenes.draw(task, int(rng.integers(1, 6)), rng=rng)
+    except InputError:  # tiles that cannot be told apart
+        assume(False)
+    literal = {"realisation": "literal"} if builder == "literal" else {}
+    net = tmi.build("theorem1" if builder == "literal" else builder, task, **literal)
+    result = activation_patching(net, tmi.Dataset(task, scenes, scenes), seed=seed, layer="hidden", change=change)
+    for name, value in rates(result).items():
+        assert value == pytest.approx(0.0 if name.startswith("fpr") else 1.0), name

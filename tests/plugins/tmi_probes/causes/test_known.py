@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
+import tmi
 from tmi_probes.causes.known import known_circuit, strengths
 from tmi_probes.causes.sites import sites_of
 
-from ..toys import TASK, cnn_network
+from ..toys import TASK, cnn_network, dataset
 from .brute import built, drawn
 
 EVERY = ["unit", "place", "direction"]
@@ -63,7 +65,28 @@ def test_effects_by_construction():
     assert effects == pytest.approx((dense[1] - dense[0]) * np.repeat([1, -1, -1, 0], 36))
 
 
+def test_shared_neurons_of_what_is_not_measured_do_not_count():
+    """An ablation replaces neurons of other classes too, which the label's logit does not read."""
+    net = built("superposed")
+    shape = tuple(net.activations(drawn(1).images, "mixed")["mixed"].shape[1:])
+    (units,) = sites_of(net, "mixed", shape, ["unit"], None, [])
+    circuit = known_circuit(net, "mixed", shape, units)
+    change = csr_array(([0.2], ([0], [7])), shape=(1, 144))  # a window of class 0
+    assert np.count_nonzero(circuit.effects(change, np.array([1.0, 0.0, 0.0]))) == shape[0]
+    assert not circuit.effects(change, np.array([0.0, 1.0, 0.0])).any()
+
+
 def test_nothing_is_known_of_trained_layers():
     net = cnn_network()
     (units, *_) = sites_of(net, "conv", (4, 6, 6), EVERY, None, [])
     assert known_circuit(net, "conv", (4, 6, 6), units) is None
+
+
+def test_the_directions_of_rotated_neurons_are_the_circuit():
+    """The same function in a basis of its own: single neurons are mixtures, directions are not."""
+    data = dataset(4)
+    net = tmi.build("disguised", data, seed=0, of="theorem1(realisation='literal')", disguises=["basis"])
+    for probe, way in (("activation-patching", "noising."), ("ablation", "")):
+        found = tmi.probe(probe, net, data, seed=0, layer="hidden").metrics
+        assert [found[f"{rate}.{way}direction.hidden"] for rate in ("tpr", "fpr", "auc")] == [1, 0, 1]
+        assert found[f"tpr.{way}unit.hidden"] < 1
