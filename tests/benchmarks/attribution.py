@@ -147,12 +147,9 @@ def whole_bench(console: Console, images: int) -> None:
     """Print the processor's seconds of the whole bench, by parts."""
     data = tmi.generate("fashion", tiles_per_class=1, samples=2000, test_samples=max(300, images))
     trained = tmi.build("cnn", data, seed=0, epochs=2)
-    table = Table(title=f"The bench: {len(METHODS)} methods, {images} images")
-    table.add_column("part")
-    table.add_column("s", justify="right")
+    console.print(f"The bench, {len(METHODS)} methods, {images} images, seconds of the processor:")
     for name, spent in seconds(trained, data, images):
-        table.add_row(name, f"{spent:,.0f}")
-    console.print(table)
+        console.print(f"{spent:8,.1f}  {name}")
 
 
 @click.command()

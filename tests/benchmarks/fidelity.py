@@ -22,7 +22,7 @@ from tmi.probing.attribution import measure_info
 from tmi_attribution.build_truth import truth_of
 from tmi_attribution.measures.curves import deletion, insertion
 from tmi_attribution.measures.infidelity import infidelity
-from tmi_attribution.measures.road import road_lerf, road_morf
+from tmi_attribution.measures.road import Fill, road_lerf, road_morf
 from tmi_attribution.measures.sensitivity import sensitivity_max, sensitivity_n
 from tmi_attribution.methods.path import integrated_gradients
 from tmi_attribution.truth import Baseline, Truth
@@ -70,7 +70,7 @@ def maps_of(truth: Truth) -> dict[str, Callable[[Truth], Any]]:
 
 def measures_on(baseline: Baseline) -> dict[str, Callable[..., Any]]:
     """Return the measures of fidelity with the given baseline; ROAD imputes where the baseline is black."""
-    fill = "neighbours" if baseline == "black" else "background"
+    fill: Fill = "neighbours" if baseline == "black" else "background"
     road = {measure.__name__: partial(measure, seed=0, fill=fill) for measure in (road_morf, road_lerf)}
     return {
         "deletion": deletion,
