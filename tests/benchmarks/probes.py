@@ -46,6 +46,7 @@ FEW: dict[str, dict[str, Any]] = {
     "responsible-neurons": {"images": 4},
     "spectrum": {"kinds": ["rotation", "grey"], "tiles": 2, "members": 4},
     "superposition": {"images": 16},
+    "top-activating-scenes": {"images": 48},
     "translation-robustness": {"tiles": 2, "places": 100},
     "unit-recovery": {"images": 16},
     "variance-ratio": {"tiles": 1, "places": 100},

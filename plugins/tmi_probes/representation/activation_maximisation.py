@@ -18,7 +18,7 @@ from ..pipeline.scenes import in_float64, labelled
 from .ascent import ascend, total_variation
 from .fields import fields_of
 from .resemblance import best_match, with_surrogates
-from .top import Top, top_of
+from .top import Top, tops_of
 
 if TYPE_CHECKING:
     import torch
@@ -144,15 +144,17 @@ def activation_maximisation(
     kernels = with_surrogates(data.task, draws, np.random.default_rng([seed, 0]))
     before = network.untrained()
     with torch.inference_mode(False):
+        tops = tops_of(network, network.layers, scenes, 1)
+        earliest = tops_of(before, network.layers, scenes, 1) if before else {}
         for number, layer in enumerate(network.layers):
             options = (layer, scenes, units, restarts, steps, total_variation)
-            found = _preferred(network, *options, np.random.default_rng([seed, 1, number]))
+            found = _preferred(network, tops[layer], *options, np.random.default_rng([seed, 1, number]))
             if found.left_out:
                 result.notes.append(f"{layer}: {found.left_out} units left out, for no start has a gradient that raises them")
             if not len(found.units):
                 result.notes.append(f"{layer}: no unit has a preferred picture")
                 continue
-            earlier = _preferred(before, *options, np.random.default_rng([seed, 1, number])) if before else None
+            earlier = _preferred(before, earliest[layer], *options, np.random.default_rng([seed, 1, number])) if before else None
             _add(result, network, layer, found, earlier, kernels)
     return (
         result.result()
@@ -163,6 +165,7 @@ def activation_maximisation(
 
 def _preferred(
     network: tmi.Network,
+    top: Top,
     layer: str,
     scenes: tmi.Scenes,
     units: int,
@@ -175,7 +178,6 @@ def _preferred(
     import torch
 
     exact = widened(network, layer, scenes[:1])
-    top = top_of(network, layer, scenes, 1)
     chosen = np.sort(rng.permutation(np.flatnonzero(top.scene[:, 0] >= 0))[:units])
     _, rows, cols = top.shape
     neurons = torch.from_numpy((chosen * rows + rows // 2) * cols + cols // 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from ..pipeline.scenes import in_float64
 from ..pipeline.units import in_parts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     import tmi
@@ -71,8 +73,8 @@ class Top:
         return down[row], across[col]
 
 
-def top_of(network: tmi.Network, layer: str, scenes: tmi.Scenes, top: int) -> Top:
-    """Return the most activating scenes of each unit of a layer.
+def tops_of(network: tmi.Network, layers: Sequence[str], scenes: tmi.Scenes, top: int) -> dict[str, Top]:
+    """Return the most activating scenes of each unit of each layer.
 
     Activations are computed in float64 where the network can and then rounded to float32, so that the order of scenes does not
     depend on the size of a batch.
@@ -80,36 +82,49 @@ def top_of(network: tmi.Network, layer: str, scenes: tmi.Scenes, top: int) -> To
     Parameters
     ----------
     network : Network
-    layer : str
+    layers : sequence of str
     scenes : Scenes
     top : int
     """
-    wide = widened(network, layer, scenes[:1])
+    wide = widened(network, layers[0], scenes[:1])
     exact = wide or network
-    seen = exact.activations((in_float64(scenes[:1]) if wide else scenes[:1]).images, layer)[layer].shape[1:]
-    shape = (seen[0], seen[1], seen[2]) if len(seen) == 3 else (math.prod(seen), 1, 1)
-    best: list[NDArray[np.float32 | np.int64]] = [
-        np.empty((shape[0], 0), np.float32),
-        np.empty((shape[0], 0), np.int64),
-        np.empty((shape[0], 0), np.int64),
-    ]
-    least = np.full(shape[0], np.inf, np.float32)
-    for rows, part in in_parts(scenes, math.prod(shape)):
-        activations = exact.activations((in_float64(part) if wide else part).images, layer)[layer]
-        maps = activations.reshape(len(part), shape[0], -1).float().numpy()
-        place = maps.argmax(2).T
-        values = np.take_along_axis(maps, place.T[:, :, None], 2)[:, :, 0].T  # (units, images)
-        least = np.minimum(least, values.min(1))
+    first = exact.activations((in_float64(scenes[:1]) if wide else scenes[:1]).images, layers)
+    running = {layer: _Running(_shape(values.shape[1:]), top) for layer, values in first.items()}
+    for rows, part in in_parts(scenes, sum(values.numel() for values in first.values())):
+        for layer, values in exact.activations((in_float64(part) if wide else part).images, layers).items():
+            running[layer].add(rows, values.float().numpy())
+    return {layer: one.result() for layer, one in running.items()}
+
+
+def _shape(seen: Sequence[int]) -> tuple[int, int, int]:
+    return (seen[0], seen[1], seen[2]) if len(seen) == 3 else (math.prod(seen), 1, 1)
+
+
+class _Running:
+    """The most activating scenes of the units of a layer among those seen so far."""
+
+    def __init__(self, shape: tuple[int, int, int], top: int) -> None:
+        self._shape, self._top = shape, top
+        self._best: list[NDArray[Any]] = [np.empty((shape[0], 0), kind) for kind in (np.float32, np.int64, np.int64)]
+        self._least = np.full(shape[0], np.inf, np.float32)
+
+    def add(self, rows: slice, activations: NDArray[np.float32]) -> None:
+        maps = activations.reshape(len(activations), self._shape[0], -1)
+        place = maps.argmax(2)
+        values = np.take_along_axis(maps, place[:, :, None], 2)[:, :, 0].T  # (units, images)
+        self._least = np.minimum(self._least, values.min(1))
         number = np.broadcast_to(np.arange(rows.start, rows.stop), values.shape)
-        joined = [np.concatenate(pair, 1) for pair in zip(best, (values, number, place), strict=True)]
-        order = np.argsort(-joined[0], axis=1, kind="stable")[:, :top]
-        best = [np.take_along_axis(column, order, 1) for column in joined]
-    activation, scene, where = best
-    above = activation > least[:, None]
-    return Top(
-        np.where(above, scene, NONE),
-        np.where(above, activation, np.nan).astype(float),
-        np.where(above, where, 0),
-        least.astype(float),
-        shape,
-    )
+        joined = [np.concatenate(pair, 1) for pair in zip(self._best, (values, number, place.T), strict=True)]
+        order = np.argsort(-joined[0], axis=1, kind="stable")[:, : self._top]
+        self._best = [np.take_along_axis(column, order, 1) for column in joined]
+
+    def result(self) -> Top:
+        activation, scene, where = self._best
+        above = activation > self._least[:, None]
+        return Top(
+            np.where(above, scene, NONE),
+            np.where(above, activation, np.nan).astype(float),
+            np.where(above, where, 0),
+            self._least.astype(float),
+            self._shape,
+        )

@@ -14,7 +14,7 @@ from ..pipeline.designs import Sample, sampled
 from ..pipeline.result import ResultBuilder
 from ..pipeline.scenes import pictures
 from .fields import fields_of
-from .top import Top, top_of
+from .top import Top, tops_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,8 +94,8 @@ def top_activating_scenes(
     rng = np.random.default_rng(seed)
     result.arrays |= {name: ("scene", getattr(scenes, name).numpy()) for name in ("tile", "row", "col")}
     scored_names = _can_fail(result, scenes)
-    for layer in network.layers:
-        found = top_of(network, layer, scenes, top)
+    earliest = tops_of(before, network.layers, scenes, top) if before else {}
+    for layer, found in tops_of(network, network.layers, scenes, top).items():
         known = (found.scene >= 0).sum(1) >= 2
         result.add(f"scored.{layer}", known.mean())
         result.arrays |= {
@@ -110,7 +110,7 @@ def top_activating_scenes(
         if not known.any():
             result.notes.append(f"{layer}: no unit is above its least value on two scenes")
             continue
-        earlier = top_of(before, layer, scenes, top) if before else None
+        earlier = earliest.get(layer)
         orders = [rng.permutation(len(scenes)) for _ in range(draws)]
         if found.has_places and _even(scenes):
             what = ", ".join(f"{name}.{layer}" for name in scored_names)

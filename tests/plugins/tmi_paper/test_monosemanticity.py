@@ -78,11 +78,12 @@ def small():
     suite["seeds"] = [0]
     suite["datasets"]["squares"] |= {"samples": 60, "test_samples": 60}
     suite["datasets"]["fashion"] |= {"source": "sample", "samples": 80, "test_samples": 60, "sweep": {"tiles_per_class": [1]}}
-    suite["networks"]["trained-squares"] |= {"epochs": 2, "sweep": {"filters": [4]}}
-    suite["networks"]["trained-fashion"] |= {"epochs": 1, "sweep": {"filters": [2, 4]}}
+    suite["networks"]["trained-squares"] |= {"epochs": 40, "sweep": {"filters": [4]}}
+    suite["networks"]["trained-fashion"] |= {"epochs": 20, "sweep": {"filters": [2, 4]}}
     suite["probes"]["dictionary"] |= {"atoms": 6, "images": 50, "train_images": 50}
     suite["probes"]["decodability"] |= {"images": 50, "folds": 2}
     suite["probes"]["local-linear-form"] |= {"images": 8, "tiles": 1}
+    suite["probes"]["top-activating-scenes"]["images"] = 60
     suite["probes"]["activation-maximisation"] |= {"units": 2, "restarts": 2, "steps": 10}
     suite["skip"] = [rule for rule in suite["skip"] if "tiles_per_class" not in rule]
     return suite

@@ -38,6 +38,7 @@ def test_a_network_is_like_itself_and_permuted_images_are_not():
     assert "cka.hidden.logits.untrained" not in result.metrics
 
 
+@pytest.mark.slow
 def test_the_untrained_control_is_the_network_before_training_beside_the_same_other():
     data = tmi.generate("squares", seed=0, samples=40, test_samples=40)
     settings = {"filters": 3, "kernel": 2, "hidden": 6, "batch_size": 10, "lr": 0.1}

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import tmi
-from tmi_probes.representation.top import top_of
+from tmi_probes.representation.top import tops_of
 from tmi_probes.representation.top_activating import shares
 
 from ..toys import TASK, cnn_network, dataset, network
@@ -21,7 +21,7 @@ def test_the_scenes_are_those_of_a_sort(layer):
     own = cnn_network()
     values = own.activations(DATA.test.images, layer)[layer]
     values = values.flatten(2).amax(2) if values.ndim == 4 else values
-    found = top_of(own, layer, DATA.test, 5)
+    found = tops_of(own, [layer], DATA.test, 5)[layer]
     for unit in range(values.shape[1]):
         order = np.argsort(-values[:, unit].numpy(), kind="stable")[:5]
         above = [i for i in order if values[i, unit] > values[:, unit].min()]
@@ -109,7 +109,7 @@ def test_chance_is_that_of_random_scenes_and_untrained_that_of_the_initial_weigh
             assert found[f"same_tile.{layer}.untrained"] == pytest.approx(before[f"same_tile.{layer}"])
     rng = np.random.default_rng(0)
     drawn = [np.unique(data.test.tile.numpy()[rng.permutation(60)[:8]], return_counts=True)[1].max() / 8 for _ in range(4000)]
-    top = top_of(trained, "logits", data.test, 8)
+    top = tops_of(trained, ["logits"], data.test, 8)["logits"]
     by_chance = [np.nanmean(shares(top, data.test, "same_tile", rng.permutation(60))) for _ in range(400)]
     assert np.mean(by_chance) == pytest.approx(np.mean(drawn), abs=0.01)
 
