@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 4_000_000  # activations replaced at a time
 
+Ablation = Literal["resample", "mean", "zero"]
+ABLATIONS: tuple[Ablation, ...] = ("resample", "mean", "zero")
+"""What an ablated neuron is set to."""
+
 INFO = {
     "sufficient": tmi.MetricInfo(
         "Smallest number of neurons that keep the prediction while all others are ablated, mean over images", "lower", 0
@@ -60,13 +64,14 @@ def responsible_neurons(
     seed: int,
     images: Count = 1000,
     layer: str | None = None,
-    ablation: Literal["zero", "mean"] = "zero",
+    ablation: Ablation = "resample",
     share: Share = 1.0,
 ) -> tmi.ProbeResult:
     """How few neurons of a layer keep the label's logit and the prediction, and on constructed networks whether they are right.
 
     Where the logits are linear in the layer the sets are smallest ones. Elsewhere they are greedy: neurons are taken in the order
-    of how much ablating each alone lowers the logit, or the margin over the next class, until they suffice.
+    of how much ablating each alone lowers the logit, or the margin over the next class, until they suffice. What suffices
+    depends on what the other neurons are set to, so that all three ablations are computed.
 
     Parameters
     ----------
@@ -74,8 +79,10 @@ def responsible_neurons(
         How many test images: the first ones.
     layer : str, optional
         By default the last one before the logits.
-    ablation : {"zero", "mean"}
-        The value of an ablated neuron: 0, or its mean over the same images.
+    ablation : {"resample", "mean", "zero"}
+        The value of an ablated neuron in the metrics without an ablation in their name: its value on another image, drawn for
+        each image among those of other classes, the same one for all neurons; its mean over the same images; or 0. Values of
+        another image are the only ones that occur together (Chan et al. 2022, "Causal scrubbing").
     share : float
         The share of the label's logit to keep, of its rise above the logit with every neuron ablated.
 
@@ -84,9 +91,11 @@ def responsible_neurons(
     ProbeResult
         For the layer ``sufficient``, ``sufficient_logit``, ``sufficient_share``, ``random_keeps``, ``critical``, ``necessary``,
         ``active`` and ``proven``; where the neurons are known ``tpr`` and ``fpr`` of the set that keeps the logit, beside
-        ``.oracle`` and ``.chance`` (a random set of that size). Arrays of each image's ``sufficient``, ``sufficient_logit``,
-        ``critical`` (−1 where no ablation changes the prediction), ``active`` and ``label``, and for each neuron ``responsible``:
-        the share of images whose logit it helps to keep. Not applicable to a network without a layer before the logits.
+        ``.oracle`` and ``.chance`` (a random set of that size). ``sufficient``, ``sufficient_logit``, ``critical``, ``necessary``
+        and ``active`` by each ablation too: ``sufficient.<layer>.zero``, ``.mean`` and ``.resample``. Arrays of each image's
+        ``sufficient``, ``sufficient_logit``, ``critical`` (−1 where no ablation changes the prediction), ``active``, ``label``
+        and ``donor`` (the image whose values are taken; −1 where there is none), and for each neuron ``responsible``: the share
+        of images whose logit it helps to keep. Not applicable to a network without a layer before the logits.
 
     Raises
     ------
@@ -100,33 +109,58 @@ def responsible_neurons(
     if chosen is None:
         return tmi.ProbeResult.not_applicable("the network names no layer but the logits")
     size = sizes_of(network, scenes, [chosen])
-    ablated = _mean(network, scenes, size) if ablation == "mean" else np.zeros(size[chosen])
-    rng = np.random.default_rng(seed)
     label, logits = scenes.labels.numpy(), logits_of(network, scenes)
     known = _known(network, chosen, scenes)
-    sets: list[ResponsibleSets] = []
+    result = ResultBuilder(INFO)
+    donors = _donors(label, np.random.default_rng([seed, 1]))
+    kinds = [kind for kind in ABLATIONS if kind != "resample" or donors is not None]
+    if ablation not in kinds:
+        result.notes.append("resample: left out, for there is no other image; the neurons are set to 0 instead")
+        ablation = "zero"
+    mean = _mean(network, scenes, size)
+    rngs = {kind: np.random.default_rng(seed) for kind in kinds}
+    sets: dict[Ablation, list[ResponsibleSets]] = {kind: [] for kind in kinds}
     form: LinearReadout | None = None
     for rows, activations in activations_in_parts(network, scenes, size):
         values = activations[chosen].astype(np.float64)
         if rows.start == 0:
             form = linear_form(network, chosen, values, logits[rows], scenes[:1].images)
+        ablated = {"zero": np.zeros_like(values), "mean": np.broadcast_to(mean, values.shape)}
+        if donors is not None:
+            of_donors = network.activations(scenes[donors[rows].tolist()].images, chosen)[chosen]
+            ablated["resample"] = of_donors.flatten(1).numpy().astype(np.float64)
         for i, of_image in enumerate(values, rows.start):
-            circuit: _Circuit = (
-                _LinearCircuit(form, of_image, ablated)
-                if form is not None
-                else _AblatedCircuit(network, chosen, scenes[i : i + 1].images, of_image, ablated)
-            )
-            sets.append(circuit.sets(int(label[i]), share, rng))
-    result = ResultBuilder(INFO)
+            for kind in kinds:
+                others = ablated[kind][i - rows.start]
+                circuit: _Circuit = (
+                    _LinearCircuit(form, of_image, others)
+                    if form is not None
+                    else _AblatedCircuit(network, chosen, scenes[i : i + 1].images, of_image, others)
+                )
+                sets[kind].append(circuit.sets(int(label[i]), share, rngs[kind]))
     if form is None:
         result.notes.append(f"{chosen}: the logits are not linear in it; the sets are greedy, not proven smallest")
-    _add_sets(result, chosen, size[chosen], sets, logits.shape[1])
+    _add_sets(result, chosen, size[chosen], sets[ablation], logits.shape[1])
+    for kind in kinds:
+        for name, value in _sizes(sets[kind], logits.shape[1]).items():
+            result.add(f"{name}.{chosen}.{kind}", value)
     if known is None:
         result.notes.append("tpr, fpr: left out, for it is not known which neurons should be responsible")
     else:
-        _add_rates(result, chosen, size[chosen], sets, known)
-    result.arrays["label"] = ("image", label)
+        _add_rates(result, chosen, size[chosen], sets[ablation], known)
+    result.arrays |= {"label": ("image", label), "donor": ("image", np.full(len(label), -1) if donors is None else donors)}
     return result.result()
+
+
+def _donors(label: Indices, rng: np.random.Generator) -> Indices | None:
+    """Draw for each image another one, of another class where there is any; None for a single image."""
+    if len(label) == 1:
+        return None
+    drawn = []
+    for number, own in enumerate(label):
+        others = np.flatnonzero(label != own)
+        drawn.append(int(rng.choice(others if len(others) else np.delete(np.arange(len(label)), number))))
+    return np.array(drawn)
 
 
 @dataclass(frozen=True)
@@ -302,29 +336,38 @@ def _known(network: tmi.Network, layer: str, scenes: tmi.Scenes) -> list[Indices
     return [np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64) for parts in of_images]
 
 
+def _sizes(sets: list[ResponsibleSets], classes: int) -> dict[str, float]:
+    """Return the means over the images that every ablation is compared by."""
+    sizes = {
+        "sufficient_logit": np.mean([len(found.logit) for found in sets]),
+        "active": np.mean([found.active for found in sets]),
+    }
+    predicted = [found for found in sets if found.prediction is not None]
+    if classes > 1 and predicted:
+        sizes["sufficient"] = np.mean([len(found.prediction) for found in predicted if found.prediction is not None])
+        sizes["necessary"] = np.mean([found.necessary for found in predicted])
+        critical = [found.critical for found in predicted if found.critical >= 0]
+        if critical:
+            sizes["critical"] = np.mean(critical)
+    return {name: float(size) for name, size in sizes.items()}
+
+
 def _add_sets(result: ResultBuilder, layer: str, neurons: int, sets: list[ResponsibleSets], classes: int) -> None:
     """Add the sizes of the sets: means over the images, and arrays by image and by neuron."""
-    result.add(f"sufficient_logit.{layer}", np.mean([len(found.logit) for found in sets]))
-    result.add(f"active.{layer}", np.mean([found.active for found in sets]))
+    for name, mean in _sizes(sets, classes).items():
+        result.add(f"{name}.{layer}", mean)
     predicted = [found for found in sets if found.prediction is not None]
     sizes = np.array([-1 if found.prediction is None else len(found.prediction) for found in sets])
     if classes == 1:
         result.cannot_fail("sufficient, random_keeps, critical, necessary, proven", ONE_CLASS)
     elif predicted:
-        size = sizes[sizes >= 0]
         active = np.array([found.active for found in predicted])
-        critical = np.array([found.critical for found in predicted])
-        result.add(f"sufficient.{layer}", size.mean())
-        result.add(f"sufficient_share.{layer}", (size / np.maximum(active, 1)).mean())
+        result.add(f"sufficient_share.{layer}", (sizes[sizes >= 0] / np.maximum(active, 1)).mean())
         result.add(f"random_keeps.{layer}", np.mean([found.random_keeps for found in predicted]))
-        result.add(f"necessary.{layer}", np.mean([found.necessary for found in predicted]))
         result.add(f"proven.{layer}", np.mean([found.proven for found in predicted]))
-        if (critical >= 0).any():
-            result.add(f"critical.{layer}", critical[critical >= 0].mean())
-        if (critical < 0).any():
-            result.notes.append(
-                f"critical: {int((critical < 0).sum())} images are left out, whose prediction no ablation found changes"
-            )
+        without = sum(found.critical < 0 for found in predicted)
+        if without:
+            result.notes.append(f"critical: {without} images are left out, whose prediction no ablation found changes")
     if len(predicted) < len(sets):
         result.notes.append(f"{len(sets) - len(predicted)} of {len(sets)} images have no single prediction to keep")
     often = np.zeros(neurons)

@@ -88,15 +88,14 @@ def breaks_margin(margins: Array, gains: Array) -> Indices | None:
     """
     if not gains.size:
         return None
-    order = np.argsort(-gains, axis=1, kind="stable")
-    left = margins[:, None] - np.take_along_axis(gains, order, 1).cumsum(1)
+    left = margins[:, None] + np.sort(-gains, axis=1).cumsum(1)
     # A margin of the size of rounding is a tie.
     broken = left <= 1e-12 * (np.abs(margins) + np.abs(gains).sum(1))[:, None]
     if not broken.any():
         return None
     needed = np.where(broken.any(1), broken.argmax(1), gains.shape[1])
     rival = int(needed.argmin())
-    return order[rival, : needed[rival] + 1]
+    return np.argsort(-gains[rival], kind="stable")[: needed[rival] + 1]
 
 
 def first_prefix(order: Indices, holds: Callable[[Indices], NDArray[np.bool_]]) -> Indices | None:
@@ -121,11 +120,11 @@ def _greedy(start: Array, gains: Array) -> Indices:
     """Add the neuron that leaves the least shortfall until every margin is positive; then remove neurons that are not needed."""
     margins, left, chosen = start.copy(), np.ones(gains.shape[1], bool), []
     while not (margins > 0).all() and left.any():
-        short = np.minimum(margins[:, None] + gains, 0).sum(0)
-        worst = (margins[:, None] + gains).min(0)
-        candidates = np.flatnonzero(left)
+        reached = margins[:, None] + gains
+        short = np.where(left, np.minimum(reached, 0).sum(0), -np.inf)
         # Among neurons that leave no shortfall, the one with the largest worst margin is taken.
-        best = candidates[np.lexsort((-worst[candidates], -short[candidates]))[0]]
+        candidates = np.flatnonzero(short == short.max())
+        best = candidates[reached[:, candidates].min(0).argmax()]
         margins = margins + gains[:, best]
         left[best] = False
         chosen.append(int(best))
