@@ -22,7 +22,7 @@ _TITLES = {
     "cascading": "cascading: a layer and all above it",
     "independent": "independent: one layer",
 }
-_MARKERS = "osD^vPX*"
+_MARKERS = "osD^vPX"  # another number than of colours: no two of many methods look alike
 
 
 def similarity_by_layer(results: Mapping[str, Sequence[tmi.ProbeResult]], *, kind: str = "similarity") -> Figure:
@@ -57,7 +57,7 @@ def similarity_by_layer(results: Mapping[str, Sequence[tmi.ProbeResult]], *, kin
             means, low, high = _over_seeds(some, kind, SCHEMES.index(scheme))
             places, line = np.arange(1, len(layers) + 1) + aside, ""
             if scheme == "cascading":  # from the network as it is
-                places, line = np.concatenate([[0], places]), "-"
+                places, line = np.concatenate([[0], places]), "-" if number < len(PALETTE) else "--"
                 means, low, high = (np.concatenate([[1.0], part]) for part in (means, low, high))
             axis.errorbar(places, means, [means - low, high - means], fmt=f"{line}{marker}", linewidth=1.3, label=name, **style)
         chance = np.array(
