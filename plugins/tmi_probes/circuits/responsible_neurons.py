@@ -113,9 +113,9 @@ def responsible_neurons(
     known = _known(network, chosen, scenes)
     result = ResultBuilder(INFO)
     donors = _donors(label, np.random.default_rng([seed, 1]))
-    kinds = [kind for kind in ABLATIONS if kind != "resample" or donors is not None]
-    if ablation not in kinds:
-        result.notes.append("resample: left out, for there is no other image; the neurons are set to 0 instead")
+    kinds: tuple[Ablation, ...] = ABLATIONS if donors is not None else ("zero",)
+    if donors is None:
+        result.notes.append("resample, mean: left out, for there is no other image; ablated neurons are 0")
         ablation = "zero"
     mean = _mean(network, scenes, size)
     rngs = {kind: np.random.default_rng(seed) for kind in kinds}

@@ -130,3 +130,45 @@ def worst_cases(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, st
             axes[row, 2 * k].set_xlabel(f"margin {own[k]:.2g}", fontsize=7)
         axes[row, 0].set_ylabel(two_lines(name), fontsize=7, color=color_of(origins[name]))
     return figure
+
+
+def radii(results: Mapping[str, tmi.ProbeResult], origins: Mapping[str, str]) -> Figure:
+    """Draw between which bounds the radius of each image lies, by network: from what is proven up to the smallest change found.
+
+    Parameters
+    ----------
+    results : mapping of str to ProbeResult
+        Of probe ``attack``, by network.
+    origins : mapping of str to str
+        `network.origin`, by network.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
+
+    units = {"l1": "L1: summed pixel difference", "linf": "L∞: largest pixel difference"}
+    figure, axes = plt.subplots(1, 2, figsize=(7.4, 0.42 * len(results) + 1.5), sharey=True)
+    for axis, (norm, unit) in zip(axes, units.items(), strict=True):
+        for row, (name, result) in enumerate(results.items()):
+            color = color_of(origins[name])
+            ends = {}
+            for bound, marker in (("lower", ">"), ("upper", "<")):
+                array = result.arrays.get(f"radius_{bound}.{norm}")
+                values = np.empty(0) if array is None else array.values[np.isfinite(array.values) & (array.values > 0)]
+                if not len(values):
+                    continue
+                low, ends[bound], high = np.quantile(values, (0.05, 0.5, 0.95))
+                axis.plot([low, high], [row, row], color=color, linewidth=4, alpha=0.35, solid_capstyle="butt")
+                axis.plot(ends[bound], row, marker=marker, color=color, markersize=6)
+            if len(ends) == 2:
+                axis.plot([ends["lower"], ends["upper"]], [row, row], color=color, linewidth=0.9, linestyle=":", zorder=0)
+        axis.set_xscale("log")
+        axis.set_xlabel(unit)
+        axis.set_ylim(len(results) - 0.5, -0.5)
+    axes[0].set_yticks(range(len(results)), [two_lines(name) for name in results])
+    marks = [
+        Line2D([], [], marker=">", color="0.3", linestyle="", label="proven: no smaller change alters the answer"),
+        Line2D([], [], marker="<", color="0.3", linestyle="", label="found: this change does"),
+        Line2D([], [], color="0.3", linewidth=4, alpha=0.35, label="5 to 95 % of images"),
+    ]
+    figure.legend(handles=marks, loc="outside upper center", ncols=3, fontsize=8)
+    return figure

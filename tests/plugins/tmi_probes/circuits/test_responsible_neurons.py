@@ -108,7 +108,7 @@ def test_a_tie_has_no_prediction_to_keep():
     net = network(Circuit([[1.0, 0, 0], [1, 0, 0], [0, 0, 0]], [0.0, 0, 0]), "hidden", "logits")
     scenes = pixels([[1.0, 0.0, 0.0]])
     result = responsible_neurons(net, tmi.Dataset(TASK, scenes, scenes), seed=0)
-    assert "resample: left out, for there is no other image; the neurons are set to 0 instead" in result.notes
+    assert "resample, mean: left out, for there is no other image; ablated neurons are 0" in result.notes
     assert "sufficient.hidden" not in result.metrics
     assert result.metrics["sufficient_logit.hidden"] == 1
     assert any("no single prediction" in note for note in result.notes)

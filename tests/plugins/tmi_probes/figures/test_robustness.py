@@ -6,7 +6,7 @@ import pytest
 
 import tmi
 from tmi.runtime.plotting import CONSTRUCTED, TRAINED, figure_style
-from tmi_probes.figures.robustness import background_kinds, deformations, worst_cases
+from tmi_probes.figures.robustness import background_kinds, deformations, radii, worst_cases
 
 from ..toys import Phi, cnn_network, dataset, network
 
@@ -70,3 +70,14 @@ def test_colour_images_and_one_class_are_drawn_too():
     data = dataset(8, task=task)
     result = tmi.probe("background-robustness", network(Phi(task), task=task), data, seed=0, tiles=1, backgrounds=3)
     assert len(worst_cases({"mine": result}, {"mine": "imported"}).axes) == 2
+
+
+def test_radii_draws_both_bounds_of_every_network(networks):
+    results, origins = results_of(networks, "attack", images=6, steps=4)
+    figure = radii(results, origins)
+    for axis, norm in zip(figure.axes, ("l1", "linf"), strict=True):
+        marks = {line.get_marker(): line for line in axis.lines if line.get_marker() in "<>" and line.get_color() == CONSTRUCTED}
+        drawn = {marker: float(line.get_xdata()[0]) for marker, line in marks.items()}
+        metrics = results["theorem 1: fused"].metrics
+        assert drawn == pytest.approx({">": metrics[f"radius_lower.{norm}"], "<": metrics[f"radius_upper.{norm}"]})
+    assert next(label.get_text() for label in figure.axes[0].get_yticklabels()).startswith("theorem 1")
