@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .arrays import parts
+from .arrays import flat, parts
 
 if TYPE_CHECKING:
     from ..truth import Truth
@@ -59,8 +59,8 @@ def change(logits: Array, others: Array, truth: Truth) -> Array:
 
 def contributions_inside(maps: Array, regions: Mask) -> Array:
     """Return Σ a over each region, all channels together: (N, C, m, n) and (R, m, n) give (R, N)."""
-    summed = maps.sum(1).reshape(len(maps), -1)
-    sums: Array = regions.reshape(len(regions), -1).astype(np.float64) @ summed.T
+    summed = flat(maps.sum(1))
+    sums: Array = flat(regions).astype(np.float64) @ summed.T
     return sums
 
 

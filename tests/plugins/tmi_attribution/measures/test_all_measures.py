@@ -13,7 +13,7 @@ from tmi.params import parameters
 from tmi.probing.attribution import GIVEN, TOPICS, measure_info
 from tmi_attribution.measures.declared import why_undefined
 
-from .cases import asked, gradient
+from .cases import asked, colour, gradient, one_pixel
 
 MODULES = {
     "localisation": ["mass", "precision", "pointing_game", "auc", "average_precision", "top_k"],
@@ -76,3 +76,25 @@ def test_importing_them_is_quick():
         [sys.executable, "-c", f"import sys, {names}; print({heavy})"], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+FIDELITY = [measure for measure in MEASURES if measure_info(measure).topic == "fidelity"]
+
+
+@pytest.mark.parametrize("measure", FIDELITY, ids=lambda measure: measure.__name__)
+def test_measures_of_fidelity_take_colour_one_image_no_image_and_one_pixel(measure):
+    truth = asked(images=3, data=colour())
+    found = score(measure, gradient(truth), truth)
+    assert np.isfinite(found).all()
+    assert score(measure, gradient(truth[:1]), truth[:1]) == pytest.approx(found[:1], abs=1e-5)
+    assert score(measure, np.zeros((0, 2, 8, 8)), truth[:0]).shape == (0,)
+    single = one_pixel()
+    assert score(measure, gradient(single), single).shape == (2,)
+
+
+@pytest.mark.parametrize("measure", FIDELITY, ids=lambda measure: measure.__name__)
+def test_the_scale_of_a_map_changes_no_score_of_fidelity(measure):
+    truth = asked(images=4, dtype=torch.float64)
+    maps = gradient(truth)
+    if measure.__name__ != "sensitivity_max":  # there the method is run again, at the old scale
+        assert score(measure, 1e3 * maps, truth) == pytest.approx(score(measure, maps, truth), abs=1e-9)
