@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..pipeline.scenes import labelled
 from ..pipeline.units import inner_layer
 from .downstream import Downstream
 from .known import Circuit, known_circuit, strengths
-from .pairs import Change, Pairs, draw_pairs
+from .pairs import Change, Pairs, draw_pairs, scale_of
 from .scores import ORACLE, Rates, agreement, concentration, interaction, without_rounding
 from .sites import EVERY, By, Sites, axes, feature_names, sites_of
 
@@ -139,7 +140,7 @@ def activation_patching(
     options = _Options(chosen, by, direction, threshold, seed)
     patch(network, pairs, options, result, keep)
     if not result.arrays:
-        return tmi.ProbeResult.not_applicable(f"the logits do not depend on layer {chosen} in a way that could be a share")
+        return tmi.ProbeResult.not_applicable("what effects would be shares of is 0 for every pair")
     add_untrained(result, network, lambda before, collected: patch(before, pairs, options, collected, 0))
     return result.result()
 
@@ -184,13 +185,13 @@ def patch(network: tmi.Network, pairs: Pairs, options: _Options, result: ResultB
     ways = WAYS[:1] if rest.linear else WAYS
     found = {(way, sites.by): _Found(sites, _rates(sites, options), _rates(sites, options)) for way in ways for sites in every}
     weights, whole, left_out = pairs.measured(), 0.0, 0
-    preferred = np.zeros((len(pairs.clean.task.tiles), rest.neurons))
+    preferred = np.zeros((len(pairs.clean.task.tiles) if keep else 0, rest.neurons))
     tiles = np.stack([pairs.clean.tile.numpy(), pairs.counterfactual.tile.numpy()])
     kept: list[int] = []
     for i, (image, values, logits) in enumerate(rest.evaluated(pairs.clean, pairs.counterfactual)):
-        for tile, activations in zip(tiles[:, i], values, strict=True):
+        for tile, activations in zip(tiles[:, i], values, strict=True) if keep else ():
             preferred[tile] += activations
-        scale = _scale(pairs.change, logits, weights[i])
+        scale = scale_of(pairs.change, logits, weights[i])
         if scale is None:
             left_out += 1
             continue
@@ -198,19 +199,11 @@ def patch(network: tmi.Network, pairs: Pairs, options: _Options, result: ResultB
         if len(kept) < keep:
             kept.append(i)
         for number, way in enumerate(ways):
-            run = _Run(
-                rest,
-                image if way == "noising" else rest.images(pairs.counterfactual[i : i + 1]),
-                values[number],
-                values[1 - number],
-                logits[number],
-                weights[i],
-                scale,
-                way,
-            )
+            own = image if way == "noising" else rest.images(pairs.counterfactual[i : i + 1])
+            run = _Run(rest, own, values[number], values[1 - number], logits[number], weights[i], scale, way)
             for sites, circuit in zip(every, circuits, strict=True):
                 change = None if known is None else known[1 - number][[i]] - known[number][[i]]
-                _patch_pair(run, found[way, sites.by], circuit, change, len(result.arrays) == 0 and i in kept)
+                _patch_pair(run, found[way, sites.by], circuit, change, i in kept)
     if left_out == len(pairs):
         return
     if left_out:
@@ -227,14 +220,6 @@ def patch(network: tmi.Network, pairs: Pairs, options: _Options, result: ResultB
 
 def _rates(sites: Sites, options: _Options) -> Rates:
     return Rates(len(sites), options.threshold, np.random.default_rng(options.seed))
-
-
-def _scale(change: Change, logits: list[Array], weights: Array) -> float | None:
-    """Return what the effects of a pair are shares of; None where that is 0, or rounding."""
-    clean, other = (float(weights @ one) for one in logits)
-    scale = clean - other if change == "tile" else abs(clean)
-    size = sum(float(np.abs(weights) @ np.abs(one)) for one in logits)
-    return scale if abs(scale) > 1e-6 * size else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,9 +261,13 @@ class _Run:
         """Return by how much the logits change, shape (K, L)."""
         return self.rest.logits(self.image, self.own, self.logits, changes) - self.logits
 
+    @cached_property
+    def gradient(self) -> Array | None:
+        return self.rest.gradient(self.image, self.own, self.weights)
+
     def estimated(self, changes: csr_array) -> Array | None:
-        gradient = self.rest.gradient(self.image, self.own, self.weights)
-        return None if gradient is None else self.shares(changes @ gradient)
+        """Return what the gradient makes of changes; None where there is none."""
+        return None if self.gradient is None else self.shares(changes @ self.gradient)
 
 
 def _patch_pair(run: _Run, found: _Found, circuit: Circuit | None, known: csr_array | None, keep: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,7 @@ Change = Literal["tile", "place", "background"]
 """What differs between the two scenes of a pair."""
 
 _ROUNDS = 20  # draws before a scene is left out
+_ROUNDING = 1e-6  # difference of logits that rounding explains, relative
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,23 @@ class Pairs:
             weights[:] = -1.0 / (classes - 1)
         weights[images, label] = 1.0
         return weights
+
+
+def scale_of(change: Change, logits: Sequence[NDArray[np.float64]], weights: NDArray[np.float64]) -> float | None:
+    """Return what the effects of a pair are shares of; None where that is 0, or rounding.
+
+    Parameters
+    ----------
+    change : {"tile", "place", "background"}
+    logits : pair of ndarray of float64, shape (L,)
+        Of the clean scene and of the counterfactual.
+    weights : ndarray of float64, shape (L,)
+        See `Pairs.measured`.
+    """
+    clean, other = (float(weights @ one) for one in logits)
+    scale = clean - other if change == "tile" else abs(clean)
+    size = sum(float(np.abs(weights) @ np.abs(one)) for one in logits)
+    return scale if abs(scale) > _ROUNDING * size else None
 
 
 def same_task(first: tmi.TemplateTask, second: tmi.TemplateTask) -> bool:
