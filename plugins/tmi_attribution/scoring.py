@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Attribute = Callable[[Truth], Array]
     Which = Literal["absolute", "positive", "signed"]
 
-_SCORES_BY_CHANCE = 200
+_SCORES_BY_CHANCE = 60
 """Random maps are drawn until they have at least so many scores over all images, 2 to 20 for each image."""
 
 _EQUAL = 1e-12  # relative differences below it come from the order of summation
