@@ -173,8 +173,27 @@ def superposed() -> None:
         save("superposed", figure)
 
 
+def representation() -> None:
+    """CKA of layers, scenes that activate units most, and preferred pictures: a trained network and Theorem 1's, seed 0."""
+    from tmi_probes.figures.representation import layer_similarity, preferred_pictures, top_scenes
+
+    data = tmi.generate("fashion", seed=0, source="sample", test_samples=1000)
+    settings = {"filters": 12, "hidden": 64, "epochs": 10, "lr": 0.1, "batch_size": 50}
+    networks = {"trained, 12 filters": tmi.build("cnn", data, **settings), "constructed: Theorem 1": tmi.build("theorem1", data)}
+    origins = {name: network.origin for name, network in networks.items()}
+
+    def of(probe: str) -> dict[str, tmi.ProbeResult]:
+        return {name: tmi.probe(probe, network, data) for name, network in networks.items()}
+
+    layers = dict.fromkeys(networks, "hidden")
+    with figure_style():
+        save("cka", layer_similarity(of("cka"), origins))
+        save("top-activating-scenes", top_scenes(of("top-activating-scenes"), origins, layers))
+        save("preferred-pictures", preferred_pictures(of("activation-maximisation"), origins, layers))
+
+
 ALL = {"paper": paper, "theorems": theorems, "monosemanticity": monosemanticity, "spectrum": spectrum}
-ALL |= {"superposed": superposed, "decomposition": decomposition}
+ALL |= {"superposed": superposed, "decomposition": decomposition, "representation": representation}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or ALL:
