@@ -24,7 +24,6 @@ _QUICK: dict[str, dict[str, Any]] = {
     "attribution-bench": {"images": 2, "method": "integrated-gradients"},
     "background-kinds": {"tiles": 2, "backgrounds": 5},
     "decodability": {"images": 30, "folds": 2},
-    "dictionary": {"atoms": 4, "steps": 10, "images": 30, "train_images": 100, "fits": 2},
     "deformation": {"images": 10},
     "ig-convergence": {"steps": [10, 20]},
     "linear-regions": {"images": 10, "paths": 1},
@@ -141,7 +140,7 @@ def metric_tables() -> dict[str, str]:
     from tmi_paper.heuristics import INFO
     from tmi_probes.causes import activation_patching
     from tmi_probes.circuits import feature_neurons, logit_decomposition, weight_sparsity
-    from tmi_probes.layers import direction_recovery
+    from tmi_probes.layers import dictionary, direction_recovery
     from tmi_probes.neurons import kept_meaning
     from tmi_probes.representation import activation_maximisation
     from tmi_probes.robustness import spectrum
@@ -156,6 +155,7 @@ def metric_tables() -> dict[str, str]:
     infos["spectrum"] = spectrum.INFO  # some need more templates than squares do
     infos["logit-decomposition"] = logit_decomposition.INFO  # some need units that see the background alone
     infos["feature-neurons"] = feature_neurons.INFO  # some need further images
+    infos["dictionary"] = dictionary.INFO  # its fits take a minute
     infos["direction-recovery"] = direction_recovery.INFO  # its fits take a quarter of a minute
     infos["disguises"] = disguises.INFO  # both networks may be refused, or have no gradient
     infos["kept-meaning"] = kept_meaning.INFO  # some need weights that are 0 before training
