@@ -65,9 +65,14 @@ def over_seeds(values: Iterable[float | None]) -> str:
     if not known:
         return "–"
     if np.ptp(known) < 1e-9:
-        return f"{known[0]:.3g}"
-    found = statistics.over_seeds(known)
-    return f"{found.value:.3g} [{found.low:.3g}, {found.high:.3g}]"
+        return number(known[0])
+    found = statistics.over_seeds(known, low=0.0)
+    return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
+
+
+def number(value: float) -> str:
+    """Write a number with three digits, a large one as a whole number."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def rates(rows: list[tuple[str, str, dict[str, list[float | None]]]]) -> str:
@@ -147,7 +152,7 @@ def draw(trained: tmi.Network, data: tmi.Dataset) -> None:
         "trained with 64, conv": (trained, "conv"),
     }
     patched, ablated = (
-        {name: tmi.probe(probe, network, data, seed=0, layer=layer, images=20) for name, (network, layer) in networks.items()}
+        {name: tmi.probe(probe, network, data, seed=0, layer=layer, images=8) for name, (network, layer) in networks.items()}
         for probe in ("activation-patching", "ablation")
     )
     with figure_style():
