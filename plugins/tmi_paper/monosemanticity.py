@@ -163,6 +163,9 @@ def sentences(rows: list[Row], runs: Mapping[str, Mapping[int, bool]]) -> list[s
     """
     origins = {name: origin for row in rows for name, origin in row.origins.items()}
     trained = [name for name in names_of(rows) if origins[name] != "constructed"]
+    trained += [
+        name for name, known in runs.items() if name not in origins and not any(known.values())
+    ]  # none of their runs learnt, so that they are in no row
     beside, by_training = verdicts(rows, REFERENCE, trained), verdicts_on_training(rows, trained)
     said = []
     for name in trained:

@@ -114,6 +114,12 @@ def test_runs_that_did_not_learn_count_in_no_row_and_are_named():
     assert said.endswith("0 better, 0 worse, and 2 not shown to differ.")
 
 
+def test_a_network_of_which_no_run_learnt_is_named_too():
+    results = many([0.5] * 5, dead=range(5))
+    (said,) = sentences(compare(results, "fashion", 1), learnt(results, "fashion", 1))
+    assert said == f"{TRAINED}: 0 of 5 runs learnt the task; seeds 0, 1, 2, 3, 4 did not, and count in no row."
+
+
 def test_sentences_name_what_is_worse_and_what_training_changed():
     results = many([0.5, 0.52, 0.48, 0.51, 0.49], untrained=0.3)
     (said,) = sentences(compare(results, "fashion", 1), learnt(results, "fashion", 1))

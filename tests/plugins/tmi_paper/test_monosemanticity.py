@@ -77,9 +77,9 @@ def small():
     suite = content()
     suite["seeds"] = [0]
     suite["datasets"]["squares"] |= {"samples": 60, "test_samples": 60}
-    suite["datasets"]["fashion"] |= {"source": "sample", "samples": 80, "test_samples": 60, "sweep": {"tiles_per_class": [1]}}
+    suite["datasets"]["fashion"] |= {"source": "sample", "samples": 200, "test_samples": 60, "sweep": {"tiles_per_class": [1]}}
     suite["networks"]["trained-squares"] |= {"epochs": 40, "sweep": {"filters": [4]}}
-    suite["networks"]["trained-fashion"] |= {"epochs": 20, "sweep": {"filters": [2, 4]}}
+    suite["networks"]["trained-fashion"] |= {"epochs": 20, "batch_size": 20, "sweep": {"filters": [2, 4]}}
     suite["probes"]["dictionary"] |= {"atoms": 6, "images": 50, "train_images": 50}
     suite["probes"]["decodability"] |= {"images": 50, "folds": 2}
     suite["probes"]["local-linear-form"] |= {"images": 8, "tiles": 1}
