@@ -75,6 +75,10 @@ class Estimate:
             return "not shown to differ"
         return "higher" if self.value > self.null else "lower"
 
+    def widened(self, factor: float) -> Estimate:
+        """Return it with its p-value times a factor ≥ 1, at most 1, and an interval of the confidence 1 − 0.05/factor."""
+        return _with_interval(self, factor)
+
     def __str__(self) -> str:
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}], {self.units} {self.unit}"
 
@@ -231,10 +235,13 @@ def corrected(estimates: Sequence[Estimate]) -> list[Estimate]:
         The p-value of each is multiplied by Holm's factor, and its interval has the confidence 1 − 0.05/factor: it excludes
         `null` exactly where the corrected p-value is below 0.05.
     """
-    return [
-        _with_interval(each, float(p) / each.p if each.p > 0 else 1.0)
-        for each, p in zip(estimates, holm([each.p for each in estimates]), strict=True)
-    ]
+    return [each.widened(factor) for each, factor in zip(estimates, holm_factors([each.p for each in estimates]), strict=True)]
+
+
+def holm_factors(p_values: Any) -> Array:
+    """Return by how much Holm's method multiplies each p-value; 1 for a p-value of 0."""
+    p = np.asarray(p_values, np.float64)
+    return np.divide(holm(p), p, out=np.ones(len(p)), where=p > 0)
 
 
 @dataclass(frozen=True)

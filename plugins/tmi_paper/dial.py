@@ -6,11 +6,13 @@ The truth, tiles a neuron, is set by construction, so that a measure of monosema
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from tmi import statistics
 
 from .comparison import MEASURES
 from .unit_measures import Measure, change, sign
@@ -54,12 +56,16 @@ class Curve:
         By tiles a neuron, rising, and by seed.
     trained : dict of int to float
         The same measure on the trained network, by seed.
+    ends_factor, steps_factor : float
+        By how much p-values are multiplied, of the change from end to end and of the steps; see `corrected`.
     """
 
     measure: Measure
     better: str
     values: dict[float, dict[int, float]]
     trained: dict[int, float]
+    ends_factor: float = 1.0
+    steps_factor: float = 1.0
 
     @property
     def truth(self) -> list[float]:
@@ -77,15 +83,22 @@ class Curve:
         return change(places[first], places[second])
 
     @cached_property
+    def whole(self) -> Estimate | None:
+        """The change from end to end, its interval corrected by `ends_factor`."""
+        whole = self.change(0, -1)
+        return whole and whole.widened(self.ends_factor)
+
+    @cached_property
     def steps(self) -> list[int]:
-        """The direction of each step along the dial, 1 or −1; 0 where the interval of the change contains 0."""
-        return [sign(self.change(i, i + 1)) for i in range(len(self.values) - 1)]
+        """The direction of each step along the dial, 1 or −1; 0 where its interval, corrected by `steps_factor`, contains 0."""
+        steps = [self.change(i, i + 1) for i in range(len(self.values) - 1)]
+        return [sign(step and step.widened(self.steps_factor)) for step in steps]
 
     @cached_property
     def direction(self) -> int:
         """The direction from one end of the dial to the other, 1 or −1; 0 where none is shown, or below `LEAST_CHANGE`."""
-        whole, ends = self.change(0, -1), (abs(self.means[0]), abs(self.means[-1]))
-        return sign(whole) if whole and abs(whole.value) >= LEAST_CHANGE * max(ends) else 0
+        ends = abs(self.means[0]), abs(self.means[-1])
+        return sign(self.whole) if self.whole and abs(self.whole.value) >= LEAST_CHANGE * max(ends) else 0
 
     @property
     def is_constant(self) -> bool:
@@ -103,7 +116,7 @@ class Curve:
             It is the same at every place of the dial.
         "follows"
             From end to end and at every single step it moves as its probe says that it should, each change with a 95 % interval
-            over the seeds that excludes 0.
+            over the seeds, corrected for the number of measures, that excludes 0.
         "in part"
             It moves so from end to end; at some step the interval contains 0, or it moves back.
         "opposite"
@@ -127,6 +140,26 @@ class Curve:
         means, truth = np.array(self.means), np.array(self.truth)
         order = np.argsort(means)
         return float(np.interp(value, means[order], truth[order], left=np.nan, right=np.nan))
+
+
+def corrected(found: list[Curve]) -> list[Curve]:
+    """Return the curves with Holm's factors for the number of measures that are not constant.
+
+    There are two families of comparisons: the changes from end to end, and that a measure moves at every step. For the latter the
+    p-value of a measure is the largest of its steps, for it must be shown at each of them.
+    """
+    moving = [curve for curve in found if not curve.is_constant and curve.change(0, -1)]
+    ends = [change.p for curve in moving if (change := curve.change(0, -1))]
+    steps = [
+        max(change.p if (change := curve.change(i, i + 1)) else 1.0 for i in range(len(curve.values) - 1)) for curve in moving
+    ]
+    factors = zip(statistics.holm_factors(ends), statistics.holm_factors(steps), strict=True)
+    of_measure = {id(curve): pair for curve, pair in zip(moving, factors, strict=True)}
+    result = []
+    for curve in found:
+        of_ends, of_steps = of_measure.get(id(curve), (1.0, 1.0))
+        result.append(replace(curve, ends_factor=float(of_ends), steps_factor=float(of_steps)))
+    return result
 
 
 def tiles_a_neuron(results: tmi.Results) -> dict[str, float]:
@@ -160,7 +193,7 @@ def curves(results: tmi.Results, dataset: str, *, above_chance: bool = False) ->
     Returns
     -------
     list of Curve
-        Measures for which their probe calls no direction better are left out.
+        `corrected` for their number. Measures for which their probe calls no direction better are left out.
     """
     of_dataset = results.select(dataset=dataset)
     truth = tiles_a_neuron(of_dataset)
@@ -185,7 +218,7 @@ def curves(results: tmi.Results, dataset: str, *, above_chance: bool = False) ->
         values = {x: by_seed for x, by_seed in values.items() if by_seed}
         if better and len(values) >= 3:
             found.append(Curve(measure, better, values, trained))
-    return found
+    return corrected(found)
 
 
 def sentences(curve: Curve, less_chance: Curve | None = None) -> tuple[str, str]:
@@ -205,14 +238,14 @@ def sentences(curve: Curve, less_chance: Curve | None = None) -> tuple[str, str]
             f"{ends} it stays at {start:.3g}.",
             "It is the same however many tiles share a neuron, and says nothing about that.",
         )
-    whole = curve.change(0, -1)
+    whole = curve.whole
     back = [step for step in curve.steps if step != curve.direction] if curve.direction else []
     by = f"change {whole.value:.2g}, 95 % interval {whole.low:.2g} to {whole.high:.2g}" if whole else "one seed, no interval"
     moved = f"{ends} it goes from {start:.3g} to {end:.3g} ({by})"
     steady = "." if not back else f", but not at {len(back)} of the {len(curve.steps)} steps."
-    corrected = curve.verdict if less_chance is None else less_chance.verdict
-    if curve.verdict == "follows" and corrected != "follows":
-        how = {"in part": "in part only", "opposite": "in the opposite direction"}.get(corrected, "not")
+    beside_chance = curve.verdict if less_chance is None else less_chance.verdict
+    if curve.verdict == "follows" and beside_chance != "follows":
+        how = {"in part": "in part only", "opposite": "in the opposite direction"}.get(beside_chance, "not")
         return moved + steady, f"Less its value on shuffled images it follows {how}: what moves it is how often neurons fire."
     trust = {
         "follows": "It may be trusted to order networks of one function by how many tiles share a neuron.",

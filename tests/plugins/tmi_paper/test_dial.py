@@ -9,7 +9,7 @@ import tmi
 from tmi import statistics
 from tmi.report.html import Section
 from tmi.runs.results import Entry
-from tmi_paper.dial import Curve, curves, readings, sentences, tiles_a_neuron
+from tmi_paper.dial import Curve, corrected, curves, readings, sentences, tiles_a_neuron
 from tmi_paper.dial_directions import Found, answer, found_along, frame, sentence
 from tmi_paper.dial_report import agreement, sections
 from tmi_paper.unit_measures import Measure
@@ -37,6 +37,26 @@ def curve(*means, better="lower", trained=()):
 )
 def test_verdicts(means, better, verdict):
     assert curve(*means, better=better).verdict == verdict
+
+
+def test_verdicts_are_corrected_for_the_number_of_measures():
+    """Of twenty measures of noise one in twenty would be said to move; a clear one among them still follows."""
+    rng = np.random.default_rng(0)
+    noise = [Curve(MEASURE, "lower", {x: dict(enumerate(rng.normal(size=5))) for x in (1.0, 2.0, 3.0)}, {}) for _ in range(200)]
+    assert any(one.direction for one in noise)
+    clear = curve(1, 2, 3)
+    *checked, last = corrected([*noise, clear])
+    assert not any(one.direction for one in checked)
+    assert (last.verdict, last.ends_factor, clear.ends_factor) == ("follows", 201, 1)
+    assert clear.whole.low < clear.whole.value
+    assert last.whole.low < clear.whole.low
+    pairs = [(one.change(0, 1).p, one.change(1, 2).p) for one in (*noise, clear)]
+    assert last.steps_factor == pytest.approx(statistics.holm([max(pair) for pair in pairs])[-1] / max(pairs[-1]))
+
+
+def test_a_constant_measure_is_no_comparison():
+    constant = Curve(MEASURE, "higher", {x: dict.fromkeys(range(5), 1.0) for x in (1.0, 2.0, 3.0)}, {})
+    assert [one.ends_factor for one in corrected([constant, curve(1, 2, 3)])] == [1, 1]
 
 
 def test_a_measure_that_is_the_same_everywhere_is_constant():
