@@ -129,18 +129,20 @@ def sentences(results: tmi.Results, dataset: str, start: Start) -> tuple[str, st
     The units keep their meaning where the interval of the share of separable units after the last epoch is above 0.9, and lose it
     where it is below 0.5; where fewer than half are separable before training they regain it or not. Units of a network that
     begins with random weights have none to keep: there the matching with Theorem 1's neurons is compared with that of shuffled
-    images. The accuracy changes where the interval of the paired differences excludes 0.
+    images. The accuracy changes where the interval of the paired differences excludes 0. All intervals have the confidence
+    1 − 0.05/n for the n starts on all data sets (Bonferroni), so that the sentences hold together.
     """
+    number = sum(len(starts_of(results, task)) for task in TASKS)
     measure = MATCHED if start.network == "random" else SEPARABLE
     values, right = curve(results, dataset, start, measure), curve(results, dataset, start, ACCURACY)
     if len(values) < 2 or len(right) < 2:
         return "", ""
     last = max(values)
     found = estimated(values[last])
-    low, high = (found.low, found.high) if found else (-np.inf, np.inf)
+    low, high = (end.low, end.high) if found and (end := found.widened(number)) else (-np.inf, np.inf)
     ending = mean(values[last])
     if measure is MATCHED:
-        moved = change(values[min(values)], values[last])
+        moved = _widened(change(values[min(values)], values[last]), number)
         first = (
             f"After {last} epochs the units match Theorem 1's neurons {ending:+.2g} ({low:+.2g} to {high:+.2g}) above shuffled "
             f"images, and training changes that by {written(moved)}: the units {_nearer(moved)}."
@@ -152,12 +154,16 @@ def sentences(results: tmi.Results, dataset: str, start: Start) -> tuple[str, st
             f"The units {verdict(before, low, high)}: {before:.0%} are separable before training and {ending:.0%} after {last} "
             f"epochs ({max(low, 0):.0%} to {min(high, 1):.0%}), when {alone:.0%} are active for their own tile and place alone."
         )
-    moved = change(right[min(right)], right[last])
+    moved = _widened(change(right[min(right)], right[last]), number)
     begins, ends = mean(right[min(right)]), mean(right[last])
     if moved is not None and moved.low == moved.high == 0:
         return first, f"The accuracy stays {ends:.3f} in every seed."
     word = {1: "rises", -1: "falls", 0: "is not shown to change"}[sign(moved)]
     return first, f"The accuracy {word}, from {begins:.3f} to {ends:.3f}: {written(moved)}."
+
+
+def _widened(found: Estimate | None, factor: float) -> Estimate | None:
+    return found and found.widened(factor)
 
 
 def verdict(before: float, low: float, high: float) -> str:

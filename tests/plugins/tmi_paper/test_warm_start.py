@@ -17,7 +17,8 @@ CONSTRUCTION, RANDOM = STARTS[0], STARTS[-1]
 
 
 def interval(values):
-    found = statistics.over_seeds(values)
+    """Return the interval for one of three starts."""
+    found = statistics.over_seeds(values).widened(3)
     return found.low, found.high
 
 
@@ -72,11 +73,11 @@ def test_sentences_by_hand():
     first, second = sentences(results, "digits", CONSTRUCTION)
     low, high = interval([0.96, 0.98, 0.97])
     assert first == (
-        f"The units keep their meaning: 100% are separable before training and 97% after 5 epochs ({low:.0%} to {high:.0%}), "
+        f"The units keep their meaning: 100% are separable before training and 97% after 5 epochs ({low:.0%} to {min(high, 1):.0%}), "
         "when 20% are active for their own tile and place alone."
     )
     low, high = interval([-0.1, -0.05, -0.06])
-    assert second == f"The accuracy falls, from 1.000 to 0.930: -0.07 ({low:+.3g} to {high:+.3g})."
+    assert second == f"The accuracy is not shown to change, from 1.000 to 0.930: -0.07 ({low:+.3g} to {high:+.3g})."
     noisy = sentences(results, "digits", STARTS[4])
     assert (
         "The units do not regain their meaning: 0% are separable before training and 20% after 5 epochs (20% to 20%)" in noisy[0]
