@@ -104,7 +104,7 @@ def randomised(module: torch.nn.Module, groups: Groups, layers: Collection[str],
     Returns
     -------
     torch.nn.Module
-        The weights of a module of torch are drawn anew as its class initialises them (``reset_parameters``; running means of a
+        The weights of a module of torch are drawn again as its class initialises them (``reset_parameters``; running means of a
         batch normalisation are reset too). Parameters of other modules are permuted at random, each within itself.
     """
     import torch

@@ -1,4 +1,4 @@
-"""Deletion and insertion: what the network says as the most important pixels are removed, or inserted."""
+"""Deletion and insertion: the network's output as the most important pixels are removed, or inserted."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def importance(maps: Array, ranking: Ranking) -> Array:
 def flipping_curve(
     maps: Array, truth: Truth, *, steps: int = 20, fine: bool = False, insert: bool = False, output: Curve = "logit"
 ) -> Array:
-    """Return what the network says as pixels are flipped, the most important first (pixel flipping, Samek et al. 2017).
+    """Return the network's output as pixels are flipped, the most important first (pixel flipping, Samek et al. 2017).
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def deletion(
     steps : int
         All pixels are removed in so many steps of the same size.
     fine : bool
-        Whether the network is also asked after 1, 4, 16, … pixels from both ends, see `flipped`.
+        Whether the network is also evaluated after 1, 4, 16, … pixels from both ends, see `flipped`.
     ranking : {"signed", "absolute"}
         Whether pixels are removed by a, as in the source, or by |a|.
     output : {"probability", "logit"}
@@ -141,7 +141,7 @@ def insertion(
     steps : int
         All pixels are inserted in so many steps of the same size.
     fine : bool
-        Whether the network is also asked after 1, 4, 16, … pixels from both ends, see `flipped`.
+        Whether the network is also evaluated after 1, 4, 16, … pixels from both ends, see `flipped`.
     ranking : {"signed", "absolute"}
         Whether pixels are inserted by a, as in the source, or by |a|.
     output : {"probability", "logit"}
@@ -176,7 +176,7 @@ def _output_of(truth: Truth, name: str, output: Curve):  # type: ignore[no-untyp
 
 
 def flipped(pixels: int, steps: int, fine: bool = False) -> NDArray[np.int64]:
-    """Return the numbers of flipped pixels at which the network is asked, from 0 to all.
+    """Return the numbers of flipped pixels at which the network is evaluated, from 0 to all.
 
     Parameters
     ----------
@@ -184,8 +184,8 @@ def flipped(pixels: int, steps: int, fine: bool = False) -> NDArray[np.int64]:
     steps : int
         round(s · pixels/steps) for s = 0, …, steps.
     fine : bool
-        Also 1, 4, 16, … pixels and as many less than all, up to a step. A network that depends on few pixels answers there alone:
-        Theorem 1 falls silent when some ten pixels of its tile are gone.
+        Also 1, 4, 16, … pixels and as many less than all, up to a step. The logit of a network that depends on few
+        pixels changes only there: with Theorem 1 it is 0 as soon as some ten pixels of the tile are removed.
     """
     even = np.round(np.linspace(0, pixels, steps + 1)).astype(np.int64)
     if not fine:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .arrays import Array, Mask
 
 Fill = Literal["neighbours", "black", "background"]
-Said = Literal["accuracy", "probability"]
+Output = Literal["accuracy", "probability"]
 
 _SHARES: list[Share] = [0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9]
 
@@ -39,7 +39,7 @@ def road_morf(
     noise: NotNegative = 0.01,
     fill: Fill = "neighbours",
     ranking: Ranking = "signed",
-    output: Said = "accuracy",
+    output: Output = "accuracy",
 ) -> Array:
     """Accuracy as the pixels of greatest attribution are removed first and imputed (ROAD, MoRF, Rong et al. 2022).
 
@@ -52,7 +52,7 @@ def road_morf(
         Of the noise, which is the same for every image and method.
     shares : list of float
         The shares of the pixels that are removed, rounded; at least one pixel, and at least one is left. The source has 10 % to
-        90 %; 1 % and 3 % are added for networks that such a removal always silences.
+        90 %; 1 % and 3 % are added for networks whose logit is 0 after each such removal.
     noise : float
         Standard deviation of the noise on imputed pixels.
     fill : {"neighbours", "black", "background"}
@@ -88,7 +88,7 @@ def road_lerf(
     noise: NotNegative = 0.01,
     fill: Fill = "neighbours",
     ranking: Ranking = "signed",
-    output: Said = "accuracy",
+    output: Output = "accuracy",
 ) -> Array:
     """Accuracy as the pixels of least attribution are removed first and imputed (ROAD, LeRF, Rong et al. 2022).
 
@@ -123,7 +123,7 @@ def road_lerf(
     return _mean_output(-importance(maps, ranking), truth, seed, shares, noise, fill, output)
 
 
-def _mean_output(ranked: Array, truth: Truth, seed: int, shares: list[float], noise: float, fill: Fill, output: Said) -> Array:
+def _mean_output(ranked: Array, truth: Truth, seed: int, shares: list[float], noise: float, fill: Fill, output: Output) -> Array:
     if not shares:
         raise InputError("shares: expected at least one")
     pixels = flat(ranked).shape[1]

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ..truth import Truth
     from .arrays import Array, Mask
 
-_SILENCED = 0.1  # of the sets of a size may silence a network that survives the size
+_MAX_BASELINE_SHARE = 0.1
+"""A size counts if at most this share of its sets leaves the logit of the baseline."""
 
 
 @undefined("the map is 0 everywhere, or no change of this radius changes the image in its dtype")
@@ -52,14 +53,14 @@ def sensitivity_max(
     draws : int
         The number of changes.
     images : int
-        The number of images that are asked for, the first ones: each costs ``draws`` runs of the method.
+        The number of images that are scored, the first ones: each costs ``draws`` runs of the method.
 
     Returns
     -------
     ndarray of float64, shape (N,)
         At least 0, and at most the maximum over all δ of the radius: it grows with the draws, and no number of them shows that a
         map is stable. A map and its negation have the same score, and a map that ignores the image has 0. NaN for a map of zeros,
-        for an image that no change of this radius changes in its dtype, and for images that are not asked for.
+        for an image that no change of this radius changes in its dtype, and for the other images.
 
     Notes
     -----
@@ -68,20 +69,20 @@ def sensitivity_max(
     import torch
 
     rng = np.random.default_rng(seed)
-    asked, known = truth[:images], maps[:images]
+    scored, known = truth[:images], maps[:images]
     greatest, changed = np.zeros(len(known)), np.zeros(len(known), bool)
     for _ in range(draws):
         noise = torch.from_numpy(rng.uniform(-radius, radius, truth.images.shape[1:])).to(truth.images)
-        moved = (asked.images + noise).clamp(0, 1)
-        changed |= (moved != asked.images).flatten(1).any(1).cpu().numpy()
-        other = attribute(asked.on(moved))
+        moved = (scored.images + noise).clamp(0, 1)
+        changed |= (moved != scored.images).flatten(1).any(1).cpu().numpy()
+        other = attribute(scored.on(moved))
         greatest = np.maximum(greatest, np.linalg.norm(flat(other - known), axis=1))
     scores = np.full(len(maps), np.nan)
     scores[:images] = np.where(changed, ratio(greatest, np.linalg.norm(flat(known), axis=1)), np.nan)
     return scores
 
 
-@undefined("no size of sets changes the logit by different amounts without silencing it")
+@undefined("with sets of every size the logit changes equally, or is that of the baseline for more than a tenth of the sets")
 @tmi.attribution_measure(low=-1, high=1, topic="fidelity", scored="signed", truth_free=True)
 def sensitivity_n(
     maps: Array,
@@ -105,8 +106,8 @@ def sensitivity_n(
     largest : float
         The largest size n of the sets S as a share of the pixels, rounded; it is halved down to one pixel.
     sizes : int
-        So many sizes count for an image: the largest ones that the network survives. A size is survived if at most a tenth of its
-        sets silence the network, that is, leave the logit of the baseline, and the changes of the logit differ.
+        So many sizes count for an image: the largest usable ones. A size is usable if at most a tenth of its sets leaves the
+        logit of the baseline, and the changes of the logit differ between the sets.
     sets : int
         Random sets of each size, which are replaced by the baseline.
     baseline : {"black", "background"}, optional
@@ -116,20 +117,20 @@ def sensitivity_n(
     -------
     ndarray of float64, shape (N,)
         The mean over the sizes of Pearson's correlation over the sets of one size, in [−1, 1]. A map whose sums do not differ,
-        such as a constant one, has 0. NaN if no size is survived.
+        such as a constant one, has 0. NaN if no size is usable.
     """
     truth = truth.against(baseline)
 
-    def survived() -> tuple[list[Mask], Array]:
-        return _survived(truth, seed, largest, sizes, sets)
+    def usable_sizes() -> tuple[list[Mask], Array]:
+        return _usable_sizes(truth, seed, largest, sizes, sets)
 
-    regions, observed = truth.once(("sensitivity-n", seed, largest, sizes, sets), survived)
+    regions, observed = truth.once(("sensitivity-n", seed, largest, sizes, sets), usable_sizes)
     return known_mean(
         np.stack([pearson(contributions_inside(maps, some).T, seen.T) for some, seen in zip(regions, observed, strict=True)])
     )
 
 
-def _survived(truth: Truth, seed: int, largest: float, sizes: int, sets: int) -> tuple[list[Mask], Array]:
+def _usable_sizes(truth: Truth, seed: int, largest: float, sizes: int, sets: int) -> tuple[list[Mask], Array]:
     """Return sets of halving sizes, each (sets, m, n), and the changes (tried, sets, N), all 0 at sizes that do not count."""
     whole, nothing = logits_of_images(truth), logits_of_baselines(truth)
     regions: list[Mask] = []
@@ -140,8 +141,8 @@ def _survived(truth: Truth, seed: int, largest: float, sizes: int, sets: int) ->
         some = _sets(seed, number, max(1, round(largest * pixels / 2**number)), sets, tuple(truth.images.shape[2:]))
         left = logits_without(truth, some)
         changes = change(whole, left, truth)
-        silenced = (change(left, nothing, truth) == 0) & (changes != 0)
-        counts = (silenced.mean(0) <= _SILENCED) & (changes != changes[0]).any(0) & (count < sizes)
+        as_baseline = (change(left, nothing, truth) == 0) & (changes != 0)
+        counts = (as_baseline.mean(0) <= _MAX_BASELINE_SHARE) & (changes != changes[0]).any(0) & (count < sizes)
         regions.append(some)
         observed.append(np.where(counts, changes, 0))
         count, number = count + counts, number + 1

@@ -54,7 +54,7 @@ def test_most_relevant_of_a_map_are_least_relevant_of_its_negation():
     assert absolute.tolist() == road_morf(np.abs(maps), truth, seed=0).tolist()
 
 
-def test_a_silenced_network_has_the_accuracy_of_a_guess():
+def test_a_network_whose_logits_are_equal_has_the_accuracy_of_a_guess():
     """All logits of Theorem 1 are 0 without a tile; the first class is no better an answer than the others."""
     data = dataset(40)
     truth = truth_of(tmi.build("theorem1", data), data, 12, "black")

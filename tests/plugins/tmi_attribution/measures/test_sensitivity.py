@@ -9,7 +9,7 @@ from tests.plugins.tmi_probes.toys import dataset, small_cnn
 from tmi_attribution.build_truth import truth_of
 from tmi_attribution.exact import integrated_gradients
 from tmi_attribution.measures.replacing import logits_without
-from tmi_attribution.measures.sensitivity import _sets, _survived, sensitivity_max, sensitivity_n
+from tmi_attribution.measures.sensitivity import _sets, _usable_sizes, sensitivity_max, sensitivity_n
 
 from .cases import asked, contributions, gradient, one_pixel, sums
 
@@ -113,8 +113,8 @@ def test_sensitivity_n_against_plain_correlation(baseline):
 
 
 @pytest.mark.parametrize("baseline", ["black", "background"])
-def test_theorem_1_has_a_score_on_every_image_from_the_sizes_it_survives(baseline):
-    """With the old sizes, 10 % to 90 % of the pixels, every set silenced it, and it had no score."""
+def test_theorem_1_has_a_score_on_every_image_from_the_usable_sizes(baseline):
+    """With the old sizes, 10 % to 90 % of the pixels, every set left the logit 0, and it had no score."""
     data = dataset(40, task=large_tiles())
     truth = truth_of(tmi.build("theorem1", data), data, 30, baseline)
     old = [logits_without(truth, _sets(0, 0, round(share * 256), 20, (16, 16))) for share in (0.1, 0.3, 0.5, 0.7, 0.9)]
@@ -123,11 +123,11 @@ def test_theorem_1_has_a_score_on_every_image_from_the_sizes_it_survives(baselin
     found = sensitivity_n(maps, truth, seed=0)
     assert (found > 0.9).all()
     assert sensitivity_n(-maps, truth, seed=0) == pytest.approx(-found, abs=1e-12)
-    regions, changes = _survived(truth, 0, 0.8, 5, 20)
+    regions, changes = _usable_sizes(truth, 0, 0.8, 5, 20)
     for some, seen in zip(regions, changes, strict=True):
         left = logits_without(truth, some)
-        silenced = (left == 0).mean(0)
-        assert (silenced[(seen != 0).any(0)] <= 0.1).all()
+        at_zero = (left == 0).mean(0)
+        assert (at_zero[(seen != 0).any(0)] <= 0.1).all()
     assert ((changes != 0).any(1).sum(0) <= 5).all()
 
 
