@@ -29,6 +29,12 @@ CONFIDENCE = 0.95
 FEWEST_DRAWS = 20
 """With fewer draws no distribution of chance is given."""
 
+FEWEST_EQUAL = 5
+"""Of fewer units with one value, it is not taken for shown that this value differs from another."""
+
+_ROUNDING = 1e-12
+"""Values that differ by less than this share of their size are equal."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -41,7 +47,9 @@ class Estimate:
     low, high : float
         Ends of the interval, cut off at the range of the statistic.
     p : float
-        Two-sided p-value of `null`: below 0.05 exactly where the interval excludes `null`, but for an end that was cut off.
+        Two-sided p-value of `null`: below 0.05 exactly where the interval excludes `null`, but for an end that was cut off. Units
+        that all have one value give no spread, and an interval of no width. Where that value is not `null`, p is 0 for
+        `FEWEST_EQUAL` units or more, and for u fewer the sign test's 2^(1 − u).
     n : int
         The number of values; NaN is not counted.
     units : int
@@ -62,6 +70,7 @@ class Estimate:
     null: float = 0.0
     _error: float = field(default=0.0, repr=False)
     _range: tuple[float, float] = field(default=(-np.inf, np.inf), repr=False)
+    _freedom: float | None = field(default=None, repr=False)  # by default one less than the units
 
     @property
     def shown(self) -> bool:
@@ -182,6 +191,38 @@ def over_seeds(
     return estimate(numbers, seeds=np.arange(len(numbers)), null=null, low=low, high=high)
 
 
+def from_error(
+    value: float,
+    error: float,
+    *,
+    freedom: float,
+    n: int,
+    units: int,
+    unit: Unit = "seeds",
+    low: float = -np.inf,
+    high: float = np.inf,
+) -> Estimate:
+    """Return an estimate whose standard error is already known: value ± t·error, and the p-value of 0.
+
+    Parameters
+    ----------
+    value, error : float
+        Infinity as an error stands for one that is not known: the interval is the whole range.
+    freedom : float
+        Degrees of freedom of Student's t.
+    n, units : int
+    unit : {"seeds", "tiles", "images"}
+        See `Estimate`.
+    low, high : float
+        Range of the statistic; the interval is cut off there.
+
+    Returns
+    -------
+    Estimate
+    """
+    return _with_interval(Estimate(value, value, value, 1.0, n, units, unit, 0.0, error, (low, high), freedom))
+
+
 def difference(first: Any, second: Any, **options: Any) -> Estimate:
     """Return the mean paired difference, first − second, with its 95 % interval.
 
@@ -203,11 +244,17 @@ def difference(first: Any, second: Any, **options: Any) -> Estimate:
         For arrays of different lengths, or fewer than two units.
     """
     if isinstance(first, Mapping) and isinstance(second, Mapping):
-        return over_seeds({key: value - second[key] for key, value in first.items() if key in second}, **options)
+        common = [key for key in first if key in second]
+        return over_seeds(_differences([first[key] for key in common], [second[key] for key in common]).tolist(), **options)
+    if np.shape(first) != np.shape(second):
+        raise InputError(f"second: expected as many values as first, {np.shape(first)}; got {np.shape(second)}")
+    return estimate(_differences(first, second), **options)
+
+
+def _differences(first: Any, second: Any) -> Array:
+    """Return first − second, 0 where that is rounding."""
     one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if one.shape != other.shape:
-        raise InputError(f"second: expected as many values as first, {one.shape}; got {other.shape}")
-    return estimate(one - other, **options)
+    return np.where(np.abs(one - other) <= _ROUNDING * np.maximum(np.abs(one), np.abs(other)), 0.0, one - other)
 
 
 def holm(p_values: Any) -> Array:
@@ -217,8 +264,17 @@ def holm(p_values: Any) -> Array:
     α taken for shown, the probability that any of them has no effect is at most α.
     """
     p = np.asarray(p_values, np.float64)
+    return np.minimum(p * holm_factors(p), 1)
+
+
+def holm_factors(p_values: Any) -> Array:
+    """Return by how much Holm's method multiplies each p-value, before it is cut off at 1; n for a p-value of 0."""
+    p = np.asarray(p_values, np.float64)
     order = np.argsort(p, kind="stable")
-    return np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)[np.argsort(order)]
+    factors = np.arange(len(p), 0, -1.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        raised = np.maximum.accumulate(p[order] * factors) / p[order]
+    return np.where(p[order] > 0, raised, factors)[np.argsort(order)]
 
 
 def corrected(estimates: Sequence[Estimate]) -> list[Estimate]:
@@ -232,16 +288,10 @@ def corrected(estimates: Sequence[Estimate]) -> list[Estimate]:
     Returns
     -------
     list of Estimate
-        The p-value of each is multiplied by Holm's factor, and its interval has the confidence 1 − 0.05/factor: it excludes
-        `null` exactly where the corrected p-value is below 0.05.
+        The p-value of each is multiplied by Holm's factor (`holm_factors`), and its interval has the confidence 1 − 0.05/factor:
+        it excludes `null` exactly where the corrected p-value is below 0.05.
     """
     return [each.widened(factor) for each, factor in zip(estimates, holm_factors([each.p for each in estimates]), strict=True)]
-
-
-def holm_factors(p_values: Any) -> Array:
-    """Return by how much Holm's method multiplies each p-value; 1 for a p-value of 0."""
-    p = np.asarray(p_values, np.float64)
-    return np.divide(holm(p), p, out=np.ones(len(p)), where=p > 0)
 
 
 @dataclass(frozen=True)
@@ -304,7 +354,7 @@ def _units(known: NDArray[np.bool_], seeds: Any, tiles: Any) -> tuple[Unit, NDAr
 
 def _error_of_mean(values: Array, unit_of_row: NDArray[np.int64]) -> float:
     """Return the standard error of the mean of all values over units: the limit of the bootstrap's, times √(u/(u − 1))."""
-    if values.min() == values.max():
+    if np.ptp(values) <= _ROUNDING * np.abs(values).max():
         return 0.0
     deviations = np.bincount(unit_of_row, values - values.mean())
     units = len(deviations)
@@ -331,9 +381,11 @@ def _with_interval(estimated: Estimate, factor: float = 1.0) -> Estimate:
     """Return an estimate with its p-value times a factor, at most 1, and the interval of the confidence that belongs to it."""
     from scipy.special import stdtr, stdtrit
 
-    value, error, freedom = estimated.value, estimated._error, estimated.units - 1
+    value, error = estimated.value, estimated._error
+    freedom = estimated.units - 1 if estimated._freedom is None else estimated._freedom
     if error == 0:
-        p = float(value == estimated.null)
+        same = abs(value - estimated.null) <= _ROUNDING * max(abs(value), abs(estimated.null))
+        p = 1.0 if same else 0.0 if estimated.units >= FEWEST_EQUAL else min(2.0 ** (1 - estimated.units) * factor, 1.0)
         half = 0.0
     else:
         p = min(float(2 * stdtr(freedom, -abs(value - estimated.null) / error)) * factor, 1.0)

@@ -20,7 +20,8 @@ def test_one_value_a_seed_gives_the_t_interval(values):
     assert found.value == pytest.approx(np.mean(values), abs=1e-9)
     assert (found.n, found.units, found.unit) == (len(values), len(values), "seeds")
     if len(set(values)) == 1:
-        assert (found.low, found.high, found.p) == (values[0], values[0], float(values[0] == 0))
+        unlike = 0.0 if len(values) >= 5 else 0.5 ** (len(values) - 1)  # the sign test's p-value
+        assert (found.low, found.high, found.p) == (values[0], values[0], 1.0 if values[0] == 0 else unlike)
         return
     wanted = scipy.stats.ttest_1samp(values, 0)
     low, high = wanted.confidence_interval(0.95)
@@ -31,8 +32,23 @@ def test_one_value_a_seed_gives_the_t_interval(values):
 @given(VALUES, st.sampled_from([0.0, 1.0, -3.0]))
 def test_a_difference_from_the_null_is_shown_exactly_where_the_interval_excludes_it(values, null):
     found = statistics.over_seeds(values, null=null)
-    assert found.shown == (not found.low <= null <= found.high)
+    assert found.shown == (not found.low <= null <= found.high and (len(set(values)) > 1 or len(values) >= 5))
     assert found.direction == ("not shown to differ" if not found.shown else "higher" if found.value > null else "lower")
+
+
+def test_few_equal_values_show_nothing():
+    """Accuracies on 60 images agree by chance: two equal differences had a p-value of 0, which no correction could raise."""
+    assert not statistics.difference({0: 59 / 60, 1: 59 / 60}, {0: 1.0, 1: 1.0}).shown
+    assert statistics.over_seeds([0.5] * 4).p == 0.125
+    five = statistics.over_seeds([0.5] * 5)
+    assert (five.p, five.low, five.high, five.direction) == (0, 0.5, 0.5, "higher")
+
+
+def test_rounding_is_no_difference():
+    first = np.array([0.1, 0.3, 0.7, 1.1, 1.3])
+    found = statistics.difference(first * 3 / 3, first + 1e-16)
+    assert (found.value, found.p, found.direction) == (0, 1, "not shown to differ")
+    assert statistics.over_seeds(0.3 + 1e-16 * np.arange(5), null=0.3).p == 1
 
 
 def test_with_several_seeds_images_are_not_independent():
@@ -113,8 +129,12 @@ def test_corrected_intervals_agree_with_corrected_p_values(samples):
     estimates = [statistics.over_seeds(values) for values in samples]
     found = statistics.corrected(estimates)
     assert [each.p for each in found] == pytest.approx(list(statistics.holm([each.p for each in estimates])), rel=1e-6)
-    for before, after in zip(estimates, found, strict=True):
-        assert after.shown == (not after.low <= 0 <= after.high)
+    factors = statistics.holm_factors([each.p for each in estimates])
+    for before, after, factor in zip(estimates, found, factors, strict=True):
+        assert 1 <= factor <= len(estimates) or before.p < 1e-300
+        if before.low < before.high:
+            assert after.shown == (not after.low <= 0 <= after.high)
+            assert after == before.widened(factor)
         assert after.low <= before.low + 1e-9 * abs(before.low)
         assert after.high >= before.high - 1e-9 * abs(before.high)
 
@@ -164,3 +184,13 @@ def test_the_intervals_hold_the_truth_in_93_to_97_percent(spread):
     share = covered(spread, size=(5, 10, 20), datasets=2000)["tmi.statistics"]
     assert 0.93 <= share <= 0.97
     assert covered(spread, size=(5, 10, 20), datasets=300)["images drawn"] < 0.8 or spread == (0, 0, 1)
+
+
+def test_an_error_that_is_known_gives_the_t_interval_of_its_degrees_of_freedom():
+    found = statistics.from_error(0.4, 0.1, freedom=7.5, n=9, units=5, low=-1, high=0.6)
+    half = 0.1 * scipy.stats.t.ppf(0.975, 7.5)
+    assert (found.low, found.high) == pytest.approx((0.4 - half, 0.6))
+    assert found.p == pytest.approx(2 * scipy.stats.t.sf(4, 7.5))
+    assert found.widened(3).p == pytest.approx(3 * found.p)
+    unknown = statistics.from_error(1.0, np.inf, freedom=1, n=9, units=1, low=-1, high=1)
+    assert (unknown.low, unknown.high, unknown.p) == (-1, 1, 1)
