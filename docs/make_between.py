@@ -16,10 +16,10 @@ from blocks import save, write_block
 import tmi
 from tmi.runtime.plotting import figure_style
 from tmi_paper.comparison import spread
+from tmi_paper.comparison_text import ARROWS
 from tmi_paper.dial import Curve, curves, readings, sentences
 from tmi_paper.dial_directions import SETTINGS, answer, examples, found_along, frame, sentence
 from tmi_paper.dial_report import DATASET, ORDER, agreement, along_the_dial, readings_figure
-from tmi_paper.monosemanticity import ARROWS
 from tmi_probes.figures.directions import METHODS, atoms_and_directions, recovery_along, sparsity_frontier
 
 if TYPE_CHECKING:

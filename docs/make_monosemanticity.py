@@ -12,36 +12,42 @@ from pathlib import Path
 from blocks import write_block
 
 import tmi
-from tmi_paper.comparison import Row, compare, learnt, verdicts
-from tmi_paper.monosemanticity import ARROWS, REFERENCE, TASKS, cell, names_of, sentences
+from tmi_paper.comparison import Row, compare, learnt
+from tmi_paper.comparison_text import ARROWS, Found, cell, names_of, sentences, verdicts_of
+from tmi_paper.monosemanticity import TASKS
 
 PAGE = Path(__file__).with_name("probes.md")
 
 
 def main() -> None:
     """Compute what is missing, and write the blocks of the page."""
-    results = tmi.run("monosemanticity", workers=2)
-    write_block(PAGE, "monosemanticity: sentences", "\n".join(said(results)))
-    write_block(PAGE, "monosemanticity: table", "\n".join(measures(compare(results, *TASKS[0][:2]))))
+    said, shown = blocks(tmi.run("monosemanticity", workers=2))
+    write_block(PAGE, "monosemanticity: sentences", said)
+    write_block(PAGE, "monosemanticity: table", shown)
 
 
-def said(results: tmi.Results) -> Iterator[str]:
-    """Return for each task the sentences of the report, a line a trained network."""
-    for dataset, k, title in TASKS:
+def blocks(results: tmi.Results) -> tuple[str, str]:
+    """Return the sentences of each task, a line a trained network, and the table of the first task, from the same verdicts."""
+    said, shown = [], ""
+    for task in TASKS:
+        dataset, k, title = task
         rows = compare(results, dataset, k)
         if rows:
-            yield from (f"**{title}.**", "", *(f"- {line}" for line in sentences(rows, learnt(results, dataset, k))), "")
+            found = verdicts_of(rows)
+            said += [f"**{title}.**", "", *(f"- {line}" for line in sentences(rows, learnt(results, dataset, k), found)), ""]
+            if task == TASKS[0]:
+                shown = "\n".join(measures(rows, found))
+    return "\n".join(said), shown
 
 
-def measures(rows: list[Row]) -> Iterator[str]:
+def measures(rows: list[Row], found: Found) -> Iterator[str]:
     """Return a row a measure that has a better direction, a column a network."""
     names = names_of(rows)
-    found = verdicts(rows, REFERENCE, names)
     yield f"| measure | better | {' | '.join(names)} |"
     yield "|---" * (2 + len(names)) + "|"
     for row in rows:
         if row.better:
-            cells = [cell(row, name, found[row, name][0] if (row, name) in found else None) or "–" for name in names]
+            cells = [cell(row, name, found) or "–" for name in names]
             yield f"| {row.measure.text.replace('|', chr(92) + '|')} | {ARROWS[row.better]} | {' | '.join(cells)} |"
 
 

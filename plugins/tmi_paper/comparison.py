@@ -64,7 +64,10 @@ class Row:
         return change(other, one)
 
     def by_training(self, network: str) -> Estimate | None:
-        """Return a network's value less that before training, paired by seed; None as for `difference`."""
+        """Return a network's value less that before training, paired by seed; None as for `difference`.
+
+        Of raw values: chance before training is not known, and to subtract one chance from both changes nothing.
+        """
         known = self.better and network in self.untrained and network in self.values
         return change(self.untrained[network], self.values[network]) if known else None
 
@@ -208,36 +211,38 @@ def _of_task(results: tmi.Results, dataset: str, tiles_per_class: int | None) ->
 Verdict = Literal["better", "worse", "not shown"]
 """Of a network beside another by one measure; see `verdicts`."""
 
+Verdicts = dict[tuple[Row, str], tuple[Verdict, "Estimate"]]
+"""By row and network, with the corrected difference; without those that have no difference."""
 
-def verdicts(rows: list[Row], reference: str, networks: Sequence[str]) -> dict[tuple[Row, str], tuple[Verdict, Estimate]]:
+
+def verdicts(rows: list[Row], reference: str) -> Verdicts:
     """Say of each measure and network whether it is better or worse than the reference.
 
     The criterion: the 95 % interval of the paired difference over the seeds excludes 0, corrected by Holm's method for all
-    measures and networks together. Else the difference is not shown.
+    measures and networks of the rows together. Else the difference is not shown.
 
     Parameters
     ----------
     rows : list of Row
     reference : str
         Name of a network.
-    networks : sequence of str
 
     Returns
     -------
     dict of (Row, str) to (str, Estimate)
         By row and network; without those for which `Row.difference` is None.
     """
-    return _verdicts({(row, name): row.difference(name, reference) for row in rows for name in networks if name != reference})
+    return _verdicts({(row, name): row.difference(name, reference) for row in rows for name in row.values if name != reference})
 
 
-def verdicts_on_training(rows: list[Row], networks: Sequence[str]) -> dict[tuple[Row, str], tuple[Verdict, Estimate]]:
+def verdicts_on_training(rows: list[Row]) -> Verdicts:
     """Say of each measure and network whether training made it better or worse; the criterion is that of `verdicts`."""
-    return _verdicts({(row, name): row.by_training(name) for row in rows for name in networks})
+    return _verdicts({(row, name): row.by_training(name) for row in rows for name in row.values})
 
 
-def _verdicts(found: dict[tuple[Row, str], Estimate | None]) -> dict[tuple[Row, str], tuple[Verdict, Estimate]]:
+def _verdicts(found: dict[tuple[Row, str], Estimate | None]) -> Verdicts:
     known = {key: each for key, each in found.items() if each is not None}
-    result: dict[tuple[Row, str], tuple[Verdict, Estimate]] = {}
+    result: Verdicts = {}
     for (row, name), each in zip(known, statistics.corrected([*known.values()]), strict=True):
         way = sign(each) * (1 if row.better == "higher" else -1)
         result[row, name] = ("better" if way > 0 else "worse" if way < 0 else "not shown"), each

@@ -11,9 +11,9 @@ from tmi.runtime.plotting import CONSTRUCTED, PALETTE, TRAINED, figure_style
 
 from .claims.claim import estimated
 from .comparison import spread
+from .comparison_text import ARROWS
 from .dial import Curve, curves, readings, sentences
 from .dial_directions import directions_section
-from .monosemanticity import ARROWS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,44 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.report import Section, bullets, figure, folded, paragraph, table
+from tmi.report import Section, bullets, figure, folded, paragraph
 from tmi.runtime.plotting import figure_style
 from tmi_probes.figures.common import color_of
 
 from .claims.claim import estimated
-from .comparison import (
-    LAYERS,
-    Row,
-    Verdict,
-    compare,
-    learnt,
-    network_name,
-    network_origin,
-    spread,
-    verdicts,
-    verdicts_on_training,
-)
+from .comparison import LAYERS, Row, compare, learnt, network_name, network_origin
+from .comparison_text import ABOUT, ARROWS, comparison_table, sentences, verdicts_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     import tmi
 
-ARROWS = {"higher": "↑", "lower": "↓", "": ""}
-SIGNS = {"better": "▲ ", "worse": "▼ ", "not shown": "≈ "}
-REFERENCE = "constructed: Theorem 1"
 TASKS: tuple[tuple[str, int | None, str], ...] = (
     ("fashion", 1, "Fashion-MNIST tiles, one a class"),
     ("fashion", 3, "Fashion-MNIST tiles, three a class"),
     ("squares", None, "The squares of section 6.1"),
-)
-ABOUT = (
-    "Mean ± standard deviation (n − 1) over the seeds, with their number n. Of trained networks only runs that learnt the task "
-    "count: their accuracy is above chance by more than half of what is possible. ↑ higher is better, ↓ lower is better. "
-    "Criterion of ▲ better and ▼ worse than Theorem 1: the 95 % interval of the difference, paired by seed, excludes 0 when "
-    "corrected by Holm's method for all measures and networks of the table; ≈ not shown to differ. Where both have a value by "
-    "chance, the difference is of values less chance. Single neurons are those of layer hidden, or in a network without one of "
-    "layer conv. A dash: no value there."
 )
 MARKS = {"constructed: Theorem 1": "o", "constructed: Theorem 2": "x"}
 WIDTHS = "^sDvP"
@@ -128,69 +107,6 @@ def headline(rows: list[Row]) -> Figure:
     return figure
 
 
-def comparison_table(rows: list[Row]) -> str:
-    """Return the comparison as an HTML table: a row a measure, a column a network, each cell with its number of seeds."""
-    names = names_of(rows)
-    found = verdicts(rows, REFERENCE, names)
-    body = []
-    for row in rows:
-        cells = [cell(row, name, found[row, name][0] if (row, name) in found else None) for name in names]
-        body.append((row.measure.topic, row.measure.text, ARROWS[row.better], *cells))
-    return table(("", "measure", "better", *names), body)
-
-
-def cell(row: Row, name: str, verdict: Verdict | None) -> str | None:
-    """Write a network's mean, standard deviation and number of seeds, with the sign of its verdict; None without a value."""
-    if name not in row.values:
-        return None
-    values = [*row.values[name].values()]
-    return f"{SIGNS[verdict] if verdict else ''}{spread(values)} (n = {len(values)})"
-
-
-def names_of(rows: list[Row]) -> list[str]:
-    """Return the names of the networks in the order of the suite."""
-    return list(dict.fromkeys(name for row in rows for name in row.values))
-
-
-def sentences(rows: list[Row], runs: Mapping[str, Mapping[int, bool]]) -> list[str]:
-    """Say for each trained network what the measures show beside Theorem 1, and what training changed; all follow by rule.
-
-    Parameters
-    ----------
-    rows : list of Row
-    runs : mapping of str to (mapping of int to bool)
-        By network and seed, whether the run learnt its task: `tmi_paper.comparison.learnt`.
-    """
-    origins = {name: origin for row in rows for name, origin in row.origins.items()}
-    trained = [name for name in names_of(rows) if origins[name] != "constructed"]
-    trained += [
-        name for name, known in runs.items() if name not in origins and not any(known.values())
-    ]  # none of their runs learnt, so that they are in no row
-    beside, by_training = verdicts(rows, REFERENCE, trained), verdicts_on_training(rows, trained)
-    said = []
-    for name in trained:
-        known = runs.get(name, {})
-        dead = sorted(seed for seed, ok in known.items() if not ok)
-        without = f"; seed{'s' if len(dead) > 1 else ''} {', '.join(map(str, dead))} did not, and count in no row" if dead else ""
-        parts = [f"{sum(known.values())} of {len(known)} runs learnt the task{without}"]
-        for heading, found in (("beside Theorem 1", beside), ("beside the same network before training", by_training)):
-            of_name = {row.measure.text: verdict for (row, network), (verdict, _) in found.items() if network == name}
-            if of_name:
-                listed = [
-                    f"{sum(v == verdict for v in of_name.values())} {verdict}{_named(of_name, verdict)}"
-                    for verdict in ("better", "worse")
-                ]
-                silent = sum(verdict == "not shown" for verdict in of_name.values())
-                parts.append(f"{heading}, of {len(of_name)} measures {', '.join(listed)}, and {silent} not shown to differ")
-        said.append(f"{name}: {'; '.join(parts)}.")
-    return said
-
-
-def _named(of_name: Mapping[str, Verdict], verdict: str) -> str:
-    names = [text for text, own in of_name.items() if own == verdict]
-    return f" ({'; '.join(names)})" if names else ""
-
-
 def _comparison(results: tmi.Results) -> Section | None:
     parts: list[str] = []
     for dataset, k, title in TASKS:
@@ -202,12 +118,9 @@ def _comparison(results: tmi.Results) -> Section | None:
         if any(row.measure.headline for row in rows):
             caption = f"{title}. Mean over at most {seeds} seed{'s' if seeds > 1 else ''} that learnt, with its 95 % interval."
             drawn = figure(headline(rows), f"Measures of constructed and trained networks on {dataset}", caption)
-        said = bullets(sentences(rows, learnt(results, dataset, k)))
-        parts.append(
-            folded(title, drawn + said + comparison_table(rows))
-            if parts
-            else drawn + paragraph(ABOUT) + said + comparison_table(rows)
-        )
+        found = verdicts_of(rows)
+        said = bullets(sentences(rows, learnt(results, dataset, k), found)) + comparison_table(rows, found)
+        parts.append(folded(title, drawn + said) if parts else drawn + paragraph(ABOUT) + said)
     return Section("", "".join(parts)) if parts else None
 
 
