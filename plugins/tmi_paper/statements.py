@@ -395,7 +395,7 @@ STATEMENTS = (
         _FASHION,
         "6.2",
         "Constructed neurons are monosemantic; those of trained networks fire for many unrelated features",
-        "Probe `selectivity`; suite `monosemanticity`",
+        "Probes `selectivity` and `feature-neurons`; suite `monosemanticity`",
         ("6.2 monosemantic", "6.2 polysemantic"),
     ),
     Statement(
@@ -432,7 +432,7 @@ STATEMENTS = (
         _DISCUSSION,
         "7, interpretability",
         "Constructed networks contain monosemantic neurons, trained ones polysemantic neurons",
-        "Probe `selectivity`",
+        "Probes `selectivity` and `feature-neurons`",
         ("6.2 monosemantic", "6.2 polysemantic"),
     ),
     Statement(

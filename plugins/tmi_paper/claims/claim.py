@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from tmi.runs.results import Entry
 
 
+FIRES = "a neuron fires for a class on whose images it is above half its maximum more than half as often as on its best class's"
+"""What counts as firing for a class in the metrics ``classes_relative`` and ``monosemantic`` of probe ``selectivity``."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """A claim of the paper, what would count as holding, and what was measured.

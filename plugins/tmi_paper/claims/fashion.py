@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .claim import Claim, at_one_tile, described, in_every, ratios, swept_values, tiles_from, values_by_seed, with_interval
+from .claim import FIRES, Claim, at_one_tile, described, in_every, ratios, swept_values, tiles_from, values_by_seed, with_interval
 
 if TYPE_CHECKING:
     import tmi
@@ -134,7 +134,7 @@ def _polysemantic(results: tmi.Results) -> Iterator[Claim]:
             "6.2, 7",
             "Neurons of trained networks are polysemantic: they serve several unrelated features (layer conv, k = 1)",
             "the sets of neurons that recognise two tiles overlap at least twice as much as random sets, in every seed",
-            f"Jaccard index {described(overlap)}; random sets {described(base)}; constructed network {described(built)}. A "
-            f"neuron fires for {described(many)} classes, before training for {described(untrained)}",
+            f"Jaccard index {described(overlap)}; random sets {described(base)}; constructed network {described(built)}. "
+            f"Classes that a neuron fires for: {described(many)}; before training {described(untrained)} ({FIRES})",
             all(a >= 2 * b for a, b in pairs),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .claim import Claim, described, epsilon_of
+from .claim import FIRES, Claim, described, epsilon_of
 
 if TYPE_CHECKING:
     import tmi
@@ -113,7 +113,7 @@ def _neurons(results: tmi.Results) -> Iterator[Claim]:
             "6.2 monosemantic",
             "6.2, 7",
             "Neurons of the constructed network are monosemantic: a single feature activates each",
-            "each live hidden neuron fires for one class, in every seed",
+            f"each live hidden neuron fires for one class, in every seed ({FIRES})",
             f"share of neurons that fire for one class {described(firing)}",
             min(firing) == 1,
         )

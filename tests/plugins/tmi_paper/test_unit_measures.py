@@ -55,7 +55,9 @@ def test_changes_are_shown_after_the_correction_for_their_number():
     assert sign(changes["weak"]) == 1  # p = 0.035 alone, 0.07 beside "none"
     assert shown(changes) == {"strong": -1}
     assert shown({"strong": changes["strong"], "weak": changes["weak"], "unknown": None}) == {"strong": -1, "weak": 1}
-    assert shown({"all equal": change({0: 0.0, 1: 0.0}, {0: 0.5, 1: 0.5})}) == {"all equal": 1}
+    equal = {count: change(dict.fromkeys(range(count), 0.0), dict.fromkeys(range(count), 0.5)) for count in (4, 5)}
+    assert shown({"of four": equal[4]}) == {}  # as a sign test of so few has it
+    assert shown({"of five": equal[5]}) == {"of five": 1}
     assert shown({}) == shown({"one seed": change({0: 0.0}, {0: 1.0})}) == {}
 
 
