@@ -3,7 +3,8 @@
 import importlib.util
 import re
 
-from tmi_paper.claims import Claim
+from tests.plugins.tmi_paper.test_claims import results
+from tmi_paper.claims import Claim, claims
 from tmi_paper.statements import STATEMENTS
 
 from .pages import ROOT
@@ -47,3 +48,16 @@ def test_rows_name_source_criterion_and_verdict():
         "*Criterion: alike.*<br>It has a cause (not a claim of the paper): 52: **holds** |"
     )
     assert all(line.count(" | ") == 3 for line in rows)
+
+
+def test_todays_claims_have_their_rows_and_say_what_firing_is():
+    text = made().page(claims(results(True)), {"full set": claims(results(False))}, "Tiles.")
+    rows = [line for line in text.split("\n") if line.startswith("| 6.2 |") or line.startswith("| 7, interp")]
+    (neurons,) = [row for row in rows if "Constructed neurons are monosemantic" in row]
+    assert (
+        "Classes that a neuron fires for: 4 in all 3 seeds; before training 3.5 in all 3 seeds (a neuron fires for a" in neurons
+    )
+    assert "full set: share of neurons that fire for one class 0.9" in neurons
+    measured = [row.rpartition(" | ")[2] for row in text.split("\n") if row.startswith("| ")]
+    assert sum("**holds**" in cell for cell in measured) > 25
+    assert sum("**does not hold**" in cell for cell in measured) > 25
