@@ -64,28 +64,44 @@ def weighted_layers(network: tmi.Network, images: torch.Tensor) -> Groups:
     -------
     dict of str to list of str
         Modules with weights of their own are grouped by the innermost named layer that contains them; others, by the innermost
-        module around them that is called. ``"network"`` stands for the module as a whole.
+        module around them that is called. ``"network"`` stands for the module as a whole: its own parameters are where the first
+        of them is used.
     """
-    calls: list[str] = []
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    events: list[str | int] = []  # modules by name, where their call ends, and parameters by id, where they are used
+    used = {id(value) for value in network.module.parameters()}
+
+    class Uses(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = func(*args, **(kwargs or {}))
+            if any(isinstance(value, torch.Tensor) for value in _leaves(result)):  # to ask for its dtype is no use
+                events.extend(id(value) for value in _leaves((args, kwargs)) if id(value) in used)
+            return result
+
     handles = [
-        part.register_forward_hook(lambda _m, _x, _y, name=name: calls.append(name))  # type: ignore[misc]
+        part.register_forward_hook(lambda _m, _x, _y, name=name: events.append(name))  # type: ignore[misc]
         for name, part in network.module.named_modules()
     ]
     try:
-        with evaluation_mode(network.module):
+        with evaluation_mode(network.module), Uses():
             network.logits(images[:1])
     finally:
         for handle in handles:
             handle.remove()
-    # Where the first call of each ended: a network may use a layer again, to return its activations beside the logits.
-    called = {name: position for position, name in reversed([*enumerate(calls)])}
+    # Where each is first: a network may use a layer again, to return its activations beside the logits.
+    first = {event: position for position, event in reversed([*enumerate(events)])}
     groups: Groups = {}
-    for name, _ in _weights(network.module):
+    places: dict[str, int] = {}
+    for name, part in _weights(network.module):
         around = [name, *_around(name)]
-        layer = next((part for part in around if part in network.layers), next(part for part in around if part in called))
+        layer = next((part for part in around if part in network.layers), next(part for part in around if part in first))
         groups.setdefault(layer, []).append(name)
-    place = {layer: max(called.get(name, called.get(layer, 0)) for name in names) for layer, names in groups.items()}
-    return {layer or "network": groups[layer] for layer in sorted(groups, key=lambda layer: place[layer])}
+        uses = [first[id(value)] for value in part.parameters(recurse=False) if id(value) in first]
+        place = min(uses) if uses else first.get(name, first.get(layer, 0))
+        places[layer] = max(place, places.get(layer, 0))
+    return {layer or "network": groups[layer] for layer in sorted(groups, key=lambda layer: places[layer])}
 
 
 def randomised(module: torch.nn.Module, groups: Groups, layers: Collection[str], seed: tuple[int, int]) -> Any:
@@ -105,7 +121,9 @@ def randomised(module: torch.nn.Module, groups: Groups, layers: Collection[str],
     -------
     torch.nn.Module
         The weights of a module of torch are drawn again as its class initialises them (``reset_parameters``; running means of a
-        batch normalisation are reset too). Parameters of other modules are permuted at random, each within itself.
+        batch normalisation are reset too). Parameters of other modules are permuted at random, each within itself. One that stays
+        as it was, as one of equal numbers does, is drawn from a normal distribution with mean 0 and its own root mean square,
+        or where it is 0 that of its module, or 1.
     """
     import torch
 
@@ -119,9 +137,30 @@ def randomised(module: torch.nn.Module, groups: Groups, layers: Collection[str],
                 if callable(reset := getattr(part, "reset_parameters", None)):
                     reset()
                     continue
-                for value in part.parameters(recurse=False):
-                    value.copy_(value.flatten()[torch.randperm(value.numel())].view_as(value))
+                own = [value for value in part.parameters(recurse=False) if value.is_floating_point() and value.numel()]
+                whole = _size(torch.cat([value.flatten() for value in own]))
+                for value in own:
+                    permuted = value.flatten()[torch.randperm(value.numel())].view_as(value)
+                    if torch.equal(permuted, value):
+                        permuted = (_size(value) or whole or 1.0) * torch.randn_like(value)
+                    value.copy_(permuted)
     return result
+
+
+def _size(values: torch.Tensor) -> float:
+    """Return the root mean square."""
+    return float(values.square().mean().sqrt())
+
+
+def _leaves(nested: Any) -> Iterator[Any]:
+    """Yield what tuples, lists and dictionaries hold, in order."""
+    if isinstance(nested, dict):
+        nested = tuple(nested.values())
+    if isinstance(nested, tuple | list):
+        for part in nested:
+            yield from _leaves(part)
+    else:
+        yield nested
 
 
 def _weights(module: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:

@@ -27,9 +27,10 @@ class Scaled(nn.Module):
 def test_layers_in_the_order_of_their_use():
     assert list(weighted_layers(cnn_network(), IMAGES)) == ["conv", "hidden", "logits"]
     groups = weighted_layers(network(Scaled().eval(), "body", "logits"), IMAGES)
-    assert groups == {"body": ["body.0", "body.1"], "logits": ["logits"], "network": [""]}
+    assert groups == {"body": ["body.0", "body.1"], "network": [""], "logits": ["logits"]}
+    assert list(groups) == ["body", "network", "logits"]  # the parameter of the whole is used before the logits
     unnamed = weighted_layers(network(Scaled().eval(), "logits"), IMAGES)
-    assert list(unnamed) == ["body.0", "body.1", "logits", "network"]
+    assert list(unnamed) == ["body.0", "body.1", "network", "logits"]
 
 
 def test_a_layer_that_is_used_again_comes_where_it_is_used_first():
@@ -85,6 +86,46 @@ def test_weights_are_those_before_training_and_parameters_are_permuted():
     assert not drawn.body[1].running_mean.any()
     assert torch.equal(drawn.scale.sort().values, module.scale)
     assert not torch.equal(drawn.scale, module.scale)
+
+
+@pytest.mark.parametrize("start", [torch.full((36,), 2.0), torch.full((36,), -2.0), torch.zeros(36), torch.tensor([2.0])])
+def test_a_parameter_that_no_permutation_changes_is_drawn(start):
+    module = Scaled()
+    module.scale = nn.Parameter(start.clone())
+    net = network(module.eval(), "body", "logits")
+    drawn = [randomised(net.module, weighted_layers(net, IMAGES), ["network"], (0, seed)).scale for seed in range(50)]
+    assert not any(torch.equal(value, start) for value in drawn)
+    values = torch.cat(drawn)
+    size = float(start.abs().max()) or 1
+    assert float(values.mean()) == pytest.approx(0, abs=size / 2)
+    assert float(values.std()) == pytest.approx(size, rel=0.3)
+
+
+def test_a_parameter_of_zeros_has_the_size_of_its_module():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(torch.linspace(-30, 30, 192).view(64, 3)), nn.Parameter(torch.zeros(3))
+
+        def forward(self, x):
+            return x.flatten(1) @ self.weight + self.bias
+
+    net = network(nn.Sequential(Own()).eval(), "0")
+    drawn = randomised(net.module, weighted_layers(net, IMAGES), ["0"], (0, 0))[0]
+    assert torch.equal(drawn.weight.flatten().sort().values, net.module[0].weight.flatten())
+    assert 1 < drawn.bias.abs().max() < 60
+
+
+def test_parameters_in_lists_and_those_that_are_not_called_have_a_place():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.logits, self.lstm = nn.Linear(5, 3), nn.LSTM(8, 5, batch_first=True)
+
+        def forward(self, x):
+            return self.logits(self.lstm(x[:, 0])[0][:, -1])
+
+    assert list(weighted_layers(network(Recurrent().eval(), "logits"), IMAGES)) == ["lstm", "logits"]
 
 
 def test_computed_weights_are_folded_in():
