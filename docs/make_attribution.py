@@ -6,7 +6,7 @@ and computes those that are not there. Every sentence follows by rule from corre
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +18,35 @@ from tmi.runtime.plotting import figure_style
 from tmi_attribution import tables
 from tmi_attribution.comparisons import Trust, trust, truth_free
 from tmi_attribution.figures import ARROWS, PART_TEXTS, leaderboard, trust_scatter
-from tmi_attribution.findings import cell, in_words, on_architectures, two_digits, verdict
+from tmi_attribution.findings import cell, in_words, left_out, on_architectures, two_digits, verdict
 from tmi_attribution.labels import METHODS, NETWORKS
-from tmi_attribution.leaderboard import Standing, standings
+from tmi_attribution.leaderboard import MethodScores, method_scores
+from tmi_attribution.learnt import learnt_runs
 
 PAGE = Path(__file__).with_name("attribution.md")
 
 
 def main() -> None:
     """Compute what is missing, draw the figures, and write the blocks of the page."""
-    results = tmi.run("attribution", workers=2)
-    rows = standings(results, METHODS[:1], NETWORKS)
+    results, failed = learnt_runs(tmi.run("attribution", workers=2))
+    rows = method_scores(results, METHODS[:1], NETWORKS)
     trusts = trust(rows, truth_free(results, METHODS[:1]))
-    write_block(PAGE, "attribution: findings", "\n".join(findings(rows)))
+    write_block(PAGE, "attribution: findings", "\n".join(findings(rows, failed)))
     write_block(PAGE, "attribution: architectures", "\n".join(architectures(rows)))
     write_block(PAGE, "attribution: signs", "\n".join(markdown(*tables.signs(rows))))
     write_block(PAGE, "attribution: trust", "\n".join(trusted(trusts)))
-    write_block(PAGE, "attribution: randomisation", "\n".join(markdown(*tables.randomisation(results))))
     with figure_style():
         save("attribution-leaderboard", leaderboard(rows), 100)
         save("attribution-trust", trust_scatter(rows, trusts), 100)
 
 
-def findings(rows: Sequence[Standing]) -> Iterator[str]:
+def findings(rows: Sequence[MethodScores], failed: Mapping[str, Sequence[int]]) -> Iterator[str]:
     """Return the sentences of the report, a list item each, without those about refusals."""
-    said = [sentence for sentence in in_words(rows) if ". Refused: " not in sentence]
+    yield from (f"- {sentence}" for sentence in left_out(failed))
     last = ""
-    for sentence in said:
+    for sentence in in_words(rows):
+        if ". Refused: " in sentence:
+            continue
         network, _, words = sentence.partition(". ")
         if network != last:
             yield f"- **{network}**"
@@ -52,7 +54,7 @@ def findings(rows: Sequence[Standing]) -> Iterator[str]:
         yield f"  - {words}"
 
 
-def architectures(rows: Sequence[Standing], method: str = "saliency") -> Iterator[str]:
+def architectures(rows: Sequence[MethodScores], method: str = "saliency") -> Iterator[str]:
     """Return whether a method depends on the architecture, its skill on each trained network, and the differences."""
     yield on_architectures(rows, method)
     yield ""
@@ -68,7 +70,7 @@ def trusted(trusts: Sequence[Trust]) -> Iterator[str]:
     """Return a row a measure: the range of τ over the networks, on how many images it is defined, and the verdict."""
     body = []
     for measure, of in tables.by_measure(trusts).items():
-        taus = [each.agreement.tau for each in of.values() if each.agreement]
+        taus = [each.agreement.value for each in of.values() if each.agreement]
         counts = [each.defined for each in of.values()]
         spread = f"{two_digits(min(taus))} to {two_digits(max(taus))}" if taus else "–"
         fewest = min(counts, key=lambda count: count[0] / max(1, count[1]))
@@ -91,7 +93,7 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _trained(rows: Sequence[Standing], method: str) -> list[Standing]:
+def _trained(rows: Sequence[MethodScores], method: str) -> list[MethodScores]:
     return [row for row in rows if row.method == method and row.origin == "trained" and np.isfinite(row.skills).any()]
 
 

@@ -12,7 +12,7 @@ from tmi.runtime.plotting import CONSTRUCTED, PALETTE, TRAINED
 from .comparisons import EDGES, Trust, against
 from .figures_maps import broken
 from .findings import two_digits
-from .leaderboard import Standing, networks_of, ranked
+from .leaderboard import MethodScores, networks_of, ranked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import tmi
+    from tmi.statistics import Estimate
 
     from .comparisons import FreeMeasure
-    from .rank_agreement import Agreement
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 PART_TEXTS = {"absolute": "|a|", "positive": "max(a, 0)"}
@@ -31,12 +31,12 @@ _LEAST = -1.0
 """Skills below it are drawn at the left edge."""
 
 
-def leaderboard(rows: Sequence[Standing]) -> Figure:
+def leaderboard(rows: Sequence[MethodScores]) -> Figure:
     """Draw the skill of every method: a row for each method, best first and controls below, a panel for each network.
 
     Parameters
     ----------
-    rows : sequence of Standing
+    rows : sequence of MethodScores
         A mark is hollow where a method is shown to have less skill than Sobel, whose skill is the dashed line; bars are 95 %
         intervals. A small line is the skill of the method on the network before training.
     """
@@ -76,12 +76,12 @@ def leaderboard(rows: Sequence[Standing]) -> Figure:
     return figure
 
 
-def trust_scatter(rows: Sequence[Standing], trusts: Sequence[Trust]) -> Figure:
+def trust_scatter(rows: Sequence[MethodScores], trusts: Sequence[Trust]) -> Figure:
     """Draw skill against each measure that needs no truth: a row for each network, a column for each measure.
 
     Parameters
     ----------
-    rows : sequence of Standing
+    rows : sequence of MethodScores
         Each is a point: the skill of the part of the attributions that the measure scores.
     trusts : sequence of Trust
         Which measures and networks; τ and its corrected interval stand above each panel.
@@ -134,12 +134,12 @@ def trust_scatter(rows: Sequence[Standing], trusts: Sequence[Trust]) -> Figure:
     return figure
 
 
-def cost(rows: Sequence[Standing]) -> Figure:
+def cost(rows: Sequence[MethodScores]) -> Figure:
     """Draw skill against evaluations of the module for each image: a panel for each network, every method with its name.
 
     Parameters
     ----------
-    rows : sequence of Standing
+    rows : sequence of MethodScores
         Controls are left out, for they do not evaluate the network; Sobel is the dashed line.
     """
     import matplotlib.pyplot as plt
@@ -224,7 +224,7 @@ def _title(measure: FreeMeasure) -> str:
     return f"{name} {ARROWS[measure.better]}\n" + (f"({settings}\n" if settings else "")
 
 
-def _mark(axis: Axes, row: Standing, place: float, color: str, *, hollow: bool, low: float) -> None:
+def _mark(axis: Axes, row: MethodScores, place: float, color: str, *, hollow: bool, low: float) -> None:
     """Draw a skill with its interval, or write "refused" where there is none."""
     if row.skill is None:
         behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
@@ -249,7 +249,7 @@ def _mark(axis: Axes, row: Standing, place: float, color: str, *, hollow: bool, 
     )
 
 
-def _explain_marks(figure: Figure, rows: Sequence[Standing]) -> None:
+def _explain_marks(figure: Figure, rows: Sequence[MethodScores]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], marker="o", color=color, label=origin, markersize=4) for origin, color in _origins(rows).items()]
@@ -273,7 +273,7 @@ def _explain_marks(figure: Figure, rows: Sequence[Standing]) -> None:
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
 
 
-def _explain_points(figure: Figure, rows: Sequence[Standing]) -> None:
+def _explain_points(figure: Figure, rows: Sequence[MethodScores]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
@@ -313,17 +313,17 @@ def _name_points(figure: Figure, axis: Axes, names: Sequence[str], x: NDArray[An
         )
 
 
-def _has_cost(row: Standing) -> bool:
+def _has_cost(row: MethodScores) -> bool:
     return not row.control and row.skill is not None and bool(row.evaluations)
 
 
-def tau_text(agreement: Agreement | None) -> str | None:
+def tau_text(agreement: Estimate | None) -> str | None:
     """Return τ with its interval; None where there are too few methods."""
     if agreement is None:
         return None
-    if agreement.seeds < 2:
-        return f"{two_digits(agreement.tau)}, one seed"
-    return f"{two_digits(agreement.tau)} [{two_digits(agreement.low)}, {two_digits(agreement.high)}]"
+    if agreement.units < 2:
+        return f"{two_digits(agreement.value)}, one seed"
+    return f"{two_digits(agreement.value)} [{two_digits(agreement.low)}, {two_digits(agreement.high)}]"
 
 
 def trust_text(trust: Trust | None) -> str | None:
@@ -336,12 +336,12 @@ def _mean(values: NDArray[Any]) -> float:
     return float(known.mean()) if len(known) else np.nan
 
 
-def _color(methods: Mapping[str, Standing]) -> str:
+def _color(methods: Mapping[str, MethodScores]) -> str:
     """Return the colour of a network, by its origin."""
     return _COLORS.get(next(iter(methods.values())).origin, "0.35")
 
 
-def _origins(rows: Sequence[Standing]) -> dict[str, str]:
+def _origins(rows: Sequence[MethodScores]) -> dict[str, str]:
     """Return the colours of the origins that occur, by origin."""
     origins = {row.origin for row in rows}
     return {origin: color for origin, color in _COLORS.items() if origin in origins}

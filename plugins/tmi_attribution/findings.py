@@ -1,7 +1,7 @@
 """What the results of suite ``attribution`` show, in words. Every verdict follows by rule from an interval over the seeds.
 
 "Better", "worse" and "differ" are said where the interval of a paired difference excludes 0 after Holm's correction for the
-number of comparisons in the same list, and nowhere else.
+number of comparisons in the same list, and nowhere else. Networks with fewer than `FEWEST_SEEDS` seeds have numbers and no words.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .comparisons import CENTRE, EDGES, Trust, against, against_best, against_untrained, between_networks
-from .leaderboard import TRUTH, Standing, networks_of
+from .leaderboard import TRUTH, MethodScores, networks_of
 
 if TYPE_CHECKING:
     from tmi.statistics import Estimate
 
-    Compared = Sequence[tuple[Standing, Estimate]]
+    Compared = Sequence[tuple[MethodScores, Estimate]]
+
+FEWEST_SEEDS = 3
+"""With fewer seeds nothing is said of a network in words."""
 
 
-def in_words(rows: Sequence[Standing]) -> list[str]:
+def in_words(rows: Sequence[MethodScores]) -> list[str]:
     """Return for each network which methods stand first, which differ from the controls, and which are refused.
 
     Parameters
     ----------
-    rows : sequence of Standing
+    rows : sequence of MethodScores
 
     Returns
     -------
@@ -34,10 +37,22 @@ def in_words(rows: Sequence[Standing]) -> list[str]:
     """
     findings = []
     for network, methods in networks_of(rows).items():
-        sentences = [*_best(methods), *_against_controls(methods)]
+        seeds = _seeds_of(methods)
+        sentences = [*_best(methods), *_against_controls(methods)] if seeds >= FEWEST_SEEDS else []
+        if 0 < seeds < FEWEST_SEEDS:
+            sentences = [f"{seeds} seed{'s' if seeds > 1 else ''}, too few to compare methods."]
         sentences += [f"Refused: {', '.join(names)}: {reason}." for reason, names in refusals(methods.values()).items()]
         findings += [f"{network}. {sentence}" for sentence in sentences]
     return findings
+
+
+def left_out(seeds: Mapping[str, Sequence[int]]) -> list[str]:
+    """Return a sentence for each network with runs that did not learn their task, see `learnt.learnt_runs`."""
+    return [
+        f"Left out: {network}, seed{'s' if len(of) > 1 else ''} {', '.join(map(str, of))}: the network did not learn its task, "
+        "for its accuracy is above chance by at most half of what is possible."
+        for network, of in seeds.items()
+    ]
 
 
 def grouped(compared: Compared, *, every: str = "every method") -> str:
@@ -50,15 +65,15 @@ def grouped(compared: Compared, *, every: str = "every method") -> str:
     return "; ".join(f"{word}: {names}" for word, names in named if names)
 
 
-def on_architectures(rows: Sequence[Standing], method: str = "saliency") -> str:
+def on_architectures(rows: Sequence[MethodScores], method: str = "saliency") -> str:
     """Return whether a method's skill is shown to differ between the trained networks; empty for fewer than two networks.
 
     Parameters
     ----------
-    rows : sequence of Standing
+    rows : sequence of MethodScores
     method : str
     """
-    compared = between_networks(rows, method)
+    compared = [found for found in between_networks(rows, method) if found[2].units >= FEWEST_SEEDS]
     if not compared:
         return ""
     seeds = min(difference.units for _, _, difference in compared)
@@ -73,14 +88,15 @@ def on_architectures(rows: Sequence[Standing], method: str = "saliency") -> str:
     return f"The skill of {method} is shown to differ between {'; '.join(shown)}: {len(shown)} of {pairs}."
 
 
-def checks(rows: Sequence[Standing]) -> list[str]:
-    """Return whether the controls score as they must, and which methods attribute to the null region.
+def checks(rows: Sequence[MethodScores]) -> list[str]:
+    """Return whether the controls score as they must, and which methods attribute to the null region, where seeds are enough.
 
     Parameters
     ----------
-    rows : sequence of Standing
+    rows : sequence of MethodScores
     """
     findings = []
+    rows = [row for methods in networks_of(rows).values() if _seeds_of(methods) >= FEWEST_SEEDS for row in methods.values()]
     oracle = [row for row in rows if row.method == "oracle" and row.skill is not None]
     if oracle:
         right = sum(abs((row.skill or 0) - 1) < 1e-9 for row in oracle)
@@ -117,7 +133,7 @@ def verdict(trusts: Sequence[Trust]) -> str:
     known = [trust.agreement for trust in trusts if trust.agreement is not None]
     if not known:
         return "defined on too few images, or too few methods"
-    shown = [agreement.tau > 0 for agreement in known if agreement.shown]
+    shown = [agreement.value > 0 for agreement in known if agreement.shown]
     with_truth, against_it, rest = sum(shown), len(shown) - sum(shown), len(known) - len(shown)
     if with_truth == len(trusts):
         return "ranks as the truth does on every network"
@@ -130,7 +146,7 @@ def verdict(trusts: Sequence[Trust]) -> str:
     return f"{', '.join(parts)} of {len(trusts)}"
 
 
-def refusals(rows: Iterable[Standing]) -> dict[str, list[str]]:
+def refusals(rows: Iterable[MethodScores]) -> dict[str, list[str]]:
     """Return the refused methods by reason, without the controls that know the truth, which only constructed networks have."""
     refusals: dict[str, list[str]] = {}
     for row in rows:
@@ -141,12 +157,12 @@ def refusals(rows: Iterable[Standing]) -> dict[str, list[str]]:
     return refusals
 
 
-def skill_text(row: Standing) -> str:
+def skill_text(row: MethodScores) -> str:
     """Return a mean skill with two digits."""
     return "–" if row.skill is None else two_digits(row.skill)
 
 
-def cell(row: Standing | None, difference: Estimate | None = None) -> str | None:
+def cell(row: MethodScores | None, difference: Estimate | None = None) -> str | None:
     """Return a mean skill with its interval, ▲ or ▼ where it is shown to be better or worse than what it is compared with."""
     if row is None:
         return None
@@ -163,7 +179,11 @@ def two_digits(value: float) -> str:
     return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
-def _best(methods: Mapping[str, Standing]) -> list[str]:
+def _seeds_of(methods: Mapping[str, MethodScores]) -> int:
+    return max((len(row.by_seed) for row in methods.values()), default=0)
+
+
+def _best(methods: Mapping[str, MethodScores]) -> list[str]:
     first, others = against_best(list(methods.values()))
     if first is None:
         return []
@@ -172,7 +192,7 @@ def _best(methods: Mapping[str, Standing]) -> list[str]:
     return [f"Highest skill: {first.method} ({skill_text(first)}). Not shown to differ from it: {which}."]
 
 
-def _against_controls(methods: Mapping[str, Standing]) -> list[str]:
+def _against_controls(methods: Mapping[str, MethodScores]) -> list[str]:
     rows = list(methods.values())
     sentences = []
     for control, what in ((EDGES, "Sobel, which does not use the network"), (CENTRE, "a prior for the middle of the image")):

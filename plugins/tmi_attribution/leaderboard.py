@@ -1,4 +1,4 @@
-"""Where each method stands on each network: its skill over all seeds, and its scores by measure.
+"""The skill of each method on each network over all seeds, and its scores by measure.
 
 The unit is the seed: of the data, and of the training of a trained network. With a single seed it is the tile.
 """
@@ -33,7 +33,7 @@ def _none() -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Standing:
+class MethodScores:
     """One method on one network, over all seeds.
 
     Attributes
@@ -90,11 +90,11 @@ class Standing:
         means = {int(seed): _mean(self.skills[self.seeds == seed]) for seed in np.unique(self.seeds)}
         return {seed: mean for seed, mean in means.items() if mean is not None}
 
-    def ahead_of(self, other: Standing) -> statistics.Estimate | None:
+    def minus(self, other: MethodScores) -> statistics.Estimate | None:
         """Return its skill minus another's on the same images; None where they have too few images in common."""
         return self._estimated(self.skills - other.skills) if self.skills.shape == other.skills.shape else None
 
-    def learnt(self) -> statistics.Estimate | None:
+    def minus_untrained(self) -> statistics.Estimate | None:
         """Return its skill minus that on the same network before training; None where that was not measured."""
         return self._estimated(self.skills - self.untrained) if self.skills.shape == self.untrained.shape else None
 
@@ -109,7 +109,7 @@ class Standing:
             return None
 
 
-def standings(results: tmi.Results, probes: Collection[str], networks: Mapping[str, str] | None = None) -> list[Standing]:
+def method_scores(results: tmi.Results, probes: Collection[str], networks: Mapping[str, str] | None = None) -> list[MethodScores]:
     """Gather the results of probe ``attribution-bench``.
 
     Parameters
@@ -122,7 +122,7 @@ def standings(results: tmi.Results, probes: Collection[str], networks: Mapping[s
 
     Returns
     -------
-    list of Standing
+    list of MethodScores
         One for each network and method that has a result, networks and methods in the order of the suite.
     """
     names = networks or {}
@@ -141,7 +141,7 @@ def standings(results: tmi.Results, probes: Collection[str], networks: Mapping[s
     order = {label: place for place, label in enumerate(names)}
     keys = sorted(by_seed, key=lambda key: order.get(key[0], len(order)))
     return [
-        _standing(
+        _method_scores(
             names.get(network, network),
             method,
             origins[network],
@@ -152,7 +152,7 @@ def standings(results: tmi.Results, probes: Collection[str], networks: Mapping[s
     ]
 
 
-def ranked(rows: Sequence[Standing]) -> list[str]:
+def ranked(rows: Sequence[MethodScores]) -> list[str]:
     """Return the methods, best first by the mean of their skills over the networks; controls and methods without skill last."""
     skills: dict[str, list[float]] = {}
     for row in rows:
@@ -161,22 +161,22 @@ def ranked(rows: Sequence[Standing]) -> list[str]:
     return sorted(skills, key=lambda name: (name in controls, not skills[name], -np.mean(skills[name] or [0.0])))
 
 
-def networks_of(rows: Sequence[Standing]) -> dict[str, dict[str, Standing]]:
+def networks_of(rows: Sequence[MethodScores]) -> dict[str, dict[str, MethodScores]]:
     """Return the rows by network and method."""
-    by_network: dict[str, dict[str, Standing]] = {}
+    by_network: dict[str, dict[str, MethodScores]] = {}
     for row in rows:
         by_network.setdefault(row.network, {})[row.method] = row
     return by_network
 
 
-def _standing(
+def _method_scores(
     network: str, method: str, origin: str, results: Mapping[int, tmi.ProbeResult], images: Mapping[int, int]
-) -> Standing:
+) -> MethodScores:
     scored = {seed: result for seed, result in results.items() if "score" in result.arrays}
     control = any(bool(result.arrays["control"].values[0]) for result in results.values() if "control" in result.arrays)
     if not scored:
         reasons = dict.fromkeys(note.removeprefix("refused: ") for result in results.values() for note in result.notes)
-        return Standing(network, method, origin, control, refused=tuple(reasons) or ("no score",))
+        return MethodScores(network, method, origin, control, refused=tuple(reasons) or ("no score",))
     names = dict.fromkeys(str(name) for result in scored.values() for name in result.coords["measure"])
 
     def aligned(part: Callable[[tmi.ProbeResult], Array]) -> Array:
@@ -193,7 +193,7 @@ def _standing(
         return _mean(np.array([result.metrics[metric] for result in scored.values() if metric in result.metrics]))
 
     skills = array("skill")
-    return Standing(
+    return MethodScores(
         network,
         method,
         origin,

@@ -6,8 +6,6 @@ other methods, would have given another τ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -26,37 +24,6 @@ FEWEST = 3
 """With fewer methods no ranking is compared."""
 
 _EQUAL = 1e-12  # relative differences below it come from the order of summation
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How far two rankings of the methods agree.
-
-    Attributes
-    ----------
-    tau : float
-        Kendall's τ-b, mean over the seeds, from −1 (reversed) to 1 (the same); 0 for unrelated rankings.
-    low, high : float
-        The 95 % interval; −1 and 1 for a single seed, which says nothing about others.
-    p : float
-        Two-sided p-value of τ = 0: below 0.05 exactly where the interval excludes 0.
-    methods, seeds : int
-        The number of methods that both rankings have in some seed, and of seeds.
-    """
-
-    tau: float
-    low: float
-    high: float
-    p: float
-    methods: int
-    seeds: int
-    _error: float = field(default=0.0, repr=False)
-    _freedom: float = field(default=1.0, repr=False)
-
-    @property
-    def shown(self) -> bool:
-        """Whether the rankings are shown to be related."""
-        return self.p < 1 - statistics.CONFIDENCE
 
 
 def tau_b(x_scores: NDArray[Any], y_scores: NDArray[Any]) -> Array:
@@ -94,7 +61,7 @@ def kendall(
     *,
     better: Better = "higher",
     truth_better: Better = "higher",
-) -> Agreement | None:
+) -> statistics.Estimate | None:
     """Compare the ranking of the methods by a measure that needs no truth with the ranking by the truth.
 
     Parameters
@@ -108,8 +75,10 @@ def kendall(
 
     Returns
     -------
-    Agreement or None
-        None where fewer than `FEWEST` methods have both values, or all means of a ranking are equal.
+    Estimate or None
+        Kendall's τ-b, mean over the seeds, from −1 (reversed) to 1 (the same); 0 for unrelated rankings. `units` is the number of
+        seeds and `n` that of the methods that both rankings have in some seed. The interval for a single seed is [−1, 1]. None
+        where fewer than `FEWEST` methods have both values, or all means of a ranking are equal.
 
     Raises
     ------
@@ -142,9 +111,8 @@ def kendall(
     x, y, taus = x[:, ranked], y[:, ranked], taus[ranked]
     known = (np.isfinite(x) & np.isfinite(y)).any(1)
     methods, count = int(known.sum()), len(taus)
-    found = Agreement(float(taus.mean()), -1.0, 1.0, 1.0, methods, count)
     if count < 2:
-        return found
+        return statistics.from_error(float(taus.mean()), np.inf, freedom=1, n=methods, units=count, low=-1, high=1)
     left_out = [tau_b(np.delete(x[known], i, 0), np.delete(y[known], i, 0)) for i in range(methods)]
     without = np.nanmean(np.where(np.isfinite(left_out), left_out, taus), axis=1)
     of_methods = max(
@@ -153,32 +121,8 @@ def kendall(
     )
     of_seeds = float(taus.var(ddof=1)) / count
     freedom = (of_seeds + of_methods) ** 2 / (of_seeds**2 / (count - 1) + of_methods**2 / (methods - 1))
-    return _with_interval(replace(found, _error=float(np.sqrt(of_seeds + of_methods)), _freedom=freedom))
-
-
-def corrected(agreements: Sequence[Agreement]) -> list[Agreement]:
-    """Return agreements with p-values and intervals corrected for their number, by Holm's method; see `statistics.corrected`.
-
-    Parameters
-    ----------
-    agreements : sequence of Agreement
-        All that are compared at once.
-    """
-    p_values = statistics.holm([each.p for each in agreements])
-    return [
-        _with_interval(each, float(p) / each.p if 0 < each.p < 1 else 1.0) for each, p in zip(agreements, p_values, strict=True)
-    ]
-
-
-def _with_interval(found: Agreement, factor: float = 1.0) -> Agreement:
-    """Return the p-value times a factor, at most 1, and the interval of the confidence that belongs to it."""
-    from scipy.special import stdtr, stdtrit
-
-    if found.seeds < 2:
-        return found
-    p = min(1.0, float(2 * stdtr(found._freedom, -abs(found.tau) / found._error)) * factor)
-    half = float(-stdtrit(found._freedom, (1 - statistics.CONFIDENCE) / 2 / factor)) * found._error
-    return replace(found, p=p, low=max(-1.0, found.tau - half), high=min(1.0, found.tau + half))
+    error = float(np.sqrt(of_seeds + of_methods))
+    return statistics.from_error(float(taus.mean()), error, freedom=freedom, n=methods, units=count, low=-1, high=1)
 
 
 def _means(scores: Array, of_image: NDArray[Any]) -> Array:

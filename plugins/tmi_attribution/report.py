@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +13,10 @@ from tmi.runtime.plotting import figure_style
 from . import figures, tables
 from .comparisons import FreeMeasure, truth_free
 from .comparisons import trust as trust_in
-from .findings import cell, checks, in_words, on_architectures, refusals
+from .findings import cell, checks, in_words, left_out, on_architectures, refusals
 from .labels import LAYERS, METHODS, NETWORKS
-from .leaderboard import Standing, networks_of, standings
+from .leaderboard import MethodScores, method_scores, networks_of
+from .learnt import learnt_runs
 from .report_maps import all_maps, same_function
 
 if TYPE_CHECKING:
@@ -37,10 +38,11 @@ def sections(results: tmi.Results) -> list[Section]:
         unsigned rankings, maps, networks that compute the same function, which measure to trust, random
         weights, cost, the convergence of integrated gradients, layers and neurons.
     """
-    rows = standings(results, METHODS, NETWORKS)
+    results, failed = learnt_runs(results)
+    rows = method_scores(results, METHODS, NETWORKS)
     measures = truth_free(results, METHODS)
     parts: list[Callable[[], Section | None]] = [
-        lambda: _words(rows),
+        lambda: _words(rows, failed),
         lambda: _leaderboard(rows),
         lambda: _training(rows),
         lambda: _architectures(rows),
@@ -58,18 +60,19 @@ def sections(results: tmi.Results) -> list[Section]:
     return [section for section in drawn if section]
 
 
-def _words(rows: Sequence[Standing]) -> Section | None:
-    findings = in_words(rows)
+def _words(rows: Sequence[MethodScores], failed: Mapping[str, Sequence[int]]) -> Section | None:
+    findings = [*left_out(failed), *in_words(rows)]
     if not findings:
         return None
     text = (
         "Attribution methods say which pixels decided. Here that is known: the pixels of the pasted tile. Skill is (score − "
         "chance)/(oracle − chance), averaged over the localisation measures of |a|: the true mask has skill 1, noise has skill "
-        "0. A method that is no better than Sobel, which draws edges and does not use the network, or than itself on the network "
-        "before training, says nothing about what was learnt. Better and worse are said where the interval of the paired "
-        "difference, over the seeds, excludes 0 after Holm's correction for the number of methods of the network. A "
-        "constructed network depends on the tile alone, so low skill is the method's error; a trained network may depend on "
-        "other pixels too."
+        "0. A method that is no better than Sobel, which draws edges and does not use the network, or than itself on the "
+        "network before training, says nothing about what was learnt. Better and worse are said where the interval of the "
+        "paired difference, over the seeds, excludes 0 after Holm's correction for the number of methods of the network, and "
+        "for the method of highest skill, which the data chose, for all pairs of methods. A network with fewer than three seeds "
+        "has numbers and no words. A constructed network depends on the tile alone, so low skill is the method's error; a "
+        "trained network may depend on other pixels too."
     )
     body = paragraph(text) + bullets(findings)
     checked = checks(rows)
@@ -87,7 +90,7 @@ def _words(rows: Sequence[Standing]) -> Section | None:
     )
 
 
-def _leaderboard(rows: Sequence[Standing]) -> Section | None:
+def _leaderboard(rows: Sequence[MethodScores]) -> Section | None:
     if not any(row.skill is not None for row in rows):
         return None
     head, body = tables.skills(rows)
@@ -114,7 +117,7 @@ def _leaderboard(rows: Sequence[Standing]) -> Section | None:
     )
 
 
-def _training(rows: Sequence[Standing]) -> Section | None:
+def _training(rows: Sequence[MethodScores]) -> Section | None:
     head, body = tables.training(rows)
     if not body:
         return None
@@ -128,7 +131,7 @@ def _training(rows: Sequence[Standing]) -> Section | None:
     )
 
 
-def _architectures(rows: Sequence[Standing]) -> Section | None:
+def _architectures(rows: Sequence[MethodScores]) -> Section | None:
     head, body = tables.architectures(rows, "saliency")
     if not body:
         return None
@@ -139,21 +142,22 @@ def _architectures(rows: Sequence[Standing]) -> Section | None:
     )
 
 
-def _signs(rows: Sequence[Standing]) -> Section | None:
+def _signs(rows: Sequence[MethodScores]) -> Section | None:
     head, body = tables.signs(rows)
     if not body:
         return None
     return Section(
         "Signed and unsigned rankings",
         paragraph(
-            "The leaderboard scores |a|: a map and its negation have the same skill. Here max(a, 0) is scored too, which is what "
-            "supports the class. Each measure that needs no truth is compared with the ranking of the part that it scores."
+            "The leaderboard scores |a|: a map and its negation have the same skill. Here max(a, 0) is scored too, which is "
+            "what supports the class. A measure that needs no truth and scores |a| is compared with the ranking by the skill of "
+            "|a|, all others with that of max(a, 0)."
         )
         + table(head, body, "Kendall's τ-b between the rankings of all methods, corrected for the number of networks."),
     )
 
 
-def _trust(rows: Sequence[Standing], measures: Sequence[FreeMeasure]) -> Section | None:
+def _trust(rows: Sequence[MethodScores], measures: Sequence[FreeMeasure]) -> Section | None:
     trusts = trust_in(rows, measures)
     if not any(trust.agreement for trust in trusts):
         return None
@@ -187,14 +191,20 @@ def _randomisation(results: tmi.Results) -> Section | None:
         "Do the maps depend on the weights?",
         paragraph(
             "All layers of the trained network get random weights (Adebayo et al. 2018). Dependence is 1 − Spearman's "
-            "correlation of the maps before and after: 0 for a method that ignores the weights, as Sobel does. A dependence like "
-            "that between the maps of different images means that nothing of the map is left."
+            "correlation of the maps before and after: 0 for a method that ignores the weights, as Sobel does. Beside it stands "
+            "the same of the method's maps of two different images: where the dependence on the weights is lower, part of a map "
+            "stays when nothing that was learnt is left."
         )
-        + table(head, body, "Means over the seeds; intervals are corrected for the number of methods and networks."),
+        + table(
+            head,
+            body,
+            "Means over the seeds with 95 % intervals. Higher and lower: the paired difference from maps of other images, "
+            "corrected for the number of methods and networks.",
+        ),
     )
 
 
-def _cost(rows: Sequence[Standing]) -> Section | None:
+def _cost(rows: Sequence[MethodScores]) -> Section | None:
     if not any(row.evaluations and row.skill is not None and not row.control for row in rows):
         return None
     return Section(
@@ -254,7 +264,7 @@ def _layers(results: tmi.Results) -> Section | None:
     body = [
         (layer, row.network, row.method, cell(row), next(iter(refusals([row])), ""))
         for probe, layer in LAYERS.items()
-        for methods in networks_of(standings(results, [probe], NETWORKS)).values()
+        for methods in networks_of(method_scores(results, [probe], NETWORKS)).values()
         for row in sorted(methods.values(), key=lambda row: (row.skill is None, -(row.skill or 0)))
     ]
     if not body:

@@ -12,7 +12,7 @@ from tmi.report import Section, figure, folded, paragraph, table
 
 from .figures_maps import map_grid, side_by_side
 from .labels import METHODS, NETWORKS
-from .leaderboard import Standing, ranked
+from .leaderboard import MethodScores, ranked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,7 @@ GRADIENTS = ("saliency", "input-x-gradient", "integrated-gradients", "deeplift",
 """Methods that follow gradients, shown on networks that compute the same function."""
 
 
-def all_maps(results: tmi.Results, rows: Sequence[Standing]) -> Section | None:
+def all_maps(results: tmi.Results, rows: Sequence[MethodScores]) -> Section | None:
     """Return the section with the maps of all methods on one image; None without maps."""
     shown = _shown(results)
     if shown is None:

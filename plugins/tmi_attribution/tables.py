@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tmi import statistics
-from tmi.errors import InputError
 
 from . import figures
 from .comparisons import EDGES, PARTS, FreeMeasure, Trust, against, against_untrained, between_networks, signed_rankings
 from .findings import cell, two_digits, verdict
 from .labels import NETWORKS
-from .leaderboard import Standing, networks_of, ranked
+from .leaderboard import MethodScores, networks_of, ranked
 
 if TYPE_CHECKING:
     import tmi
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 
-def skills(rows: Sequence[Standing]) -> Table:
+def skills(rows: Sequence[MethodScores]) -> Table:
     """Return the skill of each method on each network, with a mark where it is shown to differ from Sobel's."""
     networks = networks_of(rows)
     differences = {
@@ -38,7 +37,7 @@ def skills(rows: Sequence[Standing]) -> Table:
     return ("method", *networks), body
 
 
-def training(rows: Sequence[Standing]) -> Table:
+def training(rows: Sequence[MethodScores]) -> Table:
     """Return the skill of each method on each trained network beside that before training."""
     body = [
         (row.network, row.method, cell(row), two_digits(float(np.nanmean(row.untrained))), *_difference(difference))
@@ -48,13 +47,13 @@ def training(rows: Sequence[Standing]) -> Table:
     return ("network", "method", "skill", "before training", "difference", "shown"), body
 
 
-def architectures(rows: Sequence[Standing], method: str) -> Table:
+def architectures(rows: Sequence[MethodScores], method: str) -> Table:
     """Return the differences of a method's skill between trained networks."""
     body = [(first, second, *_difference(difference)) for first, second, difference in between_networks(rows, method)]
     return ("network", "other network", f"difference in the skill of {method}", "shown"), body
 
 
-def signs(rows: Sequence[Standing]) -> Table:
+def signs(rows: Sequence[MethodScores]) -> Table:
     """Return the first methods by the skill of |a| and by that of max(a, 0), and τ between the rankings, a row a network."""
     body = []
     for network, agreement in signed_rankings(rows).items():
@@ -93,29 +92,45 @@ def defined(trusts: Sequence[Trust]) -> Table:
 
 
 def randomisation(results: tmi.Results) -> Table:
-    """Return how far each method's maps depend on the weights, mean over the seeds, beside chance."""
-    values: dict[tuple[str, str], dict[int, tuple[float, float]]] = {}
+    """Return how far each method's maps depend on the weights, beside how far they depend on the image: means over the seeds.
+
+    Parameters
+    ----------
+    results : Results
+        Those of probes labelled ``randomisation`` count, of methods with at least two seeds.
+
+    Returns
+    -------
+    (tuple of str, list of tuple)
+        The dependence on the weights is compared with that of the maps of other images (``dependence.chance``), paired by seed
+        and corrected for the number of methods and networks.
+    """
+    metrics: dict[tuple[str, str], dict[int, Mapping[str, float]]] = {}
     for entry in results:
-        if entry.probe == "randomisation" and entry.status == "ok" and "dependence" in entry.metrics:
-            found = entry.metrics["dependence"], entry.metrics.get("dependence.chance", np.nan)
-            values.setdefault((entry.network, entry.swept["method"]), {})[entry.seed] = found
-    estimates, shown = [], []
-    for key, by_seed in values.items():
-        try:
-            estimates.append(statistics.over_seeds({seed: value for seed, (value, _) in by_seed.items()}, low=0, high=2))
-        except InputError:  # one seed
-            continue
-        shown.append(key)
+        if (
+            entry.probe == "randomisation"
+            and entry.status == "ok"
+            and {"dependence", "dependence.chance"} <= entry.metrics.keys()
+        ):
+            metrics.setdefault((entry.network, entry.swept["method"]), {})[entry.seed] = entry.metrics
+    metrics = {key: by_seed for key, by_seed in metrics.items() if len(by_seed) > 1}
+
+    def of(name: str, key: tuple[str, str]) -> dict[int, float]:
+        return {seed: found[name] for seed, found in metrics[key].items() if name in found}
+
+    differences = [statistics.difference(of("dependence", key), of("dependence.chance", key)) for key in metrics]
     body = [
         (
-            NETWORKS.get(network, network),
-            method,
-            *_difference(found),
-            two_digits(float(np.nanmean([chance for _, chance in values[network, method].values()]))),
+            NETWORKS.get(key[0], key[0]),
+            key[1],
+            with_ends(statistics.over_seeds(of("dependence", key), low=0, high=2)),
+            two_digits(float(np.mean(list(of("dependence.chance", key).values())))),
+            difference.direction,
+            with_ends(statistics.over_seeds(signed, low=0, high=2)) if len(signed := of("signed_dependence", key)) > 1 else None,
         )
-        for (network, method), found in zip(shown, statistics.corrected(estimates), strict=True)
+        for key, difference in zip(metrics, statistics.corrected(differences), strict=True)
     ]
-    return ("network", "method", "dependence on the weights", "compared with 0", "of maps of other images"), body
+    return ("network", "method", "dependence of |a|", "of maps of other images", "beside them", "dependence of a, signed"), body
 
 
 def by_measure(trusts: Sequence[Trust]) -> dict[FreeMeasure, dict[str, Trust]]:
@@ -125,13 +140,17 @@ def by_measure(trusts: Sequence[Trust]) -> dict[FreeMeasure, dict[str, Trust]]:
         found.setdefault(each.measure, {})[each.network] = each
 
     def mean_tau(measure: FreeMeasure) -> float:
-        taus = [each.agreement.tau for each in found[measure].values() if each.agreement]
+        taus = [each.agreement.value for each in found[measure].values() if each.agreement]
         return float(np.mean(taus)) if taus else -np.inf
 
     return {measure: found[measure] for measure in sorted(found, key=mean_tau, reverse=True)}
 
 
+def with_ends(estimate: Estimate) -> str:
+    """Return a value with the ends of its interval."""
+    return f"{two_digits(estimate.value)} [{two_digits(estimate.low)}, {two_digits(estimate.high)}]"
+
+
 def _difference(difference: Estimate) -> tuple[str, str]:
     """Return a difference with its interval, and whether it is shown, as two cells."""
-    ends = ", ".join(map(two_digits, (difference.low, difference.high)))
-    return f"{two_digits(difference.value)} [{ends}], {difference.units} {difference.unit}", difference.direction
+    return f"{with_ends(difference)}, {difference.units} {difference.unit}", difference.direction

@@ -9,7 +9,7 @@ from tests.plugins.tmi_attribution.boards import board, converging
 from tmi.runtime.plotting import CONSTRUCTED, PALETTE, TRAINED, figure_style
 from tmi_attribution.comparisons import trust, truth_free
 from tmi_attribution.figures import convergence, cost, leaderboard, trust_scatter
-from tmi_attribution.leaderboard import Standing, standings
+from tmi_attribution.leaderboard import MethodScores, method_scores
 
 NETWORKS = {"theorem1": "constructed: Theorem 1", "cnn": "trained: CNN"}
 SKILLS = {
@@ -33,7 +33,7 @@ def results():
 
 @pytest.fixture(scope="module")
 def rows(results):
-    return standings(results, ["methods"], NETWORKS)
+    return method_scores(results, ["methods"], NETWORKS)
 
 
 def texts(axis):
@@ -70,7 +70,7 @@ def test_colours_follow_the_origin_and_not_the_name():
     """A network may be called anything, and come from elsewhere."""
     colours = {"constructed": CONSTRUCTED, "trained": TRAINED, "imported": PALETTE[2]}
     names = {"constructed": "trained by name", "trained": "constructed by name", "imported": "constructed too, by name"}
-    rows = [Standing(names[origin], "saliency", origin, skills=np.array([0.5, 0.4]), evaluations=3.0) for origin in colours]
+    rows = [MethodScores(names[origin], "saliency", origin, skills=np.array([0.5, 0.4]), evaluations=3.0) for origin in colours]
     for figure in (leaderboard(rows), cost(rows)):
         figure.canvas.draw()
         drawn = {axis.get_title().replace("\n", " "): axis.title.get_color() for axis in figure.axes if axis.get_title()}
@@ -81,7 +81,7 @@ def test_colours_follow_the_origin_and_not_the_name():
 
 
 def test_a_skill_far_below_chance_stays_in_the_picture():
-    figure = leaderboard(standings(board({"cnn": {"a": -7.0, "b": 0.5}}), ["methods"], NETWORKS))
+    figure = leaderboard(method_scores(board({"cnn": {"a": -7.0, "b": 0.5}}), ["methods"], NETWORKS))
     (axis,) = figure.axes
     assert axis.get_xlim()[0] > -1.2
     assert marks(axis) == {-1.0: True, 0.5: True}
@@ -90,7 +90,7 @@ def test_a_skill_far_below_chance_stays_in_the_picture():
 
 def test_trust_scatter_has_a_point_a_method_and_says_tau():
     results = board({"cnn": {f"m{i}": i / 10 for i in range(5)} | {"sobel": 0.2}}, seeds=range(3), noise=1e-4)
-    rows = standings(results, ["methods"], NETWORKS)
+    rows = method_scores(results, ["methods"], NETWORKS)
     measures = truth_free(results, ["methods"])
     figure = trust_scatter(rows, trust(rows, measures))
     assert [axis.get_title().splitlines() for axis in figure.axes] == [
@@ -115,7 +115,7 @@ def test_cost_names_every_method_once_and_no_name_covers_another(rows):
 
 
 def test_thirty_methods_of_equal_skill_can_be_told_apart():
-    rows = standings(board({"cnn": {f"method-{i:02d}": 0.5 + i / 1000 for i in range(30)}}), ["methods"], NETWORKS)
+    rows = method_scores(board({"cnn": {f"method-{i:02d}": 0.5 + i / 1000 for i in range(30)}}), ["methods"], NETWORKS)
     figure = cost(rows)
     figure.canvas.draw()
     assert len(figure.axes[0].texts) == 30

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from tmi.statistics import Estimate
 from tmi_attribution.comparisons import FreeMeasure, Trust
-from tmi_attribution.findings import cell, checks, in_words, on_architectures, verdict
+from tmi_attribution.findings import cell, checks, in_words, left_out, on_architectures, verdict
 from tmi_attribution.labels import METHODS, NETWORKS
-from tmi_attribution.leaderboard import Standing, standings
-from tmi_attribution.rank_agreement import Agreement
+from tmi_attribution.leaderboard import MethodScores, method_scores
 
 from .boards import board
 
@@ -17,7 +17,7 @@ SEEDS = range(5)
 
 
 def rows_of(skills, seeds=SEEDS, **settings):
-    return standings(board(skills, seeds=seeds, **settings), METHODS, NETWORKS)
+    return method_scores(board(skills, seeds=seeds, **settings), METHODS, NETWORKS)
 
 
 def test_the_answer_is_said_in_words():
@@ -47,11 +47,11 @@ def test_the_same_means_with_more_spread_between_seeds_show_nothing():
 def test_saliency_over_six_trainings_of_the_review():
     """Interval by seeds of the values that the review saw: their old interval over images was ± 0.044."""
     values = np.array([0.15, 0.40, 0.33, 0.40, 0.10, 0.13])
-    found = Standing("cnn", "saliency", "trained", skills=values, seeds=np.arange(6), tiles=np.zeros(6)).estimate
+    found = MethodScores("cnn", "saliency", "trained", skills=values, seeds=np.arange(6), tiles=np.zeros(6)).estimate
     assert found.high - found.value == pytest.approx(2.5706 * 0.1405 / np.sqrt(6), rel=0.01)
     max_pooling = np.array([0.32, 0.25, 0.39, 0.30, 0.41, 0.27])
     rows = [
-        Standing(name, "saliency", "trained", skills=of, seeds=np.arange(6), tiles=np.zeros(6))
+        MethodScores(name, "saliency", "trained", skills=of, seeds=np.arange(6), tiles=np.zeros(6))
         for name, of in (("cnn", values), ("max", max_pooling))
     ]
     assert on_architectures(rows) == (
@@ -63,6 +63,27 @@ def test_saliency_over_six_trainings_of_the_review():
     assert on_architectures(rows[:1]) == ""
 
 
+def test_two_seeds_have_no_words():
+    """As layers the constructed networks run on 4 images of two seeds."""
+    skills = {"theorem1-layers": {"saliency": 0.9, "lime": 0.1, "lrp": None, "sobel": 0.3, "oracle": 1.0}}
+    rows = rows_of(skills, seeds=(0, 1), leakage=0.75)
+    assert in_words(rows) == [
+        "constructed: Theorem 1 as layers. 2 seeds, too few to compare methods.",
+        "constructed: Theorem 1 as layers. Refused: lrp: MaxPool2d stands next to a ReLU.",
+    ]
+    assert checks(rows) == []
+    two = rows_of({"cnn": {"saliency": 0.1}, "cnn-max": {"saliency": 0.4}}, seeds=(0, 1))
+    assert on_architectures(two) == ""
+
+
+def test_runs_that_learnt_nothing_are_named():
+    assert left_out({}) == []
+    assert [sentence[:37] for sentence in left_out({"trained: CNN": [1, 3], "other": [2]})] == [
+        "Left out: trained: CNN, seeds 1, 3: t",
+        "Left out: other, seed 2: the network ",
+    ]
+
+
 def test_cells_mark_what_is_shown():
     (row,) = rows_of({"cnn": {"saliency": 0.5}}, spread=0.02)
     worse = dataclasses.replace(row.estimate, value=-0.3)
@@ -70,11 +91,11 @@ def test_cells_mark_what_is_shown():
     assert cell(row, worse).endswith(" ▼")
     assert cell(row, dataclasses.replace(worse, p=0.5)).endswith("]")
     assert cell(None) is None
-    assert cell(Standing("a", "b", refused=("why",))) == "refused"
+    assert cell(MethodScores("a", "b", refused=("why",))) == "refused"
 
 
 def test_maps_that_are_0_everywhere_do_not_count_as_tight():
-    silent, other = rows_of({"theorem2": {"saliency": 0.0, "lime": 0.1}}, seeds=(0,), leakage=0.75)
+    silent, other = rows_of({"theorem2": {"saliency": 0.0, "lime": 0.1}}, leakage=0.75)
     unknown = {**silent.measures, "null_leakage": np.full(len(silent.skills), np.nan)}
     said = checks([dataclasses.replace(silent, zero_map=1.0, measures=unknown), other])
     assert said[0].endswith(
@@ -111,5 +132,5 @@ def test_controls_are_checked():
 def test_verdicts(taus, expected):
     """Of a τ and its corrected p-value, on several networks."""
     measure = FreeMeasure("m", "higher", "positive")
-    found = [None if each is None else Agreement(each[0], -1, 1, each[1], 9, 5) for each in taus]
+    found = [None if each is None else Estimate(each[0], -1, 1, each[1], 9, 5, "seeds") for each in taus]
     assert verdict([Trust(measure, str(i), each, (20, 50)) for i, each in enumerate(found)]) == expected

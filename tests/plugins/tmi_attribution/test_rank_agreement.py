@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau, t
 
 from tmi import InputError
-from tmi.statistics import holm
-from tmi_attribution.rank_agreement import corrected, kendall, tau_b
+from tmi.statistics import corrected, holm
+from tmi_attribution.rank_agreement import kendall, tau_b
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -55,36 +55,36 @@ def noisy(means, sd=0.0, of_method=0.0, seed=0):
 def test_the_same_ranking_is_1_the_reversed_one_minus_1():
     means = np.linspace(0, 1, 12)
     same = kendall(noisy(means), noisy(np.exp(means)), SEEDS)
-    assert (same.tau, same.high, same.methods, same.seeds) == (1, 1, 12, 5)
+    assert (same.value, same.high, same.n, same.units) == (1, 1, 12, 5)
     assert same.low > 0
     assert same.shown
-    assert kendall(noisy(means), noisy(means), SEEDS, better="lower").tau == -1
-    assert kendall(noisy(means), noisy(means), SEEDS, better="lower", truth_better="lower").tau == 1
+    assert kendall(noisy(means), noisy(means), SEEDS, better="lower").value == -1
+    assert kendall(noisy(means), noisy(means), SEEDS, better="lower", truth_better="lower").value == 1
 
 
 def test_three_methods_in_the_same_order_show_nothing():
     """One of three orders in six agrees or is reversed: the spread over the seeds, 0 here, says nothing about other methods."""
     found = kendall(noisy([1, 2, 3]), noisy([1, 2, 3]), SEEDS)
-    assert found.tau == 1
+    assert found.value == 1
     assert not found.shown
     assert found.low < 0
 
 
 def test_one_seed_has_no_interval():
     found = kendall(scores([1, 2, 3, 4]), scores([1, 2, 3, 4]), np.zeros(40))
-    assert (found.tau, found.low, found.high, found.p, found.seeds) == (1, -1, 1, 1, 1)
+    assert (found.value, found.low, found.high, found.p, found.units) == (1, -1, 1, 1, 1)
     assert not found.shown
 
 
 def test_by_hand():
     # Pairs (1,2) (1,3) (1,4) (2,3) (2,4) (3,4): five agree, one does not.
-    assert kendall(scores([1, 2, 3, 4]), scores([1, 3, 2, 4]), np.zeros(40)).tau == pytest.approx(4 / 6)
+    assert kendall(scores([1, 2, 3, 4]), scores([1, 3, 2, 4]), np.zeros(40)).value == pytest.approx(4 / 6)
     # One pair is tied in one of the rankings: 5 / sqrt(5 · 6).
-    assert kendall(scores([1, 2, 2, 4]), scores([1, 2, 3, 4]), np.zeros(40)).tau == pytest.approx(5 / np.sqrt(30))
+    assert kendall(scores([1, 2, 2, 4]), scores([1, 2, 3, 4]), np.zeros(40)).value == pytest.approx(5 / np.sqrt(30))
     # The mean of the seeds: 1 in the first, 4/6 in the second.
     x, y = np.array([[1.0, 1], [2, 2], [3, 3], [4, 4]]), np.array([[1.0, 1], [2, 3], [3, 2], [4, 4]])
     found = kendall(x, y, np.array([0, 1]))
-    assert found.tau == pytest.approx((1 + 4 / 6) / 2)
+    assert found.value == pytest.approx((1 + 4 / 6) / 2)
 
 
 def test_the_interval_by_an_independent_formula():
@@ -100,8 +100,8 @@ def test_the_interval_by_an_independent_formula():
     seeds = np.var(taus, ddof=1) / 5
     freedom = (methods + seeds) ** 2 / (methods**2 / 9 + seeds**2 / 4)
     half = t.ppf(0.975, freedom) * np.sqrt(methods + seeds)
-    assert found.tau == pytest.approx(taus.mean())
-    assert (found.low, found.high) == pytest.approx((found.tau - half, min(1, found.tau + half)))
+    assert found.value == pytest.approx(taus.mean())
+    assert (found.low, found.high) == pytest.approx((found.value - half, min(1, found.value + half)))
 
 
 @pytest.mark.slow
@@ -109,7 +109,7 @@ def test_rankings_that_know_nothing_of_each_other_are_shown_to_agree_in_one_of_t
     """Methods whose ranking is the same in every seed, and unrelated to the other: seeds alone would show nearly all."""
     found = [kendall(noisy(np.zeros(15), 0.1, 1, seed), noisy(np.zeros(15), 0.1, 1, seed + 999), SEEDS) for seed in range(300)]
     assert np.mean([each.shown for each in found]) <= 0.07
-    assert abs(np.mean([each.tau for each in found])) < 0.05
+    assert abs(np.mean([each.value for each in found])) < 0.05
 
 
 def test_the_correction_widens_the_interval_until_it_excludes_0_exactly_where_p_is_below_5_percent():
@@ -130,11 +130,11 @@ def test_images_and_methods_without_a_value_are_left_out():
     truth = noisy([1, 2, 3, 4])
     free = truth.copy()
     free[:, 1::8] = np.nan  # a measure that was asked on other images
-    assert kendall(free, truth, SEEDS).tau == 1
+    assert kendall(free, truth, SEEDS).value == 1
     free[:, SEEDS == 4] = np.nan  # or is defined on too few images of a seed
-    assert kendall(free, truth, SEEDS).seeds == 4
+    assert kendall(free, truth, SEEDS).units == 4
     free[3] = np.nan
-    assert kendall(free, truth, SEEDS).methods == 3
+    assert kendall(free, truth, SEEDS).n == 3
     free[2] = np.nan
     assert kendall(free, truth, SEEDS) is None
 
@@ -146,7 +146,7 @@ def test_no_value_where_there_is_no_ranking():
 
 def test_equal_means_are_ties_though_sums_round():
     x = np.array([[0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [0.2, 0.3, 0.1], [9, 9, 9]])
-    assert kendall(x, scores([1, 2, 3, 4], images=3), np.zeros(3)).tau == pytest.approx(3 / np.sqrt(3 * 6))
+    assert kendall(x, scores([1, 2, 3, 4], images=3), np.zeros(3)).value == pytest.approx(3 / np.sqrt(3 * 6))
 
 
 def test_errors_say_what_is_wrong():

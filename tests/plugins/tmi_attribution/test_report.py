@@ -29,7 +29,9 @@ def results():
             entry(
                 "cnn",
                 method,
-                tmi.ProbeResult({"dependence": value + seed / 100, "dependence.chance": 0.9}),
+                tmi.ProbeResult(
+                    {"dependence": value + seed / 100, "dependence.chance": 0.9, "signed_dependence": 1 - seed / 100}
+                ),
                 seed,
                 "randomisation",
             )
@@ -69,11 +71,27 @@ def test_every_section_is_there_and_draws(results):
     }
     for title in drawings:
         assert "data:image/png" in by_title[title].html, title
-    assert re.search(r"saliency 0.82 \[0.8\d, 0.8\d\], 5 seeds higher 0.90", text(by_title["Do the maps depend on the weights?"]))
+    assert re.search(
+        r"saliency 0.82 \[0.8\d, 0.8\d\] 0.90 lower 0.98 \[0.9", text(by_title["Do the maps depend on the weights?"])
+    )
     assert "no rule &lt;for&gt; it" in by_title["Layers and neurons"].html
     assert "Refused for the fused network, and shown for the same network as layers: deeplift" in text(
         by_title["The maps of all methods on one image"]
     )
+
+
+def test_runs_that_learnt_nothing_are_left_out_and_named(results):
+    """The suite has measured accuracy all along, and read it nowhere: a seed that learnt nothing counted like the others."""
+    accuracies = [
+        entry("cnn", None, tmi.ProbeResult({"accuracy": 0.2 if seed == 3 else 0.95, "chance": 0.1}), seed, "accuracy")
+        for seed in range(5)
+    ]
+    found = sections(tmi.Results([*results, *accuracies], columns={"method": "probe"}))
+    words = text(found[0])
+    assert "Left out: trained: CNN, seed 3: the network did not learn its task" in words
+    assert "Left out" not in text(sections(results)[0])
+    table = next(section for section in found if section.title == "Do the maps depend on the weights?")
+    assert "saliency 0.82 [0.79" in text(table)  # of the seeds 0, 1, 2 and 4: 0.8 + 0.0175
 
 
 def test_parts_of_the_suite_make_a_report_too(results):
