@@ -70,7 +70,7 @@ class Estimate:
     null: float = 0.0
     _error: float = field(default=0.0, repr=False)
     _range: tuple[float, float] = field(default=(-np.inf, np.inf), repr=False)
-    _freedom: float | None = field(default=None, repr=False)  # by default one less than the units
+    _freedom: float = field(default=1.0, repr=False)
 
     @property
     def shown(self) -> bool:
@@ -139,8 +139,9 @@ def estimate(
     Units of the outermost level with several units (seeds, tiles or images) are drawn with replacement, each with all of its
     values. Nothing is drawn again inside a unit: the spread between units holds the spread inside them already, and drawing
     tiles and images too would count it twice (Rao and Wu 1988; Davison and Hinkley 1997, section 3.8). The interval is the
-    statistic ± t·s: s is the bootstrap's standard error times √(u/(u − 1)), and t the quantile of Student's t with u − 1 degrees
-    of freedom, u the number of units. Percentiles of the bootstrap are too narrow with few units (Hesterberg 2015). The standard
+    statistic ± t·s: s is the bootstrap's standard error times √(u/(u − 1)) for u units, and t the quantile of Student's t with
+    (Σn)²/Σn² − 1 degrees of freedom for units of n values: u − 1 where they are equally large, and fewer where a few units hold
+    most values. Percentiles of the bootstrap are too narrow with few units (Hesterberg 2015). The standard
     error of a mean is computed without draws, for it has a closed form; with as many values in each unit, this is the t-interval
     of the units' means.
     """
@@ -163,7 +164,9 @@ def estimate(
         value = float(statistic(*columns))
         error = _bootstrapped_error(columns, unit_of_row, statistic, resamples, seed)
     limits = (-np.inf if low is None else low, np.inf if high is None else high)
-    return _with_interval(Estimate(value, value, value, 1.0, len(columns[0]), count, unit, null, error, limits))
+    sizes = np.bincount(unit_of_row)
+    freedom = float(sizes.sum() ** 2 / np.square(sizes).sum()) - 1
+    return _with_interval(Estimate(value, value, value, 1.0, len(columns[0]), count, unit, null, error, limits, freedom))
 
 
 def over_seeds(
@@ -223,7 +226,7 @@ def from_error(
     return _with_interval(Estimate(value, value, value, 1.0, n, units, unit, 0.0, error, (low, high), freedom))
 
 
-def difference(first: Any, second: Any, **options: Any) -> Estimate:
+def difference(first: Any, second: Any, *, rounding: float = _ROUNDING, **options: Any) -> Estimate:
     """Return the mean paired difference, first − second, with its 95 % interval.
 
     Parameters
@@ -231,6 +234,8 @@ def difference(first: Any, second: Any, **options: Any) -> Estimate:
     first, second : array_like, shape (N,), or mappings of seed to float
         Values at the same position belong together: the same seed, tile and image. Of mappings the seeds that both have count,
         and each seed is a unit.
+    rounding : float
+        Values that differ by less than this share of the larger one count as equal; about 1e-6 for what is computed in float32.
     **options
         Passed to `estimate`, or to `over_seeds` for mappings.
 
@@ -245,16 +250,17 @@ def difference(first: Any, second: Any, **options: Any) -> Estimate:
     """
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         common = [key for key in first if key in second]
-        return over_seeds(_differences([first[key] for key in common], [second[key] for key in common]).tolist(), **options)
+        differences = _differences([first[key] for key in common], [second[key] for key in common], rounding)
+        return over_seeds(differences.tolist(), **options)
     if np.shape(first) != np.shape(second):
         raise InputError(f"second: expected as many values as first, {np.shape(first)}; got {np.shape(second)}")
-    return estimate(_differences(first, second), **options)
+    return estimate(_differences(first, second, rounding), **options)
 
 
-def _differences(first: Any, second: Any) -> Array:
+def _differences(first: Any, second: Any, rounding: float) -> Array:
     """Return first − second, 0 where that is rounding."""
     one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    return np.where(np.abs(one - other) <= _ROUNDING * np.maximum(np.abs(one), np.abs(other)), 0.0, one - other)
+    return np.where(np.abs(one - other) <= rounding * np.maximum(np.abs(one), np.abs(other)), 0.0, one - other)
 
 
 def holm(p_values: Any) -> Array:
@@ -381,8 +387,7 @@ def _with_interval(estimated: Estimate, factor: float = 1.0) -> Estimate:
     """Return an estimate with its p-value times a factor, at most 1, and the interval of the confidence that belongs to it."""
     from scipy.special import stdtr, stdtrit
 
-    value, error = estimated.value, estimated._error
-    freedom = estimated.units - 1 if estimated._freedom is None else estimated._freedom
+    value, error, freedom = estimated.value, estimated._error, estimated._freedom
     if error == 0:
         same = abs(value - estimated.null) <= _ROUNDING * max(abs(value), abs(estimated.null))
         p = 1.0 if same else 0.0 if estimated.units >= FEWEST_EQUAL else min(2.0 ** (1 - estimated.units) * factor, 1.0)

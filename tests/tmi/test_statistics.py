@@ -87,6 +87,18 @@ def test_the_closed_form_is_the_bootstrap_of_a_mean():
     assert closed.high - closed.low == pytest.approx(drawn.high - drawn.low, rel=0.02)
 
 
+@pytest.mark.parametrize("sizes", [(200, 150, 20, 20, 20), (200, 20, 20, 20, 20), (300, 2), (5, 3, 2, 3, 1, 4, 2, 3)])
+def test_units_of_different_sizes_do_not_narrow_the_interval(sizes):
+    """With as many degrees of freedom as units less one, the first two held the truth in 81 and 70 %."""
+    rng = np.random.default_rng(3)
+    seeds = np.repeat(np.arange(len(sizes)), sizes)
+    held = 0
+    for _ in range(300):
+        found = statistics.estimate(rng.normal(size=len(sizes))[seeds] + rng.normal(size=len(seeds)), seeds=seeds)
+        held += found.low <= 0 <= found.high
+    assert held >= 0.91 * 300
+
+
 def test_a_statistic_of_several_values_is_drawn_by_units():
     rng = np.random.default_rng(2)
     tiles = np.repeat(np.arange(8), 5)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 CONTROLS = ("chance", "untrained", "oracle", "low", "high")
 """Parts of the names of metrics that are controls or ends of intervals: no differences of their own."""
 
+ROUNDING = 1e-6
+"""Metrics that differ by less than this share of their size are equal: many are computed in float32."""
+
 LABELS = ("dataset", "network", "probe")
 
 Shared = tuple[tuple[str, Any], ...]
@@ -65,7 +68,7 @@ def compare(
             most = max(most, len(common))
             if len(common) > 1:
                 pairs.append(dict(shared) | {"first": first, "second": second})
-                estimates.append(statistics.difference(by_name[first], by_name[second]))
+                estimates.append(statistics.difference(by_name[first], by_name[second], rounding=ROUNDING))
     if not pairs and most:
         raise InputError("compare: an interval needs at least two seeds, and these results have one; give the suite more seeds")
     if not pairs:

@@ -184,7 +184,7 @@ class Results:
             the seeds of first − second as ``difference`` with its interval from ``low`` to ``high``, its p-values ``p`` and
             ``p_corrected``, the number of ``seeds``, and as ``direction`` "higher", "lower" or "not shown to differ". Interval,
             ``p_corrected`` and direction are corrected for the number of rows by Holm's method; see `tmi.statistics.corrected`.
-            Pairs with fewer than two common seeds have no row.
+            Pairs with fewer than two common seeds have no row. Values that differ by a millionth or less count as equal.
 
         Raises
         ------

@@ -361,6 +361,8 @@ def test_the_untrained_network_has_the_weights_before_training(data, given):
     assert torch.equal(untrained.activations(images, "0")["0"], initial(images).detach())
     assert not torch.equal(trained.activations(images, "0")["0"], initial(images).detach())
     assert torch.equal(trained.module[0].gate.weight, module.gate.weight), "the trained network is left as it is"
+    assert untrained.untrained() is None, "it is not its own control"
+    assert trained.untrained() is not None
 
 
 def test_what_nothing_trained_has_no_untrained_network(data):
@@ -374,6 +376,21 @@ def test_a_module_with_other_layers_since_has_no_untrained_network(data):
     assert network.untrained() is not None  # trained was a part of it
     network.module[0].gate = nn.Sequential(network.module[0].gate)
     assert network.untrained() is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layer: nn.utils.prune.l1_unstructured(layer, "weight", 0.5),
+        lambda layer: nn.utils.parametrizations.weight_norm(layer),
+    ],
+    ids=["pruned", "parametrised"],
+)
+def test_a_network_that_is_pruned_or_parametrised_after_training_has_no_untrained_network(data, change):
+    network, _, _ = build(data)
+    change(network.module[0].gate)
+    assert network.untrained() is None
+    assert network.plain().untrained() is not None, "its weights have their old names"
 
 
 def test_the_first_training_of_a_module_counts(data):

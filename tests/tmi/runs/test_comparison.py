@@ -53,6 +53,12 @@ def test_differences_are_paired_by_seed_and_corrected_together():
     assert table.seeds.tolist() == [4, 4]
 
 
+def test_rounding_of_float32_is_no_difference():
+    values = {("d", "a", None): [0.9, 0.8, 0.95, 0.9, 0.7], ("d", "b", 1): [v + 1e-8 for v in (0.9, 0.8, 0.95, 0.9, 0.7)]}
+    table = results(seeds=5, values=values).compare("network", metrics="score")
+    assert (table.difference[0], table.p[0], table.direction[0]) == (0, 1, "not shown to differ")
+
+
 def test_every_pair_without_a_reference_and_no_controls():
     table = results().compare("network")
     assert set(table.metric) == {"score", "size.x"}
