@@ -1,17 +1,16 @@
 """Measure what carries the answer: writes the tables of docs/probes.md about causes, and draws their figures.
 
-``python docs/make_causes.py`` takes about ten minutes on two cores, most of them for the training of ten networks.
+``python docs/make_causes.py`` takes some minutes on two cores; results are kept in the store (the variable ``TMI_STORE``, or the
+folder ``tmi-store``), the trained networks too, which other programs share.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from blocks import save, write_block
+from blocks import by_direction, digits, interval, over_seeds, save, write_block
 
 import tmi
 from tmi import statistics
@@ -19,20 +18,68 @@ from tmi.runtime.plotting import figure_style
 from tmi_probes.figures.causes import patching, paths
 
 PAGE = Path(__file__).with_name("probes.md")
-SEEDS = range(5)
-PAIRS = 100
 FEW = 4
 """Pairs where the rest of the network is run once for each of some 6,000 units."""
-HIDDEN: dict[str, Any] = {"hidden": 64, "epochs": 10, "lr": 0.1, "batch_size": 50}
-TRAINED: dict[str, tuple[dict[str, Any], int]] = {
-    "trained, `conv`": ({}, PAIRS),
-    "trained with 64 hidden neurons, `conv`": (HIDDEN, FEW),
+CONSTRUCTED: dict[str, Any] = {
+    "theorem1": {"use": "theorem1"},
+    "theorem2": {"use": "theorem2", "realisation": "fused"},
+    "superposed": {"use": "superposed"},
 }
-CONSTRUCTED = {
-    "Theorem 1, `hidden`": ("theorem1", {}, "hidden"),
-    "Theorem 2, `hidden`": ("theorem2", {"realisation": "fused"}, "hidden"),
-    "superposed, `mixed`": ("superposed", {}, "mixed"),
+PATCHING: dict[str, Any] = {"use": "activation-patching", "images": 100}
+ABLATION: dict[str, Any] = {"use": "ablation", "images": 100}
+SIZES: dict[str, Any] = {
+    "name": "causes",
+    "seeds": [0, 1, 2, 3, 4],
+    "datasets": {"fashion": {"use": "fashion"}},
+    "networks": {
+        **CONSTRUCTED,
+        "cnn": {"use": "cnn"},
+        "hidden": {"use": "cnn", "hidden": 64, "epochs": 10, "lr": 0.1, "batch_size": 50},
+    },
+    "probes": {
+        "patching": PATCHING,
+        "patching-mixed": PATCHING | {"layer": "mixed"},
+        "patching-conv": PATCHING | {"layer": "conv", "images": FEW},
+    },
+    "only": [
+        {"network": ["theorem1", "theorem2", "cnn"], "probe": "patching"},
+        {"network": "superposed", "probe": "patching-mixed"},
+        {"network": "hidden", "probe": "patching-conv"},
+    ],
 }
+"""Patching of a swapped tile, five seeds, each network with its layer; by default that is the last before the logits."""
+RATES: dict[str, Any] = SIZES | {
+    "name": "causes-rates",
+    "seeds": [0],
+    "networks": CONSTRUCTED,
+    "probes": {
+        f"{name}{mixed}": settings | ({"layer": "mixed"} if mixed else {})
+        for name, settings in (("patching", PATCHING), ("moved", PATCHING | {"change": "place"}), ("ablation", ABLATION))
+        for mixed in ("", "-mixed")
+    },
+    "only": [
+        {"network": "theorem*", "probe": ["patching", "moved", "ablation"]},
+        {"network": "superposed", "probe": "*-mixed"},
+    ],
+}
+"""What is scored against the known circuit, one seed."""
+DRAWN: dict[str, Any] = SIZES | {
+    "name": "causes-paths",
+    "seeds": [0],
+    "networks": {"hidden": SIZES["networks"]["hidden"]},
+    "probes": {"ablation-conv": ABLATION | {"layer": "conv", "images": FEW}},
+    "only": [],
+}
+"""What the figure of paths needs beside."""
+
+ROWS = {
+    "Theorem 1, `hidden`": ("theorem1", "patching", "hidden"),
+    "Theorem 2, `hidden`": ("theorem2", "patching", "hidden"),
+    "superposed, `mixed`": ("superposed", "patching-mixed", "mixed"),
+    "trained, `conv`": ("cnn", "patching", "conv"),
+    "trained with 64 hidden neurons, `conv`": ("hidden", "patching-conv", "conv"),
+}
+"""The rows of the table of sizes: network, probe and layer."""
 COLUMNS = {
     "units that differ": "differ.noising.unit",
     "units with 90 % of the effects": "sites_90.noising.unit",
@@ -41,123 +88,122 @@ COLUMNS = {
     "interaction of units": "interaction.noising.unit",
     "error of attribution patching": "estimate_error.noising.unit",
 }
-RATES = ("tpr", "fpr", "auc")
+SCORES = ("tpr", "fpr", "auc")
+
+Sizes = dict[str, dict[str, dict[int, float]]]
+"""By row and column, the value of each seed."""
 
 
-def build(builder: str, data: tmi.Dataset, seed: int, settings: dict[str, Any]) -> tmi.Network:
-    """Build a network; one that draws nothing takes no seed."""
-    seeded = {} if builder.startswith("theorem") else {"seed": seed}
-    return tmi.build(builder, data, **seeded, **settings)
-
-
-def sizes(rows: dict[str, list[dict[str, float]]]) -> str:
-    """Return the table of how many sites carry the effects; each row has the metrics of every seed."""
-    lines = [f"| {' | '.join(['network, layer', *COLUMNS])} |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for name, metrics in rows.items():
-        cells = [over_seeds([found.get(column) for found in metrics]) for column in COLUMNS.values()]
-        lines.append(f"| {' | '.join([name, *cells])} |")
-    return "\n".join(lines)
-
-
-def over_seeds(values: Iterable[float | None]) -> str:
-    """Write the mean over seeds with its 95 % interval, or the one value of all; a dash where there is none."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return "–"
-    if np.ptp(known) < 1e-9:
-        return number(known[0])
-    found = statistics.over_seeds(known, low=0.0)
-    return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
-
-
-def number(value: float) -> str:
-    """Write a number with three digits, a large one as a whole number."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def rates(rows: list[tuple[str, str, dict[str, list[float | None]]]]) -> str:
-    """Return the table of rates; a row has network, sites and the rates of each kind of intervention."""
-    kinds = list(rows[0][2])
-    lines = [f"| {' | '.join(['network, layer', 'by', *kinds])} |", "|---" * (len(kinds) + 2) + "|"]
-    for network, by, found in rows:
-        cells = (" / ".join("–" if value is None else f"{value:.3g}" for value in found[kind]) for kind in kinds)
-        lines.append(f"| {' | '.join([network, by, *cells])} |")
-    return "\n".join(lines)
-
-
-def rows_of_rates(data: tmi.Dataset) -> list[tuple[str, str, dict[str, list[float | None]]]]:
-    """Score patching, its estimate and ablation on the networks whose circuit is known."""
-    rows = []
-    for name, (builder, settings, layer) in CONSTRUCTED.items():
-        network = build(builder, data, 0, settings)
-        tile, place = (
-            tmi.probe("activation-patching", network, data, seed=0, layer=layer, images=PAIRS, change=change, keep=0).metrics
-            for change in ("tile", "place")
-        )
-        ablated = tmi.probe("ablation", network, data, seed=0, layer=layer, images=PAIRS).metrics
-        linear = f"interaction.noising.unit.{layer}" not in tile
-        for by in ("unit", "place", "direction"):
-            if f"tpr.noising.{by}.{layer}" not in tile:
-                continue
-            prefix = "" if linear else "estimate_"  # where the logits are linear the estimate is the effect
-            found = {
-                "patching, tile swapped": [tile.get(f"{rate}.noising.{by}.{layer}") for rate in RATES],
-                "patching, tile moved": [place.get(f"{rate}.noising.{by}.{layer}") for rate in RATES],
-                "its estimate, tile swapped": [tile.get(f"{prefix}{rate}.noising.{by}.{layer}") for rate in RATES],
-                "its estimate, tile moved": [place.get(f"{prefix}{rate}.noising.{by}.{layer}") for rate in RATES],
-                "ablation": [ablated.get(f"{rate}.{by}.{layer}") for rate in RATES],
+def sizes(results: tmi.Results) -> Sizes:
+    """Return the values of each row and column by seed; trained networks have a further row, before training."""
+    found: Sizes = {}
+    for name, (network, probe, layer) in ROWS.items():
+        entries = results.select(network=network, probe=probe)
+        for row, control in ((name, ""), (f"untrained: {name}", ".untrained")):
+            values = {
+                column: {e.seed: e.metrics[metric] for e in entries if (metric := f"{begin}.{layer}{control}") in e.metrics}
+                for column, begin in COLUMNS.items()
             }
-            rows.append((name, by, found))
-    return rows
+            if any(values.values()):
+                found[row] = values
+    return found
+
+
+def size_table(found: Sizes) -> Iterator[str]:
+    """Return the table of how many sites carry the effects."""
+    yield f"| {' | '.join(['network, layer', *COLUMNS])} |"
+    yield "|---" * (len(COLUMNS) + 1) + "|"
+    for name, values in found.items():
+        yield f"| {' | '.join([name, *(over_seeds(values[column], digits, low=0.0) for column in COLUMNS)])} |"
+
+
+def differences(found: Sizes) -> dict[str, dict[str, statistics.Estimate]]:
+    """Return how each trained network differs from Theorem 1 and from itself before training, column by column.
+
+    Differences are paired by seed, and corrected by Holm's method for all of them together.
+    """
+    first = next(iter(ROWS))
+    compared = {}
+    for name, values in found.items():
+        for other, called in ((f"untrained: {name}", "before training"), (first, "Theorem 1")):
+            if f"untrained: {name}" not in found:
+                continue
+            for column in COLUMNS:
+                pair = values[column], found[other][column]
+                if len(pair[0].keys() & pair[1].keys()) > 1:
+                    compared[name, called, column] = statistics.difference(*pair)
+    by_pair: dict[str, dict[str, statistics.Estimate]] = {}
+    shown = statistics.corrected([*compared.values()])
+    for (name, called, column), difference in zip(compared, shown, strict=True):
+        by_pair.setdefault(f"{name}, less {called}", {})[column] = difference
+    return by_pair
+
+
+def difference_table(by_pair: dict[str, dict[str, statistics.Estimate]]) -> Iterator[str]:
+    """Return the table of differences, and each row in words by rule."""
+    yield f"| difference | {' | '.join(COLUMNS)} |"
+    yield "|---" * (len(COLUMNS) + 1) + "|"
+    for pair, columns in by_pair.items():
+        cells = (interval(columns[column], signed) if column in columns else "–" for column in COLUMNS)
+        yield f"| {pair} | {' | '.join(cells)} |"
+    yield ""
+    yield from (f"- {pair}: {by_direction(columns)}." for pair, columns in by_pair.items())
+
+
+def signed(value: float) -> str:
+    """Write a number as `digits` does, with its sign."""
+    return f"{'+' if value > 0 else ''}{digits(value)}"
+
+
+def rates(results: tmi.Results) -> Iterator[str]:
+    """Return the table of rates against the known circuit, by network and kind of site."""
+    kinds = [f"{what}, tile {change}" for what in ("patching", "its estimate") for change in ("swapped", "moved")] + ["ablation"]
+    yield f"| {' | '.join(['network, layer', 'by', *kinds])} |"
+    yield "|---" * (len(kinds) + 2) + "|"
+    for name, (network, probe, layer) in ROWS.items():
+        if network not in CONSTRUCTED:
+            continue
+        mixed = probe.removeprefix("patching")
+        swapped, moved, ablated = (
+            next(iter(results.select(network=network, probe=f"{what}{mixed}"))).metrics
+            for what in ("patching", "moved", "ablation")
+        )
+        # Where the logits are linear in the layer the estimate is the effect.
+        estimate = "" if f"interaction.noising.unit.{layer}" not in swapped else "estimate_"
+        for by in ("unit", "place", "direction"):
+            if f"tpr.noising.{by}.{layer}" in swapped:
+                where = f"noising.{by}.{layer}"
+                read = [(of, f"{begin}{{}}.{where}") for begin in ("", estimate) for of in (swapped, moved)]
+                read.append((ablated, f"{{}}.{by}.{layer}"))
+                cells = [" / ".join(_rate(of.get(metric.format(score))) for score in SCORES) for of, metric in read]
+                yield f"| {' | '.join([name, by, *cells])} |"
+
+
+def _rate(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
 
 
 def main() -> None:
-    """Measure, write and draw."""
-    warnings.simplefilter("ignore")
-    kept: dict[str, tmi.Network] = {}
-    rows: dict[str, list[dict[str, float]]] = {name: [] for name in (*CONSTRUCTED, *TRAINED)}
-    rows |= {f"untrained: {name}": [] for name in TRAINED}
-    for seed in SEEDS:
-        data = tmi.generate("fashion", seed=seed, source="sample")
-        for name, (builder, settings, layer) in CONSTRUCTED.items():
-            result = tmi.probe("activation-patching", build(builder, data, seed, settings), data, seed=seed, layer=layer, keep=0)
-            rows[name].append(without_layer(result.metrics))
-        for name, (settings, pairs) in TRAINED.items():
-            network = build("cnn", data, seed, settings)
-            result = tmi.probe("activation-patching", network, data, seed=seed, layer="conv", images=pairs)
-            found = without_layer(result.metrics)
-            rows[name].append(found)
-            rows[f"untrained: {name}"].append(
-                {key.removesuffix(".untrained"): value for key, value in found.items() if key.endswith(".untrained")}
-            )
-            if seed == 0:
-                kept[name] = network
-    write_block(PAGE, "causes: sizes", sizes(rows))
-    data = tmi.generate("fashion", seed=0, samples=1, source="sample")
-    write_block(PAGE, "causes: rates", rates(rows_of_rates(data)))
-    draw(kept["trained with 64 hidden neurons, `conv`"], tmi.generate("fashion", seed=0, source="sample"))
+    """Compute what is missing, write the tables and draw the figures, of the first seed."""
+    results, scored, drawn = (tmi.run(suite, workers=2) for suite in (SIZES, RATES, DRAWN))
+    found = sizes(results)
+    write_block(PAGE, "causes: sizes", "\n".join(size_table(found)))
+    write_block(PAGE, "causes: differences", "\n".join(difference_table(differences(found))))
+    write_block(PAGE, "causes: rates", "\n".join(rates(scored)))
+    draw(results, [*scored, *drawn])
 
 
-def without_layer(metrics: Any) -> dict[str, float]:
-    """Return metrics by their names without the layer, a control's name last."""
-    layers = ("hidden", "mixed", "conv")
-    return {".".join(part for part in name.split(".") if part not in layers): value for name, value in metrics.items()}
-
-
-def draw(trained: tmi.Network, data: tmi.Dataset) -> None:
+def draw(results: tmi.Results, ablations: list[Any]) -> None:
     """Draw the figures of seed 0."""
-    networks = {
-        "Theorem 1, hidden": (tmi.build("theorem1", data), "hidden"),
-        "superposed, mixed": (tmi.build("superposed", data, seed=0), "mixed"),
-        "trained with 64, conv": (trained, "conv"),
-    }
-    patched, ablated = (
-        {name: tmi.probe(probe, network, data, seed=0, layer=layer, images=8) for name, (network, layer) in networks.items()}
-        for probe in ("activation-patching", "ablation")
-    )
+    called = {"theorem1": "Theorem 1, hidden", "superposed": "superposed, mixed", "hidden": "trained with 64, conv"}
+    entries = {entry.network: entry for entry in results if entry.seed == 0}
+    patched = {name: results.load(entries[network]) for network, name in called.items()}
+    ablated = {entry.network: entry for entry in ablations if entry.probe.startswith("ablation")}
+    reached = {name: results.load(ablated[network]) for network, name in called.items()}
+    task = tmi.generate("fashion", seed=0, samples=1, test_samples=1).task
     with figure_style():
-        save("causes-patching", patching(patched, data.task))
-        save("causes-paths", paths(ablated))
+        save("causes-patching", patching(patched, task))
+        save("causes-paths", paths(reached))
 
 
 if __name__ == "__main__":

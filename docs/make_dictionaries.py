@@ -1,15 +1,16 @@
 """Dictionaries and superposition of the trained network of section 6.2: writes two parts of docs/probes.md and two figures.
 
-``python docs/make_dictionaries.py`` takes about half an hour on two cores; results are kept in the store (the variable
-``TMI_STORE``, or the folder ``tmi-store``).
+``python docs/make_dictionaries.py`` takes some minutes on two cores; results are kept in the store (the variable ``TMI_STORE``,
+or the folder ``tmi-store``). Networks, data and settings of the fits are those of suite ``monosemanticity``, so that what that
+suite has computed is taken from the store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
-from blocks import save, write_block
+from blocks import by_direction, corrected, interval, over_seeds, save, write_block
 
 import tmi
 from tmi import statistics
@@ -18,17 +19,25 @@ from tmi_probes.figures.directions import sparsity_frontier
 from tmi_probes.figures.layers import CODES, dictionaries
 
 PAGE = Path(__file__).with_name("probes.md")
-FIT = {"use": "dictionary", "images": 500, "train_images": 1000, "steps": 800, "active": [4, 1], "penalties": [0.1, 0.3]}
+FIT = {
+    "use": "dictionary",
+    "images": 300,
+    "train_images": 600,
+    "atoms": 64,
+    "steps": 600,
+    "active": [4, 1],
+    "penalties": [0.1, 0.3],
+}
 SUITE = {
     "name": "dictionaries",
     "seeds": [0, 1, 2, 3, 4],
-    "datasets": {"fashion": {"use": "fashion", "sweep": {"tiles_per_class": [1, 3]}}},
+    "datasets": {"fashion": {"use": "fashion", "tiles_per_class": 1}},
     "networks": {"trained": {"use": "cnn", "filters": 12, "hidden": 64, "epochs": 10, "lr": 0.1, "batch_size": 50}},
     "probes": {
-        "hidden": {**FIT, "layer": "hidden"},
-        "conv": {**FIT, "layer": "conv"},
-        "means": {**FIT, "layer": "conv", "maps": "mean"},
-        "superposition": {"use": "superposition", "images": 300, "features": ["tile"]},
+        "hidden": FIT,
+        "conv": FIT | {"layer": "conv"},
+        "means": FIT | {"layer": "conv", "maps": "mean"},
+        "superposition": {"use": "superposition", "images": 300},
     },
 }
 LAYERS = {"hidden": "hidden", "conv": "conv, places", "means": "conv, means of the maps"}
@@ -37,78 +46,97 @@ LEARNT = ("top-k", "l1", "gated", "jump-relu", "dictionary-learning", "nmf")
 TRIVIAL = ("k-means", "ica", "pca", "random", "projections")
 
 
-def values(results: tmi.Results, probe: str, tiles: int, metric: str) -> dict[int, float]:
+def values(results: tmi.Results, probe: str, metric: str) -> dict[int, float]:
     """Return a metric by seed."""
-    chosen = [e for e in results.select(probe=probe) if e.swept["tiles_per_class"] == tiles and metric in e.metrics]
-    return {entry.seed: entry.metrics[metric] for entry in chosen}
+    return {entry.seed: entry.metrics[metric] for entry in results.select(probe=probe) if metric in entry.metrics}
 
 
-def rows(results: tmi.Results) -> Iterable[str]:
-    """Return the table: MCC of every code, mean over the seeds with its interval."""
-    names = ["units", *LEARNT, *TRIVIAL, "supervised"]
-    cases = [(probe, tiles, kind) for probe in LAYERS for tiles in (1, 3) for kind in FEATURES]
-    cases = [case for case in cases if values(results, case[0], case[1], f"mcc.{case[2]}.units")]
-    yield "| codes | " + " | ".join(f"{LAYERS[p]}, k = {t}: {FEATURES[kind]}" for p, t, kind in cases) + " |"
-    yield "|---" * (len(cases) + 1) + "|"
-    for name in names:
-        cells = [_cell(values(results, p, t, f"mcc.{kind}.{name}")) for p, t, kind in cases]
-        yield f"| {CODES[name]} | {' | '.join(cells)} |"
-    for control, about in (("chance.high", "units, shuffled: 97.5 %"), ("untrained", "units before training")):
-        cells = [_cell(values(results, p, t, f"mcc.{kind}.units.{control}")) for p, t, kind in cases]
+def cases(results: tmi.Results) -> dict[tuple[str, str], str]:
+    """Return the layers and kinds of feature that have scores, and what they are called."""
+    return {
+        (probe, kind): f"{layer}: {feature}"
+        for probe, layer in LAYERS.items()
+        for kind, feature in FEATURES.items()
+        if len(values(results, probe, f"mcc.{kind}.units")) > 1
+    }
+
+
+def rows(results: tmi.Results) -> Iterator[str]:
+    """Return the table: MCC of every code, mean over the seeds with its interval, and the controls of the units."""
+    found = cases(results)
+    yield f"| codes | {' | '.join(found.values())} |"
+    yield "|---" * (len(found) + 1) + "|"
+    names = {name: CODES[name] for name in ("units", *LEARNT, *TRIVIAL, "supervised")}
+    names |= {"units.chance.high": "units, shuffled: 97.5 %", "units.untrained": "units before training"}
+    for name, about in names.items():
+        cells = [over_seeds(values(results, probe, f"mcc.{kind}.{name}"), low=0, high=1) for probe, kind in found]
         yield f"| {about} | {' | '.join(cells)} |"
 
 
-def _cell(by_seed: dict[int, float]) -> str:
-    if len(by_seed) < 2:
-        return "–"
-    found = statistics.over_seeds(by_seed, low=0, high=1)
-    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+def sentences(results: tmi.Results) -> Iterator[str]:
+    """Say by rule what codes find beside units, trivial codes, shuffled features and the network before training.
 
-
-def sentences(results: tmi.Results) -> Iterable[str]:
-    """Say by rule where learnt dictionaries find more than the units, and more than the best trivial code.
-
-    More means that the interval of the paired difference over the seeds, corrected for all comparisons of the list (Holm), is
-    above 0.
+    Each question has differences that are paired by seed, and corrected for all of its comparisons (Holm). The best trivial code
+    is the one of the greatest mean, which is chosen from the same seeds: that makes it harder to be above it, not easier.
     """
-    compared: list[tuple[str, str, str, statistics.Estimate]] = []
-    for probe, layer in LAYERS.items():
-        for tiles in (1, 3):
-            for kind, feature in FEATURES.items():
-                by_name = {n: values(results, probe, tiles, f"mcc.{kind}.{n}") for n in ("units", *LEARNT, *TRIVIAL)}
-                if len(by_name["units"]) < 2:
-                    continue
-                mean = {n: sum(v.values()) / len(v) for n, v in by_name.items() if v}
-                best = max((n for n in TRIVIAL if n in mean), key=mean.__getitem__)
-                for learnt in (n for n in LEARNT if n in mean):
-                    for other in ("units", best):
-                        found = statistics.difference(by_name[learnt], by_name[other])
-                        compared.append((f"{layer}, k = {tiles}, {feature}", learnt, other, found))
-    corrected = statistics.corrected([found for *_, found in compared])
-    for where in dict.fromkeys(case for case, *_ in compared):
-        more: dict[str, list[str]] = {"units": [], "trivial": []}
-        best = next(o for case, _, o, _ in compared if case == where and o != "units")
-        for (case, learnt, other, _), found in zip(compared, corrected, strict=True):
-            if case == where and found.shown and found.value > 0:
-                more["units" if other == "units" else "trivial"].append(CODES[learnt])
-        than_units, than_best = (", ".join(more[key]) or "none" for key in ("units", "trivial"))
-        yield f"- **{where}**: more than the units: {than_units}; more than {CODES[best]}, the best trivial code: {than_best}."
+    found = cases(results)
+    of = {
+        (case, name): values(results, case[0], f"mcc.{case[1]}.{name}{control}")
+        for case in found
+        for code in ("units", *LEARNT, *TRIVIAL)
+        for control in ("", ".chance", ".untrained")
+        if (name := f"{code}{control}")
+    }
+    best = {case: max(TRIVIAL, key=lambda code: _mean(of[case, code])) for case in found}
+    codes = ("units", *LEARNT)
+    questions = {
+        "Learnt dictionaries beside the units": (LEARNT, "units"),
+        "Learnt dictionaries beside the best trivial code": (LEARNT, "trivial"),
+        "Codes beside shuffled features": ((*codes, *TRIVIAL), "{}.chance"),
+        "Codes after training beside before": (codes, "{}.untrained"),
+    }
+    for question, (asked, other) in questions.items():
+        pairs = {
+            (case, code): (of[case, code], of[case, best[case] if other == "trivial" else other.format(code)])
+            for case in found
+            for code in asked
+        }
+        differences = {
+            named: statistics.difference(first, second)
+            for named, (first, second) in pairs.items()
+            if len(first.keys() & second.keys()) > 1
+        }
+        shown = corrected(differences)
+        for case, called in found.items():
+            told = {CODES[code]: estimate for (where, code), estimate in shown.items() if where == case}
+            beside = f" ({CODES[best[case]]})" if other == "trivial" else ""
+            yield f"- {question}{beside}, {called}: {by_direction(told)}."
+
+
+def _mean(by_seed: dict[int, float]) -> float:
+    return sum(by_seed.values()) / len(by_seed) if by_seed else -1.0
 
 
 def superposed(results: tmi.Results) -> str:
-    """Return D_i of tiles by layer, before and after training, with the difference paired by seed and corrected (Holm)."""
+    """Return D_i of tiles by layer beside untrained and shuffled, with differences paired by seed and corrected, and in words."""
     layers = ("conv", "hidden", "logits")
     of = {
-        (layer, control): values(results, "superposition", 1, f"feature_dimensionality.tile.{layer}{control}")
+        (layer, control): values(results, "superposition", f"feature_dimensionality.tile.{layer}{control}")
         for layer in layers
         for control in ("", ".untrained", ".chance")
     }
-    changes = statistics.corrected([statistics.difference(of[layer, ""], of[layer, ".untrained"]) for layer in layers])
-    lines = ["| layer | trained | before training | shuffled | trained less before | trained is |", "|---|---|---|---|---|---|"]
-    for layer, change in zip(layers, changes, strict=True):
-        cells = [_cell(of[layer, control]) for control in ("", ".untrained", ".chance")]
-        interval = f"{change.value:+.2f} [{change.low:+.2f}, {change.high:+.2f}]"
-        lines.append(f"| {layer} | {' | '.join(cells)} | {interval} | {change.direction} |")
+    others = {".untrained": "before training", ".chance": "shuffled images"}
+    shown = corrected(
+        {(layer, control): statistics.difference(of[layer, ""], of[layer, control]) for control in others for layer in layers}
+    )
+    lines = ["| layer | trained | before training | shuffled | trained less before | trained less shuffled |", "|---" * 6 + "|"]
+    for layer in layers:
+        cells = [over_seeds(of[layer, control], low=0, high=1) for control in ("", *others)]
+        cells += [interval(shown[layer, control]) for control in others]
+        lines.append(f"| {layer} | {' | '.join(cells)} |")
+    lines.append("")
+    for control, called in others.items():
+        lines.append(f"- Trained beside {called}: {by_direction({layer: shown[layer, control] for layer in layers})}.")
     return "\n".join(lines)
 
 
@@ -117,12 +145,7 @@ def main() -> None:
     results = tmi.run(SUITE, workers=2)
     write_block(PAGE, "dictionaries", "\n".join([*rows(results), "", *sentences(results)]))
     write_block(PAGE, "superposition: untrained", superposed(results))
-    first = {
-        LAYERS[probe]: results.load(entry)
-        for probe in LAYERS
-        for entry in results.select(probe=probe, seed=0)
-        if entry.swept["tiles_per_class"] == 1
-    }
+    first = {LAYERS[entry.probe]: results.load(entry) for entry in results.select(seed=0) if entry.probe in LAYERS}
     with figure_style():
         save("dictionaries", dictionaries(first, dict.fromkeys(first, "trained")))
         save("dictionary-frontier", sparsity_frontier(first, "mcc.tile"))

@@ -1,10 +1,12 @@
 """Measure what changes in other neurons of the same function: writes the tables of docs/disguises.md and draws its figure.
 
-``python docs/make_disguises.py`` takes about ten minutes on two cores.
+``python docs/make_disguises.py`` takes about ten minutes on two cores; ``python docs/make_disguises.py measures``, or
+``attributions``, makes one half of it.
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -35,7 +37,7 @@ PROBES = {
         {"images": 12, "forms": 3, "tiles": 2, "backgrounds": 4, "places": 4},
         ["total", "variance_sees_tile", "participation"],
     ),
-    "linear-regions": ({"images": 10, "paths": 2}, ["path_regions", "sample_layer_share"]),
+    "linear-regions": ({"images": 10, "paths": 2}, ["path_regions", "path_patterns", "sample_layer_share"]),
     "decodability": ({"folds": 2, "images": 60}, ["decodability"]),
     "unit-recovery": ({}, ["mcc", "f1"]),
     "selectivity": (
@@ -93,6 +95,11 @@ def is_shown(metric: str, shown: list[str]) -> bool:
     return base in shown and not {"chance", "untrained", "oracle"} & set(parts)
 
 
+def is_changed(value: float) -> bool:
+    """Return whether a change is more than approximately none; NaN, where a measure has no value, is none."""
+    return not np.isnan(value) and kind_of(value) == "changed"
+
+
 def cell(value: float) -> str:
     """Return a change as it stands in a table."""
     if np.isnan(value):
@@ -105,6 +112,30 @@ def table(what: str, rows: dict[str, list[float]]) -> str:
     """Return a table in Markdown with a column for each disguise."""
     lines = [f"| {what} | {' | '.join(DISGUISES)} |", "|---" * (len(DISGUISES) + 1) + "|"]
     return "\n".join([*lines, *(f"| {name} | {' | '.join(map(cell, values))} |" for name, values in rows.items())])
+
+
+SEEN = {
+    "permutation": "The order of neurons",
+    "rescaling": "The scale of neurons",
+    "split": "Parts of neurons",
+    "cancelling": "Neurons that cancel",
+    "basis": "A basis",
+}
+"""What a measure sees that changes under a disguise."""
+
+
+def seen(rows: dict[str, list[float]]) -> str:
+    """Return which measures change under no disguise, and under each of them, as list items; of long lists the rest is named."""
+    changed = {
+        kind: [name for name, values in rows.items() if is_changed(values[column])] for column, kind in enumerate(DISGUISES)
+    }
+    never = [name for name in rows if not any(name in names for names in changed.values())]
+    lines = [f"- **Under no disguise** {', '.join(never) or 'none'} change."]
+    for kind, names in changed.items():
+        others = [name for name in rows if name not in names]
+        listed = f"all but {', '.join(others)}" if 0 < len(others) < len(names) else ", ".join(names)
+        lines.append(f"- **{SEEN[kind]}** (`{kind}`): {len(names)} of {len(rows)} change{f': {listed}' if listed else ''}.")
+    return "\n".join(lines)
 
 
 def answer(methods: list[str], levels: list[str], change: np.ndarray) -> str:
@@ -125,9 +156,8 @@ def answer(methods: list[str], levels: list[str], change: np.ndarray) -> str:
     )
 
 
-def main() -> None:
-    """Measure, draw and write."""
-    warnings.filterwarnings("ignore")
+def write_attributions() -> None:
+    """Draw the figure, and write the answer and the table of methods."""
     results = attributions()
     with figure_style():
         figure = invariance(results)
@@ -139,9 +169,18 @@ def main() -> None:
     levels = next(iter(results.values()))[0].arrays["level"].values
     write_block(PAGE, "table: answer", answer(methods.tolist(), levels.tolist(), change))
     write_block(PAGE, "table: methods", table("method", dict(zip(names, change.tolist(), strict=True))))
+
+
+def write_measures() -> None:
+    """Write the table of measures, and in words what changes them."""
     rows = {name: [row[kind] for kind in DISGUISES] for name, row in measures().items()}
     write_block(PAGE, "table: measures", table("measure", rows))
+    write_block(PAGE, "table: seen", seen(rows))
 
+
+HALVES = {"attributions": write_attributions, "measures": write_measures}
 
 if __name__ == "__main__":
-    main()
+    warnings.filterwarnings("ignore")
+    for half in sys.argv[1:] or HALVES:
+        HALVES[half]()

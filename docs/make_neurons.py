@@ -1,15 +1,14 @@
 """Measure single neurons of section 6.2 on both samples and by both thresholds: writes tables of docs/probes.md and a figure.
 
 ``python docs/make_neurons.py`` takes some minutes on two cores; results are kept in the store (the variable ``TMI_STORE``, or the
-folder ``tmi-store``).
+folder ``tmi-store``), the trained networks too, which other programs share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
-from blocks import save, write_block
+from blocks import by_direction, corrected, interval, over_seeds, save, write_block
 
 import tmi
 from tmi import statistics
@@ -21,7 +20,7 @@ SAMPLES = {"test": ("first 300", 300), "design-300": ("300 by design", 300), "de
 SUITE = {
     "name": "neurons",
     "seeds": [0, 1, 2, 3, 4],
-    "datasets": {"fashion": {"use": "fashion", "test_samples": 1000}},
+    "datasets": {"fashion": {"use": "fashion"}},
     "networks": {
         "theorem1": {"use": "theorem1"},
         "cnn": {"use": "cnn"},
@@ -53,7 +52,7 @@ def recovery_table(results: tmi.Results) -> str:
         for name, (images, _) in SAMPLES.items():
             entries = results.select(network=network, probe=f"recovery-{name}")
             cells = [
-                text(entries.values(f"{measure}.tile-place.{layer}{control}"))
+                over_seeds(entries.values(f"{measure}.tile-place.{layer}{control}"), low=0, high=1)
                 for measure in ("f1", "mcc")
                 for control in ("", ".chance", ".untrained")
             ]
@@ -62,20 +61,22 @@ def recovery_table(results: tmi.Results) -> str:
 
 
 def learnt(results: tmi.Results) -> str:
-    """Return what training changed on 1,000 images by design: differences paired by seed, corrected by Holm's method."""
+    """Return what training changed on 1,000 images by design: differences paired by seed, corrected, and in words by rule."""
     entries = results.select(probe="recovery-design-1000")
     changes = {}
     for (network, layer), called in LAYERS.items():
         for measure, name in (("f1", "F1"), ("mcc", "MCC")):
             metric = f"{measure}.tile-place.{layer}"
-            pairs = [entry.metrics for entry in entries if entry.network == network and f"{metric}.untrained" in entry.metrics]
-            if pairs:
-                values = ([metrics[f"{metric}{control}"] for metrics in pairs] for control in ("", ".untrained"))
-                changes[f"{name}, {called}"] = statistics.difference(*values)
+            trained, before = (
+                {e.seed: e.metrics[which] for e in entries if e.network == network and which in e.metrics}
+                for which in (metric, f"{metric}.untrained")
+            )
+            if len(trained.keys() & before.keys()) > 1:
+                changes[f"{name} of {called}"] = statistics.difference(trained, before)
+    shown = corrected(changes)
     lines = ["| measure and layer | trained less before training | trained is |", "|---|---|---|"]
-    for what, change in zip(changes, statistics.corrected([*changes.values()]), strict=True):
-        lines.append(f"| {what} | {change.value:+.2f} [{change.low:+.2f}, {change.high:+.2f}] | {change.direction} |")
-    return "\n".join(lines)
+    lines += [f"| {what} | {interval(change)} | {change.direction} |" for what, change in shown.items()]
+    return "\n".join([*lines, "", f"After training, beside before: {by_direction(shown)}."])
 
 
 def firing_table(results: tmi.Results) -> str:
@@ -86,27 +87,16 @@ def firing_table(results: tmi.Results) -> str:
         entries = results.select(network=network, probe="selectivity")
         loaded = [results.load(entry) for entry in entries]
         cells = [
-            text((float(result.arrays[f"{name}.{layer}"].values[0, 0]) for result in loaded), 10)
+            over_seeds((float(result.arrays[f"{name}.{layer}"].values[0, 0]) for result in loaded), low=0, high=10)
             for name in ("firing_curve", "firing_curve_chance")
         ]
         cells += [
-            text(entries.values(f"{measure}.{layer}{control}"), 10)
+            over_seeds(entries.values(f"{measure}.{layer}{control}"), low=0, high=10)
             for measure in ("classes_per_neuron", "classes_relative")
             for control in ("", ".chance", ".untrained")
         ]
         lines.append(f"| {called} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def text(values: Iterable[float], high: float = 1) -> str:
-    """Write the mean over the seeds with its 95 % interval; a dash for none."""
-    found = list(values)
-    if not found:
-        return "–"
-    estimate = statistics.over_seeds(found, low=0, high=high)
-    if estimate.low == estimate.high:
-        return f"{estimate.value:.2f}"
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
 def main() -> None:

@@ -1,14 +1,15 @@
 """Measure how far images may change before the answer does: writes tables of docs/probes.md, and draws the figure.
 
-``python docs/make_radii.py`` takes a few minutes on two cores.
+``python docs/make_radii.py`` takes a few minutes on two cores; results are kept in the store (the variable ``TMI_STORE``, or the
+folder ``tmi-store``), the trained networks too, which other programs share.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from blocks import save, write_block
+from blocks import corrected, digits, over_seeds, save, write_block
 
 import tmi
 from tmi import statistics
@@ -17,64 +18,74 @@ from tmi_probes.circuits.responsible_neurons import ABLATIONS
 from tmi_probes.figures.robustness import radii
 
 PAGE = Path(__file__).with_name("probes.md")
-SEEDS = range(5)
 IMAGES = 40
-NETWORKS = {"Theorem 1": "theorem1", "trained, 12 filters": "cnn"}
+SUITE = {
+    "name": "radii",
+    "seeds": [0, 1, 2, 3, 4],
+    "datasets": {"fashion": {"use": "fashion"}},
+    "networks": {"theorem1": {"use": "theorem1"}, "cnn": {"use": "cnn"}},
+    "probes": {
+        "attack": {"use": "attack", "images": IMAGES},
+        "ablated": {"use": "responsible-neurons", "images": IMAGES},
+    },
+}
+NETWORKS = {"theorem1": "Theorem 1", "cnn": "trained, 12 filters"}
+LAYERS = {"theorem1": "hidden", "cnn": "conv"}
+NORMS = {"l1": "L1", "linf": "L∞"}
 COLUMNS = {
     f"{what}, {name}": f"{metric}.{norm}"
-    for norm, name in (("l1", "L1"), ("linf", "L∞"))
+    for norm, name in NORMS.items()
     for what, metric in (("proven", "radius_lower"), ("found", "radius_upper"))
 }
 SIZES = {"keep the logit": "sufficient_logit", "keep the prediction": "sufficient", "change it when ablated": "critical"}
 
 
 def main() -> None:
-    """Measure, write the blocks and draw the figure."""
-    found: dict[str, list[tmi.ProbeResult]] = {name: [] for name in NETWORKS}
-    ablated: dict[str, list[tmi.ProbeResult]] = {name: [] for name in NETWORKS}
-    for seed in SEEDS:
-        data = tmi.generate("fashion", seed=seed)
-        for name, builder in NETWORKS.items():
-            settings = {"seed": seed} if builder == "cnn" else {"realisation": "fused"}
-            network = tmi.build(builder, data, **settings)
-            found[name].append(tmi.probe("attack", network, data, seed=seed, images=IMAGES))
-            ablated[name].append(tmi.probe("responsible-neurons", network, data, seed=seed, images=IMAGES))
-    lines = [f"| network | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for name, results in found.items():
-        lines.append(f"| {name} | {' | '.join(_cell([r.metrics.get(m) for r in results]) for m in COLUMNS.values())} |")
-    write_block(PAGE, "radii", "\n".join([*lines, "", _sentence(found)]))
-    lines = [f"| network | neurons set to | {' | '.join(SIZES)} |", "|---" * (len(SIZES) + 2) + "|"]
-    for name, results in ablated.items():
-        layer = "hidden" if NETWORKS[name] == "theorem1" else "conv"
-        for kind in ABLATIONS:
-            cells = (_cell([r.metrics.get(f"{size}.{layer}.{kind}") for r in results]) for size in SIZES.values())
-            lines.append(f"| {name} | {kind} | {' | '.join(cells)} |")
-    write_block(PAGE, "ablations", "\n".join(lines))
-    origins = {name: "constructed" if builder == "theorem1" else "trained" for name, builder in NETWORKS.items()}
+    """Compute what is missing, write the blocks and draw the figure, of the first seed."""
+    results = tmi.run(SUITE, workers=2)
+    write_block(PAGE, "radii", "\n".join([*radius_table(results), "", sentence(results)]))
+    write_block(PAGE, "ablations", "\n".join(ablation_table(results)))
+    first = {NETWORKS[entry.network]: results.load(entry) for entry in results.select(probe="attack", seed=0)}
     with figure_style():
-        save("radii", radii({name: results[0] for name, results in found.items()}, origins))
+        save("radii", radii(first, dict(zip(NETWORKS.values(), ("constructed", "trained"), strict=True))))
 
 
-def _cell(values: list[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return "–"
-    if np.ptp(known) <= 1e-6 * max(known):
-        return f"{known[0]:.3g}"
-    estimate = statistics.over_seeds(known)
-    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+def radius_table(results: tmi.Results) -> Iterator[str]:
+    """Return both bounds of the radius of both networks, in both norms."""
+    yield f"| network | {' | '.join(COLUMNS)} |"
+    yield "|---" * (len(COLUMNS) + 1) + "|"
+    for network, name in NETWORKS.items():
+        entries = results.select(network=network, probe="attack")
+        yield f"| {name} | {' | '.join(over_seeds(entries.values(metric), digits, low=0.0) for metric in COLUMNS.values())} |"
 
 
-def _sentence(found: dict[str, list[tmi.ProbeResult]]) -> str:
+def ablation_table(results: tmi.Results) -> Iterator[str]:
+    """Return how many neurons suffice and how many are critical, by what ablated neurons are set to."""
+    yield f"| network | neurons set to | {' | '.join(SIZES)} |"
+    yield "|---" * (len(SIZES) + 2) + "|"
+    for network, name in NETWORKS.items():
+        entries = results.select(network=network, probe="ablated")
+        for kind in ABLATIONS:
+            cells = (over_seeds(entries.values(f"{size}.{LAYERS[network]}.{kind}"), digits, low=0.0) for size in SIZES.values())
+            yield f"| {name} | {kind} | {' | '.join(cells)} |"
+
+
+def sentence(results: tmi.Results) -> str:
     """Return, by norm, which network a smaller change misleads; in words only where the corrected interval shows it."""
-    names = {"l1": "L1", "linf": "L∞"}
-    differences = []
-    for norm in names:
-        first, second = (dict(zip(SEEDS, [r.metrics[f"radius_upper.{norm}"] for r in of], strict=True)) for of in found.values())
-        differences.append(statistics.difference(first, second))
+    differences = {}
+    for norm, name in NORMS.items():
+        first, second = (
+            {
+                entry.seed: entry.metrics[f"radius_upper.{norm}"]
+                for entry in results.select(network=network, probe="attack")
+                if f"radius_upper.{norm}" in entry.metrics
+            }
+            for network in NETWORKS
+        )
+        differences[name] = statistics.difference(first, second)
     sentences = []
-    for name, difference in zip(names.values(), statistics.corrected(differences), strict=True):
-        which = list(NETWORKS)[int(difference.value > 0)]
+    for name, difference in corrected(differences).items():
+        which = list(NETWORKS.values())[int(difference.value > 0)]
         text = f"a smaller change misleads {which}" if difference.shown else "no difference is shown"
         sentences.append(f"In {name} {text} (difference of the medians found {difference}).")
     return " ".join(sentences)
