@@ -28,7 +28,7 @@ from rich.table import Table
 
 import tmi
 from tests.benchmarks.bench_parts import METHODS, seconds
-from tests.benchmarks.fidelity import CANNOT, OTHERS, rows
+from tests.benchmarks.fidelity import CANNOT, OTHERS, cases_of, rows
 from tmi_attribution.measures.curves import flipping_curve
 from tmi_attribution.measures.localisation import auc, mass, pointing_game, precision, top_k
 from tmi_attribution.truth import Truth
@@ -124,18 +124,12 @@ def against_quantus(console: Console, quick: bool, repeats: int, threads: int) -
 
 def told_apart(console: Console, quick: bool) -> None:
     """Print what each measure of fidelity says of a map, its negation, its absolute value and noise."""
-    data = tmi.generate("fashion", tiles_per_class=1, samples=2000, test_samples=100)
-    settings = {"epochs": 10, "hidden": 64, "lr": 0.1, "batch_size": 50}
     seeds = range(1 if quick else 5)
-    networks = {
-        "Theorem 1": [tmi.build("theorem1", data)],
-        f"cnn, seeds: {len(seeds)}": [tmi.build("cnn", data, seed=seed, **settings) for seed in seeds],
-    }
-    for name, of in networks.items():
-        table = Table(title=f"Integrated gradients, its negation, its absolute value and noise: {name}")
+    for name, cases in cases_of(seeds).items():
+        table = Table(title=f"Integrated gradients, its negation, its absolute value and noise: {name}, seeds: {len(seeds)}")
         for column in ("measure", "baseline", "undefined", "map", *OTHERS):
             table.add_column(column, justify="left" if column in ("measure", "baseline") else "right")
-        for row in rows(of, data, 20 if quick else 60):
+        for row in rows(cases, 20 if quick else 60):
             others = (f"{row.means[other]:.3f} {row.verdicts[other]}" for other in OTHERS)
             table.add_row(row.measure, row.baseline, str(row.undefined), f"{row.means['map']:.3f}", *others)
         console.print(table)
@@ -154,7 +148,7 @@ def whole_bench(console: Console, images: int) -> None:
 
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(["quantus", "fidelity", "bench"]))
-@click.option("--quick", is_flag=True, help="64 images only; for fidelity 20 images and one trained network.")
+@click.option("--quick", is_flag=True, help="64 images only; for fidelity 20 images and one seed.")
 @click.option("--repeats", default=3, show_default=True)
 @click.option("--threads", default=1, show_default=True, help="Of torch, for all.")
 @click.option("--images", default=200, show_default=True, help="Of the whole bench.")

@@ -68,4 +68,4 @@ def test_trust_has_the_range_the_images_and_the_verdict(made, results):
 def test_the_page_has_the_marks_that_the_program_looks_for():
     text = (ROOT / "docs" / "attribution.md").read_text(encoding="utf-8")
     found = re.findall(r"<!-- attribution: (\w+) -->\n.*?<!-- end -->", text, re.DOTALL)
-    assert found == ["findings", "architectures", "signs", "trust"]
+    assert found == ["findings", "architectures", "signs", "trust", "fidelity"]

@@ -15,7 +15,7 @@ def data():
 
 @pytest.mark.slow
 def test_theorem_1(data):
-    for row in rows([tmi.build("theorem1", data)], data, 40):
+    for row in rows([(tmi.build("theorem1", data), data)], 40):
         assert row.undefined == 0, row
         assert row.verdicts["absolute"] == ("equal" if row.measure != "sensitivity_max" else row.verdicts["absolute"]), row
         if row.measure == "sensitivity_max":
@@ -28,7 +28,7 @@ def test_theorem_1(data):
 @pytest.mark.slow
 def test_a_trained_network(data):
     trained = tmi.build("cnn", data, seed=0, epochs=10, hidden=64, lr=0.1, batch_size=50)
-    for row in rows([trained], data, 40):
+    for row in rows([(trained, data)], 40):
         assert row.undefined == 0, row
         if row.measure == "sensitivity_max":
             assert row.verdicts["negation"] == "equal", row
