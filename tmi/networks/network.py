@@ -180,7 +180,8 @@ class Network(LayeredModule):
         -------
         Network or None
             With this network's layers and task, its origin "trained" and without history. None for a network whose builder trains
-            nothing, or trains without `tmi.train_once`.
+            nothing, or trains without `tmi.train_once`, for one that is pruned or parametrised after training, and for an
+            untrained one.
         """
         from .train_once import initial_module
 

@@ -205,7 +205,8 @@ def initial_module(module: nn.Module) -> nn.Module | None:
     Returns
     -------
     Module or None
-        In evaluation mode. None for a module that `train_once` did not train, or that has other layers since.
+        In evaluation mode; of itself it has none. None for a module that `train_once` did not train, or that has other layers or
+        weights of other names since, as one that is pruned or parametrised after training.
     """
     from .plain import copied
 
@@ -220,6 +221,7 @@ def initial_module(module: nn.Module) -> nn.Module | None:
             part.load_state_dict(initial)
         except RuntimeError:  # torch's error for other names or shapes
             return None
+        del vars(part)[_INITIAL]  # it is not trained, so that it has no untrained network of its own
     return result
 
 

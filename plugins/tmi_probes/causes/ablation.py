@@ -19,6 +19,7 @@ from ..pipeline.scenes import labelled
 from ..pipeline.units import inner_layer
 from .downstream import Downstream
 from .known import Circuit, known_circuit, strengths
+from .pairs import check_task
 from .scores import ORACLE, Rates, concentration, without_rounding
 from .sites import EVERY, By, Sites, Together, axes, feature_names, sites_of
 
@@ -91,7 +92,7 @@ def ablation(
     direction : str, optional
         Of the known directions only this one, named by its tile, as in "shirt/0", or by tile and place, as in "shirt/0 (3, 4)".
     units : list of int, optional
-        Ablate these units of the flattened layer together, and measure nothing else.
+        Ablate these units of the flattened layer together, and measure nothing else: ``by`` is not used.
     threshold : float
         A site has an effect, for ``tpr`` and ``fpr``, where it changes the label's logit by more than this share of its size, and
         belongs to the known circuit where by the construction it does.
@@ -110,11 +111,14 @@ def ablation(
     Raises
     ------
     InputError
-        If no test scene shows a tile, the layer gives the logits, a direction is named where none is known, or ``units`` is
-        empty, names a unit that the layer does not have, or all of them.
+        If the data are of another task than the network, no test scene shows a tile, the layer gives the logits, a direction is
+        named where none is known, or beside ``units``, or these are none, all, or name one that the layer does not have.
     UnknownNameError
         For a layer or a direction that the network does not have.
     """
+    check_task(network, data)
+    if units is not None and direction is not None:
+        raise InputError(f"units beside direction {direction!r}: units are ablated together and nothing else is; leave one out")
     scenes = labelled(data.test, images)
     chosen = inner_layer(network, layer)
     if chosen is None:

@@ -17,7 +17,7 @@ from ..pipeline.scenes import labelled
 from ..pipeline.units import inner_layer
 from .downstream import Downstream
 from .known import Circuit, known_circuit, strengths
-from .pairs import Change, Pairs, draw_pairs, scale_of
+from .pairs import Change, Pairs, check_task, draw_pairs, scale_of
 from .scores import ORACLE, Rates, agreement, concentration, interaction, without_rounding
 from .sites import EVERY, By, Sites, axes, feature_names, sites_of
 
@@ -123,10 +123,12 @@ def activation_patching(
     Raises
     ------
     InputError
-        If no test scene shows a tile, the layer gives the logits, or a direction is named where none is known.
+        If the data are of another task than the network, no test scene shows a tile, the layer gives the logits, or a direction
+        is named where none is known.
     UnknownNameError
         For a layer or a direction that the network does not have.
     """
+    check_task(network, data)
     scenes = labelled(data.test, images)
     chosen = inner_layer(network, layer)
     if chosen is None:

@@ -95,20 +95,41 @@ def scale_of(change: Change, logits: Sequence[NDArray[np.float64]], weights: NDA
 
 def same_task(first: tmi.TemplateTask, second: tmi.TemplateTask) -> bool:
     """Whether two tasks have the same classes with the same tiles, and images of one shape."""
+    return not _difference(first, second)
+
+
+def check_task(network: tmi.Network, data: tmi.Dataset) -> None:
+    """Check that a network and a data set have one task.
+
+    Raises
+    ------
+    InputError
+        If they have not: says the first thing that differs.
+    """
+    if difference := _difference(network.task, data.task):
+        raise InputError(f"images of different tasks: {difference}; give data of the network's task")
+
+
+def _difference(first: tmi.TemplateTask, second: tmi.TemplateTask) -> str:
+    """Return the first thing in which the tasks of a network and of data differ; empty for equal ones."""
     if first is second:
-        return True
-    alike = first.image_shape == second.image_shape and first.class_names == second.class_names
-    return (
-        alike
-        and (first.tile_class.tolist() == second.tile_class.tolist())
-        and all(
-            one.shape == other.shape
-            and one.epsilon == other.epsilon
-            and np.array_equal(one.values, other.values)
-            and np.array_equal(one.support, other.support)
-            for one, other in zip(first.tiles, second.tiles, strict=True)
-        )
-    )
+        return ""
+    if first.image_shape != second.image_shape:
+        shapes = ["×".join(map(str, task.image_shape)) for task in (first, second)]
+        return f"the network's images are {shapes[0]}, the data's {shapes[1]}"
+    if len(first.classes) != len(second.classes):
+        return f"the network has {len(first.classes)} classes, the data {len(second.classes)}"
+    for number, (one, other) in enumerate(zip(first.classes, second.classes, strict=True)):
+        if one.name != other.name:
+            return f"class {number} of the network is {one.name!r}, of the data {other.name!r}"
+        if len(one.tiles) != len(other.tiles):
+            return f"class {one.name!r} of the network has {len(one.tiles)} tiles, of the data {len(other.tiles)}"
+    for tile, (mine, its) in enumerate(zip(first.tiles, second.tiles, strict=True)):
+        if mine.epsilon != its.epsilon:
+            return f"tile {first.tile_name(tile)} of the network has epsilon {mine.epsilon:g}, of the data {its.epsilon:g}"
+        if not (np.array_equal(mine.values, its.values) and np.array_equal(mine.support, its.support)):
+            return f"tile {first.tile_name(tile)} of the network has other pixels than that of the data"
+    return ""
 
 
 def draw_pairs(scenes: tmi.Scenes, change: Change, rng: np.random.Generator, notes: list[str]) -> Pairs | None:

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-_ROUNDING = 1e-20
-"""A centred direction whose square is below this share of the largest one is 0: it is what rounding leaves of the mean."""
+_ROUNDING = 1e-12
+"""A centred direction whose square is below this share of the largest one before centring is 0, for it may be rounding.
+
+Products WᵀW are rounded at 1e-16: from them a square of this share is known to 1e-4, one of 1e-18 not at all.
+"""
 
 
 def feature_dimensionality(directions: Array) -> Array:

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 DRAWS = 20
 """Shuffles of the truth by which chance is measured."""
 
+NO_UNTRAINED = (
+    "no untrained control: the network's weights from before training are not known; tmi.train_once did not train it, or it was "
+    "pruned or parametrised after training"
+)
+"""The note of a network without that control."""
+
 CONTROLS = (".chance", ".chance.low", ".chance.high", ".untrained", ".oracle")
 """What follows the name of a metric in those of its controls."""
 
@@ -140,7 +146,7 @@ def add_untrained(result: ResultBuilder, network: tmi.Network, measure: Callable
     """
     before = network.untrained()
     if before is None:
-        result.notes.append("no untrained control: the network has no weights from before training")
+        result.notes.append(NO_UNTRAINED)
         return
     collected = ResultBuilder(result.info)
     measure(before, collected)

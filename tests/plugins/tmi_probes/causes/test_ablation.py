@@ -129,6 +129,8 @@ def test_refusals_in_one_line():
             ablation(net, data, seed=0, units=units)
     with pytest.raises(UnknownNameError, match=r"'hiden'.*did you mean \"hidden\""):
         ablation(net, data, seed=0, layer="hiden")
+    with pytest.raises(InputError, match=r"units beside direction 'nope/0': .*; leave one out"):
+        ablation(net, data, seed=0, units=[1], direction="nope/0")
     superposed = built("superposed")
     with pytest.raises(UnknownNameError, match=r"'lihgt/0'.*did you mean \"light/0\""):
         ablation(superposed, data, seed=0, layer="mixed", direction="lihgt/0")

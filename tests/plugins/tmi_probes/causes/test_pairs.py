@@ -9,7 +9,7 @@ import tmi
 from tmi.errors import InputError
 from tmi_probes.causes.pairs import Pairs, draw_pairs, same_task
 
-from ..toys import TASK
+from ..toys import TASK, dataset
 from .brute import drawn
 
 
@@ -65,6 +65,32 @@ def test_scenes_of_different_tasks_and_numbers_are_no_pairs():
     assert same_task(TASK, again)
     looser = [tmi.TileClass(c.name, [t.with_epsilon(0.2) for t in c.tiles]) for c in TASK.classes]
     assert not same_task(TASK, tmi.TemplateTask(looser, TASK.image_shape))
+
+
+def _with(*tiles):
+    """The classes of the task with other tiles of "grey", but for its first."""
+    dark, grey, light = TASK.classes
+    return [dark, tmi.TileClass("grey", [grey.tiles[0], *tiles]), light]
+
+
+@pytest.mark.parametrize("probe", ["activation-patching", "ablation"])
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (TASK.classes[:2], "the network has 3 classes, the data 2"),
+        (TASK.classes[::-1], "class 0 of the network is 'dark', of the data 'light'"),  # the old fault: a tpr of 0.3
+        (_with(), "class 'grey' of the network has 2 tiles, of the data 1"),
+        (_with(TASK.tiles[2].with_epsilon(0.25)), "tile grey/1 of the network has epsilon 0.3, of the data 0.25"),
+        (_with(tmi.FeatureTile(np.eye(3) * 0.5 + 0.2, 0.3)), "tile grey/1 of the network has other pixels"),
+    ],
+)
+def test_probes_refuse_data_of_another_task(probe, classes, words):
+    net = tmi.build("theorem1", TASK)
+    with pytest.raises(InputError, match=f"images of different tasks: {words}.*; give data of the network's task") as error:
+        tmi.probe(probe, net, dataset(6, task=tmi.TemplateTask(classes, TASK.image_shape)))
+    assert "\n" not in str(error.value)
+    again = dataset(6, task=tmi.TemplateTask(TASK.classes, TASK.image_shape))
+    assert tmi.probe(probe, net, again).applicable
 
 
 def test_there_may_be_none():

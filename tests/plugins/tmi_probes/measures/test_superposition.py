@@ -65,6 +65,17 @@ def test_equal_directions_represent_nothing():
     assert feature_dimensionality(np.full((6, 4), 0.1) * np.arange(1, 7)[:, None]).tolist() == [0] * 4
 
 
+@pytest.mark.parametrize("share", [1e-12, 1e-9, 3e-8, 1e-5, 1e-3])
+def test_what_differs_by_rounding_is_nothing_from_the_directions_and_from_their_products(share):
+    """The old fault: from the products, of which rounding takes a part, some directions had 0 and others 0.5."""
+    rng = np.random.default_rng(0)
+    for dimensions, features in ((6, 6), (200, 6), (50, 30)):
+        directions = rng.normal(size=(dimensions, 1)) + share * rng.normal(size=(dimensions, features))
+        found = feature_dimensionality(directions)
+        assert dimensionality_of_products(directions.T @ directions) == pytest.approx(found, abs=1e-4)
+        assert (found > 0).all() if share > 1e-6 else not found.any()
+
+
 def test_a_feature_that_is_not_there():
     directions = np.zeros((3, 6))
     directions[:1, :2], directions[1:, 2:5] = [[1, -1]], regular(3)

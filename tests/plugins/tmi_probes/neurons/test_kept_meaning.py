@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 import tmi
 from tests.tmi import toys
 from tmi_probes.neurons.kept_meaning import by_design, kept_meaning, theorem1_neurons
+from tmi_probes.pipeline.layer_scores import NO_UNTRAINED
 
 from ..toys import TASK, Phi, dataset, network
 
@@ -135,7 +136,7 @@ def test_a_network_that_was_not_trained_here_has_no_start(data):
     result = tmi.probe("kept-meaning", alone, data)
     metrics = result.metrics
     assert not any(metric.startswith("drift") or ".untrained" in metric for metric in metrics)
-    assert "no untrained control: the network has no weights from before training" in result.notes
+    assert NO_UNTRAINED in result.notes
     assert metrics["fires.hidden"] == tmi.probe("kept-meaning", trained, data).metrics["fires.hidden"]
 
 

@@ -4,6 +4,7 @@ import torch
 
 import tmi
 from tmi_probes.neurons.unit_recovery import unit_recovery
+from tmi_probes.pipeline.layer_scores import NO_UNTRAINED
 
 from ..toys import TASK, Phi, Sums, cnn_network, dataset, network
 
@@ -22,7 +23,7 @@ def test_constructed_networks_over_fashion_recover_what_their_layers_stand_for(n
         assert result.metrics[f"f1.{own}"] == 1
         assert result.metrics[f"mcc.{own}.chance.high"] < 0.5
         assert result.metrics[f"f1.{own}.chance.high"] < 0.5
-    assert "no untrained control: the network has no weights from before training" in result.notes
+    assert NO_UNTRAINED in result.notes
     # The units are exactly those that are known to stand for the features that occur.
     neurons = tmi.build(name, data, realisation="fused").neurons("hidden")
     unit = result.arrays["unit.tile-place.hidden"].values

@@ -5,7 +5,7 @@ import pytest
 
 import tmi
 from tmi_probes.pipeline.features import features_of_kinds
-from tmi_probes.pipeline.layer_scores import DRAWS, LayerScore, Measured, add_untrained, score_layers
+from tmi_probes.pipeline.layer_scores import DRAWS, NO_UNTRAINED, LayerScore, Measured, add_untrained, score_layers
 from tmi_probes.pipeline.result import ResultBuilder
 from tmi_probes.pipeline.units import units_of_layers
 
@@ -92,7 +92,7 @@ def test_a_seed_decides_the_shuffles():
 def test_without_shuffles_and_without_weights_from_before_training():
     result, _ = scored(cnn_network(), dataset(30), draws=0)
     assert not [name for name in result.metrics if ".chance" in name or ".untrained" in name]
-    assert "no untrained control: the network has no weights from before training" in result.notes
+    assert NO_UNTRAINED in result.notes
     added = ResultBuilder({})
     add_untrained(added, cnn_network(), lambda network, collected: pytest.fail("there is nothing to measure"))
     assert len(added.notes) == 1
