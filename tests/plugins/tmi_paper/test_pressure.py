@@ -98,7 +98,8 @@ def by_hand():
             metrics = {"f1.tile.conv": f1 + seed / 10 + seed**2 / 1000 * (network == "dropout"), "f1.tile.conv.chance": 0.2}
             metrics |= {f"mcc{name.removeprefix('f1')}": value for name, value in metrics.items()}
             entries.append(entry("unit-recovery", metrics, seed, network, **swept))
-            entries.append(entry("accuracy", {"accuracy": accuracy + seed / 100}, seed, network, **swept))
+            right = accuracy + seed / 100 + seed / 1000 * (network == "weight-decay")  # of three equal changes none is shown
+            entries.append(entry("accuracy", {"accuracy": right}, seed, network, **swept))
     return tmi.Results(entries, columns={"weight_decay": "network"})
 
 
@@ -112,7 +113,7 @@ def test_effects_and_sentences_by_hand():
     assert first == (
         "there, 2 pressures: in tiles units become more monosemantic under dropout; in tiles at places no change is shown."
     )
-    assert second.startswith("there: accuracy falls under weight decay 0.1 -0.3 ")
+    assert second.startswith("there: accuracy falls under weight decay 0.1 -0.299 (")
     assert second.endswith(", and rises under none of them.")
     assert effects(by_hand(), "squares") == []
 
