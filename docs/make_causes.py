@@ -64,13 +64,21 @@ RATES: dict[str, Any] = SIZES | {
 }
 """What is scored against the known circuit, one seed."""
 DRAWN: dict[str, Any] = SIZES | {
-    "name": "causes-paths",
+    "name": "causes-drawn",
     "seeds": [0],
-    "networks": {"hidden": SIZES["networks"]["hidden"]},
-    "probes": {"ablation-conv": ABLATION | {"layer": "conv", "images": FEW}},
-    "only": [],
+    "networks": {network: SIZES["networks"][network] for network in ("theorem1", "superposed", "hidden")},
+    "probes": {
+        f"{name}{layer and '-'}{layer}": settings | ({"layer": layer} if layer else {})
+        for name, settings in (("patching", PATCHING | {"images": FEW}), ("ablation", ABLATION | {"images": 8}))
+        for layer in ("", "mixed", "conv")
+    },
+    "only": [
+        {"network": "theorem1", "probe": ["patching", "ablation"]},
+        {"network": "superposed", "probe": "*-mixed"},
+        {"network": "hidden", "probe": "*-conv"},
+    ],
 }
-"""What the figure of paths needs beside."""
+"""What the figures show: the same pairs and images of all networks, one seed."""
 
 ROWS = {
     "Theorem 1, `hidden`": ("theorem1", "patching", "hidden"),
@@ -190,20 +198,18 @@ def main() -> None:
     write_block(PAGE, "causes: sizes", "\n".join(size_table(found)))
     write_block(PAGE, "causes: differences", "\n".join(difference_table(differences(found))))
     write_block(PAGE, "causes: rates", "\n".join(rates(scored)))
-    draw(results, [*scored, *drawn])
+    draw(drawn)
 
 
-def draw(results: tmi.Results, ablations: list[Any]) -> None:
-    """Draw the figures of seed 0."""
+def draw(results: tmi.Results) -> None:
+    """Draw the figures."""
     called = {"theorem1": "Theorem 1, hidden", "superposed": "superposed, mixed", "hidden": "trained with 64, conv"}
-    entries = {entry.network: entry for entry in results if entry.seed == 0}
-    patched = {name: results.load(entries[network]) for network, name in called.items()}
-    ablated = {entry.network: entry for entry in ablations if entry.probe.startswith("ablation")}
-    reached = {name: results.load(ablated[network]) for network, name in called.items()}
+    found = {(entry.network, entry.probe.partition("-")[0]): results.load(entry) for entry in results}
+    patched, ablated = ({name: found[network, probe] for network, name in called.items()} for probe in ("patching", "ablation"))
     task = tmi.generate("fashion", seed=0, samples=1, test_samples=1).task
     with figure_style():
         save("causes-patching", patching(patched, task))
-        save("causes-paths", paths(reached))
+        save("causes-paths", paths(ablated))
 
 
 if __name__ == "__main__":

@@ -134,6 +134,7 @@ def test_with_one_tile_a_class_purity_orders_neurons_as_selectivity_does(seed):
 SMALL = {
     "dictionary": {"images": 12, "train_images": 40, "steps": 5, "atoms": 8, "fits": 1},
     "attack": {"images": 4, "steps": 2, "restarts": 0},
+    "responsible-neurons": {"images": 3},
     "activation-patching": {"images": 4},
     "ablation": {"images": 4},
     "unit-recovery": {"images": 20, "neurons": 60},
