@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import tmi
-from tmi import params
+from tmi import params, statistics
 from tmi.errors import InputError
 from tmi.params import Count
 
@@ -19,9 +20,12 @@ from .measures.localisation import chance_of_pixels, mass, precision
 from .scoring import skill
 from .targets import LABEL, remarks
 from .truth import Baseline
+from .untrained import untrained
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from .truth import Truth
 
     Array = NDArray[np.float64]
 
@@ -60,8 +64,8 @@ def attribution(
 
     An overview: two measures of localisation, all methods in one result. Probe ``attribution-bench`` scores one method by every
     measure. The logit of ``target`` is attributed. Each image is scored alone, on the absolute attribution summed over the
-    channels. ``chance`` is the score of a constant map. A method that is not sound for the network's module is refused; a note
-    says why.
+    channels. ``chance`` is the score of a constant map, which random maps have on average. A method that is not sound for the
+    network's module is refused; a note says why.
 
     Parameters
     ----------
@@ -83,9 +87,10 @@ def attribution(
     -------
     ProbeResult
         For each method the metrics ``mass``, ``precision``, both as ``mass_skill`` and ``precision_skill``, ``zero_map``, and for
-        the methods that promise it ``completeness_delta`` and ``completeness_relative``. Arrays ``mass`` and ``precision``
-        (method, image); for the kept images ``maps`` (method, kept, row, col), ``images`` and ``masks``. Not applicable where no
-        method gives an attribution.
+        the methods that promise it ``completeness_delta`` and ``completeness_relative``. ``mass.<method>.untrained``, and so for
+        the other scores: the same method on the network as it was before training. ``mass.chance.low`` and ``.high``: 95 % of
+        random maps' means are between them. Arrays ``mass`` and ``precision`` (method, image); for the kept images ``maps``
+        (method, kept, row, col), ``images`` and ``masks``. Not applicable where no method gives an attribution.
 
     Raises
     ------
@@ -117,10 +122,9 @@ def attribution(
             sums[name] = completeness(run, network, truth, signed, notes)
     if not maps:
         return tmi.ProbeResult.not_applicable("; ".join(notes))
-    scores = {
-        "mass": {name: mass(values, truth) for name, values in maps.items()},
-        "precision": {name: precision(values, truth) for name, values in maps.items()},
-    }
+    scored_by = {"mass": mass, "precision": precision}
+    scores = {measure: {name: score(values, truth) for name, values in maps.items()} for measure, score in scored_by.items()}
+    before = _before_training(network, truth, {name: run for name, run in runs.items() if name in maps and not run.info.control})
     chance = chance_of_pixels(truth)
     scored = np.isfinite(chance)
     level = chance[scored].mean() if scored.any() else np.nan
@@ -128,11 +132,14 @@ def attribution(
     for measure, by_method in scores.items():
         if not scored.any():
             continue
-        metrics[f"{measure}.chance"] = level
-        for name, values in by_method.items():
-            metrics[f"{measure}.{name}"] = values[scored].mean()
-            if name != "oracle":
-                metrics[f"{measure}_skill.{name}"] = skill(values[scored].mean(), level, 1.0)
+        score = scored_by[measure]
+        noise = (np.random.default_rng([seed, draw]).random(truth.masks.shape) for draw in range(statistics.FEWEST_DRAWS))
+        drawn = statistics.of_chance([score(values, truth)[scored].mean() for values in noise])
+        metrics |= {f"{measure}.chance": level, f"{measure}.chance.low": drawn.low, f"{measure}.chance.high": drawn.high}
+        means = {name: values[scored].mean() for name, values in by_method.items()}
+        means |= {f"{name}.untrained": score(values, truth)[scored].mean() for name, values in before.items()}
+        metrics |= {f"{measure}.{name}": mean for name, mean in means.items()}
+        metrics |= {f"{measure}_skill.{name}": skill(mean, level, 1.0) for name, mean in means.items() if name != "oracle"}
     if not scored.any() and truth.masks.any():
         notes.append("mass, precision: not applicable, for the tile's support is the whole image, in which every map lies")
     for name, values in maps.items():
@@ -155,3 +162,12 @@ def attribution(
         arrays["target"] = (("kept",), truth.targets[kept])
     coords: dict[str, Any] = {"method": list(maps), "kept": kept}
     return tmi.ProbeResult(metrics, arrays, coords, described(INFO, metrics), notes)
+
+
+def _before_training(network: tmi.Network, truth: Truth, runs: Mapping[str, Attributor]) -> dict[str, Array]:
+    """Return |a|, (N, m, n), of methods on the network as it was before training; empty where nothing was trained."""
+    found = untrained(network, truth)
+    if found is None:
+        return {}
+    signed = {name: Attributor(run.method, run.references, run.seed, run.layer)(found[1]) for name, run in runs.items()}
+    return {name: np.abs(maps).sum(1) for name, maps in signed.items() if not not_finite(maps)}

@@ -48,6 +48,20 @@ def test_result():
     assert not result.notes
 
 
+def test_chance_is_a_distribution_and_the_untrained_network_a_control():
+    data = dataset(60)
+    trained = tmi.build("cnn", data, filters=2, hidden=4, epochs=2)
+    found = attribution(trained, data, methods=["saliency"], images=20).metrics
+    before = attribution(trained.untrained(), data, methods=["saliency"], images=20).metrics
+    for measure in ("mass", "precision"):
+        assert found[f"{measure}.chance.low"] < found[f"{measure}.chance"] < found[f"{measure}.chance.high"]
+        assert found[f"{measure}.chance.high"] - found[f"{measure}.chance.low"] < 0.15
+        assert found[f"{measure}.saliency.untrained"] == pytest.approx(before[f"{measure}.saliency"])
+        assert found[f"{measure}_skill.saliency.untrained"] == pytest.approx(before[f"{measure}_skill.saliency"])
+    assert not [name for name in found if name.endswith(".untrained") and "saliency" not in name]  # controls do not use it
+    assert not [name for name in before if name.endswith(".untrained")]
+
+
 def test_black_images_of_a_silent_network_score_chance():
     module = Sums()
     with torch.no_grad():
