@@ -111,13 +111,13 @@ def checks(rows: Sequence[MethodScores]) -> list[str]:
             for name, row in methods.items()
             if not row.control and "null_leakage" in row.measures and np.isfinite(row.measures["null_leakage"]).any()
         }
-        silent = [name for name, row in methods.items() if not row.control and row.zero_map == 1]
+        all_zero = [name for name, row in methods.items() if not row.control and row.zero_map == 1]
         none = [name for name, leak in leaks.items() if np.nanmax(leak) == 0]
         some = [f"{name} ({np.nanmean(leak):.2g})" for name, leak in leaks.items() if name not in none]
         if leaks:
             parts = [f"Attribution to the null region is exactly 0 for {', '.join(none) or 'none'}"]
             parts += [f"not for {', '.join(some)}"] if some else []
-            parts += [f"all maps of {', '.join(silent)} are 0 everywhere, and score as a constant map"] if silent else []
+            parts += [f"all maps of {', '.join(all_zero)} are 0 everywhere, and score as a constant map"] if all_zero else []
             findings.append(f"{network}. {'; '.join(parts)}.")
     return findings
 
