@@ -20,14 +20,16 @@ ATTRIBUTION = ROOT / "docs" / "attribution.md"
 
 # Settings that make slow probes fast. The set of metrics does not depend on them.
 _QUICK: dict[str, dict[str, Any]] = {
+    "attack": {"images": 4, "steps": 2},
     "attribution": {"images": 2},
-    "attribution-bench": {"images": 2, "method": "integrated-gradients"},
+    "attribution-bench": {"images": 2, "method": "integrated-gradients(steps=4)"},
     "background-kinds": {"tiles": 2, "backgrounds": 5},
     "decodability": {"images": 30, "folds": 2},
     "deformation": {"images": 10},
     "ig-convergence": {"steps": [10, 20]},
     "linear-regions": {"images": 10, "paths": 1},
     "local-linear-form": {"tiles": 2, "backgrounds": 3, "places": 3},
+    "superposition": {"images": 30},
 }
 
 _HEAD = """# The command
