@@ -79,7 +79,9 @@ class Summary:
                 self.metrics[f"{name}.{limit}"] = float(np.nanmean(limits))
         drawn = score.chance_of_mean(defined)
         if drawn is not None:
-            self.metrics |= {f"{name}.chance.low": drawn.low, f"{name}.chance.high": drawn.high}
+            # Recombined draws can lie beyond the range of the measure.
+            ends = np.clip([drawn.low, drawn.high], *(measure.info.low, measure.info.high))
+            self.metrics |= {f"{name}.chance.low": float(ends[0]), f"{name}.chance.high": float(ends[1])}
         return True
 
     def skills(self, scores: Mapping[str, Score], positive: Mapping[str, Array], untrained: Mapping[str, Array]) -> None:
@@ -101,7 +103,9 @@ class Summary:
                 why = "the oracle scores hardly otherwise than chance: nearly all pixels decide"
                 self.notes.append(f"skill.{name}: left out, for {why}")
                 continue
-            self._mean(f"skill.{name}", skill_by_image(*(part[None] for part in (score.scores, score.chance, score.oracle))))
+            self._mean(
+                f"skill.{name}", skill_by_image(*(part[None] for part in (score.scores, score.chance, score.oracle))), high=1
+            )
             if known[self._partial].all() and self._partial.any():
                 whole.append(name)
             elif self._partial.any():
@@ -123,7 +127,7 @@ class Summary:
             if metric == "skill.mean.untrained":
                 self.metrics[metric] = float(np.nanmean(each))
             else:
-                self._mean(metric, each)
+                self._mean(metric, each, high=1)
 
     def _mean(self, name: str, values: Array, low: float | None = None, high: float | None = None) -> None:
         """Add the mean of the images that have a value, and its interval over the tiles, or over the images of one tile."""
