@@ -105,7 +105,10 @@ class ExactNetwork:
         constructed = network.origin == "constructed"
         self.is_phi = constructed and getattr(module, "computes_phi", True)
         self.by_formula = constructed and (not tensors or any(isinstance(part, TileMatch) for part in module.modules()))
-        self.module = module if constructed else _in_float64(network.plain().module)
+        if constructed and any(p.requires_grad for p in module.parameters()):  # of a weight's gradient nothing is asked
+            self.module = _frozen(module)
+        else:
+            self.module = module if constructed else _frozen(network.plain().module, double=True)
         self._surveyed: tuple[list[Use], str] | None = None
         self._most: int | None = None  # images at a time
 
@@ -187,7 +190,8 @@ class ExactNetwork:
         Raises
         ------
         NoFormError
-            If the network was not constructed and is not piecewise linear and continuous, naming the operation.
+            If the network is not piecewise linear and continuous, naming the operation. That of one which compares windows with
+            tiles in one operation is known to be.
         """
         from .switches import survey
 
@@ -195,7 +199,7 @@ class ExactNetwork:
             with evaluation_mode(self.module), _in_words("computed in float64, with its gradient"):
                 self._surveyed = survey(self.module, self.copied(image[:1]))
         uses, problem = self._surveyed
-        if problem and self.network.origin != "constructed":
+        if problem and not self.by_formula:
             raise NoFormError(f"the network is not piecewise linear and continuous: {problem}")
         return uses
 
@@ -214,9 +218,10 @@ class ExactNetwork:
         uses = self.uses(image)
         error = self.form(image, [0]).error
         if not error <= EXACT:
+            problem = self._surveyed[1] if self._surveyed else ""
             raise NoFormError(
                 "the network is not piecewise linear: with its operations held in their pieces, W x + b misses f(x) by "
-                f"{error:.1g} of the largest logit; a value may be detached, rounded or computed outside torch"
+                f"{error:.1g} of the largest logit; {problem or 'a value may be detached, rounded or computed outside torch'}"
             )
         return uses
 
@@ -328,15 +333,17 @@ def _error(linear: Array, bias: Array, values: Array) -> float:
     return float(np.abs(linear + bias - values).max() / scale)
 
 
-def _in_float64(module: nn.Module) -> nn.Module:
-    """Return a copy in float64, without gradients of its weights; tensors that are neither weights nor buffers are copied too."""
+def _frozen(module: nn.Module, *, double: bool = False) -> nn.Module:
+    """Return a copy without gradients of its weights; in float64 also tensors that are neither weights nor buffers."""
     import torch
 
     from tmi.networks.plain import copied
 
     with torch.inference_mode(False):  # weights made in inference mode would have no graph
-        module = copied(module).double().requires_grad_(False)
-        for part in module.modules():
+        module = copied(module).requires_grad_(False)
+        if not double:
+            return module
+        for part in module.double().modules():
             for name, value in vars(part).items():
                 if isinstance(value, torch.Tensor) and value.is_floating_point():
                     setattr(part, name, value.detach().double())

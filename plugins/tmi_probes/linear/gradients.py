@@ -12,7 +12,7 @@ from tmi_attribution.graph import operation
 
 from ..pipeline.operations import arguments_of, name_of
 from .exact_network import ExactNetwork, NoFormError, gradients
-from .switches import PIECEWISE_NODES, State, Watch
+from .switches import PIECEWISE_NODES, State, Watch, in_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,7 +82,7 @@ class Trace:
         for use, node in zip(self.uses, self._nodes, strict=True):
             others = [edge for edge, _ in node.next_functions[1:] if edge is not None]
             if operation(node) not in PIECEWISE_NODES or (others and use.operation not in _OF_TWO):
-                raise NoFormError(f"layer {use.where!r}: the gradients of the inputs of {use.operation} cannot be computed there")
+                raise NoFormError(in_layer(use.where, f"the gradients of the inputs of {use.operation} cannot be computed there"))
 
     def of_logits(self, plus: torch.Tensor, minus: torch.Tensor) -> torch.Tensor:
         """Return the gradient of the difference of two logits, numbers (N,) each, for each image: (N, pixels)."""
@@ -114,15 +114,17 @@ class Trace:
             if function is None:
                 continue
             shape = tuple(function._input_metadata[output].shape)
-            size = torch.Size(shape).numel() // len(plus)
-            if width % max(size, 1) or (len(edges) > 1 and size != width):
-                raise NoFormError(f"layer {use.where!r}: {use.operation} compares values of different shapes")
+            # The values of an elementwise operation are its results' in shape, to which its inputs may have been broadcast.
+            wide = shape if use.selects else tuple(node._input_metadata[0].shape)
+            size = torch.Size(wide).numel() // len(plus)
+            if width % max(size, 1):
+                raise NoFormError(in_layer(use.where, f"{use.operation} has inputs of another shape than its results"))
             seed = torch.zeros(len(plus), size, dtype=torch.float64, device=self._x.device)
             seed[rows, plus % size] += sign
             if minus is not None:
                 seed[rows, minus % size] -= sign
             outputs.append(GradientEdge(function, output))
-            seeds.append(seed.reshape(shape))
+            seeds.append(seed.reshape(wide).sum_to_size(shape))
         with gradients():
             return self._flat(torch.autograd.grad(outputs, self._x, seeds, retain_graph=True, allow_unused=True)[0])
 
@@ -161,7 +163,7 @@ class Trace:
             output = func(*(arguments[name] for name, alone in declared.items() if not alone), **named)
             output = (output[0] if isinstance(output, tuple) else output).reshape(some, -1)
             if output.shape[1] != windows:
-                raise NoFormError(f"layer {self.uses[number].where!r}: the windows of {name_of(func)} cannot be found")
+                raise NoFormError(in_layer(self.uses[number].where, f"the windows of {name_of(func)} cannot be found"))
             row, column = (output == size).nonzero(as_tuple=True)
             window.append(column)
             member.append(start + row)

@@ -81,8 +81,8 @@ def linear_regions(
     paths : int
         From how many test scenes paths start: one to another background, one to a neighbouring place.
     most : int
-        A path with more breakpoints than this is not followed into the operations after it; a note says so. In a network with more
-        than 25,000 inputs of an operation fewer are followed, as many as take a minute.
+        A path with more breakpoints than this is not followed into the operations after it; a note says so. In a network with
+        more than 25,000 inputs of an operation fewer are followed, as many as take a minute.
 
     Returns
     -------

@@ -156,7 +156,7 @@ def _taken(indices: torch.Tensor, kept: bool) -> Callable[[Given], tuple[torch.T
     return replay
 
 
-def _is_held(operation: Any, name: str, args: tuple[Any, ...], output: Any) -> bool:
+def is_held(operation: Any, name: str, args: tuple[Any, ...], output: Any) -> bool:
     """Whether an operation is held: one that is piecewise linear, or that makes truth values or integers of real numbers."""
     first = next((a for a in args if isinstance(a, torch.Tensor)), None)
     if first is None or operation.is_view:
@@ -182,7 +182,7 @@ class Recording(OperationMode):
         name = name_of(func)
         kept = tuple(a.detach().clone() if isinstance(a, torch.Tensor) and _can_change(func, name) else a for a in args)
         output = func(*args, **kwargs)
-        if _is_held(func, name, args, output):
+        if is_held(func, name, args, output):
             kept = tuple(a.detach() if isinstance(a, torch.Tensor) else a for a in kept)
             results = tuple(r.detach().clone() for r in output) if isinstance(output, tuple | list) else output.detach().clone()
             self._held.append(_Held(func, kept, kwargs, results))
@@ -221,7 +221,7 @@ class _Replay(OperationMode):
         held = self._held[self._next] if self._next < len(self._held) else None
         if held is None or held.operation is not func:
             output = func(*args, **kwargs)
-            if _is_held(func, name_of(func), args, output):
+            if is_held(func, name_of(func), args, output):
                 raise _another_path()
             return output
         self._next += 1

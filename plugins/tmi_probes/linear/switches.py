@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import torch
 from tmi_attribution.graph import LINEAR, PRODUCTS, Graph, hidden_nonlinearities, is_custom, is_product, operation, other_images
 
 from ..pipeline.operations import OperationMode, arguments_of, name_of
-from .pieces import CONTINUOUS, POOLING
+from .pieces import CONTINUOUS, POOLING, is_held
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +36,14 @@ _LINEAR = LINEAR | frozenset(
     MaskedFill MaskedScatter MaskedSelect NanToNum Where
     Addr Copy CopySlices Cumsum Diagonal MkldnnConvolution ReflectionPad3D ReplicationPad3D SelectScatter SliceScatter Trace Tril
     Triu UpsampleBicubic2D UpsampleLinear1D UpsampleNearest1D UpsampleNearest3D UpsampleTrilinear3D
+    """.split()  # noqa: SIM905 -- as above
+)
+
+# Their results do not depend on the pixels; those of the last two only where one is infinite or NaN.
+_OF_SHAPE = frozenset(
+    """
+    empty_like full_like ones_like rand_like randn_like zeros_like new_empty new_empty_strided new_full new_ones new_zeros
+    isinf isnan
     """.split()  # noqa: SIM905 -- as above
 )
 
@@ -141,10 +149,16 @@ class Watch(OperationMode):
 
 
 class _Survey(OperationMode):
-    """Lists the uses of piecewise linear operations, with the node that autograd makes for each, and where nodes are made."""
+    """Lists the uses of piecewise linear operations, with the node that autograd makes for each, and where nodes are made.
 
-    def __init__(self) -> None:
+    Autograd does not see a mask, an index, a rounded or a detached value. What depends on the image is therefore followed through
+    every operation, by the memory it is kept in.
+    """
+
+    def __init__(self, image: torch.Tensor) -> None:
         super().__init__()
+        self._followed = {_memory(image): image}  # kept, for memory that is freed would be used again
+        self._unseen: dict[Any, str] = {}  # which of it depends on the image in a way that autograd does not see, and how
         self.path: list[str] = []
         self.uses: list[tuple[Use, str]] = []  # with what is wrong with it
         self.nodes: list[Any] = []
@@ -155,7 +169,13 @@ class _Survey(OperationMode):
         self.settle()
         name = name_of(func)
         given = arguments_of(func, args, kwargs or {})
+        read = {} if name in _OF_SHAPE else {_memory(x): x for x in _tensors(given.values()) if _memory(x) in self._followed}
+        unseen = next((self._unseen[memory] for memory in read if memory in self._unseen), "")
+        if not unseen and torch.is_grad_enabled() and len({_has_gradient(x) for x in read.values()}) > 1:
+            unseen = self._here(f"{name} reads a value that depends on the image and has no gradient")
         output = func(*args, **(kwargs or {}))
+        if read:
+            self._follow(func, args, output, unseen)
         if name in CONTINUOUS or name in _SELECTING:
             problem = ""
             if name == "threshold" and given["threshold"] != given["value"]:
@@ -167,6 +187,27 @@ class _Survey(OperationMode):
         if isinstance(first, torch.Tensor):
             self._pending = first, self.path[-1] if self.path else "", name in CONTINUOUS or name in _SELECTING
         return output
+
+    def _follow(self, func: Any, args: Any, output: Any, unseen: str) -> None:
+        """Follow the results of an operation that reads values which depend on the image."""
+        # Without gradients, as in a custom autograd.Function, the pieces of an operation are not seen either.
+        steps = not torch.is_grad_enabled() and is_held(func, name_of(func), args, output)
+        for result in _tensors([output]):
+            memory = _memory(result)
+            self._followed[memory] = result
+            if unseen:
+                self._unseen.setdefault(memory, unseen)
+            elif steps or not (result.is_floating_point() or result.is_complex()):
+                self._unseen.setdefault(
+                    memory, self._here(f"the result of {name_of(func)} depends on the image and has no gradient")
+                )
+
+    def _here(self, problem: str) -> str:
+        return in_layer(self.path[-1] if self.path else "", problem)
+
+    def unseen(self, result: torch.Tensor) -> str:
+        """Return how a result depends on the image without a gradient, after the name of the layer; empty if it does not."""
+        return self._unseen.get(_memory(result), "")
 
     def settle(self) -> None:
         """Keep the node of the last operation; autograd makes it after the operation, and before the next one."""
@@ -192,39 +233,60 @@ def survey(module: nn.Module, image: torch.Tensor) -> tuple[list[Use], str]:
     -------
     uses : list of Use
     problem : str
-        The first operation that is neither linear nor continuous and piecewise linear in the image, after the name of its layer;
-        empty if there is none.
+        The first operation that is neither linear nor continuous and piecewise linear in the image, after the name of its layer,
+        or that uses a value of the image of which autograd has no gradient, as a mask that is added; empty if there is none.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        found = _Survey()
-        logits = _surveyed(module, image, found)
+        logits, found = _surveyed(module, image)
         if not logits.requires_grad:
             return [], "the logits do not depend differentiably on the image"
         nodes = _walk(logits.grad_fn)
         reached = set(nodes)
         uses = [(use, wrong) for (use, wrong), node in zip(found.uses, found.nodes, strict=True) if node in reached]
-        problem = next((_in_layer(use.where, wrong) for use, wrong in uses if wrong), "")
+        problem = next((in_layer(use.where, wrong) for use, wrong in uses if wrong), "")
         problem = problem or next(
-            (_in_layer(found.where.get(node, ""), reason) for node in nodes if (reason := _not_linear(node))), ""
+            (in_layer(found.where.get(node, ""), reason) for node in nodes if (reason := _not_linear(node))), ""
         )
         if not problem:
-            others = [Graph(True, _walk(_surveyed(module, x, _Survey()).grad_fn)) for x in other_images(image)]
+            others = [Graph(True, _walk(_surveyed(module, x)[0].grad_fn)) for x in other_images(image)]
             known = {node for node in nodes if operation(node) in PIECEWISE_NODES}
             problem = next(iter(hidden_nonlinearities(Graph(True, nodes), others, known)), "")
             layers = {found.where.get(node, "") for node in nodes if problem.startswith(f"{operation(node)} ")}
-            problem = _in_layer(layers.pop(), problem) if len(layers) == 1 else problem
+            problem = in_layer(layers.pop(), problem) if len(layers) == 1 else problem
+        problem = problem or found.unseen(logits)
     return [use for use, _ in uses], problem
 
 
-def _in_layer(where: str, problem: str) -> str:
+def in_layer(where: str, problem: str) -> str:
+    """Return a problem after the name of its layer; the whole module has none."""
     return f"layer {where!r}: {problem}" if where else problem
 
 
-def _surveyed(module: nn.Module, image: torch.Tensor, survey: _Survey) -> torch.Tensor:
+def _surveyed(module: nn.Module, image: torch.Tensor) -> tuple[torch.Tensor, _Survey]:
+    image = image.detach().clone().requires_grad_(True)
+    survey = _Survey(image)
     with _paths(module, survey.path), survey:
-        logits: torch.Tensor = module(image.detach().clone().requires_grad_(True))
+        logits: torch.Tensor = module(image)
     survey.settle()
-    return logits
+    return logits, survey
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[torch.Tensor]:
+    """Yield the tensors among the arguments or results of an operation, those in lists too."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from _tensors(value)
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    """Return what tells apart the memory of tensors: views, and the results of in-place operations, share it."""
+    return tensor.untyped_storage()._cdata if tensor.layout == torch.strided else id(tensor)
+
+
+def _has_gradient(tensor: torch.Tensor) -> bool:
+    return tensor.requires_grad or tensor.grad_fn is not None
 
 
 @contextmanager

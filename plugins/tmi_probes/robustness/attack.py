@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+ROUNDING = 1e-9
+"""By so much, relative to it, an upper bound may be below the lower one in float64."""
+
 _UNIT = "summed (L1) or largest (L∞) pixel difference"
 INFO = {
     "radius_lower": tmi.MetricInfo(
@@ -84,7 +87,8 @@ def attack(
         Arrays ``radius_lower.l1`` and ``radius_upper.l1`` (image), likewise ``.linf``, NaN where unknown; ``answer`` and
         ``label`` (image); for a few images ``images`` and ``attacked.l1``, ``attacked.linf`` (kept, channel, row, col). Images
         on which several logits are the largest have no answer, and are left out. A network that is neither constructed nor
-        piecewise linear has no lower bound, and the note names the layer; one that cannot compute in float64 is not applicable.
+        piecewise linear has no lower bound, and the note names the layer; nor has one with an upper bound below a lower one on
+        some image. One that cannot compute in float64 is not applicable.
 
     Raises
     ------
@@ -109,12 +113,20 @@ def attack(
         return tmi.ProbeResult.not_applicable(str(reason))
     try:
         sound = SoundRadius(network, exact, in_float64(scenes[:1]).images)
-        result.notes.append(f"radius_lower: {MEANING[sound.source]}")
+        meaning = MEANING[sound.source]
     except InputError as reason:
-        result.notes.append(f"radius_lower: left out: {reason}")
+        meaning = f"left out: {reason}"
     kept = spread_over(scenes.labels.tolist(), keep)
     with gradients():
         lower, upper, changed = _searched(exact, sound, scenes, others, answers, kept, seed, steps, restarts)
+    refuted = np.any([upper[norm] < radius * (1 - ROUNDING) for norm, radius in lower.items()], axis=0)
+    if refuted.any():
+        lower = {}
+        meaning = (
+            f"left out: on {int(refuted.sum())} of {len(scenes)} images a smaller change alters the answer, so that it is no "
+            "lower bound; the network may compute a part of its logits outside torch"
+        )
+    result.notes.append(f"radius_lower: {meaning}")
     answered = answers >= 0
     if not answered.all():
         result.notes.append(f"{int((~answered).sum())} of {len(scenes)} images have no single answer and are left out")

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 import tmi
 from tmi_probes.linear.exact_network import ExactNetwork
 from tmi_probes.pipeline.scenes import in_float64
 
-from ..toys import Sums, cnn_network, dataset, network
+from ..toys import TASK, Sums, cnn_network, dataset, network, small_cnn
+from .stages import Does
 
 
 @pytest.mark.parametrize("name", ["theorem1", "theorem2"])
@@ -59,3 +62,41 @@ def test_it_has_its_form_in_inference_mode_too():
     with torch.inference_mode():
         found = ExactNetwork(cnn_network()).form(image)
     assert (found.weight == expected.weight).all()
+
+
+@pytest.mark.parametrize(("function", "said"), [
+    (torch.sigmoid, "Sigmoid is not"), (F.gelu, "Gelu is not"), (F.hardswish, "Hardswish is not"),
+    (lambda x: x + (x > 0) * 0.5, "the result of gt depends on the image and has no gradient"),
+])  # fmt: skip
+def test_the_layer_of_a_constructed_network_is_named_too(function, said):
+    module = small_cnn().double().requires_grad_(False)
+    module.hidden[1], module.computes_phi = Does(function), False
+    exact = ExactNetwork(tmi.Network(module, ["conv", "hidden", "logits"], "constructed", task=TASK))
+    with pytest.raises(tmi.InputError, match=f"not piecewise linear and continuous: layer 'hidden.1': {said}"):
+        exact.check_pieces(torch.rand(1, 1, 8, 8, dtype=torch.float64))
+
+
+def test_a_layer_after_windows_compared_in_one_operation_is_named():
+    class Squashed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.logits = tmi.build("theorem1", TASK).module, nn.Sigmoid()
+
+        def forward(self, x):
+            return self.logits(self.inner(x))
+
+    data = dataset(2)
+    exact = ExactNetwork(tmi.Network(Squashed(), ["inner.hidden", "logits"], "constructed", task=TASK, meanings={
+        "inner.hidden": tmi.build("theorem1", TASK).meanings["hidden"]}))  # fmt: skip
+    with pytest.raises(tmi.InputError, match=r"W x \+ b misses .*; layer 'logits': Sigmoid is not"):
+        exact.check_pieces(data.test.images[:1].double())
+
+
+def test_weights_of_constructed_networks_may_record_gradients():
+    """Each product with such a weight was one of two values that depend on the image."""
+    module = small_cnn().double()
+    module.computes_phi = False
+    exact = ExactNetwork(tmi.Network(module, ["conv", "hidden", "logits"], "constructed", task=TASK))
+    image = torch.rand(1, 1, 8, 8, dtype=torch.float64)
+    assert [use.where for use in exact.check_pieces(image)] == ["conv.1", "hidden.1"]
+    assert all(p.requires_grad for p in module.parameters())

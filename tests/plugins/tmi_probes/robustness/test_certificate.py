@@ -45,3 +45,11 @@ def test_a_network_that_is_not_piecewise_linear_has_none_and_the_layer_is_named(
     result = tmi.probe("certificate", network(module, "conv", "hidden", "logits"), dataset(5))
     assert not result.applicable
     assert "layer 'hidden.1.0': Sigmoid is not a continuous piecewise linear function" in result.notes[0]
+
+
+def test_steps_without_a_gradient_leave_no_radius():
+    module = small_cnn()
+    module.conv.append(Does(lambda h: h + (h > 0.1) * 0.5))
+    result = tmi.probe("certificate", network(module, "conv", "hidden", "logits"), dataset(5))
+    assert not result.applicable
+    assert "layer 'conv.2': the result of gt depends on the image and has no gradient" in result.notes[0]
