@@ -26,7 +26,7 @@ from tmi.hashing import digest
 LIBRARIES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "captum")
 """The libraries whose version may change a number; their versions are part of every key."""
 
-CORE = ("tasks", "networks", "probing", "params.py", "runtime/seeds.py")
+CORE = ("tasks", "networks", "probing", "params.py", "statistics.py", "runtime/seeds.py")
 """The parts of the core that compute numbers; their code is part of every key. All other code of the core is part of none."""
 
 F = TypeVar("F", bound=Callable[..., Any])
