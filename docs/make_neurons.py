@@ -41,7 +41,7 @@ SUITE = {
     },
 }
 LAYERS = {("theorem1", "hidden"): "Theorem 1, hidden", ("cnn", "conv"): "section 6.2's network, conv"}
-LAYERS |= {("hidden", "conv"): "with 64 neurons, conv", ("hidden", "hidden"): "with 64 neurons, hidden"}
+LAYERS |= {("hidden", "conv"): "the network with 64 neurons, conv", ("hidden", "hidden"): "the network with 64 neurons, hidden"}
 """The layers that are shown, and what they are called."""
 
 

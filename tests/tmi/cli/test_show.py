@@ -10,7 +10,7 @@ def test_list_and_describe(folder):
     assert [line for line in everything.stdout.splitlines() if not line.startswith(" ")] == [
         "datasets", "networks", "probes", "methods", "measures", "suites", "reports",
     ]  # fmt: skip
-    assert f"  toy-probe               Sum up the logits. [{folder / 'toys.py'}]" in everything.stdout
+    assert f"toy-probe Sum up the logits. [{folder / 'toys.py'}]" in " ".join(everything.stdout.split())
     probes = call("list", "probe", "--plugin", "toys.py").stdout
     assert "toy-probe" in probes
     assert "toy-data" not in probes
