@@ -182,13 +182,14 @@ def could_not_fail(name, data):
     return sorted(always - other), results
 
 
+# Each takes seconds on each data set.
+SLOW = ("dictionary", "direction-recovery", "attribution-bench", "decodability")
+
+
 @pytest.mark.parametrize("make", DATA)
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(n, marks=pytest.mark.slow) if n in ("dictionary", "direction-recovery", "attribution-bench") else n
-        for n in PROBES
-    ],
+    [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in PROBES],
 )
 def test_no_score_is_perfect_because_nothing_can_fail(name, make):
     data = make()

@@ -147,7 +147,7 @@ def neurons(results: tmi.Results) -> Section | None:
             origins[NETWORKS[network]] = network_origin(entry)
             for metric, value in entry.metrics.items():
                 measure, _, layer = metric.partition(".")
-                if measure == "active_share" and layer != "logits":
+                if measure == "active_share" and layer != "logits" and f"neurons.{layer}" in entry.metrics:  # no control
                     shares.setdefault(NETWORKS[network], {}).setdefault(layer, []).append(value)
                     totals.setdefault(NETWORKS[network], {})[layer] = int(entry.metrics[f"neurons.{layer}"])
         panel = next((entry for entry in at_one_tile(results, network, "selectivity") if entry.status == "ok"), None)
