@@ -28,7 +28,7 @@ Output = Literal["accuracy", "probability"]
 _SHARES: list[Share] = [0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9]
 
 
-@undefined("the image has a single pixel")
+@undefined("the image has a single pixel, or there is one class")
 @tmi.attribution_measure(better="lower", low=0, high=1, topic="fidelity", scored="signed", truth_free=True)
 def road_morf(
     maps: Array,
@@ -67,7 +67,8 @@ def road_morf(
     Returns
     -------
     ndarray of float64, shape (N,)
-        The mean over the shares, in [0, 1]. NaN where the image has a single pixel.
+        The mean over the shares, in [0, 1]. NaN where the image has a single pixel, and where there is one class, which every
+        answer names.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def road_morf(
     return _mean_output(importance(maps, ranking), truth, seed, shares, noise, fill, output)
 
 
-@undefined("the image has a single pixel")
+@undefined("the image has a single pixel, or there is one class")
 @tmi.attribution_measure(better="higher", low=0, high=1, topic="fidelity", scored="signed", truth_free=True)
 def road_lerf(
     maps: Array,
@@ -113,7 +114,8 @@ def road_lerf(
     Returns
     -------
     ndarray of float64, shape (N,)
-        The mean over the shares, in [0, 1]. NaN where the image has a single pixel.
+        The mean over the shares, in [0, 1]. NaN where the image has a single pixel, and where there is one class, which every
+        answer names.
 
     Raises
     ------
@@ -127,7 +129,7 @@ def _mean_output(ranked: Array, truth: Truth, seed: int, shares: list[float], no
     if not shares:
         raise InputError("shares: expected at least one")
     pixels = flat(ranked).shape[1]
-    if pixels == 1:
+    if pixels == 1 or len(truth.scenes.task.classes) == 1:
         return np.full(len(ranked), np.nan)
     counts = np.unique(np.round(np.array(shares) * pixels).astype(np.int64).clip(1, pixels - 1))
     step = step_of_pixel(flat(ranked), np.concatenate([[0], counts])).reshape(ranked.shape)
