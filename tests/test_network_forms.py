@@ -23,7 +23,11 @@ def plain():
     return data, network_forms.trained(data)
 
 
-@pytest.mark.parametrize("name", FORMS)
+# All others in the slow tests.
+SOME = [n if i % 4 == 0 else pytest.param(n, marks=pytest.mark.slow) for i, n in enumerate(FORMS)]
+
+
+@pytest.mark.parametrize("name", SOME)
 def test_a_few_probes(plain, name):
     data, net = plain
     form = FORMS[name]
