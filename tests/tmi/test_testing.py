@@ -111,6 +111,7 @@ def test_the_own_data_sets_and_networks_are_tried_too(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # it calls every function
 def test_no_built_in_function_reads_what_nothing_declares(monkeypatch):
     called, computed = [], set()
     calls_of, result_of = testing._calls, testing._result_of
