@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Circuit:
     """Which site of a layer stands for which tile at which place.
 
-    A tile at a place, a window, has the strength σ(ε − t), of which its class's logit is the sum (Proposition 1). Replacing a
+    A tile at a place, a window, has the strength σ(ε − t); its class's logit is their sum (Proposition 1). Replacing a
     site that carries a window replaces that strength. Where sites are neurons that several windows share, single ones need not
     have an effect of their own; then the known circuit is the neurons whose activation the strengths change.
 

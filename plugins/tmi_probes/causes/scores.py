@@ -70,7 +70,7 @@ def agreement(estimates: Array, effects: Array) -> dict[str, float]:
 
 
 def auc(positive: Array, others: Array, sites: int) -> float:
-    """Return the area under the ROC curve of scores, most of which are 0 (Mann and Whitney 1947).
+    """Return the area under the ROC curve of scores that are mostly 0 (Mann and Whitney 1947).
 
     Parameters
     ----------

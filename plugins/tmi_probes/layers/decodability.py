@@ -37,7 +37,7 @@ INFO = {
 }
 TARGETS = ("class", "tile", "row", "col", "place")
 TOLERANCE, TOLERANCE_OF_CHANCE = 1e-4, 1e-2
-"""At which a fit stops: scikit-learn's default, and that of fits to shuffled labels, of which there are many."""
+"""At which a fit stops: scikit-learn's default, and that of the many fits to shuffled labels."""
 
 
 def decodability(

@@ -58,7 +58,7 @@ INFO = {
     "weight_dimensions_per_feature": tmi.MetricInfo("D* = m/‖W‖²_F of a layer's weights (Elhage et al. 2022)", None, 0),
 }
 LEAST = 3
-"""Features of which D_i says something."""
+"""As many features are needed for D_i to say something."""
 _TOO_FEW = "fewer than three centred directions are one, or two opposites, in every network"
 _UNITS = 4096  # units whose products are summed at a time
 

@@ -234,7 +234,7 @@ def survey(module: nn.Module, image: torch.Tensor) -> tuple[list[Use], str]:
     uses : list of Use
     problem : str
         The first operation that is neither linear nor continuous and piecewise linear in the image, after the name of its layer,
-        or that uses a value of the image of which autograd has no gradient, as a mask that is added; empty if there is none.
+        or that uses a value of the image without a gradient in autograd, as a mask that is added; empty if there is none.
     """
     with torch.inference_mode(False), torch.enable_grad():
         logits, found = _surveyed(module, image)

@@ -123,7 +123,7 @@ def selectivity(
         ``tile_purity``, and the share ``live``; ``label_entropy``. Each measure of the panel, as ``auc.<layer>``, has controls:
         ``.chance``, its mean over 20 shuffles of the images, with ``.chance.low`` and ``.chance.high``, which hold 95 % of them;
         ``.untrained``, its value for the same neurons before training; ``.oracle``, its value for neurons that respond to one
-        tile each, wherever it is. Arrays of the same names for each examined neuron, NaN where a measure is not defined, and
+        tile each, at any place. Arrays of the same names for each examined neuron, NaN where a measure is not defined, and
         ``neuron_index.<layer>``. ``firing_curve.<layer>`` (height, firing) is the number of classes a live neuron fires for by
         both thresholds, mean over neurons, and ``firing_curve_chance.<layer>`` the same on shuffled images.
 

@@ -64,7 +64,7 @@ def attack(
     """Search for the smallest change of an image that alters the answer, in L1 and L∞, and give it beside the sound radius.
 
     All of it is computed in float64, within the range [0, 1] of pixels. An answer is altered where its logit is no longer greater
-    than every other. The best is kept of: an image with another answer, of which as much is taken back as possible (which needs
+    than every other. The best is kept of: an image with another answer, its change taken back as far as possible (which needs
     no gradient); gradient descent of the margin, projected onto a ball whose radius shrinks where the answer changes and grows
     where it does not, with any class, the nearest one, and random starts; for L1 also one pixel after another. At last each
     change is shortened by bisection, and in L1 by restoring pixels.

@@ -48,7 +48,7 @@ class Balanced(nn.Linear):
 
 
 class Step(nn.Linear):
-    """A function of which neurons are active, without a gradient."""
+    """A function of the pattern of active neurons, without a gradient."""
 
     def forward(self, values):
         return super().forward((values > 0).to(values.dtype))

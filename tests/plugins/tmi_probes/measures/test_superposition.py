@@ -67,7 +67,7 @@ def test_equal_directions_represent_nothing():
 
 @pytest.mark.parametrize("share", [1e-12, 1e-9, 3e-8, 1e-5, 1e-3])
 def test_what_differs_by_rounding_is_nothing_from_the_directions_and_from_their_products(share):
-    """The old fault: from the products, of which rounding takes a part, some directions had 0 and others 0.5."""
+    """The old fault: from the products, which are rounded, some directions had 0 and others 0.5."""
     rng = np.random.default_rng(0)
     for dimensions, features in ((6, 6), (200, 6), (50, 30)):
         directions = rng.normal(size=(dimensions, 1)) + share * rng.normal(size=(dimensions, features))
