@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..pipeline.layer_scores import LayerScore, Measured, add_scores
+from ..pipeline.layer_scores import LayerScore, Measured
 from .recovery import MatchedUnits, Recovery
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..pipeline.features import Features
-    from ..pipeline.result import ResultBuilder
 
 FEW = 500
 """Units over which F1 by chance is averaged, drawn for each shuffle: its mean over units does not depend on their number."""
@@ -73,26 +72,3 @@ class RecoveryScore(LayerScore["Features"]):
     def by_chance(self, shuffled: Features) -> Mapping[str, float]:
         """Return the scores against shuffled features; F1 is that of a few units."""
         return self._matched.by_chance(shuffled, FEW, self._rng) if len(shuffled) > 1 else {}
-
-
-def add_recovery(result: ResultBuilder, name: str, values: NDArray[Any], features: Features, seed: int) -> Recovery:
-    """Add ``mcc.<name>``, ``uniqueness.<name>`` and ``f1.<name>``, each with its chance and ``.oracle``.
-
-    Parameters
-    ----------
-    result : ResultBuilder
-    name : str
-    values : ndarray, shape (N, units)
-        Activations of units, or codes, that vary.
-    features : Features
-        What each of the N samples shows; see `RecoveryScore.measured` for what is left out.
-    seed : int
-        Decides the shuffles.
-
-    Returns
-    -------
-    Recovery
-    """
-    score = RecoveryScore(values, seed)
-    add_scores(result, name, score, features, np.random.default_rng(seed))
-    return score.last

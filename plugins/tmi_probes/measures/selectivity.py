@@ -45,12 +45,13 @@ def ranks_of(activations: Array) -> Array:
     return ranks
 
 
-def auc(activations: Array, label: NDArray[np.int64]) -> Array:
+def auc_of_ranks(ranks: Array, label: NDArray[np.int64]) -> Array:
     """Return the area under the ROC curve of each class against the rest, ties counting half.
 
     Parameters
     ----------
-    activations : ndarray, shape (N, neurons)
+    ranks : ndarray, shape (N, neurons)
+        See `ranks_of`.
     label : ndarray of int64, shape (N,)
 
     Returns
@@ -58,11 +59,6 @@ def auc(activations: Array, label: NDArray[np.int64]) -> Array:
     ndarray, shape (classes seen, neurons)
         Empty along the first axis where all images are of one class.
     """
-    return auc_of_ranks(ranks_of(activations), label)
-
-
-def auc_of_ranks(ranks: Array, label: NDArray[np.int64]) -> Array:
-    """Return the area under the ROC curve of each class against the rest from the ranks of the images; see `auc`."""
     member = one_hot(label)
     if len(member) < 2:
         return np.empty((0, ranks.shape[1]))

@@ -202,27 +202,6 @@ class _Panel:
         return {name: np.where(np.isfinite(value), value, np.nan) for name, value in zip(MEASURES, found, strict=True)}
 
 
-def panel(
-    activations: Array, label: NDArray[np.int64], tile: NDArray[np.int64], height: float = 0.5, firing: float = 0.5
-) -> dict[str, Array]:
-    """Return every measure of the panel for every neuron.
-
-    Parameters
-    ----------
-    activations : ndarray of float64, shape (N, neurons)
-    label, tile : ndarray of int64, shape (N,)
-        Class and tile that each image shows.
-    height, firing : float
-        See `selectivity`.
-
-    Returns
-    -------
-    dict of str to ndarray, shape (neurons,)
-        NaN where a measure is not defined.
-    """
-    return _Panel(activations, height, firing).measures(Shown(label, tile))
-
-
 class _LayerPanel(LayerScore[Shown]):
     """The panel of a layer's live neurons: its means, and arrays of all that are examined."""
 

@@ -4,13 +4,19 @@ import numpy as np
 import pytest
 
 from tmi_probes.measures.recovery import recovery
-from tmi_probes.measures.recovery_metrics import add_recovery
+from tmi_probes.measures.recovery_metrics import RecoveryScore
 from tmi_probes.pipeline.features import Features
-from tmi_probes.pipeline.layer_scores import DRAWS
+from tmi_probes.pipeline.layer_scores import DRAWS, add_scores
 from tmi_probes.pipeline.result import ResultBuilder
 
 SHOWN = np.array([0, 0, 1, 1, 2, 2])
 CLASSES = Features("class", SHOWN, np.arange(3)[:, None])
+
+
+def add_recovery(result, name, values, features, seed):
+    score = RecoveryScore(values, seed)
+    add_scores(result, name, score, features, np.random.default_rng(seed))
+    return score.last
 
 
 def test_exact_units_score_what_the_oracle_says():

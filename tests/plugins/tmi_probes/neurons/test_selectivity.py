@@ -5,12 +5,16 @@ from scipy.stats import norm, spearmanr
 from sklearn.metrics import mutual_info_score
 
 import tmi
-from tmi_probes.neurons.selectivity import panel, selectivity
+from tmi_probes.neurons.selectivity import Shown, _Panel, selectivity
 
 from ..toys import TASK, Phi, cnn_network, dataset, network
 
 LABEL = np.array([0, 0, 1, 1, 2, 2])
 TILE = np.array([0, 0, 1, 2, 3, 3])
+
+
+def panel(activations, label, tile, height=0.5, firing=0.5):
+    return _Panel(activations, height, firing).measures(Shown(label, tile))
 
 
 def test_classes_a_neuron_fires_for():
