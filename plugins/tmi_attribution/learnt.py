@@ -17,7 +17,7 @@ LEARNT = 0.5
 
 
 def has_learnt(metrics: Metrics) -> bool:
-    """Return whether a run learnt its task, see `LEARNT`; the same rule as in the report of suite ``monosemanticity``.
+    """Return whether a run learnt its task, see `LEARNT`.
 
     Parameters
     ----------

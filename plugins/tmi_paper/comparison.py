@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from tmi import statistics
+from tmi_attribution.learnt import has_learnt
 
 from .unit_measures import Measure, change, sign
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 LAYERS = ("hidden", "conv")
 """The layer that is compared: the one whose neurons stand for windows; in a network without it the convolution."""
-
-LEARNT = 0.5
-"""A run learnt its task where its accuracy is above chance by more than this share of what is possible above chance."""
 
 BySeed = dict[int, float]
 
@@ -194,13 +192,11 @@ def compare(results: tmi.Results, dataset: str, tiles_per_class: int | None = No
 
 
 def learnt(results: tmi.Results, dataset: str, tiles_per_class: int | None = None) -> dict[str, dict[int, bool]]:
-    """Return for each network and seed whether the run learnt the task, see `LEARNT`; only those whose accuracy is known."""
+    """Return for each network and seed whether the run learnt the task; only those whose accuracy is known."""
     found: dict[str, dict[int, bool]] = {}
     for entry in _of_task(results, dataset, tiles_per_class):
         if entry.probe == "accuracy" and "accuracy" in entry.metrics:
-            chance = entry.metrics.get("chance", 0.0)
-            right = entry.metrics["accuracy"] - chance
-            found.setdefault(network_name(entry), {})[entry.seed] = right > LEARNT * (1 - chance)
+            found.setdefault(network_name(entry), {})[entry.seed] = has_learnt(entry.metrics)
     return found
 
 

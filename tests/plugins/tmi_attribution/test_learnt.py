@@ -3,7 +3,7 @@
 import pytest
 
 import tmi
-from tmi_attribution.learnt import has_learnt, learnt_runs
+from tmi_attribution.learnt import LEARNT, has_learnt, learnt_runs
 
 from .boards import board, entry
 
@@ -22,7 +22,7 @@ def test_a_run_learnt_where_its_accuracy_is_above_chance_by_more_than_half_of_wh
 
 
 def test_the_rule_is_that_of_the_other_report():
-    from tmi_paper.comparison import LEARNT, learnt
+    from tmi_paper.comparison import learnt
 
     entries = [
         entry("cnn", None, tmi.ProbeResult({"accuracy": value / 20, "chance": 0.1}), value, "accuracy") for value in range(21)
