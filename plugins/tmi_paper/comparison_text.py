@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import mean
 
 from tmi.report import table
 
@@ -17,8 +18,8 @@ ABOUT = (
     "count: their accuracy is above chance by more than half of what is possible. ↑ higher is better, ↓ lower is better. "
     "Criterion of ▲ better and ▼ worse than Theorem 1: the 95 % interval of the difference, paired by seed, excludes 0 when "
     "corrected by Holm's method for all measures and networks of the table; ≈ not shown to differ. The sentences count the same "
-    "verdicts; those on training are corrected together in the same way. Where both have a value by chance, the difference is of "
-    "values less chance. Single neurons are those of layer hidden, or in a network without one of layer conv. A dash: no value "
+    "verdicts; those on training are corrected together in the same way. Where both have a value by chance, which stands beside "
+    "theirs, the difference is of values less chance: so a lower value may be better. Single neurons are those of layer hidden, or in a network without one of layer conv. A dash: no value "
     "there."
 )
 
@@ -57,12 +58,13 @@ def comparison_table(rows: list[Row], found: Found) -> str:
 
 
 def cell(row: Row, name: str, found: Found) -> str | None:
-    """Write a network's mean, standard deviation and number of seeds, with the sign of its verdict; None without a value."""
+    """Write a network's mean, standard deviation, mean chance and number of seeds, with its verdict; None without a value."""
     if name not in row.values:
         return None
     values = [*row.values[name].values()]
     verdict = found.beside.get((row, name))
-    return f"{SIGNS[verdict[0]] if verdict else ''}{spread(values)} (n = {len(values)})"
+    chance = f", chance {mean([*row.chance[name].values()]):.3g}" if name in row.chance else ""
+    return f"{SIGNS[verdict[0]] if verdict else ''}{spread(values)}{chance} (n = {len(values)})"
 
 
 def sentences(rows: list[Row], runs: Mapping[str, Mapping[int, bool]], found: Found) -> list[str]:

@@ -77,8 +77,15 @@ def test_table_and_sentences_agree():
 def test_a_cell_has_the_number_of_seeds_and_the_sign():
     rows = compare(by_hand(), "fashion", 1)
     page = comparison_table(rows, verdicts_of(rows))
-    assert "≈ 0.75 ± 0.2 (n = 2)" in page  # two seeds show nothing
+    assert "≈ 0.75 ± 0.2, chance 0.2 (n = 2)" in page  # two seeds show nothing
     assert "1 (n = 2)" in page
+
+
+def test_a_cell_has_its_chance_so_that_its_sign_can_be_checked():
+    rows = compare(many([0.5] * 5, chance={"theorem1": 0.9, "trained-fashion": 0.1}), "fashion", 1)
+    page = comparison_table(rows, verdicts_of(rows))
+    assert "0.9, chance 0.9 (n = 5)" in page
+    assert "▲ 0.5, chance 0.1 (n = 5)" in page  # lower, and better less chance
 
 
 def test_runs_that_did_not_learn_are_named():
