@@ -49,6 +49,7 @@ if TYPE_CHECKING:  # a string in a suite, a `tmi.plugins.references.Reference` i
     Method: TypeAlias = Any
     Measure: TypeAlias = Any
     Builder: TypeAlias = Any
+    Background: TypeAlias = Any
 else:
     Method = Annotated[str, Named("method")]
     """The name of an attribution method, with its settings in brackets, as in ``"integrated-gradients(steps=200)"``."""
@@ -56,8 +57,69 @@ else:
     """The name of a measure of attributions, with its settings in brackets."""
     Builder = Annotated[str, Named("network")]
     """The name of a network builder, with its settings in brackets, as in ``"cnn(filters=4)"``."""
+    Background = Annotated[str, Named("background")]
+    """The name of a law of backgrounds, with its settings in brackets, as in ``"gaussian(std=0.1)"``."""
 
 REQUIRED: Any = inspect.Parameter.empty
+
+
+class Source:
+    """A setting that says where a model comes from: ``"net.py:make"``, ``"package.module:Net"``, or a file such as ``"net.onnx"``.
+
+    A relative path starts from the same folder as settings of type `Path`. The code of a file or module, with every module of its
+    own that it imports, is part of the key; of another file the content is.
+
+    Attributes
+    ----------
+    path : Path or None
+        The file; None for a module that is imported by its name.
+    name : str
+        What the file defines, or ``module:name``; empty for a file that is no Python code.
+    """
+
+    def __init__(self, path: Path | None, name: str) -> None:
+        self.path, self.name = path, name
+
+    def __str__(self) -> str:
+        return ":".join(part for part in (str(self.path or ""), self.name) if part)
+
+    def __repr__(self) -> str:
+        return f"Source({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Source) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    @property
+    def files(self) -> list[Path]:
+        """The file, and beside an ONNX file the one in which torch writes its weights."""
+        beside = [] if self.path is None or self.name else [self.path.with_name(f"{self.path.name}.data")]
+        return [] if self.path is None else [self.path, *(file for file in beside if file.exists())]
+
+    @classmethod
+    def parse(cls, value: Any) -> Source:
+        """Read a source from text.
+
+        Raises
+        ------
+        ValueError
+            If it is none of the three forms.
+        """
+        text = str(value) if isinstance(value, str | PurePath) and str(value) and "\0" not in str(value) else ""
+        place, colon, name = text.rpartition(":")
+        if colon and all(map(str.isidentifier, name.split("."))):
+            if place.endswith(".py"):
+                return cls(Path(place), name)
+            if all(map(str.isidentifier, place.split("."))):
+                return cls(None, text)
+        if text.endswith(".py"):
+            raise ValueError(f'expected the name of a function or class behind the file, as in "{text}:make"')
+        if not PurePath(text).suffix:
+            raise ValueError('expected "FILE.py:NAME", "MODULE:NAME" or a file')
+        return cls(Path(text), "")
+
 
 GIVEN = ("seed",)
 """Keyword-only parameters that are no settings; the caller passes them."""
@@ -200,7 +262,9 @@ def _is_path(kind: Any) -> bool:
 
 
 def _path(kind: Any, value: Any) -> Any:
-    """Convert text to a path: `msgspec.convert` calls this for types that it does not know."""
+    """Convert text to a path or source: `msgspec.convert` calls this for types that it does not know."""
+    if kind is Source:
+        return value if isinstance(value, Source) else Source.parse(value)
     if isinstance(value, PurePath) or (isinstance(value, str) and value and "\0" not in value):
         return Path(value)
     raise ValueError("expected a path")
@@ -208,7 +272,7 @@ def _path(kind: Any, value: Any) -> Any:
 
 def takes_path(kind: Any) -> bool:
     """Return whether values of a type are paths, or contain some."""
-    return _is_path(kind) or any(map(takes_path, typing.get_args(kind)))
+    return _is_path(kind) or kind is Source or any(map(takes_path, typing.get_args(kind)))
 
 
 def map_paths(value: Any, function: Callable[[Path], Any]) -> Any:
@@ -223,6 +287,9 @@ def map_paths(value: Any, function: Callable[[Path], Any]) -> Any:
     """
     if isinstance(value, Path):
         return function(value)
+    if isinstance(value, Source):
+        paths = [function(path) for path in value.files]
+        return Source(paths[0], value.name) if paths and isinstance(paths[0], Path) else value
     if isinstance(value, Mapping):
         return {name: map_paths(item, function) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -232,7 +299,10 @@ def map_paths(value: Any, function: Callable[[Path], Any]) -> Any:
 
 def as_text(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with every path as text, as JSON needs it; other values are the same objects."""
-    return {name: map_paths(value, str) if has_path(value) else value for name, value in values.items()}
+    return {
+        name: str(value) if isinstance(value, Source) else map_paths(value, str) if has_path(value) else value
+        for name, value in values.items()
+    }
 
 
 def has_path(value: Any) -> bool:
@@ -342,8 +412,8 @@ def _type_text(kind: Any) -> str:
         return " | ".join(_type_text(a) for a in arguments)
     if kind is type(None):
         return "none"
-    if _is_path(kind):
-        return "path"
+    if _is_path(kind) or kind is Source:
+        return "path" if kind is not Source else "file, or file or module with a name"
     if origin is not None:
         return f"{origin.__name__}[{', '.join(_type_text(a) for a in arguments if a is not ...)}]"
     return getattr(kind, "__name__", str(kind))

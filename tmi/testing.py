@@ -31,6 +31,7 @@ _SECONDS = 20.0
 
 _POSITIONAL = {
     "dataset": (),
+    "background": ("rng", "task"),
     "network": ("data",),
     "probe": ("network", "data"),
     "method": ("module", "images", "targets"),
@@ -136,7 +137,7 @@ def undeclared_reads(components: Sequence[Component], registry: Registry) -> lis
     problems: dict[str, str] = {}
     datasets, networks = [_tiny_data()], []
     networks.append((_tiny_network(datasets[0]), datasets[0]))
-    for kind in ("dataset", "network", "probe", "method", "measure"):
+    for kind in ("background", "dataset", "network", "probe", "method", "measure"):
         for component in (component for component in components if component.kind == kind):
             calls = _calls(component, registry, datasets, networks)
             for call in calls:
@@ -160,6 +161,8 @@ def _calls(
     component: Component, registry: Registry, datasets: Sequence[Dataset], networks: Sequence[tuple[Network, Dataset]]
 ) -> list[Callable[[], Any]]:
     """Return calls of a component, on the tiny data set and network first, and then on those of the plug-in itself."""
+    if component.kind == "background":
+        return [lambda: _drawn(registry.reference("background", component.name))]
     if component.kind == "dataset":
         return [lambda: registry.generate(component)]
     if component.kind == "network":
@@ -224,6 +227,15 @@ def _tiny_data() -> Dataset:
     ]
     task, rng = TemplateTask(classes, (1, 6, 6)), np.random.default_rng(0)
     return Dataset(task, Scenes.draw(task, 8, rng=rng), Scenes.draw(task, 8, rng=rng))
+
+
+def _drawn(law: Any) -> None:
+    """Draw two images on backgrounds of a law."""
+    import numpy as np
+
+    from tmi.tasks.backgrounds import draw_recipes
+
+    draw_recipes(np.random.default_rng(0), _tiny_data().task, 2, law).render()
 
 
 def _tiny_network(data: Dataset) -> Network:

@@ -13,3 +13,10 @@ def tmi_dataset_generators():  # type: ignore[no-untyped-def]
         "cutouts": "tmi_datasets.cutouts:cutouts",
         "digits": "tmi_datasets.digits:digits",
     }
+
+
+@tmi.hookimpl
+def tmi_backgrounds():  # type: ignore[no-untyped-def]
+    """Name the laws of backgrounds."""
+    names = ("gaussian", "constant", "binary", "correlated", "pink", "natural", "distractors")
+    return {"uniform": "tmi.tasks.backgrounds:uniform", **{name: f"tmi_datasets.backgrounds:{name}" for name in names}}

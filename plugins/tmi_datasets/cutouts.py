@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,10 +12,9 @@ import numpy as np
 
 import tmi
 from tmi.errors import DataFileError, InputError
-from tmi.params import Count, Positive
+from tmi.params import Background, Count, Positive
 from tmi.tasks.separation import with_auto_epsilon
 
-from .backgrounds import crops, photographs, with_halves
 from .sources.pictures import pictures_in, read_picture
 from .sources.shipped import shipped
 
@@ -44,7 +42,7 @@ def cutouts(
     test_samples: Count = 500,
     epsilon: Positive | Literal["auto"] = 5.0,
     tiles: Path | None = None,
-    backgrounds: Path | None = None,
+    background: Background = "natural",
 ) -> tmi.Dataset:
     """Figure 1: colour photographs of 48×48 with one cutout of a cat or a dog, of irregular shape, at a random place.
 
@@ -71,8 +69,9 @@ def cutouts(
     tiles : Path, optional
         A folder with a folder for each class, which is its name, with pictures that have an alpha channel, such as RGBA PNG. By
         default the two cats and two dogs that ship with tmi.
-    backgrounds : Path, optional
-        A folder of photographs. By default the two that come with scikit-learn, a temple and a flower.
+    background : str
+        The law of the backgrounds, with its settings in brackets: by default crops of the two photographs that come with
+        scikit-learn, a temple and a flower. ``natural(folder="…")`` takes those of a folder; ``tmi list background`` lists laws.
 
     Returns
     -------
@@ -106,7 +105,6 @@ def cutouts(
             _check_different([tile for members in by_class.values() for tile in members], of_tiles)
             classes = with_auto_epsilon(classes, within=True)
         task = tmi.TemplateTask(classes, image_shape=(3, image_size, image_size))
-    background = partial(crops, photos=with_halves(photographs(backgrounds), image_size))
     for_train, for_test = (np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(2))
     train, test = (
         tmi.Scenes.draw(task, count, rng=rng, background=background, paste="support")

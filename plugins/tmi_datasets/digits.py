@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import tmi
 from tmi.errors import InputError
-from tmi.params import Count, Positive
+from tmi.params import Background, Count, Positive
 from tmi.tasks.separation import with_auto_epsilon
 
 ImageSize = Annotated[int, msgspec.Meta(ge=8)]  # no smaller than a tile
@@ -26,6 +26,7 @@ def digits(
     classes: Classes = 10,
     tiles_per_class: Count = 1,
     image_size: ImageSize = 14,
+    background: Background = "uniform",
     samples: Count = 1000,
     test_samples: Count = 1000,
     epsilon: Positive | Literal["auto"] = 1.0,
@@ -47,6 +48,9 @@ def digits(
         Each image shows one of so many tiles of its class. At most about 170.
     image_size : int
         Height and width of the images, at least 8.
+    background : str
+        The law of the backgrounds, with its settings in brackets: "uniform", as in the paper, or another one (``tmi list
+        background``).
     samples : int
         How many training images.
     test_samples : int
@@ -84,7 +88,8 @@ def digits(
         tile_classes = with_auto_epsilon(tile_classes, within=True)
     task = tmi.TemplateTask(tile_classes, image_shape=(1, image_size, image_size), ink=True)
     train, test = (
-        tmi.Scenes.draw(task, count, rng=rng, paste=paste) for count, rng in ((samples, for_train), (test_samples, for_test))
+        tmi.Scenes.draw(task, count, rng=rng, background=background, paste=paste)
+        for count, rng in ((samples, for_train), (test_samples, for_test))
     )
     return tmi.Dataset(task, train, test, notes={"tile_images": [i for row in chosen for i in row]})
 

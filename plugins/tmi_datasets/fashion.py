@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 import tmi
 from tmi.errors import InputError
-from tmi.params import Count, Positive
+from tmi.params import Background, Count, Positive
 from tmi.tasks.separation import with_auto_epsilon
 
 from .sources.fashion_mnist import CLASS_NAMES, HOW_TO_GET_IT, Source, load, locate
@@ -30,7 +29,7 @@ def fashion(
     seed: int,
     tiles_per_class: Count = 1,
     image_size: ImageSize = 40,
-    background: Literal["uniform", "grey"] = "uniform",
+    background: Background = "uniform",
     samples: Count = 4000,
     test_samples: Count = 1000,
     epsilon: Positive | Literal["auto"] = 5.0,
@@ -50,8 +49,9 @@ def fashion(
         The paper's k, which it leaves open: each image shows one of k tiles of its class. At most 100 from the shipped sample.
     image_size : int
         Height and width of the images, at least 28.
-    background : {"uniform", "grey"}
-        Every pixel uniform random, as in the paper, or one random grey for all pixels of an image.
+    background : str
+        The law of the backgrounds, with its settings in brackets: "uniform", as in the paper, or another one (``tmi list
+        background``).
     samples : int
         How many training images.
     test_samples : int
@@ -93,7 +93,7 @@ def fashion(
         classes = with_auto_epsilon(classes, within=True)
     task = tmi.TemplateTask(classes, image_shape=(1, image_size, image_size))
     train, test = (
-        tmi.Scenes.draw(task, count, rng=rng, background=_BACKGROUNDS[background], paste=paste)
+        tmi.Scenes.draw(task, count, rng=rng, background=background, paste=paste)
         for count, rng in ((samples, for_train), (test_samples, for_test))
     )
     return tmi.Dataset(task, train, test, notes={**origin.identity, "tile_images": [i for row in chosen for i in row]})
@@ -144,11 +144,3 @@ class _Apart:
             return False
         self._kept = np.concatenate([self._kept, pixels])
         return True
-
-
-def _grey(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    return np.broadcast_to(rng.random((shape[0], 1, 1, 1), dtype=np.float32), shape)
-
-
-# None is the core's own: uniform random pixels
-_BACKGROUNDS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], NDArray[Any]] | None] = {"uniform": None, "grey": _grey}

@@ -9,7 +9,7 @@ import numpy as np
 
 import tmi
 from tmi.errors import InputError
-from tmi.params import Count, Positive
+from tmi.params import Background, Count, Positive
 
 from .cover import PARTS, candidates, cover
 from .fashion import ImageSize, fashion, which_images
@@ -30,6 +30,7 @@ def spectrum(
     extent: Positive | None = None,
     epsilon: Positive = 5.0,
     image_size: ImageSize = 40,
+    background: Background = "uniform",
     samples: Count = 4000,
     test_samples: Count = 1000,
     source: str = "auto",
@@ -55,6 +56,9 @@ def spectrum(
         the L1 length of the spectrum over 2ε.
     image_size : int
         Height and width of the images, at least 28.
+    background : str
+        The law of the backgrounds, with its settings in brackets: "uniform", as in the paper, or another one (``tmi list
+        background``).
     samples : int
         How many training images.
     test_samples : int
@@ -88,7 +92,10 @@ def spectrum(
     ]
     task = tmi.TemplateTask(classes, start.task.image_shape)
     _, for_train, for_test = (np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(3))
-    train, test = (tmi.Scenes.draw(task, count, rng=rng) for count, rng in ((samples, for_train), (test_samples, for_test)))
+    train, test = (
+        tmi.Scenes.draw(task, count, rng=rng, background=background)
+        for count, rng in ((samples, for_train), (test_samples, for_test))
+    )
     notes = {
         **start.notes,
         "extent": extent,

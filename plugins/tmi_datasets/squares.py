@@ -7,12 +7,17 @@ from typing import Literal
 import numpy as np
 
 import tmi
-from tmi.params import Count, Positive
+from tmi.params import Background, Count, Positive
 from tmi.tasks.separation import with_auto_epsilon
 
 
 def squares(
-    *, seed: int, samples: Count = 400, test_samples: Count = 1000, epsilon: Positive | Literal["auto"] = 0.5
+    *,
+    seed: int,
+    background: Background = "uniform",
+    samples: Count = 400,
+    test_samples: Count = 1000,
+    epsilon: Positive | Literal["auto"] = 0.5,
 ) -> tmi.Dataset:
     """Section 6.1: images of 4×4 with one 2×2 square, all black or all white, on uniform random pixels.
 
@@ -22,6 +27,9 @@ def squares(
     Parameters
     ----------
     seed : int
+    background : str
+        The law of the backgrounds, with its settings in brackets: "uniform", as in the paper, or another one (``tmi list
+        background``).
     samples : int
         How many training images.
     test_samples : int
@@ -50,4 +58,7 @@ def squares(
         classes = with_auto_epsilon(classes)
     task = tmi.TemplateTask(classes, image_shape=(1, 4, 4), ink=True)
     train, test = (np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(2))
-    return tmi.Dataset(task, tmi.Scenes.draw(task, samples, rng=train), tmi.Scenes.draw(task, test_samples, rng=test))
+    drawn = [
+        tmi.Scenes.draw(task, count, rng=rng, background=background) for count, rng in ((samples, train), (test_samples, test))
+    ]
+    return tmi.Dataset(task, drawn[0], drawn[1])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tmi.runs.results import Results
 
 
-KINDS = ("dataset", "network", "probe", "method", "measure", "suite", "report")
+KINDS = ("dataset", "background", "network", "probe", "method", "measure", "suite", "report")
 
 
 class Group(click.Group):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator
@@ -72,7 +73,8 @@ class Maker:
         key, choice, seed = planned.dataset_key, planned.cell.dataset, planned.cell.seed
 
         def read() -> Product | None:
-            stored = self._store.load_dataset(key) if key is not None else None
+            laws = functools.partial(planned.registry.reference, "background")
+            stored = self._store.load_dataset(key, laws) if key is not None else None
             return None if stored is None else Product(stored[0], stored[1]["seconds"], stored[1]["warnings"], is_kept=True)
 
         def make() -> Product:

@@ -70,7 +70,7 @@ def warn_of_rounding(data: Dataset | TemplateTask, additions: int = 0, dtype: to
 
     task = data if isinstance(data, TemplateTask) else data.task
     if dtype is None:
-        dtype = torch.float32 if isinstance(data, TemplateTask) else data.train.backgrounds.dtype
+        dtype = torch.float32 if isinstance(data, TemplateTask) else data.train.dtype
     bound = rounding(task, dtype, additions)
     epsilon = np.array([tile.epsilon for tile in task.tiles])
     name = str(dtype).removeprefix("torch.")

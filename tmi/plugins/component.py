@@ -22,6 +22,7 @@ from .fingerprint import Record
 
 KINDS = {
     "dataset": "tmi_dataset_generators",
+    "background": "tmi_backgrounds",
     "network": "tmi_network_builders",
     "probe": "tmi_probes",
     "method": "tmi_attribution_methods",

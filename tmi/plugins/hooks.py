@@ -1,4 +1,4 @@
-"""The seven hooks that register components, of the built-in plug-ins and of all others.
+"""The eight hooks that register components, of the built-in plug-ins and of all others.
 
 Each hook returns a mapping from names to targets. A target is ``"module:function"``, imported when first used, or the function
 itself.
@@ -25,6 +25,11 @@ Targets = Mapping[str, str | Callable[..., Any]]
 @hookspec
 def tmi_dataset_generators() -> Targets:  # type: ignore[empty-body]
     """Name data-set generators: ``def f(*, seed: int, …) -> tmi.Dataset``."""
+
+
+@hookspec
+def tmi_backgrounds() -> Targets:  # type: ignore[empty-body]
+    """Name laws of backgrounds: ``def f(rng: numpy.random.Generator, task: tmi.TemplateTask, *, …) -> array`` of one image."""
 
 
 @hookspec

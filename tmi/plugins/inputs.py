@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tmi import params as parameters
-from tmi.errors import InputError, MissingPathError
+from tmi.errors import InputError, MissingPathError, PluginError
 from tmi.runtime.paths import absolute
+
+from .fingerprint import source_of
 
 
 def with_absolute_paths(
@@ -49,6 +51,8 @@ def with_absolute_paths(
         if name in result and parameters.takes_path(parameter.type):
             try:
                 value = parameters.check_value(parameter, result[name])
+                if isinstance(value, parameters.Source) and value.path is None:
+                    _find_module(value)
                 result[name] = parameters.map_paths(
                     value, lambda path: _existing(path, folder) if must_exist else absolute(path, folder)
                 )
@@ -60,6 +64,14 @@ def with_absolute_paths(
 @functools.lru_cache(maxsize=4096)  # most functions take none, and reading a signature takes a part of a millisecond
 def _takes_paths(function: Callable[..., Any], given: tuple[str, ...]) -> bool:
     return any(parameters.takes_path(parameter.type) for parameter in parameters.parameters(function, given).values())
+
+
+def _find_module(source: parameters.Source) -> None:
+    module = source.name.partition(":")[0]
+    try:
+        source_of(module)
+    except PluginError as error:
+        raise MissingPathError(f"{error}; name its file, as in \"{module.rpartition('.')[2]}.py:…\"") from None
 
 
 def _existing(path: Path, folder: Path | None) -> Path:

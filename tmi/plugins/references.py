@@ -36,6 +36,10 @@ class Reference:
         """The component's function."""
         return self.component.function
 
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function with its settings."""
+        return self.function(*arguments, **self.params)
+
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
     """Parse ``"name"`` or ``"name(setting=value, …)"``; values are numbers, quoted strings, lists, True, False or None.

@@ -117,7 +117,7 @@ class Registry:
 
         Parameters
         ----------
-        kind : {"method", "measure", "network"}
+        kind : {"method", "measure", "network", "background"}
         target : str or callable
             A name, with or without settings in brackets; or the function itself, with its defaults.
 
@@ -216,7 +216,7 @@ class Registry:
         component = self.find("dataset", name)
         values = self.check("dataset", component, params)
         with fixed_seed(seed):
-            data = component.function(**_with_seed(component, seed), **values)
+            data = component.function(**_with_seed(component, seed), **self.with_references(component, values))
         _expect(component, data, Dataset)
         result: Dataset = replace(data, name=component.name, seed=seed, params=parameters.as_text(values))
         return result
@@ -305,7 +305,7 @@ def names(kind: str) -> list[str]:
 
     Parameters
     ----------
-    kind : {"dataset", "network", "probe", "method", "measure", "suite", "report"}
+    kind : {"dataset", "background", "network", "probe", "method", "measure", "suite", "report"}
 
     Returns
     -------
@@ -325,7 +325,7 @@ def describe(kind: str, name: str) -> str:
 
     Parameters
     ----------
-    kind : {"dataset", "network", "probe", "method", "measure", "suite", "report"}
+    kind : {"dataset", "background", "network", "probe", "method", "measure", "suite", "report"}
     name : str
 
     Raises

@@ -1,14 +1,15 @@
-"""Data sets in files: the task's tiles, and every scene's image, place and what its tile covers.
+"""Data sets in files: the task's tiles, and for every scene its tile and place, and its background as a recipe or as pixels.
 
-Images are stored as they are rendered, so that other programs can show them. The pixels of the background under a tile are stored
-beside them, so that nothing is lost.
+A background with a recipe (see `tmi.tasks.backgrounds`) is stored as that recipe, some bytes an image. Other images are stored
+as they are rendered, so that other programs can show them, and the pixels of the background under a tile beside them, so that
+nothing is lost.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from tmi.errors import DamagedFileError, InputError
 from tmi.probing.result import LabelledArray
+from tmi.tasks.backgrounds import Law, LawRecipes, Recipes, UniformRecipes
 from tmi.tasks.dataset import Dataset
 from tmi.tasks.scenes import NO_TILE, Scenes
 from tmi.tasks.task import TemplateTask
@@ -32,11 +34,18 @@ _RENDERED = ("images", "labels", "masks")
 # The attributes of each class. An instance with more, or of a subclass, would not come back as it is.
 _HELD: dict[type, set[str]] = {
     Dataset: {field.name for field in fields(Dataset)},
-    Scenes: {"task", "paste", *_OF_SCENES, *_RENDERED},
+    Scenes: {"task", "paste", "recipes", *_OF_SCENES, *_RENDERED},
     TemplateTask: {"classes", "image_shape", "class_names", "tiles", "tile_class", "windows", "ink"},
     TileClass: {"name", "tiles"},
     FeatureTile: {"values", "epsilon", "support"},
 }
+
+
+Laws = Callable[[str], Law]
+"""Returns the law of backgrounds that a text names, such as ``"gaussian(std=0.1)"``."""
+
+_UNIFORM = "uniform"
+_CHECKED = 1000  # images that the digest of scenes covers: rendering a million takes seconds
 
 
 def pack(data: Dataset) -> tuple[dict[str, Any], dict[str, LabelledArray]]:
@@ -49,19 +58,21 @@ def pack(data: Dataset) -> tuple[dict[str, Any], dict[str, LabelledArray]]:
     Returns
     -------
     header : dict
-        JSON: how tiles are pasted, whether grey values are ink, notes, name, seed and settings. The order of the names in notes
-        and settings is not kept.
+        JSON: how tiles are pasted, whether grey values are ink, notes, name, seed and settings; for scenes with recipes the law
+        of their backgrounds and a digest of their first images. The order of the names in notes and settings is not kept.
     arrays : dict of str to LabelledArray
         Of the task: ``tile_values`` and ``tile_support`` of all tiles, flat, one after another, with ``tile_shape``,
         ``tile_epsilon`` and ``tile_class``; ``tile_pixel`` names the tile that a pixel belongs to. Of the scenes, with the prefix
-        ``train_`` or ``test_``: ``images`` (image, channel, row, col), ``tile``, ``row``, ``col``, ``label``, and ``covered``:
-        the background's pixels under the tile in the order (channel, row, col), filled up with 0.
+        ``train_`` or ``test_``: ``tile``, ``row``, ``col``, ``label``, and either ``recipe``, the numbers of the recipes, or
+        ``images`` (image, channel, row, col) and ``covered``: the background's pixels under the tile in the order (channel, row,
+        col), filled up with 0.
 
     Raises
     ------
     InputError
         With the reason in one clause, if it would not come back as it is: an object of a subclass or with an attribute that its
-        class does not set, images that were written into, notes or settings that JSON changes, text with a NUL character.
+        class does not set, images that were written into, notes or settings that JSON changes, text with a NUL character,
+        backgrounds of a law that is not registered.
     """
     _check_classes(data)
     header = {
@@ -72,6 +83,9 @@ def pack(data: Dataset) -> tuple[dict[str, Any], dict[str, LabelledArray]]:
         "seed": data.seed,
         "params": dict(data.params),
     }
+    recipes = {part: _of_recipes(getattr(data, part), part) for part in ("train", "test") if getattr(data, part).recipes}
+    if recipes:
+        header["recipes"] = recipes
     try:
         header = {name: as_json(value, name) for name, value in header.items()}
     except ValueError as error:
@@ -85,13 +99,16 @@ def pack(data: Dataset) -> tuple[dict[str, Any], dict[str, LabelledArray]]:
     return header, arrays
 
 
-def unpack(header: Mapping[str, Any], arrays: Mapping[str, LabelledArray]) -> Dataset:
+def unpack(header: Mapping[str, Any], arrays: Mapping[str, LabelledArray], laws: Laws | None = None) -> Dataset:
     """Return the data set that a file holds, equal bit for bit to the one that was packed.
 
     Parameters
     ----------
     header : mapping
     arrays : mapping of str to LabelledArray
+    laws : callable, optional
+        Returns the law of backgrounds with a name. Without it, images on backgrounds of another law than "uniform" are not
+        checked, and cannot be rendered.
 
     Raises
     ------
@@ -100,7 +117,13 @@ def unpack(header: Mapping[str, Any], arrays: Mapping[str, LabelledArray]) -> Da
     """
     try:
         task = _task(arrays, ink=header.get("ink", False))  # files written before it was stored do not have it
-        train, test = (_scenes(task, header["paste"][part], arrays, part) for part in ("train", "test"))
+        recipes = header.get("recipes", {})
+        train, test = (
+            _scenes_of_recipes(task, header["paste"][part], arrays, part, recipes[part], laws)
+            if part in recipes
+            else _scenes(task, header["paste"][part], arrays, part)
+            for part in ("train", "test")
+        )
         name, seed, notes, params = (from_json(header[key]) for key in ("name", "seed", "notes", "params"))
         if not isinstance(name, str) or not (seed is None or type(seed) is int):
             raise DamagedFileError(f"name {name!r} and seed {seed!r}: expected a word and a whole number")
@@ -148,13 +171,21 @@ def _task_arrays(task: TemplateTask) -> dict[str, LabelledArray]:
 
 def _scene_arrays(scenes: Scenes, part: str) -> dict[str, LabelledArray]:
     try:
-        rendered = scenes.moved(scenes.row, scenes.col)  # again, since what is there may have been written into
+        # Again, since what is there may have been written into.
+        source = scenes.backgrounds if scenes.recipes is None else scenes.recipes
+        rendered = Scenes(scenes.task, source, scenes.tile, scenes.row, scenes.col, paste=scenes.paste)
     except InputError as error:
         raise InputError(f"the backgrounds or places of {part} were written into ({error})") from None
-    for name in _RENDERED:
+    for name in _RENDERED if scenes.recipes is None else (*_RENDERED, "backgrounds"):
         if name in vars(scenes) and not same_bits(getattr(rendered, name), vars(scenes)[name]):
             raise InputError(f"the {name} of {part} were written into")
     image = f"{part}_image"
+    places = {
+        f"{part}_label": LabelledArray((image,), rendered.labels.numpy()),
+        **{f"{part}_{name}": LabelledArray((image,), getattr(scenes, name).numpy()) for name in ("tile", "row", "col")},
+    }
+    if scenes.recipes is not None:
+        return places | {f"{part}_recipe": LabelledArray((image, f"{part}_recipe_number"), scenes.recipes.numbers)}
     covered = _covered(scenes.task, scenes.paste)
     background = scenes.backgrounds.numpy()
     hidden = np.zeros((len(scenes), max(len(channel) for channel, _, _ in covered)), background.dtype)
@@ -162,10 +193,45 @@ def _scene_arrays(scenes: Scenes, part: str) -> dict[str, LabelledArray]:
         hidden[index, : place[1].shape[1]] = background[(index[:, None], *place)]
     return {
         f"{part}_images": LabelledArray((image, *_AXES), rendered.images.numpy()),
-        f"{part}_label": LabelledArray((image,), rendered.labels.numpy()),
-        **{f"{part}_{name}": LabelledArray((image,), getattr(scenes, name).numpy()) for name in ("tile", "row", "col")},
+        **places,
         f"{part}_covered": LabelledArray((image, f"{part}_covered_pixel"), hidden),
     }
+
+
+def _of_recipes(scenes: Scenes, part: str) -> dict[str, str]:
+    recipes = scenes.recipes
+    law = _UNIFORM if isinstance(recipes, UniformRecipes) else getattr(recipes, "text", "")
+    if not law:
+        raise InputError(f"the backgrounds of {part} follow a law that is not registered")
+    return {"law": law, "digest": _digest(scenes)}
+
+
+def _digest(scenes: Scenes) -> str:
+    """Return a SHA-256 over the pixels of the first images."""
+    import hashlib
+
+    return hashlib.sha256(scenes[:_CHECKED].images.numpy().tobytes()).hexdigest()
+
+
+def _scenes_of_recipes(
+    task: TemplateTask, paste: Any, arrays: Mapping[str, LabelledArray], part: str, of: Mapping[str, str], laws: Laws | None
+) -> Scenes:
+    numbers = arrays[f"{part}_recipe"].values
+    tile, row, col = (arrays[f"{part}_{name}"].values for name in ("tile", "row", "col"))
+    if of["law"] == _UNIFORM:
+        recipes: Recipes = UniformRecipes(numbers, task.image_shape)
+    else:
+        recipes = LawRecipes(numbers, task, laws(of["law"]) if laws else _unknown, of["law"])
+    scenes = Scenes(task, recipes, tile, row, col, paste=paste)
+    if not same_bits(scenes.labels, arrays[f"{part}_label"].values):
+        raise DamagedFileError(f"{part}: the labels are not those of the scenes")
+    if (laws or of["law"] == _UNIFORM) and _digest(scenes) != of["digest"]:
+        raise DamagedFileError(f"{part}: the images are not those that were stored")
+    return scenes
+
+
+def _unknown(rng: Any, task: TemplateTask) -> NDArray[Any]:
+    raise InputError("the law of the backgrounds is not known where this data set was read")
 
 
 def _covered(task: TemplateTask, paste: str) -> list[Pixels]:

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from tmi.probing.result import LabelledArray
     from tmi.tasks.dataset import Dataset
 
+    from .datasets import Laws
+
 __all__ = [
     "DEFAULT",
     "FOLDERS",
@@ -254,12 +256,12 @@ class Store:
 
     # Data sets and networks.
 
-    def load_dataset(self, key: str) -> tuple[Dataset, dict[str, Any]] | None:
-        """Read a data set and its provenance; see `read`."""
+    def load_dataset(self, key: str, laws: Laws | None = None) -> tuple[Dataset, dict[str, Any]] | None:
+        """Read a data set and its provenance; see `read`, and `tmi.store.datasets.unpack` for ``laws``."""
         from .datasets import unpack
 
         return self._guarded(
-            Stage.DATASET, key, lambda parts: (unpack(parts.header, parts.arrays), record_of(parts, Stage.DATASET))
+            Stage.DATASET, key, lambda parts: (unpack(parts.header, parts.arrays, laws), record_of(parts, Stage.DATASET))
         )
 
     def write_dataset(self, key: str, data: Dataset, record: Mapping[str, Any]) -> None:

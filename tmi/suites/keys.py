@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from tmi.errors import MissingPathError, SuiteError, TmiError
 from tmi.hashing import digest
-from tmi.params import has_path, map_paths
+from tmi.params import Source, has_path, map_paths
 from tmi.plugins.component import Component
-from tmi.plugins.fingerprint import core_fingerprint, versions
+from tmi.plugins.fingerprint import core_fingerprint, fingerprint, forget_changed, source_of, versions
 from tmi.plugins.inputs import with_absolute_paths
 from tmi.plugins.references import Reference
 from tmi.plugins.registry import Registry
@@ -185,9 +185,11 @@ class Keys:
         """Return settings with the content of every path in its place."""
         result = dict(params)
         for name, value in params.items():
-            if has_path(value):
+            if isinstance(value, Source) and value.name:
+                result[name] = _code_of_source(value)
+            elif has_path(value):
                 try:
-                    result[name] = map_paths(value, self._content)
+                    result[name] = self._content(value.path) if isinstance(value, Source) else map_paths(value, self._content)
                 except MissingPathError as error:
                     raise MissingPathError(f"{name}: {error}") from None
         return result
@@ -196,6 +198,14 @@ class Keys:
         if str(path) not in self.contents:
             self.contents[str(path)] = content_of(path)
         return {"content": self.contents[str(path)]}
+
+
+def _code_of_source(source: Source) -> dict[str, str]:
+    """Return the code that a setting names, with the modules of its own that it imports, as a fingerprint."""
+    module, _, name = source.name.rpartition(":")
+    where = (module, source_of(module)) if source.path is None else (source.path.stem, source.path)
+    forget_changed([where])  # it may have been edited since an earlier run of this process
+    return {"code": fingerprint(*where), "name": name}
 
 
 def paths_of(registry: Registry, choice: Choice) -> list[str]:

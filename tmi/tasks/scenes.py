@@ -6,8 +6,9 @@ background", "the same background with the tile moved" and "the tile taken away"
 
 from __future__ import annotations
 
+import math
 import numbers
-from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from tmi.errors import InputError
 
+from .backgrounds import Law, Recipes, draw_recipes
 from .images import check_images
 from .task import TemplateTask
 
@@ -31,6 +33,8 @@ NO_TILE = -1
 """The tile index of a scene without a tile."""
 
 
+_RENDERED = ("backgrounds", "labels", "images", "masks")
+_AT_ONCE = 1 << 22  # pixels that are rendered at once where images need not be kept
 _ROUNDS = 200  # draws before an image that stays ambiguous is an error
 
 
@@ -43,7 +47,8 @@ class Scenes:
     Parameters
     ----------
     task : TemplateTask
-    backgrounds : Tensor or array, float32 or float64, shape (N, C, m, n), in [0, 1]
+    backgrounds : Tensor or array, float32 or float64, shape (N, C, m, n), in [0, 1]; or Recipes
+        Recipes are rendered when the images are asked for: then scenes take some hundred bytes an image until they are.
     tile : array_like of int, shape (N,)
         Index into ``task.tiles``; −1 for a scene without a tile.
     row, col : array_like of int, shape (N,)
@@ -66,10 +71,14 @@ class Scenes:
             raise InputError(f'paste: expected "rectangle" or "support", got {paste!r}')
         self.task = task
         self.paste: Paste = paste
-        self.backgrounds = check_images(backgrounds, task.image_shape, "backgrounds").detach().cpu()
+        self.recipes = backgrounds if isinstance(backgrounds, Recipes) else None
+        if self.recipes is None:
+            vars(self)["backgrounds"] = check_images(backgrounds, task.image_shape, "backgrounds").detach().cpu()
+        elif self.recipes.image_shape != task.image_shape:
+            raise InputError(f"backgrounds: expected (C, m, n) = {task.image_shape}, got {self.recipes.image_shape}")
+        count = len(self.backgrounds if self.recipes is None else self.recipes.numbers)
         self.tile, self.row, self.col = (
-            torch.as_tensor(_whole(value, name, len(self.backgrounds)))
-            for value, name in ((tile, "tile"), (row, "row"), (col, "col"))
+            torch.as_tensor(_whole(value, name, count)) for value, name in ((tile, "tile"), (row, "row"), (col, "col"))
         )
         self._check_places()
 
@@ -91,7 +100,7 @@ class Scenes:
             )
 
     def __len__(self) -> int:
-        return len(self.backgrounds)
+        return len(self.tile)
 
     def __getitem__(self, index: Any) -> Scenes:
         """Choose scenes by number, slice, mask or list of numbers; a single number returns one scene.
@@ -110,15 +119,30 @@ class Scenes:
                 index = np.asarray(index)
                 index = index if index.size or index.dtype == bool else index.astype(np.int64)  # [] chooses none
             chosen = torch.from_numpy(np.arange(len(self))[index].reshape(-1).copy())
-        part = self._with(
-            backgrounds=self.backgrounds[chosen], tile=self.tile[chosen], row=self.row[chosen], col=self.col[chosen]
-        )
+        if self.recipes is None:
+            backgrounds: Any = self.backgrounds[chosen]
+        else:
+            backgrounds = self.recipes.chosen(chosen if isinstance(chosen, slice) else chosen.numpy())
+        part = self._with(backgrounds=backgrounds, tile=self.tile[chosen], row=self.row[chosen], col=self.col[chosen])
         if isinstance(chosen, slice):
-            vars(part).update({name: vars(self)[name][chosen] for name in ("labels", "images", "masks") if name in vars(self)})
+            vars(part).update({name: vars(self)[name][chosen] for name in _RENDERED if name in vars(self)})
         return part
 
     def __repr__(self) -> str:
         return f"Scenes({len(self)} of {self.task!r}, paste={self.paste!r})"
+
+    @cached_property
+    def backgrounds(self) -> torch.Tensor:
+        """The backgrounds, float32 or float64 (N, C, m, n); recipes are rendered when they are first asked for."""
+        assert self.recipes is not None  # others are set from the start
+        return self.recipes.render()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of backgrounds and images, known without rendering them."""
+        import torch
+
+        return torch.float32 if self.recipes is not None else self.backgrounds.dtype
 
     @cached_property
     def labels(self) -> torch.Tensor:
@@ -135,7 +159,8 @@ class Scenes:
     @cached_property
     def images(self) -> torch.Tensor:
         """The rendered images, shape (N, C, m, n), in the backgrounds' dtype."""
-        images = self.backgrounds.clone()
+        rendered = self.recipes is None or "backgrounds" in vars(self)
+        images = self.backgrounds.clone() if rendered else self.recipes.render()  # type: ignore[union-attr]
         for index, tile in self._used_tiles():
             covered = np.ones(tile.shape, bool) if self.paste == "rectangle" else tile.support
             self._fill(images.numpy(), index, covered, tile.values)
@@ -157,7 +182,9 @@ class Scenes:
         import torch
 
         own = self.labels[:, None] == torch.arange(len(self.task.classes))
-        return (self.task.memberships(self.images) == own).all(1)
+        step = max(1, _AT_ONCE // math.prod(self.task.image_shape))
+        shown = [self.task.memberships(self[start : start + step].images) for start in range(0, len(self), step)]
+        return (torch.cat(shown) == own).all(1) if shown else own.all(1)
 
     def with_backgrounds(self, backgrounds: Any) -> Scenes:
         """Return the same tiles at the same places on other backgrounds.
@@ -179,7 +206,7 @@ class Scenes:
         import torch
 
         if isinstance(backgrounds, numbers.Real):
-            backgrounds = torch.full((1, 1, 1, 1), float(backgrounds), dtype=self.backgrounds.dtype)
+            backgrounds = torch.full((1, 1, 1, 1), float(backgrounds), dtype=self.dtype)
         if getattr(backgrounds, "ndim", 4) == 3:
             backgrounds = backgrounds[None]
         backgrounds = check_images(backgrounds, what="backgrounds")
@@ -210,6 +237,25 @@ class Scenes:
         """
         return self._with(row=row, col=col)
 
+    def with_tiles(self, tile: Any, row: Any, col: Any) -> Scenes:
+        """Return other tiles on the same backgrounds.
+
+        Parameters
+        ----------
+        tile, row, col : int or array_like of int, shape (N,)
+            As for `Scenes`.
+
+        Returns
+        -------
+        Scenes
+
+        Raises
+        ------
+        InputError
+            For unknown tiles, or places at which one would leave the image.
+        """
+        return self._with(tile=tile, row=row, col=col)
+
     def without_tiles(self) -> Scenes:
         """Return the bare backgrounds, as scenes without a tile: labels −1, masks empty."""
         return self._with(tile=NO_TILE)
@@ -227,7 +273,7 @@ class Scenes:
         samples: int,
         *,
         rng: np.random.Generator,
-        background: Callable[[np.random.Generator, tuple[int, ...]], NDArray[Any]] | None = None,
+        background: Law | Literal["uniform"] | None = None,
         paste: Paste = "rectangle",
     ) -> Scenes:
         """Draw scenes whose images belong to exactly one class; the others are redrawn.
@@ -239,7 +285,9 @@ class Scenes:
             How many, N ≥ 0.
         rng : numpy.random.Generator
         background : callable, optional
-            ``(rng, (N, C, m, n)) -> float32 array`` in [0, 1]; by default uniform random pixels.
+            A law, ``(rng, task) -> array of shape (C, m, n)`` in [0, 1], or a setting of the type `tmi.params.Background`; by
+            default uniform random pixels. It is called with a generator of its own for each image whenever the image is rendered,
+            so that it must not remember anything.
         paste : {"rectangle", "support"}
 
         Returns
@@ -253,35 +301,40 @@ class Scenes:
         InputError
             If some images are still ambiguous after 200 draws: ε is too large for this background.
         """
-        import torch
-
         if isinstance(samples, bool) or not isinstance(samples, numbers.Integral) or samples < 0:
             raise InputError(f"samples: expected a whole number of at least 0, got {samples!r}")
-        background = background or _uniform
-        backgrounds = np.zeros((samples, *task.image_shape), np.float32)
         tile, row, col = (np.zeros(samples, np.int64) for _ in range(3))
         first_tile = np.searchsorted(task.tile_class, np.arange(len(task.classes)))
         tiles_in = np.bincount(task.tile_class)
         windows = np.array(task.windows)
         pending = np.arange(samples)
+        chosen: NDArray[np.uint64] | None = None
         for _ in range(_ROUNDS):
             label = rng.integers(0, len(task.classes), len(pending))
             tile[pending] = first_tile[label] + rng.integers(0, tiles_in[label])
             row[pending] = rng.integers(0, windows[tile[pending], 0])
             col[pending] = rng.integers(0, windows[tile[pending], 1])
-            backgrounds[pending] = background(rng, (len(pending), *task.image_shape))
-            drawn = cls(task, backgrounds[pending], tile[pending], row[pending], col[pending], paste=paste)
+            recipes = draw_recipes(rng, task, len(pending), background)
+            chosen = recipes.numbers if chosen is None else chosen
+            chosen[pending] = recipes.numbers
+            drawn = cls(task, recipes, tile[pending], row[pending], col[pending], paste=paste)
             pending = pending[~drawn.unambiguous().numpy()]
             if not len(pending):
-                return cls(task, torch.from_numpy(backgrounds), tile, row, col, paste=paste)
+                return cls(task, replace(recipes, numbers=chosen), tile, row, col, paste=paste)
         raise InputError(
             f"{len(pending)} of {samples} images still show no class or several after {_ROUNDS} draws; "
             f"use a smaller epsilon than {max(t.epsilon for t in task.tiles):g}"
         )
 
     def _with(self, **changed: Any) -> Scenes:
-        kept = {name: getattr(self, name) for name in ("backgrounds", "tile", "row", "col")}
-        return Scenes(self.task, **(kept | changed), paste=self.paste)
+        kept = {name: getattr(self, name) for name in ("tile", "row", "col")}
+        if "backgrounds" in changed:
+            return Scenes(self.task, **(kept | changed), paste=self.paste)
+        source = self.backgrounds if self.recipes is None else self.recipes
+        scenes = Scenes(self.task, source, **(kept | changed), paste=self.paste)
+        if "backgrounds" in vars(self):
+            vars(scenes)["backgrounds"] = self.backgrounds
+        return scenes
 
     def _used_tiles(self) -> list[tuple[int, Any]]:
         return [(int(i), self.task.tiles[int(i)]) for i in np.unique(self.tile.numpy()) if i != NO_TILE]
@@ -293,10 +346,6 @@ class Scenes:
         target[scenes[:, None], channel, self.row.numpy()[scenes, None] + row, self.col.numpy()[scenes, None] + col] = values[
             covered
         ]
-
-
-def _uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    return rng.random(shape, dtype=np.float32)
 
 
 def _whole(value: Any, name: str, count: int) -> NDArray[np.int64]:

@@ -73,7 +73,7 @@ def background_invariance(
     rng = np.random.default_rng(seed)
     scores = []
     for _ in range(backgrounds):
-        drawn = torch.from_numpy(rng.random(truth.scenes.task.image_shape)).to(truth.scenes.backgrounds.dtype)
+        drawn = torch.from_numpy(rng.random(truth.scenes.task.image_shape)).to(truth.scenes.dtype)
         scenes = truth.scenes.with_backgrounds(drawn)
         score = _likeness(maps, attribute(_on(truth, scenes)), truth.masks)
         changed = (scenes.images != truth.scenes.images).flatten(1).any(1)

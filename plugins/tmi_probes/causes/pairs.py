@@ -179,7 +179,7 @@ def draw_pairs(scenes: tmi.Scenes, change: Change, rng: np.random.Generator, not
 def _made(scenes: tmi.Scenes, columns: NDArray[np.int64]) -> tmi.Scenes:
     """Return the scenes of tiles, rows, columns and numbers of backgrounds."""
     tile, row, col, background = columns
-    return tmi.Scenes(scenes.task, scenes.backgrounds[background], tile, row, col, paste=scenes.paste)
+    return scenes[background].with_tiles(tile, row, col)
 
 
 def _drawn(scenes: tmi.Scenes, i: int, change: Change, rng: np.random.Generator) -> tuple[int, int, int, int] | None:

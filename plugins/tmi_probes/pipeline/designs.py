@@ -108,7 +108,7 @@ def crossed(scenes: tmi.Scenes, backgrounds: NDArray[np.int64], shown: NDArray[n
         B·F of them: on each background the tiles at places in their order.
     """
     tile, row, col = np.tile(shown, (len(backgrounds), 1)).T
-    return tmi.Scenes(scenes.task, scenes.backgrounds[np.repeat(backgrounds, len(shown))], tile, row, col, paste=scenes.paste)
+    return scenes[np.repeat(backgrounds, len(shown))].with_tiles(tile, row, col)
 
 
 def _tiles_at_places(task: tmi.TemplateTask, tiles: NDArray[np.int64], often: int, images: int, seed: int) -> NDArray[np.int64]:

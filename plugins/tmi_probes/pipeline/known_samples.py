@@ -154,8 +154,6 @@ def known_samples(
     KnownSamples
         The amplitudes are those of all windows that contain a tile, whichever was pasted.
     """
-    import torch
-
     rng = np.random.default_rng(seed)
     task = network.task
     placed = np.zeros((count, 3), np.int64)
@@ -163,7 +161,7 @@ def known_samples(
     if shown.shape[1] == 1:
         placed[:, 1:] = rng.integers(0, np.array(task.windows)[placed[:, 0]])
     background = rng.integers(0, len(scenes), count)
-    images = tmi.Scenes(task, scenes.backgrounds[torch.from_numpy(background)], *placed.T, paste=scenes.paste)
+    images = scenes[background].with_tiles(*placed.T)
     exact = widened(network, layer, images[:1])
     size = (exact or network).activations((in_float64(images[:1]) if exact else images[:1]).images, layer)[layer].numel()
     values, amplitudes = [], []

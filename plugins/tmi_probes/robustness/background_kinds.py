@@ -8,7 +8,7 @@ import numpy as np
 
 import tmi
 from tmi.params import Count
-from tmi_datasets.backgrounds import crops, photographs
+from tmi_datasets.photographs import crops, photographs
 
 from ..pipeline.logits import predictions
 from ..pipeline.result import ResultBuilder, each_once

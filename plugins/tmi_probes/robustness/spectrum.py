@@ -133,7 +133,7 @@ def _scenes(data: tmi.Dataset, tiles: int, members: int) -> tmi.Scenes:
     tile = np.searchsorted(data.task.tile_class, label[chosen])
     windows = np.array(data.task.windows)[tile]
     row, col = (np.minimum(place.numpy()[chosen], windows[:, k] - 1) for k, place in enumerate((scenes.row, scenes.col)))
-    replaced = tmi.Scenes(data.task, scenes.backgrounds[chosen], tile, row, col, paste=scenes.paste)
+    replaced = scenes[chosen].with_tiles(tile, row, col)
     kept = [part.unambiguous().numpy() for _, part in in_parts(replaced)]
     return replaced[np.concatenate([*kept, np.zeros(0, bool)])]
 

@@ -1,99 +1,145 @@
-"""Crops of photographs: each lies in its photograph, as a plain search finds; folders, mirrored borders, halves."""
+"""The laws of backgrounds: their distributions, what they are made of, and that every generator takes them."""
+
+import hashlib
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 import tmi
-from tmi_datasets.backgrounds import crops, photographs, with_halves
+from tests.strategies import tasks
+from tmi.errors import InputError
+from tmi.plugins.registry import installed
+from tmi.tasks.backgrounds import draw_recipes
+from tmi_datasets.backgrounds import _near_miss, distractors
+
+NAMES = tmi.names("background")
 
 
-def drawing(sides, rng):
-    """Photographs in which no two pixels are equal in all three colours."""
-    photos = []
-    for high, wide in sides:
-        code = rng.permutation(high * wide).reshape(high, wide)
-        photos.append(np.stack([code // 256, code % 256, rng.integers(0, 256, (high, wide))], 2).astype(np.uint8))
-    return photos
+def render(law, count=200, task=None, seed=0):
+    task = task or tmi.generate("squares", samples=1, test_samples=1).task
+    return draw_recipes(np.random.default_rng(seed), task, count, installed().reference("background", law)).render()
 
 
-@given(st.integers(0, 2**32), st.integers(1, 12), st.integers(1, 12), st.sampled_from([1, 2, 3, 4]))
-def test_each_crop_lies_in_a_photograph(seed, high, wide, channels):
-    rng = np.random.default_rng(seed)
-    photos = drawing([(7, 9), (12, 5)], rng)
-    images = crops(rng, (4, channels, high, wide), photos)
-    assert images.dtype == np.float32
-    for image in images:
-        matches = 0
-        for photo in photos:
-            more = (0, max(0, high - photo.shape[0])), (0, max(0, wide - photo.shape[1]))
-            values = np.pad(photo, (*more, (0, 0)), mode="symmetric").astype(np.float32) / 255
-            values = values.transpose(2, 0, 1) if channels == 3 else np.repeat(values.mean(2)[None], channels, 0)
-            windows = np.lib.stride_tricks.sliding_window_view(values, (channels, high, wide))[0]
-            matches += (windows == image).all((-1, -2, -3)).sum()
-        assert matches >= 1
+def large(shape=(2, 32, 48)):
+    tile = tmi.FeatureTile(np.ones((shape[0], 2, 2)), 0.5)
+    return tmi.TemplateTask([tmi.TileClass("a", [tile])], shape)
 
 
-def test_every_place_of_every_photograph_is_drawn():
-    rng = np.random.default_rng(0)
-    photos = drawing([(3, 4), (2, 2)], rng)
-    images = crops(rng, (600, 3, 2, 2), photos)
-    assert len(np.unique(images.reshape(600, -1), axis=0)) == 2 * 3 + 1
-    of_second = (images == photos[1].transpose(2, 0, 1).astype(np.float32) / 255).all((1, 2, 3)).mean()
-    assert 0.42 < of_second < 0.58  # photographs are chosen uniformly, however large they are
+@given(st.sampled_from(NAMES), tasks())
+def test_any_task(law, task):
+    try:
+        images = render(law, 3, task)
+    except InputError as error:
+        assert "cannot be changed by" in str(error)  # noqa: PT017  # a large ε leaves no near miss
+        return
+    assert images.shape == (3, *task.image_shape)
+    assert torch.equal(images, render(law, 3, task))
 
 
-def test_none_and_empty():
-    assert crops(np.random.default_rng(0), (0, 3, 5, 5), drawing([(6, 6)], np.random.default_rng(0))).shape == (0, 3, 5, 5)
+@pytest.mark.parametrize("law", NAMES)
+@pytest.mark.parametrize("generator", ["squares", "fashion", "digits", "cutouts", "spectrum"])
+def test_every_generator_takes_every_law(generator, law):
+    small = {"samples": 3, "test_samples": 6} | ({"sizes": [9], "image_size": 16} if generator == "cutouts" else {})
+    small |= {"fashion": {"image_size": 34}, "spectrum": {"extent": 1.0}}.get(generator, {})
+    data = tmi.generate(generator, background=law, **small)
+    assert torch.equal(data.task.labels(data.test.images), data.test.labels)
+    assert data.params["background"] == law
 
 
-def test_the_photographs_of_scikit_learn():
-    from sklearn.datasets import load_sample_images
-
-    for photo, expected in zip(photographs(), load_sample_images().images, strict=True):
-        assert photo.shape == (427, 640, 3)
-        np.testing.assert_array_equal(photo, expected)
-
-
-@pytest.mark.slow
-def test_reading_them_draws_no_random_numbers():
-    import random
-    import subprocess
-    import sys
-
-    code = (
-        "import random; random.seed(1); from tmi_datasets.backgrounds import photographs; photographs(); print(random.random())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert float(done.stdout) == random.Random(1).random()
+@pytest.mark.parametrize(
+    ("law", "mean", "std"),
+    [
+        ("uniform", 0.5, 12**-0.5),
+        ("gaussian", 0.5, 0.239),  # 0.25 before the cut at two standard deviations
+        ("gaussian(mean=0.3, std=0.05)", 0.3, 0.05),
+        ("constant", 0.5, 12**-0.5),
+        ("constant(grey=0.25)", 0.25, 0),
+        ("binary", 0.5, 0.5),
+        ("correlated(std=0.1)", 0.5, 0.1),
+        ("pink(std=0.1)", 0.5, 0.1),
+    ],
+)
+def test_moments(law, mean, std):
+    images = render(law, 500, large())
+    assert images.mean().item() == pytest.approx(mean, abs=0.03)
+    assert images.std().item() == pytest.approx(std, abs=0.012)
 
 
-def test_a_folder(tmp_path):
-    grey = np.random.default_rng(0).integers(0, 256, (4, 6), dtype=np.uint8)
-    Image.fromarray(grey).save(tmp_path / "b.png")
-    Image.new("RGBA", (2100, 10), (9, 8, 7, 0)).save(tmp_path / "A.PNG")
-    (tmp_path / "list.txt").touch()
-    large, small = photographs(tmp_path)
-    assert large.shape == (4, 700, 3)  # 10×2,100 reduced by 3
-    assert (large == [9, 8, 7]).all()
-    np.testing.assert_array_equal(small, np.repeat(grey[:, :, None], 3, 2))
+def slope(law):
+    """Return the exponent of the amplitudes over frequency: the slope of their logarithms."""
+    _, m, n = (shape := (1, 64, 64))
+    images = render(law, 40, large(shape)).numpy()[:, 0]
+    frequency = np.hypot(np.fft.fftfreq(m)[:, None], np.fft.fftfreq(n)[None]).ravel()
+    amplitude = np.abs(np.fft.fft2(images - images.mean((1, 2), keepdims=True))).mean(0).ravel()
+    chosen = (frequency > 0) & (frequency < 0.5)
+    return np.polyfit(np.log(frequency[chosen]), np.log(amplitude[chosen]), 1)[0]
 
 
-def test_a_damaged_photograph_is_named(tmp_path):
-    (tmp_path / "x.jpg").write_bytes(b"\xff\xd8\xff")
-    with pytest.raises(tmi.DataFileError, match=r"x\.jpg: cannot be read as a picture"):
-        photographs(tmp_path)
+@pytest.mark.parametrize("exponent", [0.0, 1.0, 2.0])
+def test_pink_noise_falls_with_the_frequency(exponent):
+    assert slope(f"pink(exponent={exponent}, std=0.1)") == pytest.approx(-exponent, abs=0.1)
 
 
-def test_halves():
-    photo = np.random.default_rng(0).integers(0, 256, (12, 9, 3), dtype=np.uint8)
-    whole, half, quarter = with_halves([photo], 2)
-    assert whole is photo
-    assert half.shape == (6, 5, 3)
-    assert quarter.shape == (3, 3, 3)
-    mean = photo[:, :8].reshape(6, 2, 4, 2, 3).mean((1, 3))
-    assert np.abs(half[:, :4] - mean).max() <= 0.5
-    assert len(with_halves([photo, photo], 5)) == 2
-    assert len(with_halves([photo], 4)) == 2
+def test_correlated_noise_has_the_correlation_of_its_filter():
+    images = render("correlated(sigma=2.0, std=0.1)", 300, large()).numpy() - 0.5
+    for shift in (1, 2, 4):
+        found = (images * np.roll(images, shift, 3)).mean() / (images**2).mean()
+        assert found == pytest.approx(np.exp(-(shift**2) / 16), abs=0.06)  # of noise through a Gaussian filter: exp(−d²/4σ²)
+
+
+def test_constant_is_one_grey_an_image():
+    images = render("constant").flatten(1)
+    assert (images == images[:, :1]).all()
+    assert len(images[:, 0].unique()) > 190
+
+
+class TestDistractors:
+    @given(tasks(), st.integers(0, 2**32 - 1), st.floats(0.01, 0.5))
+    def test_a_near_miss_is_just_too_far_from_its_tile(self, task, seed, margin):
+        for tile in task.tiles:
+            room = np.maximum(tile.values, 1 - tile.values)[tile.support].sum()
+            if room <= (1 + margin) * tile.epsilon:
+                with pytest.raises(InputError, match="cannot be changed by"):
+                    _near_miss(np.random.default_rng(seed), tile, margin)
+                continue
+            near = _near_miss(np.random.default_rng(seed), tile, margin)
+            assert tile.distance(near) == pytest.approx((1 + margin) * tile.epsilon)
+            assert ((near >= 0) & (near <= 1)).all()
+
+    def test_fragments_are_parts_of_tiles(self):
+        task = tmi.generate("digits", samples=1, test_samples=1).task
+        rng = np.random.default_rng(0)
+        image = distractors(rng, task, fragments=1, size=0.5, near_misses=0)[0]
+        noise = np.random.default_rng(0).random(task.image_shape, dtype=np.float32)[0]
+        changed = image != noise
+        assert 0 < changed.sum() <= 16
+        rows, cols = (np.flatnonzero(changed.any(axis)) for axis in (1, 0))
+        pixels = image[changed]
+        found = []
+        for tile in task.tiles:
+            values = np.lib.stride_tricks.sliding_window_view(tile.values[0], (np.ptp(rows) + 1, np.ptp(cols) + 1))
+            mask = changed[rows.min() : rows.max() + 1, cols.min() : cols.max() + 1]
+            found.append((values[..., mask].astype(np.float32) == pixels).all(-1).any())
+        assert any(found)
+
+    def test_no_background_contains_a_tile_that_counts(self):
+        data = tmi.generate("digits", background="distractors(fragments=6, near_misses=2)", samples=1, test_samples=100)
+        assert not data.task.memberships(data.test.without_tiles().images).sum(1).gt(1).any()
+        assert torch.equal(data.task.labels(data.test.images), data.test.labels)
+
+    def test_none(self):
+        task = tmi.generate("squares", samples=1, test_samples=1).task
+        drawn = distractors(np.random.default_rng(3), task, fragments=0, near_misses=0)
+        assert np.array_equal(drawn, np.random.default_rng(3).random(task.image_shape, dtype=np.float32))
+
+
+GOLDEN: dict[str, str] = {}
+
+
+@pytest.mark.parametrize("law", NAMES)
+def test_pixels_are_the_same_on_every_machine(law):
+    images = render(law, 4, tmi.generate("fashion", samples=1, test_samples=1, source="sample").task)
+    assert hashlib.sha256(images.numpy().tobytes()).hexdigest()[:16] == GOLDEN[law]

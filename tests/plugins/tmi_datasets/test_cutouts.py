@@ -244,7 +244,7 @@ def test_half_opacity_is_the_border_of_the_support(tmp_path):
 def test_backgrounds_of_your_own(tmp_path):
     Image.new("RGB", (50, 40), (255, 0, 51)).save(tmp_path / "red.png")
     Image.new("L", (8, 4), 102).save(tmp_path / "small grey.png")
-    data = generate(backgrounds=tmp_path)
+    data = generate(background=f"natural(folder={str(tmp_path)!r})")
     colors = data.train.backgrounds.flatten(2)
     assert (colors == colors[:, :, :1]).all()
     found = {tuple(color) for color in (colors[:, :, 0] * 255).round().int().tolist()}
@@ -282,7 +282,7 @@ def test_refusals_name_the_file(folder, spoil, given, what):
         ({"samples": 0}, "samples"),
         ({"epsilon": "half"}, "epsilon"),
         ({"tiles": "nowhere"}, "nowhere"),
-        ({"backgrounds": "nowhere"}, "nowhere"),
+        ({"background": "natural(folder='nowhere')"}, "nowhere"),
     ],
 )
 def test_bad_settings(given, what):

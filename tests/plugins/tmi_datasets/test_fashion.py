@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import tmi
+from tmi.errors import TmiError
 from tmi_datasets.fashion import fashion, which_images
 from tmi_datasets.sources import fashion_mnist
 from tmi_datasets.sources.fashion_mnist import CHECKSUMS, CLASS_NAMES, load, locate
@@ -23,8 +24,8 @@ def generate(seed=0, **given):
     [
         {},
         {"tiles_per_class": 3, "paste": "support"},
-        {"tiles_per_class": 3, "background": "grey"},
-        {"background": "grey", "paste": "support"},
+        {"tiles_per_class": 3, "background": "constant"},
+        {"background": "constant", "paste": "support"},
         {"image_size": 28},
         {"image_size": 33, "epsilon": 20.0, "tiles_per_class": 2},
     ],
@@ -108,7 +109,7 @@ def test_rectangle_and_support():
 
 
 def test_backgrounds():
-    uniform, grey = (generate(background=name).train.backgrounds.flatten(1) for name in ("uniform", "grey"))
+    uniform, grey = (generate(background=name).train.backgrounds.flatten(1) for name in ("uniform", "constant"))
     assert abs(float(uniform.mean()) - 0.5) < 0.01
     assert float(uniform.std(1).min()) > 0.25
     assert float(grey.std(1).max()) < 1e-6
@@ -140,7 +141,6 @@ def test_candidates_that_are_too_near_are_passed_over():
         ({"test_samples": 1.5}, "test_samples"),
         ({"epsilon": 0.0}, "epsilon"),
         ({"epsilon": float("inf")}, "epsilon"),
-        ({"background": "gray"}, "background"),
         ({"paste": "mask"}, "paste"),
         ({"source": 3}, "source"),
         ({"tile_per_class": 3}, 'did you mean "tiles_per_class"'),
@@ -149,6 +149,22 @@ def test_candidates_that_are_too_near_are_passed_over():
 def test_bad_settings(given, what):
     with pytest.raises(tmi.InputError, match=what) as caught:
         generate(**given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("law", "what"),
+    [
+        ("constan", "did you mean .constant."),
+        ("constant(gray=0.5)", "did you mean .grey."),
+        ("constant(grey=2)", "grey"),
+        ("constant(0.5)", "expected a name, or a name with settings"),
+        (0.5, "background"),
+    ],
+)
+def test_bad_backgrounds(law, what):
+    with pytest.raises(TmiError, match=what) as caught:
+        generate(background=law)
     assert "\n" not in str(caught.value)
 
 

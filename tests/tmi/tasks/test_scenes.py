@@ -262,7 +262,7 @@ class TestDraw:
             task,
             200,
             rng=np.random.default_rng(0),
-            background=lambda rng, shape: rng.choice([0.5, 0.0], shape).astype(np.float32),
+            background=lambda rng, task: rng.choice([0.5, 0.0], task.image_shape),
         )
         assert torch.equal(task.labels(drawn.images), drawn.labels)
         assert set(drawn.labels.tolist()) == {0, 1}
@@ -275,15 +275,54 @@ class TestDraw:
                 TemplateTask([TileClass(c, [FeatureTile([[v]], 0.4, [[True]])]) for c, v in (("a", 1.0), ("b", 0.5))], (1, 1, 9)),
                 3,
                 rng=np.random.default_rng(0),
-                background=lambda rng, shape: np.broadcast_to(np.float32([0.5, 1, 0.5, 1, 0.5, 1, 0.5, 1, 0.5]), shape),
+                background=lambda rng, task: np.broadcast_to(np.float32([0.5, 1, 0.5, 1, 0.5, 1, 0.5, 1, 0.5]), task.image_shape),
             )
 
     def test_bad_background(self, squares):
-        with pytest.raises(InputError, match="backgrounds"):
-            Scenes.draw(squares, 2, rng=np.random.default_rng(0), background=lambda rng, shape: np.full(shape, 1.5))
+        with pytest.raises(InputError, match="background <lambda>: 32 values are NaN or outside"):
+            Scenes.draw(squares, 2, rng=np.random.default_rng(0), background=lambda rng, task: np.full(task.image_shape, 1.5))
 
     def test_none(self, squares):
         assert len(Scenes.draw(squares, 0, rng=np.random.default_rng(0))) == 0
+        assert len(Scenes.draw(squares, 0, rng=np.random.default_rng(0), background=lambda rng, task: None).images) == 0
+
+    def test_pixels_are_those_of_the_generator_itself(self, squares):
+        drawn = Scenes.draw(squares, 50, rng=np.random.default_rng(3))
+        rng = np.random.default_rng(3)
+        for bound in (2, 1, 3, 3):  # class, tile of the class, row, column
+            rng.integers(0, np.full(50, bound))
+        first = rng.random((50, 1, 4, 4), dtype=np.float32)
+        same = (drawn.backgrounds.numpy() == first).all((1, 2, 3))
+        assert 25 < same.sum() < 50  # the others were drawn again
+
+
+def redrawn(task):
+    return Scenes.draw(task, 40, rng=np.random.default_rng(0))
+
+
+class TestRecipes:
+    def test_any_part_is_rendered_alone(self, squares):
+        whole = redrawn(squares).images
+        for index in (slice(5, 20), slice(None, None, -3), [7, 7, 2], 3, np.arange(40) % 2 == 0, []):
+            lazily = redrawn(squares)[index]
+            assert "images" not in vars(lazily)
+            assert torch.equal(lazily.images, whole[np.arange(40)[index].reshape(-1).copy()])
+            assert "backgrounds" not in vars(lazily)  # rendered once, not kept twice
+
+    def test_counterfactuals_need_no_pixels(self, squares):
+        given = redrawn(squares)
+        changed = [given.moved(0, 0), given.without_tiles(), given.repeated(2)[::2], given.with_tiles(1, 2, 0), given[3:]]
+        assert not any({"images", "backgrounds"} & vars(one).keys() for one in (given, *changed))
+        assert given.dtype == torch.float32
+        assert torch.equal(changed[1].images, given.backgrounds)
+        assert changed[3].labels.tolist() == [1] * 40
+        for one in (changed[0], changed[3]):
+            assert torch.equal(one.backgrounds, given.backgrounds)
+        assert given.moved(1, 1).backgrounds is given.backgrounds  # what is rendered is shared
+
+    def test_of_another_shape(self, squares, task):
+        with pytest.raises(InputError, match=r"backgrounds: expected \(C, m, n\) = \(1, 4, 5\), got \(1, 4, 4\)"):
+            Scenes(task, redrawn(squares).recipes, 0, 0, 0)
 
 
 def test_repr(task):
