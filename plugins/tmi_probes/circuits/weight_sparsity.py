@@ -171,7 +171,7 @@ def _trace(result: ResultBuilder, layers: dict[str, WeightedLayer]) -> None:
                 result.metrics[f"one_logit_share.{name}"] = float((reached == 1).mean())
             result.arrays[f"logits_reached.{name}"] = (f"output.{name}", reached)
     convolutions = sum(bool(one.kernel) for one in patterns)
-    if any(not one.kernel for one in patterns[:convolutions]):
+    if convolutions < 2 or any(not one.kernel for one in patterns[:convolutions]):
         return
     for name, counts in zip(names[: convolutions - 1], paths(patterns[:convolutions]), strict=False):
         if counts is not None:

@@ -138,3 +138,12 @@ def test_networks_without_weights_and_with_ways_around_a_layer():
     result = of(network(Residual(), "first", "logits"))
     assert "logits_reached.first" not in result.metrics
     assert "logits_reached: left out, for the layers do not form a chain" in result.notes
+
+
+def test_without_a_convolution_the_paths_to_the_logits_are_counted_all_the_same():
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.ReLU(), nn.Linear(4, 3))
+    with torch.no_grad():
+        layers[3].weight[1:, 0] = 0  # the first neuron leads to the first logit alone
+    result = of(network(layers, "1", "3"))
+    assert result.metrics["logits_reached.1"] == (1 + 3 + 3 + 3) / 4
+    assert not any(name.startswith("paths_per_output") for name in result.metrics)
