@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .networks.network import Network
     from .networks.rounding import RoundingWarning, rounding
     from .networks.train_once import train_once
+    from .networks.wrap import wrap
     from .plugins.fingerprint import external
     from .plugins.hooks import hookimpl
     from .plugins.registry import build, describe, generate, names, probe
@@ -69,6 +70,7 @@ _NAMES = {
     "networks.explanation": ("Explanation",),
     "networks.rounding": ("rounding", "RoundingWarning"),
     "networks.train_once": ("train_once",),
+    "networks.wrap": ("wrap",),
     "probing.result": ("ProbeResult", "LabelledArray", "MetricInfo"),
     "probing.attribution": ("attribution_method", "attribution_measure"),
     "plugins.hooks": ("hookimpl",),
@@ -130,6 +132,7 @@ __all__ = [
     "together",
     "track",
     "train_once",
+    "wrap",
 ]
 
 

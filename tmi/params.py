@@ -64,7 +64,7 @@ REQUIRED: Any = inspect.Parameter.empty
 
 
 class Source:
-    """A setting that says where a model comes from: ``"net.py:make"``, ``"package.module:Net"``, or a file such as ``"net.onnx"``.
+    """A setting that says where a model comes from: ``"net.py:make"``, ``"package.module:Net"``, or a file as ``"net.onnx"``.
 
     A relative path starts from the same folder as settings of type `Path`. The code of a file or module, with every module of its
     own that it imports, is part of the key; of another file the content is.

@@ -71,7 +71,7 @@ def _find_module(source: parameters.Source) -> None:
     try:
         source_of(module)
     except PluginError as error:
-        raise MissingPathError(f"{error}; name its file, as in \"{module.rpartition('.')[2]}.py:…\"") from None
+        raise MissingPathError(f'{error}; name its file, as in "{module.rpartition(".")[2]}.py:…"') from None
 
 
 def _existing(path: Path, folder: Path | None) -> Path:

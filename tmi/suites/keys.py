@@ -189,7 +189,8 @@ class Keys:
                 result[name] = _code_of_source(value)
             elif has_path(value):
                 try:
-                    result[name] = self._content(value.path) if isinstance(value, Source) else map_paths(value, self._content)
+                    is_source = isinstance(value, Source)
+                    result[name] = [*map(self._content, value.files)] if is_source else map_paths(value, self._content)
                 except MissingPathError as error:
                     raise MissingPathError(f"{name}: {error}") from None
         return result

@@ -1,0 +1,243 @@
+"""A program of ``torch.export`` as a module whose layers are modules of ``torch.nn``, so that they can be named and examined."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from tmi.errors import DataFileError, InputError
+
+_SWITCH = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+
+
+def read_program(file: Path) -> nn.Module:
+    """Read a program.
+
+    Returns
+    -------
+    torch.fx.GraphModule
+        Operations that a module of ``torch.nn`` performs are such modules, under the names that they had; one that ran several
+        times is one module for each time, with a number behind the name. All other operations are functions.
+
+    Raises
+    ------
+    DataFileError
+        If the file is damaged or of another format.
+    InputError
+        If it holds pickled objects, takes something else than a batch of any number of images, or was exported in training mode.
+    """
+    _check_archive(file)
+    try:
+        with _tensors_alone():
+            program = torch.export.load(file)
+    except pickle.UnpicklingError:
+        raise InputError(f"module: {file.name} holds pickled objects; export a program of tensors alone") from None
+    except Exception as error:
+        raise DataFileError(f"module: {file.name} is no program of torch.export, or damaged ({_told(error)})") from None
+    if any(operator_of(node).endswith("_") for node in program.graph.nodes):
+        program = program.run_decompositions({})  # operations that work in place give new tensors then
+    _check_inputs(file, program)
+    graph_module = program.module(check_guards=False)
+    return _with_modules(file, graph_module)
+
+
+def _check_archive(file: Path) -> None:
+    """Refuse a file whose loading would run what it holds: pickled objects that are no tensors, or compiled code."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+            configs = [json.loads(archive.read(name)) for name in names if name.endswith("_config.json")]
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        raise DataFileError(f"module: {file.name} is no program of torch.export, or damaged ({_told(error)})") from None
+    payloads = [str(entry.get("path_name", "")) for config in configs for entry in config.get("config", {}).values()]
+    if any(path.startswith(("custom_obj", "opaque_obj")) for path in payloads) or any("aotinductor" in name for name in names):
+        raise InputError(f"module: {file.name} holds pickled objects or compiled code; export a program of tensors alone")
+
+
+@contextmanager
+def _tensors_alone() -> Iterator[None]:
+    """Let torch unpickle tensors alone, also where `torch.export.load` asks for more."""
+    before = os.environ.get(_SWITCH)
+    os.environ[_SWITCH] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(_SWITCH)
+        if before is not None:
+            os.environ[_SWITCH] = before
+
+
+def _check_inputs(file: Path, program: Any) -> None:
+    values = [node.meta["val"] for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
+    if len(values) != 1 or not isinstance(values[0], torch.Tensor) or values[0].ndim != 4:
+        given = ", ".join(str(tuple(getattr(value, "shape", ()))) for value in values)
+        raise InputError(f"module: {file.name} takes {given or 'nothing'}, expected one batch of images (N, C, rows, columns)")
+    if isinstance(values[0].shape[0], int):
+        raise InputError(
+            f"module: {file.name} takes batches of {values[0].shape[0]} images alone; export it with "
+            'dynamic_shapes=({0: torch.export.Dim("N")},), from a batch of two images or more'
+        )
+
+
+def _with_modules(file: Path, given: fx.GraphModule) -> nn.Module:
+    """Replace operations by modules of ``torch.nn``."""
+    graph = given.graph
+    modules: dict[str, nn.Module] = {}
+    for node in list(graph.nodes):
+        if node.op == "call_module" and node.target.startswith("_guards"):
+            graph.erase_node(node)
+            continue
+        operator = operator_of(node)
+        module = _module_for(file, given, operator, node) if operator in CONVERTERS else None
+        if module is None:
+            continue
+        name = _name(node, operator, modules)
+        modules[name] = module
+        with graph.inserting_before(node):
+            replacement = graph.create_node("call_module", name, (node.args[0],))
+        replacement.meta = dict(node.meta)
+        node.replace_all_uses_with(replacement)
+        graph.erase_node(node)
+    for node in reversed(list(graph.nodes)):
+        if node.op == "get_attr" and not node.users:
+            graph.erase_node(node)
+    tensors = {node.target: _tensor(given, node) for node in graph.nodes if node.op == "get_attr"}
+    for node in graph.nodes:
+        node.meta.clear()  # symbolic shapes cannot be copied
+    result = fx.GraphModule({**tensors, **modules}, graph, class_name="Program")
+    return result.eval()
+
+
+def operator_of(node: fx.Node) -> str:
+    """Return the name of an operation of ATen: ``"conv2d"``; empty for a node that is none."""
+    return str(node.target).removeprefix("aten.").partition(".")[0] if node.op == "call_function" else ""
+
+
+def _name(node: fx.Node, operator: str, taken: dict[str, Any]) -> str:
+    """Return the name of the module that performed an operation, or that of the module around it with the operation's."""
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    path, kind = (stack[-1][0], str(stack[-1][1])) if stack else ("", "")
+    path = path.partition("@")[0]
+    if not kind.startswith(("torch.nn.modules", "<class 'torch.nn.modules")) or not path:
+        path = f"{path}.{operator}".lstrip(".")
+    name, number = path, 1
+    while name in taken or any(other.startswith(f"{name}.") or name.startswith(f"{other}.") for other in taken):
+        name, number = f"{path}_{number}", number + 1
+    return name
+
+
+def _tensor(module: nn.Module, node: Any) -> Any:
+    """Return the tensor that an argument stands for; the argument itself if it is none."""
+    if not isinstance(node, fx.Node):
+        return node
+    value: Any = module
+    for part in str(node.target).split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _module_for(file: Path, given: nn.Module, operator: str, node: fx.Node) -> nn.Module | None:
+    """Return the module that performs an operation; None if its weights are computed by the program."""
+    names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
+    defaults = {argument.name: argument.default_value for argument in node.target._schema.arguments}  # type: ignore[union-attr]
+    values = defaults | dict(zip(names, node.args, strict=False)) | node.kwargs
+    values.pop(names[0])
+    if any(isinstance(value, fx.Node) and value.op != "get_attr" for value in values.values()):
+        return None
+    if values.get("training") or values.get("train"):
+        raise InputError(f"module: {file.name} was exported in training mode; call module.eval() before torch.export.export")
+    shape = node.args[0].meta["val"].shape  # type: ignore[union-attr]
+    return CONVERTERS[operator]({name: _tensor(given, value) for name, value in values.items()}, len(shape))
+
+
+def _filled(module: nn.Module, **values: Any) -> nn.Module:
+    """Return a module with these parameters and buffers; without those that are None."""
+    for name, value in values.items():
+        if name in module._buffers:
+            module._buffers[name] = value
+        else:
+            module.register_parameter(name, None if value is None else nn.Parameter(value.detach()))
+    return module
+
+
+def convolution(v: dict[str, Any], _ndim: int) -> nn.Module:
+    """Return an nn.Conv2d."""
+    weight = v["weight"]
+    padding = v["padding"] if isinstance(v["padding"], str) else tuple(v["padding"])
+    module = nn.Conv2d(
+        weight.shape[1] * v["groups"],
+        weight.shape[0],
+        tuple(weight.shape[2:]),
+        tuple(v["stride"]),
+        padding,
+        tuple(v["dilation"]),
+        v["groups"],
+        device="meta",
+    )
+    return _filled(module, weight=weight, bias=v["bias"])
+
+
+def linear(v: dict[str, Any], _ndim: int) -> nn.Module:
+    """Return an nn.Linear."""
+    outputs, inputs = v["weight"].shape
+    return _filled(nn.Linear(inputs, outputs, device="meta"), weight=v["weight"], bias=v["bias"])
+
+
+def batch_norm(v: dict[str, Any], ndim: int) -> nn.Module:
+    """Return an nn.BatchNorm1d or nn.BatchNorm2d."""
+    kind = nn.BatchNorm2d if ndim == 4 else nn.BatchNorm1d
+    module = kind(len(v["running_mean"]), eps=v["eps"])
+    return _filled(module, weight=v["weight"], bias=v["bias"], running_mean=v["running_mean"], running_var=v["running_var"])
+
+
+def layer_norm(v: dict[str, Any], _ndim: int) -> nn.Module:
+    """Return an nn.LayerNorm."""
+    return _filled(nn.LayerNorm(v["normalized_shape"], eps=v["eps"]), weight=v["weight"], bias=v["bias"])
+
+
+def max_pool(v: dict[str, Any], _ndim: int) -> nn.Module:
+    """Return an nn.MaxPool2d."""
+    return nn.MaxPool2d(v["kernel_size"], v["stride"] or None, v["padding"], v["dilation"], ceil_mode=v["ceil_mode"])
+
+
+def average_pool(v: dict[str, Any], _ndim: int) -> nn.Module:
+    """Return an nn.AvgPool2d."""
+    return nn.AvgPool2d(
+        v["kernel_size"], v["stride"] or None, v["padding"], v["ceil_mode"], v["count_include_pad"], v["divisor_override"]
+    )
+
+
+CONVERTERS: dict[str, Callable[[dict[str, Any], int], nn.Module]] = {
+    "conv2d": convolution,
+    "linear": linear,
+    "batch_norm": batch_norm,
+    "layer_norm": layer_norm,
+    "max_pool2d": max_pool,
+    "avg_pool2d": average_pool,
+    "adaptive_avg_pool2d": lambda v, _: nn.AdaptiveAvgPool2d(v["output_size"]),
+    "flatten": lambda v, _: nn.Flatten(v["start_dim"], v["end_dim"]),
+    "relu": lambda _v, _: nn.ReLU(),
+    "sigmoid": lambda _v, _: nn.Sigmoid(),
+    "tanh": lambda _v, _: nn.Tanh(),
+    "silu": lambda _v, _: nn.SiLU(),
+    "gelu": lambda v, _: nn.GELU(v["approximate"]),
+    "elu": lambda v, _: nn.ELU(v["alpha"]),
+    "leaky_relu": lambda v, _: nn.LeakyReLU(v["negative_slope"]),
+    "hardtanh": lambda v, _: nn.Hardtanh(v["min_val"], v["max_val"]),
+    "softmax": lambda v, _: nn.Softmax(v["dim"]),
+    "dropout": lambda v, _: nn.Dropout(v["p"]),
+}
+"""By the name of an operation of ATen, the module that performs it, made of its arguments and the rank of its input."""
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".removesuffix(".")

@@ -1,0 +1,155 @@
+"""Weights by name from a file, without unpickling anything, and the report of what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tmi.errors import DataFileError, InputError
+
+HOLDERS = ("state_dict", "model_state_dict", "model", "net", "module", "weights")
+"""Under which names checkpoints hold the weights."""
+
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+"""What wrappers put before all names: DataParallel, torch.compile, and the classes that people train with."""
+
+CONVERT = (
+    "import torch; c = torch.load('{old}', map_location='cpu', weights_only=False); "
+    "c = next((c[k] for k in {holders} if isinstance(c, dict) and k in c), c); "
+    "torch.save(dict(c.state_dict() if hasattr(c, 'state_dict') else c), '{new}')"
+)
+"""A program that writes the weights of a pickled module or checkpoint alone; it runs where the file was made."""
+
+
+def load_weights(module: nn.Module, file: Path) -> None:
+    """Load weights into a module.
+
+    Raises
+    ------
+    DataFileError
+        If the file is damaged or of another format.
+    InputError
+        If it holds pickled objects, or names or shapes are not the module's.
+    """
+    weights = _without_prefix(_weights_in(read(file), file), module.state_dict())
+    own = module.state_dict()
+    _check_fit(file, weights, own, _tied(module))
+    module.load_state_dict(weights, strict=False)
+
+
+def read(file: Path) -> Any:
+    """Return what a file of weights holds; nothing in it is run.
+
+    Raises
+    ------
+    DataFileError, InputError
+        See `load_weights`.
+    """
+    if file.suffix == ".safetensors":
+        try:
+            from safetensors import SafetensorError
+            from safetensors.torch import load_file
+        except ImportError:
+            raise InputError("safetensors is not installed; pip install 'tmi-interp[export]'") from None
+        try:
+            return load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise DataFileError(f"weights: {file.name} is no safetensors file, or damaged ({_told(error)})") from None
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        if "TorchScript" in str(error):
+            raise InputError(
+                f"weights: {file.name} is a TorchScript program; where it was made, write its weights by "
+                f"python -c \"import torch; torch.save(dict(torch.jit.load('{file.name}', 'cpu').state_dict()), '{_new(file)}')\""
+            ) from None
+        if type(error).__name__ == "UnpicklingError" and "weights_only" in str(error).lower():
+            program = CONVERT.format(old=file.name, new=_new(file), holders=HOLDERS[:3])
+            raise InputError(
+                f"weights: {file.name} holds pickled objects{_objects(file)}, which may run any code when they are loaded; where "
+                f'it was made, write its weights alone by python -c "{program}" and give {_new(file)}'
+            ) from None
+        raise DataFileError(f"weights: {file.name} is no file of torch.save, or damaged ({_told(error)})") from None
+
+
+def _new(file: Path) -> str:
+    return f"{file.stem}-weights.pt"
+
+
+def _objects(file: Path) -> str:
+    """Return the names of the classes and functions that unpickling a file would look up."""
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+    except Exception:
+        return ""
+    shown = [name for name in names if not name.startswith("torch._utils")][:3]
+    return f" ({', '.join(shown)}{', …' if len(names) > len(shown) else ''})" if shown else ""
+
+
+def _weights_in(content: Any, file: Path) -> dict[str, torch.Tensor]:
+    """Return the weights in what a file holds: all of it, or one entry of a checkpoint."""
+    if _are_weights(content):
+        return dict(content)
+    if isinstance(content, Mapping):
+        for name in HOLDERS:
+            if _are_weights(content.get(name)):
+                return dict(content[name])
+        others = [name for name, value in content.items() if _are_weights(value)]
+        if len(others) == 1:
+            return dict(content[others[0]])
+        has = ", ".join(map(str, list(content)[:8])) or "nothing"
+        raise InputError(f"weights: {file.name} holds {has}, expected tensors by name, or those under {', '.join(HOLDERS[:3])}")
+    raise InputError(f"weights: {file.name} holds a {type(content).__name__}, expected tensors by name")
+
+
+def _are_weights(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(tensor, torch.Tensor) for tensor in value.values())
+
+
+def _without_prefix(weights: dict[str, torch.Tensor], own: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Remove what wrappers put before all names, unless the module has such names itself."""
+    while True:
+        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in weights)), None)
+        if prefix is None or not weights or all(name.startswith(prefix) for name in own):
+            return weights
+        weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+
+
+def _tied(module: nn.Module) -> dict[str, list[str]]:
+    """Return for each name the names of the same tensor: files of safetensors hold shared weights once."""
+    groups: dict[int, list[str]] = {}
+    for name, value in (*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)):
+        groups.setdefault(id(value), []).append(name)
+    return {name: group for group in groups.values() for name in group}
+
+
+def _check_fit(file: Path, weights: Mapping[str, Any], own: Mapping[str, Any], tied: Mapping[str, Sequence[str]]) -> None:
+    missing = [
+        name
+        for name in own
+        if name not in weights
+        and not any(other in weights for other in tied.get(name, ()))
+        and not name.endswith("num_batches_tracked")  # it changes nothing in evaluation mode, and older files lack it
+    ]
+    unexpected = [name for name in weights if name not in own]
+    shapes = [
+        f"{name} {tuple(weights[name].shape)}, expected {tuple(value.shape)}"
+        for name, value in own.items()
+        if name in weights and weights[name].shape != getattr(value, "shape", None)
+    ]
+    faults = [("missing", missing), ("unexpected", unexpected), ("of another shape", shapes)]
+    said = [f"{what}: {_some(names)}" for what, names in faults if names]
+    if said:
+        raise InputError(f"weights: {file.name} does not fit the module; {'; '.join(said)}")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} others" if len(names) > 6 else "")
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".removesuffix(".")
