@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         DataFileError,
         EngineError,
         InputError,
+        NoTilesError,
         PluginError,
         StoreError,
         SuiteError,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from .store.store import Store, read_result
     from .suites.reader import load_suite
     from .tasks.dataset import Dataset
+    from .tasks.labelled import LabelledImages, LabelledTask
     from .tasks.matching.matches import Matches, match, match_batches
     from .tasks.scenes import Scenes
     from .tasks.separation import Separation, separation
@@ -51,6 +53,7 @@ _NAMES = {
     "errors": (
         "TmiError",
         "InputError",
+        "NoTilesError",
         "UnknownNameError",
         "PluginError",
         "DataFileError",
@@ -64,6 +67,7 @@ _NAMES = {
     "tasks.matching.matches": ("match", "match_batches", "Matches"),
     "tasks.scenes": ("Scenes",),
     "tasks.dataset": ("Dataset",),
+    "tasks.labelled": ("LabelledTask", "LabelledImages"),
     "tasks.separation": ("separation", "Separation"),
     "networks.network": ("Network",),
     "networks.directions": ("Directions",),
@@ -97,9 +101,12 @@ __all__ = [
     "FeatureTile",
     "InputError",
     "LabelledArray",
+    "LabelledImages",
+    "LabelledTask",
     "Matches",
     "MetricInfo",
     "Network",
+    "NoTilesError",
     "PluginError",
     "ProbeResult",
     "Results",

@@ -13,6 +13,10 @@ class InputError(TmiError, ValueError):
     """An invalid image, tile, task or parameter."""
 
 
+class NoTilesError(InputError):
+    """The exact truth was asked for where there is none: the images have given labels, and no tiles."""
+
+
 class MissingPathError(InputError):
     """A setting names a file or folder that is missing or cannot be read."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tmi import params as parameters
-from tmi.errors import InputError, PluginError, TmiError, UnknownNameError, did_you_mean
+from tmi.errors import InputError, NoTilesError, PluginError, TmiError, UnknownNameError, did_you_mean
 from tmi.probing import attribution
 from tmi.runtime.guard import Guard
 from tmi.runtime.paths import absolute
@@ -235,7 +235,10 @@ class Registry:
             raise InputError(f"network {component.name!r}: expected a Dataset or TemplateTask, got {type(data).__name__}")
         with fixed_seed(seed):
             arguments = self.with_references(component, values)
-            network = component.function(data, **_with_seed(component, seed), **arguments)
+            try:
+                network = component.function(data, **_with_seed(component, seed), **arguments)
+            except NoTilesError as error:
+                raise NoTilesError(f"{component}: needs tiles, and {error}") from None
         _expect(component, network, Network)
         network.module.zero_grad()  # the store does not keep gradients, so those of the last training step are cleared here too
         network.name, network.seed, network.params = component.name, seed, parameters.as_text(values)
@@ -262,7 +265,10 @@ class Registry:
         _check_on(network, data)
         with fixed_seed(seed):
             arguments = self.with_references(component, values)
-            result = component.function(network, data, **_with_seed(component, seed), **arguments)
+            try:
+                result = component.function(network, data, **_with_seed(component, seed), **arguments)
+            except NoTilesError as error:
+                return ProbeResult.not_applicable(str(error))
         _expect(component, result, ProbeResult)
         checked: ProbeResult = result
         return checked

@@ -31,7 +31,8 @@ def state_of(data: Dataset, network: Network) -> State:
 
     state: State = {}
     for name, scenes in (("train", data.train), ("test", data.test)):
-        for what in ("images", "labels", *(["masks"] if name == "test" else [])):
+        has_masks = name == "test" and data.task.has_tiles
+        for what in ("images", "labels", *(["masks"] if has_masks else [])):
             getattr(scenes, what)  # rendered now, so that a write into them is detected
         for what, value in vars(scenes).items():
             if isinstance(value, torch.Tensor):

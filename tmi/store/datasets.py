@@ -20,6 +20,7 @@ from tmi.errors import DamagedFileError, InputError
 from tmi.probing.result import LabelledArray
 from tmi.tasks.backgrounds import Law, LawRecipes, Recipes, UniformRecipes
 from tmi.tasks.dataset import Dataset
+from tmi.tasks.labelled import LabelledClass, LabelledImages, LabelledTask
 from tmi.tasks.scenes import NO_TILE, Scenes
 from tmi.tasks.task import TemplateTask
 from tmi.tasks.tiles import FeatureTile, TileClass
@@ -37,6 +38,9 @@ _HELD: dict[type, set[str]] = {
     Scenes: {"task", "paste", "recipes", *_OF_SCENES, *_RENDERED},
     TemplateTask: {"classes", "image_shape", "class_names", "tiles", "tile_class", "windows", "ink"},
     TileClass: {"name", "tiles"},
+    LabelledTask: {"classes", "image_shape", "class_names", "ink"},
+    LabelledClass: {"name"},
+    LabelledImages: {"task", "paste", "recipes", *_OF_SCENES, "labels"},
     FeatureTile: {"values", "epsilon", "support"},
 }
 
@@ -65,7 +69,7 @@ def pack(data: Dataset) -> tuple[dict[str, Any], dict[str, LabelledArray]]:
         ``tile_epsilon`` and ``tile_class``; ``tile_pixel`` names the tile that a pixel belongs to. Of the scenes, with the prefix
         ``train_`` or ``test_``: ``tile``, ``row``, ``col``, ``label``, and either ``recipe``, the numbers of the recipes, or
         ``images`` (image, channel, row, col) and ``covered``: the background's pixels under the tile in the order (channel, row,
-        col), filled up with 0.
+        col), filled up with 0. Of a task without tiles: the names of the classes, and ``images`` and ``label`` of each part.
 
     Raises
     ------
@@ -93,9 +97,10 @@ def pack(data: Dataset) -> tuple[dict[str, Any], dict[str, LabelledArray]]:
     for name in data.task.class_names:
         if not is_text(name):
             raise InputError(f"the name of class {name!r} is not text that HDF5 stores")
-    arrays = _task_arrays(data.task)
+    labelled = not data.task.has_tiles
+    arrays = _class_arrays(data.task) if labelled else _task_arrays(data.task)
     for part in ("train", "test"):
-        arrays |= _scene_arrays(getattr(data, part), part)
+        arrays |= (_labelled_arrays if labelled else _scene_arrays)(getattr(data, part), part)
     return header, arrays
 
 
@@ -117,13 +122,7 @@ def unpack(header: Mapping[str, Any], arrays: Mapping[str, LabelledArray], laws:
     """
     try:
         task = _task(arrays, ink=header.get("ink", False))  # files written before it was stored do not have it
-        recipes = header.get("recipes", {})
-        train, test = (
-            _scenes_of_recipes(task, header["paste"][part], arrays, part, recipes[part], laws)
-            if part in recipes
-            else _scenes(task, header["paste"][part], arrays, part)
-            for part in ("train", "test")
-        )
+        train, test = (_part(task, header, arrays, part, laws) for part in ("train", "test"))
         name, seed, notes, params = (from_json(header[key]) for key in ("name", "seed", "notes", "params"))
         if not isinstance(name, str) or not (seed is None or type(seed) is int):
             raise DamagedFileError(f"name {name!r} and seed {seed!r}: expected a word and a whole number")
@@ -136,6 +135,8 @@ def task_digest(task: TemplateTask) -> str:
     """Return a SHA-256 over all that a task holds, 64 hexadecimal digits."""
     import hashlib
 
+    if not task.has_tiles:
+        return hashlib.sha256(json.dumps([task.class_names, task.image_shape, task.ink]).encode()).hexdigest()
     digest = hashlib.sha256(json.dumps([task.class_names, task.image_shape, task.tile_class.tolist(), task.ink]).encode())
     for tile in task.tiles:
         digest.update(json.dumps([tile.shape, tile.epsilon]).encode() + tile.values.tobytes() + tile.support.tobytes())
@@ -144,18 +145,39 @@ def task_digest(task: TemplateTask) -> str:
 
 def _check_classes(data: Dataset) -> None:
     task = data.task
-    for part in (data, task, data.train, data.test, *getattr(task, "classes", ()), *getattr(task, "tiles", ())):
+    tiles = getattr(task, "tiles", ()) if getattr(task, "has_tiles", True) else ()
+    for part in (data, task, data.train, data.test, *getattr(task, "classes", ()), *tiles):
         if type(part) not in _HELD:
             raise InputError(f"it holds an object of the class {type(part).__name__}, which is not one of tmi's")
         for name in vars(part).keys() - _HELD[type(part)]:
             raise InputError(f"a {type(part).__name__} has an attribute {name!r} that its class does not set")
 
 
+def _class_arrays(task: TemplateTask) -> dict[str, LabelledArray]:
+    return {
+        "class": LabelledArray(("class",), np.array(task.class_names)),
+        # The images' own axes, labelled even where there is no image.
+        **{axis: LabelledArray((axis,), np.arange(size)) for axis, size in zip(_AXES, task.image_shape, strict=True)},
+    }
+
+
+def _labelled_arrays(scenes: Scenes, part: str) -> dict[str, LabelledArray]:
+    image = f"{part}_image"
+    try:
+        LabelledImages(scenes.task, scenes.images, scenes.labels)  # type: ignore[arg-type]
+    except InputError as error:
+        raise InputError(f"the images or labels of {part} were written into ({error})") from None
+    return {
+        f"{part}_images": LabelledArray((image, *_AXES), scenes.images.numpy()),
+        f"{part}_label": LabelledArray((image,), scenes.labels.numpy()),
+    }
+
+
 def _task_arrays(task: TemplateTask) -> dict[str, LabelledArray]:
     flat: tuple[str, ...] = ("tile_pixel",)
     count = [tile.values.size for tile in task.tiles]
     return {
-        "class": LabelledArray(("class",), np.array(task.class_names)),
+        **_class_arrays(task),
         "tile": LabelledArray(("tile",), np.array([task.tile_name(i) for i in range(len(task.tiles))])),
         "tile_axis": LabelledArray(("tile_axis",), np.array(_AXES)),
         "tile_pixel": LabelledArray(flat, np.repeat(np.arange(len(count), dtype=np.int32), count)),
@@ -164,8 +186,6 @@ def _task_arrays(task: TemplateTask) -> dict[str, LabelledArray]:
         "tile_shape": LabelledArray(("tile", "tile_axis"), np.array([tile.shape for tile in task.tiles])),
         "tile_values": LabelledArray(flat, np.concatenate([tile.values.ravel() for tile in task.tiles])),
         "tile_support": LabelledArray(flat, np.concatenate([tile.support.ravel() for tile in task.tiles])),
-        # The images' own axes, labelled even where there is no image.
-        **{axis: LabelledArray((axis,), np.arange(size)) for axis, size in zip(_AXES, task.image_shape, strict=True)},
     }
 
 
@@ -196,6 +216,17 @@ def _scene_arrays(scenes: Scenes, part: str) -> dict[str, LabelledArray]:
         **places,
         f"{part}_covered": LabelledArray((image, f"{part}_covered_pixel"), hidden),
     }
+
+
+def _part(
+    task: TemplateTask, header: Mapping[str, Any], arrays: Mapping[str, LabelledArray], part: str, laws: Laws | None
+) -> Scenes:
+    if isinstance(task, LabelledTask):
+        return LabelledImages(task, arrays[f"{part}_images"].values, arrays[f"{part}_label"].values)
+    paste, recipes = header["paste"][part], header.get("recipes", {})
+    if part in recipes:
+        return _scenes_of_recipes(task, paste, arrays, part, recipes[part], laws)
+    return _scenes(task, paste, arrays, part)
 
 
 def _of_recipes(scenes: Scenes, part: str) -> dict[str, str]:
@@ -250,6 +281,9 @@ def _places(scenes: Scenes, covered: list[Pixels]) -> Iterator[tuple[NDArray[np.
 
 def _task(arrays: Mapping[str, LabelledArray], *, ink: bool) -> TemplateTask:
     names = arrays["class"].values.tolist()
+    image_shape = [len(arrays[axis].values) for axis in _AXES]
+    if "tile" not in arrays:
+        return LabelledTask(names, image_shape, ink=ink)
     shapes, epsilons = arrays["tile_shape"].values.tolist(), arrays["tile_epsilon"].values.tolist()
     values, support = arrays["tile_values"].values, arrays["tile_support"].values
     classes = arrays["tile_class"].values.tolist()
@@ -263,8 +297,7 @@ def _task(arrays: Mapping[str, LabelledArray], *, ink: bool) -> TemplateTask:
         start = stop
     if start != len(values) or len(values) != len(support) or classes != sorted(classes) or min(classes) < 0:
         raise DamagedFileError("the values, supports and classes of the tiles do not fit together")
-    shape = [len(arrays[axis].values) for axis in _AXES]
-    return TemplateTask([TileClass(name, own) for name, own in zip(names, tiles, strict=True)], shape, ink=ink)
+    return TemplateTask([TileClass(name, own) for name, own in zip(names, tiles, strict=True)], image_shape, ink=ink)
 
 
 def _scenes(task: TemplateTask, paste: Any, arrays: Mapping[str, LabelledArray], part: str) -> Scenes:

@@ -25,8 +25,13 @@ if TYPE_CHECKING:
     import torch
 
 
-Paste = Literal["rectangle", "support"]
-"""How a tile covers its background: the whole rectangle, or the pixels of its support alone."""
+Paste = Literal["rectangle", "support", "blend"]
+"""How a tile covers its background: the whole rectangle; the pixels of its support alone; or these, with the background in them.
+
+With "blend" a pixel of the support S is t + w (b − ½), cut off at 0 and 1, with the tile's value t, the background's b and
+w = 2ε/|S|, a thousandth less. So the background changes the tile by as much as the tolerance allows, and never by more: the image
+contains the tile on every background.
+"""
 
 
 NO_TILE = -1
@@ -35,6 +40,7 @@ NO_TILE = -1
 
 _RENDERED = ("backgrounds", "labels", "images", "masks")
 _AT_ONCE = 1 << 22  # pixels that are rendered at once where images need not be kept
+_WITHIN = 1 - 2.0**-10  # of ε is what a blended tile's distance is at most
 _ROUNDS = 200  # draws before an image that stays ambiguous is an error
 
 
@@ -53,8 +59,8 @@ class Scenes:
         Index into ``task.tiles``; −1 for a scene without a tile.
     row, col : array_like of int, shape (N,)
         Place of the tile's top left corner.
-    paste : {"rectangle", "support"}
-        Whether a tile covers its whole rectangle or its support alone.
+    paste : {"rectangle", "support", "blend"}
+        Whether a tile covers its whole rectangle, its support alone, or its support with the background in it; see `Paste`.
 
     Raises
     ------
@@ -67,8 +73,8 @@ class Scenes:
     ) -> None:
         import torch
 
-        if paste not in ("rectangle", "support"):
-            raise InputError(f'paste: expected "rectangle" or "support", got {paste!r}')
+        if paste not in ("rectangle", "support", "blend"):
+            raise InputError(f'paste: expected "rectangle", "support" or "blend", got {paste!r}')
         self.task = task
         self.paste: Paste = paste
         self.recipes = backgrounds if isinstance(backgrounds, Recipes) else None
@@ -119,14 +125,18 @@ class Scenes:
                 index = np.asarray(index)
                 index = index if index.size or index.dtype == bool else index.astype(np.int64)  # [] chooses none
             chosen = torch.from_numpy(np.arange(len(self))[index].reshape(-1).copy())
+        part = self._chosen(chosen)
+        if isinstance(chosen, slice):
+            vars(part).update({name: vars(self)[name][chosen] for name in _RENDERED if name in vars(self)})
+        return part
+
+    def _chosen(self, chosen: Any) -> Scenes:
+        """Return the scenes that a slice or a tensor of numbers chooses."""
         if self.recipes is None:
             backgrounds: Any = self.backgrounds[chosen]
         else:
             backgrounds = self.recipes.chosen(chosen if isinstance(chosen, slice) else chosen.numpy())
-        part = self._with(backgrounds=backgrounds, tile=self.tile[chosen], row=self.row[chosen], col=self.col[chosen])
-        if isinstance(chosen, slice):
-            vars(part).update({name: vars(self)[name][chosen] for name in _RENDERED if name in vars(self)})
-        return part
+        return self._with(backgrounds=backgrounds, tile=self.tile[chosen], row=self.row[chosen], col=self.col[chosen])
 
     def __repr__(self) -> str:
         return f"Scenes({len(self)} of {self.task!r}, paste={self.paste!r})"
@@ -163,7 +173,8 @@ class Scenes:
         images = self.backgrounds.clone() if rendered else self.recipes.render()  # type: ignore[union-attr]
         for index, tile in self._used_tiles():
             covered = np.ones(tile.shape, bool) if self.paste == "rectangle" else tile.support
-            self._fill(images.numpy(), index, covered, tile.values)
+            share = 2 * tile.epsilon / int(tile.support.sum()) * _WITHIN if self.paste == "blend" else 0.0
+            self._fill(images.numpy(), index, covered, tile.values, share)
         return images
 
     @cached_property
@@ -217,6 +228,10 @@ class Scenes:
                 f"backgrounds: expected shape {(len(self), *self.task.image_shape)}, got {tuple(backgrounds.shape)}"
             ) from None
         return self._with(backgrounds=backgrounds)
+
+    def double(self) -> Scenes:
+        """Return the scenes in float64, in which a pasted tile has its exact values."""
+        return self._with(backgrounds=self.backgrounds.double())
 
     def moved(self, row: Any, col: Any) -> Scenes:
         """Return the same tiles on the same backgrounds at other places.
@@ -288,7 +303,7 @@ class Scenes:
             A law, ``(rng, task) -> array of shape (C, m, n)`` in [0, 1], or a setting of the type `tmi.params.Background`; by
             default uniform random pixels. It is called with a generator of its own for each image whenever the image is rendered,
             so that it must not remember anything.
-        paste : {"rectangle", "support"}
+        paste : {"rectangle", "support", "blend"}
 
         Returns
         -------
@@ -339,13 +354,15 @@ class Scenes:
     def _used_tiles(self) -> list[tuple[int, Any]]:
         return [(int(i), self.task.tiles[int(i)]) for i in np.unique(self.tile.numpy()) if i != NO_TILE]
 
-    def _fill(self, target: NDArray[Any], index: int, covered: NDArray[np.bool_], values: NDArray[Any]) -> None:
-        """Write a tile's values into the covered pixels of every scene that shows it."""
+    def _fill(
+        self, target: NDArray[Any], index: int, covered: NDArray[np.bool_], values: NDArray[Any], share: float = 0.0
+    ) -> None:
+        """Write a tile's values into the covered pixels of every scene that shows it, with a share of what they show."""
         scenes = np.flatnonzero(self.tile.numpy() == index)
         channel, row, col = np.nonzero(covered)
-        target[scenes[:, None], channel, self.row.numpy()[scenes, None] + row, self.col.numpy()[scenes, None] + col] = values[
-            covered
-        ]
+        pixels = (scenes[:, None], channel, self.row.numpy()[scenes, None] + row, self.col.numpy()[scenes, None] + col)
+        chosen = values[covered]
+        target[pixels] = np.clip(chosen + share * (target[pixels].astype(np.float64) - 0.5), 0, 1) if share else chosen
 
 
 def _whole(value: Any, name: str, count: int) -> NDArray[np.int64]:

@@ -41,6 +41,8 @@ class TemplateTask:
         The tiles of all classes, in order.
     tile_class : ndarray of int64, shape (T,)
         The class of each tile.
+    has_tiles : bool
+        True; False for a `LabelledTask`, of which no tile is known.
 
     Raises
     ------
@@ -48,6 +50,8 @@ class TemplateTask:
         If there is no class or two share a name, a tile is larger than the image or has other channels, or two classes cannot
         be told apart: a tile of one, pasted unchanged, contains a tile of the other.
     """
+
+    has_tiles = True
 
     def __init__(self, classes: Iterable[TileClass], image_shape: Sequence[int], *, ink: bool = False) -> None:
         self.classes = (classes,) if isinstance(classes, TileClass) else as_tuple(classes, "task: classes")

@@ -87,4 +87,4 @@ def spread_over(groups: Sequence[int], count: int) -> list[int]:
 
 def in_float64(scenes: tmi.Scenes) -> tmi.Scenes:
     """Return the scenes rendered in float64, so that a pasted tile has its exact values."""
-    return scenes.with_backgrounds(scenes.backgrounds.double())
+    return scenes.double()

@@ -461,3 +461,21 @@ def test_no_module_of_the_store_can_run_what_it_reads():
             if isinstance(node, ast.Call):
                 runs = ("eval", "exec", "compile", "__import__", "torch.load", "numpy.load", "np.load")
                 assert ast.unparse(node.func) not in runs, path
+
+
+def test_labelled_images_come_back_as_they_were():
+    task = tmi.LabelledTask(["one", "two"], (3, 5, 4), ink=True)
+    rng = np.random.default_rng(0)
+    parts = [tmi.LabelledImages(task, rng.random((n, 3, 5, 4), np.float32), np.arange(n) % 2) for n in (6, 0)]
+    data = tmi.Dataset(task, *parts, notes={"format": "folders"}, name="folder", seed=1)
+    back = round_trip(data)
+    assert type(back.task) is tmi.LabelledTask
+    assert (back.task.class_names, back.task.image_shape, back.task.ink) == (task.class_names, task.image_shape, True)
+    assert task_digest(back.task) == task_digest(task) != task_digest(tmi.LabelledTask(["one", "three"], (3, 5, 4), ink=True))
+    assert (back.notes, back.name, back.seed) == (data.notes, "folder", 1)
+    for part in PARTS:
+        assert bits(getattr(back, part).images) == bits(getattr(data, part).images)
+        assert bits(getattr(back, part).labels) == bits(getattr(data, part).labels)
+    data.train.labels[0] = 7
+    with pytest.raises(InputError, match="written into"):
+        pack(data)
