@@ -71,7 +71,6 @@ def _loaded(file: Path) -> Any:
                 f"python -c \"import onnx; onnx.save(onnx.load('{file.name}'), '{file.stem}-whole.onnx')\""
             )
         model = onnx.load(file)
-        onnx.checker.check_model(model)
         model = onnx.inliner.inline_local_functions(model)
         return onnx.shape_inference.infer_shapes(model)
     except InputError:
@@ -110,19 +109,19 @@ class Conversion:
         known = (*model.graph.value_info, *model.graph.input, *model.graph.output)
         self.ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in known}
         self.batch: int | None = None
+        self.count: Counter[str] = Counter()
 
     def module(self, wanted: list[str]) -> nn.Module:
         """Return the module that computes these outputs."""
-        from .onnx_operators import OPERATORS
-
         nodes = self._needed(wanted)
-        unknown = {f"{node.domain}.{node.op_type}".lstrip(".") for node in nodes} - OPERATORS.keys() - {"Constant"}
-        unknown = {name.removeprefix("ai.onnx.") for name in unknown} - OPERATORS.keys() - {"Constant"}
+        unknown = _unknown(nodes)
         if unknown:
-            raise InputError(
-                f"module: {self.file.name} uses operators that cannot be converted: {', '.join(sorted(unknown))}; give "
-                'the code of the module instead, as module = "net.py:make" with its weights'
-            )
+            possible = [value.name for value in self.model.graph.output if not _unknown(self._needed([value.name]))]
+            remedy = 'give the code of the module instead, as module = "net.py:make" with its weights'
+            if possible:
+                remedy = f'leave them out by output = "{possible[0]}"'
+            operators = ", ".join(sorted(unknown))
+            raise InputError(f"module: {self.file.name} uses operators that cannot be converted: {operators}; {remedy}")
         self._input()
         for node in nodes:
             self._convert(node)
@@ -135,7 +134,7 @@ class Conversion:
         needed, result = set(wanted), []
         for node in reversed(self.model.graph.node):
             if needed & set(node.output):
-                needed |= set(node.input)
+                needed |= {name for name in node.input if name}
                 result.append(node)
         return result[::-1]
 
@@ -178,8 +177,9 @@ class Conversion:
         try:
             results = OPERATORS[node.op_type](self, node, attributes)
         except NotImplementedError as error:
-            label = f"{node.op_type} ({node.name})" if node.name else node.op_type
-            raise InputError(f"module: {self.file.name}: operator {label} cannot be converted {error}") from None
+            raise InputError(f"module: {self.file.name}: operator {node.op_type} cannot be converted {error}") from None
+        except Exception as error:
+            raise InputError(f"module: {self.file.name}: operator {node.op_type} cannot be converted ({_told(error)})") from error
         for name, result in zip(node.output, results if isinstance(results, tuple) else (results,), strict=False):
             self.values[name] = result
 
@@ -220,12 +220,21 @@ class Conversion:
 
     def layer(self, node: Any, module: nn.Module, argument: fx.Node | None = None) -> fx.Node:
         """Add the layer that a node of the file stands for, under its name."""
-        name = _cleaned(node.name) or f"{node.op_type.lower()}_{sum(type(m) is type(module) for m in self.modules.values()) + 1}"
+        self.count[node.op_type] += 1
+        name = _cleaned(node.name) or f"{node.op_type.lower()}_{self.count[node.op_type]}"
         return self.add(name, module, self.node(node.input[0]) if argument is None else argument)
 
     def call(self, function: Any, *arguments: Any, **settings: Any) -> fx.Node:
         """Add an operation without weights."""
         return self.graph.call_function(function, arguments, settings)
+
+
+def _unknown(nodes: list[Any]) -> set[str]:
+    """Return the operators among these nodes that cannot be converted."""
+    from .onnx_operators import OPERATORS
+
+    operators = {f"{node.domain}.{node.op_type}".removeprefix("ai.onnx").lstrip(".") for node in nodes}
+    return operators - OPERATORS.keys() - {"Constant"}
 
 
 def _compare(file: Path, model: Any, module: nn.Module, wanted: list[str]) -> None:

@@ -67,7 +67,9 @@ def read(file: Path) -> Any:
                 f"weights: {file.name} is a TorchScript program; where it was made, write its weights by "
                 f"python -c \"import torch; torch.save(dict(torch.jit.load('{file.name}', 'cpu').state_dict()), '{_new(file)}')\""
             ) from None
-        if type(error).__name__ == "UnpicklingError" and "weights_only" in str(error).lower():
+        with file.open("rb") as opened:
+            is_pickled = opened.read(2)[:1] in (b"P", b"\x80")  # a zip archive, or a pickle as torch.save wrote it before 1.6
+        if is_pickled and type(error).__name__ == "UnpicklingError":
             program = CONVERT.format(old=file.name, new=_new(file), holders=HOLDERS[:3])
             raise InputError(
                 f"weights: {file.name} holds pickled objects{_objects(file)}, which may run any code when they are loaded; where "

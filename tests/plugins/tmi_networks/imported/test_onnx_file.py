@@ -1,0 +1,118 @@
+"""ONNX files: which outputs, what is refused, and that the conversion is compared with ONNX's own evaluation."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper
+
+import tmi
+from tmi.errors import DataFileError, InputError
+from tmi_networks.imported import onnx_operators
+from tmi_networks.imported.onnx_file import read_onnx
+
+from .test_onnx_operators import draw, ints, saved
+
+
+def test_another_tools_classifier(made):
+    file = made[0] / "small.onnx"
+    images = draw(3, 3, 7, 6)
+    module = read_onnx(file, "scores")
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        answer = module(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(answer, session.run(["scores"], {"x": images})[0], rtol=1e-4, atol=1e-5)
+    assert [name for name, part in module.named_modules() if not list(part.children()) and name != "constants"] == [
+        "conv_1",
+        "batchnormalization_1",
+        "relu_1",
+        "averagepool_1",
+        "matmul_1",
+        "relu_2",
+        "gemm_1",
+    ]
+    assert tuple(read_onnx(file, 1)(torch.from_numpy(images)).shape) == (3, 2)
+
+
+def test_what_cannot_be_converted_is_named(made, tmp_path):
+    with pytest.raises(InputError) as info:
+        read_onnx(made[0] / "small.onnx")
+    assert str(info.value) == (
+        'module: small.onnx uses operators that cannot be converted: ArgMax; leave them out by output = "scores"'
+    )
+    nodes = [helper.make_node("LRN", ["x"], ["a"], size=3), helper.make_node("Det", ["a"], ["y"])]
+    path = saved(tmp_path / "odd.onnx", nodes, {}, ["N", 3, 4, 4], {"y": TensorProto.FLOAT}, 13)
+    with pytest.raises(InputError, match=r"operators that cannot be converted: Det, LRN; give the code of the module instead"):
+        read_onnx(path)
+    node = helper.make_node("Flatten", ["x"], ["y"], axis=2)
+    path = saved(tmp_path / "flat.onnx", [node], {}, ["N", 3, 4, 4], {"y": TensorProto.FLOAT}, 13)
+    with pytest.raises(InputError, match=r"flat.onnx: operator Flatten cannot be converted along another axis than 1"):
+        read_onnx(path)
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [("score", "has no output 'score'; did you mean \"scores\""), (2, "has 2 outputs, so there is no output 2")],
+)
+def test_unknown_outputs(made, output, message):
+    with pytest.raises(InputError, match=message):
+        read_onnx(made[0] / "small.onnx", output)
+
+
+def test_a_wrong_conversion_is_found(made, monkeypatch):
+    monkeypatch.setitem(onnx_operators.OPERATORS, "Relu", onnx_operators.layer(lambda _: torch.nn.GELU()))
+    with pytest.raises(InputError, match=r"small.onnx: output 'scores' of the converted module differs from ONNX's"):
+        read_onnx(made[0] / "small.onnx", "scores")
+
+
+def test_what_is_no_model(tmp_path):
+    (tmp_path / "no.onnx").write_bytes(b"nothing")
+    with pytest.raises(DataFileError, match=r"no.onnx is no ONNX file, or damaged"):
+        read_onnx(tmp_path / "no.onnx")
+    node = helper.make_node("Relu", ["x"], ["y"])
+    path = saved(tmp_path / "m.onnx", [node], {}, ["N", 3, 4], {"y": TensorProto.FLOAT}, 13)
+    with pytest.raises(InputError, match=r"m.onnx takes \('\?', 3, 4\), expected images"):
+        read_onnx(path)
+
+
+def test_weights_in_another_file(tmp_path):
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    model = onnx.load(saved(tmp_path / "m.onnx", nodes, {"w": draw(64, 40)}, ["N", 64], {"y": TensorProto.FLOAT}, 13))
+    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.onnx.data", size_threshold=0)
+    assert read_onnx(tmp_path / "m.onnx")(torch.rand(2, 1, 8, 8)).shape == (2, 40)
+    model = onnx.load(tmp_path / "m.onnx")
+    onnx.save(model, tmp_path / "n.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    with pytest.raises(InputError, match=r"keeps its weights in weights.bin; put all into one file by python -c"):
+        read_onnx(tmp_path / "n.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("opset", [11, 13, 17, 18, 20, 21, 23])
+def test_what_torch_writes(made, tmp_path, opset):
+    module = made[1]["torchvision"]
+    options = {"dynamo": True} if opset >= 18 else {"dynamo": False, "dynamic_axes": {"x": {0: "n"}}}
+    if opset >= 18:
+        options["dynamic_shapes"] = {"x": {0: torch.export.Dim("N")}}
+    path = tmp_path / "m.onnx"
+    torch.onnx.export(module, (torch.rand(2, 3, 16, 16),), path, input_names=["x"], opset_version=opset, **options)
+    images = torch.rand(3, 3, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(read_onnx(path)(images), module(images), rtol=1e-3, atol=1e-5)
+
+
+def test_an_exported_network_comes_back(tmp_path):
+    data = tmi.generate("squares", samples=8, test_samples=4)
+    task = data.task
+    flat = int(np.prod(task.image_shape))
+    nodes = [
+        helper.make_node("Reshape", ["x", "s"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["y"]),
+    ]
+    constants = {"s": ints(0, -1), "w": draw(flat, len(task.classes))}
+    path = saved(tmp_path / "m.onnx", nodes, constants, ["N", *task.image_shape], {"y": TensorProto.FLOAT}, 14)
+    network = tmi.build("imported", data, module=str(path))
+    expected = data.test.images.flatten(1).numpy() @ constants["w"]
+    np.testing.assert_allclose(network.logits(data.test.images).numpy(), expected, rtol=1e-4, atol=1e-5)
