@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,43 @@ class FeatureTile:
         self.support = _support(support, self.values)
         for array in (self.values, self.support):
             array.setflags(write=False)
+
+    @classmethod
+    def from_image(cls, path: str | Path, epsilon: float, *, size: int | None = None) -> FeatureTile:
+        """Return a picture as a tile.
+
+        Parameters
+        ----------
+        path : str or Path
+            A file that Pillow reads, such as PNG, JPEG or TIFF, in colour (C = 3) or grey (C = 1). It is turned upright where
+            the file says how it was taken.
+        epsilon : float
+            The tolerance ε.
+        size : int, optional
+            The longest side in pixels to which the picture is scaled; by default its own.
+
+        Returns
+        -------
+        FeatureTile
+            Values in [0, 1], grey ones of 16 bits divided by 65535, others by 255. The support is the pixels of at least half
+            opacity. A picture without alpha counts as a whole, its black pixels too.
+
+        Raises
+        ------
+        DataFileError
+            If the file cannot be read as a picture; the message names it.
+        InputError
+            For a bad ε or size, or if no pixel is of at least half opacity.
+        """
+        from .pictures import read_picture
+
+        if size is not None and (isinstance(size, bool) or not isinstance(size, numbers.Integral) or size < 1):
+            raise InputError(f"size: expected a whole number of at least 1, got {size!r}")
+        picture = read_picture(path)
+        picture = picture if size is None else picture.scaled(int(size))
+        if not picture.support.any():
+            raise InputError(f"{path}: no pixel is of at least half opacity, so that its support is empty")
+        return cls(np.where(picture.support, picture.values, 0), epsilon, picture.support)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tmi.errors import DataFileError
+from tmi.tasks.pictures import open_picture, wide_greys
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,27 +37,13 @@ def read_picture(file: Path) -> Image:
     Raises
     ------
     DataFileError
-        If it cannot be read, is damaged or cut short, or its pixels are neither of 8 nor of 16 bits.
+        If it cannot be read, is damaged or cut short, has several frames, or its pixels are neither of 8 nor of 16 bits.
     """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(file) as opened:
-            picture = ImageOps.exif_transpose(opened)
-    except Exception as error:  # Pillow raises many kinds of error for damaged files, all with one remedy
-        cause = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-        raise DataFileError(f"{file}: cannot be read as a picture ({cause})") from None
-    return _to_eight_bits(picture, file)
-
-
-def _to_eight_bits(picture: Image, file: Path) -> Image:
-    """Scale grey values of 16 bits to 8: Pillow's own conversion would cut them off at 255."""
+    picture = open_picture(file)
+    if not picture.mode.startswith(("I", "F")):
+        return picture
     import numpy as np
     import PIL.Image
 
-    if not picture.mode.startswith(("I", "F")):
-        return picture
-    values = np.asarray(picture)
-    if picture.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise DataFileError(f"{file}: its pixels are not whole numbers of 8 or 16 bits (mode {picture.mode}); save it as PNG")
-    return PIL.Image.fromarray(np.round(values / 257).astype(np.uint8))
+    # Pillow's own conversion would cut grey values of 16 bits off at 255.
+    return PIL.Image.fromarray(np.round(wide_greys(picture, file) / 257).astype(np.uint8))
