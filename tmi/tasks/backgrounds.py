@@ -31,7 +31,7 @@ Law = Callable[[np.random.Generator, "TemplateTask"], NDArray[Any]]
 """A law of backgrounds: a function of a generator and the task that returns one background, (C, m, n) in [0, 1]."""
 
 _WORD = 2**32  # a float32 takes one word of 32 bits from the generator
-_AT_ONCE = 1 << 22  # words that are drawn at once: 16 MB
+_AT_ONCE = 1 << 18  # words that are drawn at once: 1 MB, which the cache holds
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,9 @@ class UniformRecipes(Recipes):
             for first in range(start, stop, at_once):
                 last = min(first + at_once, stop)
                 words = _words(source, self.numbers[first].tolist(), (last - first) * pixels)
-                np.multiply(words >> 8, np.float32(2.0**-24), out=result[first:last].reshape(-1), casting="unsafe")
+                target = result[first:last].reshape(-1)
+                target[:] = words >> np.uint32(8)  # whole numbers of 24 bits, which float32 holds exactly
+                target *= np.float32(2.0**-24)
         return torch.from_numpy(result.reshape(-1, *self.shape))
 
     def _runs(self, pixels: int) -> list[tuple[int, int]]:

@@ -1,0 +1,113 @@
+"""What images cost when they are rendered from recipes: ``python -m tests.benchmarks.backgrounds``.
+
+It measures and never asserts. First µs an image for every law of backgrounds, for section 6.2's images, beside NumPy's own drawing
+of as many uniform numbers in the same run. Then a million images of section 6.2, generated, matched and scored, in a process of its
+own: seconds and peak memory. Then what data sets take in a store, beside their pixels.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import tmi
+from tmi.plugins.registry import installed
+from tmi.tasks.backgrounds import draw_recipes
+
+REPEATS = 5
+AT_ONCE = 2500
+
+
+def best(work, images: int) -> float:  # type: ignore[no-untyped-def]
+    """Return µs an image of the quickest of some runs."""
+    seconds = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds) / images * 1e6
+
+
+def rendering(images: int) -> Table:
+    """Measure the laws, in the order and at random."""
+    task = tmi.generate("fashion", samples=1, test_samples=1).task
+    table = Table("law", "µs an image", "in random order", title=f"rendering {images:,} backgrounds of 1×40×40")
+    rng = np.random.default_rng(0)
+    drawn = best(lambda: np.random.default_rng(0).random((images, *task.image_shape), dtype=np.float32), images)
+    table.add_row("NumPy: uniform float32", f"{drawn:.1f}", "–")
+    order = rng.permutation(images)
+    for law in tmi.names("background"):
+        recipes = draw_recipes(np.random.default_rng(0), task, images, installed().reference("background", law))
+        mixed = recipes.chosen(order)
+        table.add_row(law, f"{best(recipes.render, images):.1f}", f"{best(mixed.render, images):.1f}")
+    return table
+
+
+def million(images: int) -> None:
+    """Generate, match and score so many images of section 6.2, and print what it took."""
+    start = time.perf_counter()
+    data = tmi.generate("fashion", samples=1, test_samples=images)
+    generated = time.perf_counter()
+    network = tmi.build("theorem1", data)
+    found = 0
+    for first in range(0, images, AT_ONCE):
+        found += len(tmi.match(data.test[first : first + AT_ONCE].images, data.task.tiles).image)
+    matched = time.perf_counter()
+    metrics = tmi.probe("accuracy", network, data).metrics
+    scored = time.perf_counter()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    seconds = ", ".join(
+        f"{name} {end - begin:.0f} s"
+        for name, begin, end in (
+            ("generated", start, generated),
+            ("matched", generated, matched),
+            ("scored", matched, scored),
+        )
+    )
+    print(f"{images:,} images: {seconds}; {found:,} tiles found, accuracy {metrics['accuracy']:g}; peak memory {peak:.2f} GB")
+
+
+def stored() -> Table:
+    """Write data sets into a store, and return what they take."""
+    from tmi.stages import Stage
+    from tmi.store.datasets import pack
+    from tmi.store.hdf5 import to_bytes
+
+    table = Table("data set", "kB in the store", "kB of pixels")
+    with tempfile.TemporaryDirectory():
+        for name in tmi.names("dataset"):
+            try:
+                data = tmi.generate(name)
+            except tmi.InputError:  # a generator with a setting that must be given
+                continue
+            pixels = sum(len(scenes) * np.prod(data.task.image_shape) * 4 for scenes in (data.train, data.test))
+            table.add_row(name, f"{len(to_bytes(Stage.DATASET, *pack(data))) / 1000:,.0f}", f"{pixels / 1000:,.0f}")
+    return table
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Fewer images.")
+@click.option("--million", "one", type=int, help="Only so many images of section 6.2, in this process.")
+def main(quick: bool, one: int | None) -> None:
+    """Print the tables."""
+    if one:
+        million(one)
+        return
+    console = Console(width=100)
+    console.print(rendering(1000 if quick else 10_000))
+    command = [sys.executable, "-m", "tests.benchmarks.backgrounds", "--million", str(20_000 if quick else 1_000_000)]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
+    console.print(stored())
+
+
+if __name__ == "__main__":
+    main()
