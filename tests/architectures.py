@@ -81,15 +81,15 @@ def page_part() -> str:
 
 
 def train(seeds: int = 5) -> None:
-    """Print the test accuracy and the seconds of each architecture with its default settings."""
+    """Print the test accuracy and the seconds of one core of each architecture with its default settings."""
     torch.set_num_threads(1)
     data = tmi.generate("fashion", seed=0)
     for name in SMALL:
         accuracies, seconds = [], []
         for seed in range(seeds):
-            start = time.perf_counter()
+            start = time.process_time()
             network = tmi.build(name, data, seed=seed)
-            seconds.append(time.perf_counter() - start)
+            seconds.append(time.process_time() - start)
             accuracies.append(tmi.probe("accuracy", network, data).metrics["accuracy"])
         weights = sum(p.numel() for p in network.module.parameters())
         print(f"{name}: {weights} weights, accuracy {min(accuracies):.3f} to {max(accuracies):.3f}, {np.median(seconds):.0f} s")

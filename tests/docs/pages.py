@@ -6,6 +6,7 @@ How a block is used depends on its language and on the HTML comment above it:
 - ``console``: commands after ``$``, each followed by its expected output. Commands that begin with ``tmi`` are run.
 - ``<!-- file: NAME -->`` above any block: it is written to a file in the page's folder and not run.
 - ``<!-- about -->`` above the expected output: numbers may differ by 5 % (trained networks depend on the machine).
+- ``<!-- needs: LIBRARY -->`` above a python block: where the library cannot be imported it is not run, and a warning says why.
 - ``<!-- exit: N -->`` above a console block: the expected exit code of its last command.
 
 ``…`` in the expected output matches any text. ``python -m tests.docs.pages FILE…`` writes the actual output into the pages.
@@ -14,6 +15,7 @@ How a block is used depends on its language and on the HTML comment above it:
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import re
@@ -96,12 +98,26 @@ def run(page: Path, folder: Path) -> Iterator[Printed]:
                 Path(block.file).parent.mkdir(parents=True, exist_ok=True)
                 Path(block.file).write_text(block.body, encoding="utf-8")
             elif block.language == "python":
+                if problem := _missing(block):
+                    warnings.warn(f"{where} is not run: {problem}")
+                    continue
                 printed = _execute(block.body, where, namespace)
                 if following and following.language == "text":
                     span = following.start, following.end
                     yield Printed(where, following.body, printed, following.mark == "about", span, following.indent)
             elif block.language == "console":
                 yield from _commands(block, where)
+
+
+def _missing(block: Block) -> str:
+    """Return why the library that a block needs cannot be imported; an empty text if it can, or none is named."""
+    library = block.mark.removeprefix("needs: ") if block.mark.startswith("needs: ") else ""
+    try:
+        if library:
+            importlib.import_module(library)
+        return ""
+    except Exception as error:  # torchvision raises a RuntimeError where it does not fit the torch that is installed
+        return f"{library} cannot be imported ({type(error).__name__}: {error})"
 
 
 def _execute(code: str, where: str, namespace: dict[str, object]) -> str:

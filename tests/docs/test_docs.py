@@ -36,7 +36,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     os.chdir(folder)
 
 
-SLOW = {"attribution.md"}  # trains two networks of section 6.2, and runs methods of attribution on them
+SLOW = {"attribution.md", "other-libraries.md"}  # train networks of section 6.2, and run methods of attribution on them
 RUN = [pytest.param(page, marks=[pytest.mark.slow] if page.name in SLOW else [], id=page.name) for page in pages.PAGES]
 
 
