@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import tmi
 from tmi.errors import InputError, did_you_mean
-from tmi.probing.attribution import Need
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +29,7 @@ Maker: TypeAlias = str | Callable[..., Any]
 _IMAGES = 64  # perturbed images in one pass of the module
 
 
-def from_zennit(composite: Maker, *, needs: Sequence[Need] = ("gradient", "lrp-modules"), **settings: Any) -> Method:
+def from_zennit(composite: Maker, *, needs: Sequence[Any] = ("gradient", "lrp-modules"), **settings: Any) -> Method:
     """Make a method of a composite of zennit (Anders et al. 2021): layer-wise relevance propagation by its rules.
 
     Parameters
@@ -74,7 +73,7 @@ def from_zennit(composite: Maker, *, needs: Sequence[Need] = ("gradient", "lrp-m
     return _method(method, composite, "zennit", needs=needs)
 
 
-def from_cam(cam: Maker, *, needs: Sequence[Need] = ("gradient", "maps"), **settings: Any) -> Method:
+def from_cam(cam: Maker, *, needs: Sequence[Any] = ("gradient", "maps"), **settings: Any) -> Method:
     """Make a method of a class of pytorch-grad-cam, or of another one with its protocol: ``cam(model, layers)(images, targets)``.
 
     Parameters
@@ -148,7 +147,7 @@ def from_xaitk(saliency: Maker, **settings: Any) -> Method:
     return _method(method, saliency, "xaitk-saliency")
 
 
-def from_shap(explainer: Maker, *, needs: Sequence[Need] = ("gradient",), **settings: Any) -> Method:
+def from_shap(explainer: Maker, *, needs: Sequence[Any] = ("gradient",), **settings: Any) -> Method:
     """Make a method of an explainer of shap for torch modules: ``explainer(model, background).shap_values(images)``.
 
     Parameters
@@ -186,7 +185,7 @@ def from_shap(explainer: Maker, *, needs: Sequence[Need] = ("gradient",), **sett
     return _method(method, explainer, "shap", needs=needs)
 
 
-def _method(method: Method, maker: Maker, library: str, needs: Sequence[Need] = ()) -> Method:
+def _method(method: Method, maker: Maker, library: str, needs: Sequence[Any] = ()) -> Method:
     """Declare a method; the library's version is part of its key."""
     method.__name__ = _name(maker)
     method.__doc__ = f"{_name(maker)} of {library}."
