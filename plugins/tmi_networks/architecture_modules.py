@@ -134,7 +134,9 @@ class SelfAttention(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """A block of Dosovitskiy et al. (2021): attention, then a perceptron at each place; each adds to its normalised input.
+    """A block of Dosovitskiy et al. (2021): attention, then a perceptron at each place; each reads the sum so far and adds to it.
+
+    What is read is normalised first; the sum is not.
 
     The linear maps at each place are 1×1 convolutions, so that all parts have maps (N, channels, rows, cols): one column of
     maps is what is elsewhere called a token.

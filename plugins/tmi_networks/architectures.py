@@ -203,8 +203,8 @@ def vit(
     """Train a small vision transformer (Dosovitskiy et al. 2021), whose logits are a linear map of the mean over the patches.
 
     A linear map of each patch plus a learned vector for its position; blocks of attention and a perceptron with one hidden layer
-    of twice the width (GELU), each of which adds to what comes in and reads it after layer normalisation; a last normalisation,
-    the mean over the patches instead of a class token, and a linear layer.
+    of twice the width (GELU), which each read the sum of all so far, after layer normalisation, and add to it; a last
+    normalisation, the mean over the patches instead of a class token, and a linear layer.
 
     Its layers are ``embedding``; of each block ``block.hidden``, the hidden neurons of its perceptron, and ``block``, the sum of
     all so far (``block2.hidden``, ``block2``, …); and ``logits``. All but the logits are maps (channels, rows, cols) with one
