@@ -1,4 +1,4 @@
-"""Built-in data sets: the two of the paper's section 6, that of its Figure 1, and the spectra of its section 7."""
+"""Built-in data sets: the two of the paper's section 6, that of its Figure 1, the spectra of its section 7, and your own."""
 
 import tmi
 
@@ -12,6 +12,9 @@ def tmi_dataset_generators():  # type: ignore[no-untyped-def]
         "fashion": "tmi_datasets.fashion:fashion",
         "cutouts": "tmi_datasets.cutouts:cutouts",
         "digits": "tmi_datasets.digits:digits",
+        "folder": "tmi_datasets.folder:folder",
+        "tetrominoes": "tmi_datasets.tetrominoes:tetrominoes",
+        "hierarchy": "tmi_datasets.hierarchy:hierarchy",
     }
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +13,7 @@ from tmi.errors import DataFileError, InputError
 from tmi.params import Background, Count, Positive
 from tmi.tasks.separation import with_auto_epsilon
 
+from .picture_tiles import check_different, naming_files
 from .sources.pictures import pictures_in, read_picture
 from .sources.shipped import shipped
 
@@ -99,10 +98,10 @@ def cutouts(
             by_class[file.parent.name].append(tile)
     of_tiles = [file for name in by_class for _ in sizes for file in pictures if file.parent.name == name]
     numbers = (f"{name}/{i}" for name, members in by_class.items() for i in range(len(members)))
-    with _naming_files(dict(zip(numbers, of_tiles, strict=True))):
+    with naming_files(dict(zip(numbers, of_tiles, strict=True))):
         classes: tuple[tmi.TileClass, ...] = tuple(tmi.TileClass(name, members) for name, members in by_class.items())
         if epsilon == "auto":
-            _check_different([tile for members in by_class.values() for tile in members], of_tiles)
+            check_different([tile for m in by_class.values() for tile in m], [file.parent.name for file in of_tiles], of_tiles)
             classes = with_auto_epsilon(classes, within=True)
         task = tmi.TemplateTask(classes, image_shape=(3, image_size, image_size))
     for_train, for_test = (np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(2))
@@ -161,23 +160,3 @@ def _tile(file: Path, picture: Image, scale: float, image_size: int, epsilon: fl
     pixels = np.asarray(reduced).transpose(2, 0, 1)
     support = pixels[3] >= _OPAQUE
     return tmi.FeatureTile(np.where(support, pixels[:3] / 255, 0), epsilon, support)
-
-
-def _check_different(tiles: list[tmi.FeatureTile], files: list[Path]) -> None:
-    """Refuse equal tiles of one class: the least distance between two of them would be 0."""
-    seen: dict[bytes, Path] = {}
-    for tile, file in zip(tiles, files, strict=True):
-        content = f"{file.parent.name} {tile.shape}".encode() + tile.values.tobytes() + tile.support.tobytes()
-        if content in seen:
-            raise InputError(f"{file}: its tile equals that of {seen[content]}, so that epsilon cannot be found; leave one out")
-        seen[content] = file
-
-
-@contextmanager
-def _naming_files(files: Mapping[str, Path]) -> Iterator[None]:
-    """Add to an error that names tiles by class and number which files they are."""
-    try:
-        yield
-    except InputError as error:
-        named = [f"{tile} is {file}" for tile, file in files.items() if f"tile {tile} " in str(error)]
-        raise InputError(f"{error}{'; ' if named else ''}{', '.join(named)}") from None

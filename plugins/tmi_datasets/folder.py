@@ -1,0 +1,275 @@
+"""Your own pictures: as tiles on backgrounds, or as plain labelled images."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+import tmi
+from tmi.errors import InputError
+from tmi.params import Background, Count, Positive, Share
+from tmi.tasks.pictures import Picture
+from tmi.tasks.separation import with_auto_epsilon
+
+from .picture_tiles import check_different, naming_files
+from .sources.labelled_pictures import LabelledPictures, files_of_csv, find
+
+_LARGEST = 1024  # pixels of a side
+_MOST_TILES = 2000  # all pairs of tiles are compared
+_MOST_BYTES = 8e9
+
+
+def which_pictures(*, path: Path, **_: Any) -> dict[str, Any]:
+    """Return the checksums of the files that a CSV names; at any other path what is read lies at the path itself."""
+    if Path(path).suffix.lower() != ".csv" or not Path(path).is_file():
+        return {}
+    return {"sha256": [hashlib.sha256(file.read_bytes()).hexdigest() for file, _ in files_of_csv(Path(path))]}
+
+
+@tmi.external(which_pictures)
+def folder(
+    *,
+    seed: int,
+    path: Path,
+    tiles: bool = True,
+    size: Count | None = None,
+    tiles_per_class: Count | None = None,
+    support: Literal["alpha", "nonzero"] = "alpha",
+    epsilon: Positive | Literal["auto"] = "auto",
+    image_size: Count | None = None,
+    background: Background = "uniform",
+    paste: Literal["rectangle", "support"] = "support",
+    samples: Count = 2000,
+    test_samples: Count = 500,
+    test_share: Share = 0.2,
+) -> tmi.Dataset:
+    """Your own pictures, from a folder for each class, a CSV, an NPZ or IDX files: as tiles on backgrounds, or as they are.
+
+    With ``tiles = true`` each picture is a feature tile, and the images show one tile at a random place, so that the pixels that
+    decide are known. With ``tiles = false`` the pictures are the images. Nobody knows then which pixels decide, and probes that
+    need to know it are not applicable.
+
+    Pictures are turned upright where their files say so. Grey values of 16 bits are divided by 65535, others by 255. If one
+    picture is in colour all images are; grey values are then repeated. Where a picture has alpha, its pixels of at least half
+    opacity are the tile's support, and the borders without any are cut off; plain images are shown on black.
+
+    Parameters
+    ----------
+    seed : int
+        Chooses tiles, places and backgrounds; without tiles it chooses which pictures are for tests.
+    path : Path
+        A folder with a folder for each class, which is its name, with PNG, JPEG, TIFF and other pictures; or a CSV with the
+        columns ``file``, relative to it, and ``class``; or an NPZ with the arrays ``images``, (N, m, n) or (N, m, n, C), and
+        ``labels``; or a folder with IDX files, named as those of MNIST.
+    tiles : bool
+        Whether the pictures are tiles on backgrounds, or the images themselves.
+    size : int, optional
+        The longest side of a tile in pixels, to which each picture is scaled. Without tiles each picture is cut to the square in
+        its middle, which is scaled to size×size. By default pictures keep their own size, and without tiles all must have one.
+    tiles_per_class : int, optional
+        Of each class so many pictures, drawn at random, are tiles; by default all, one a class is enough.
+    support : {"alpha", "nonzero"}
+        Which pixels of a tile count: those of at least half opacity, which are all where a picture has no alpha; or of these the
+        ones that are not black, as in Definition 3.1.
+    epsilon : float or "auto"
+        The tolerance ε, in summed absolute difference over the support and the channels. "auto" is half the separation of the
+        classes, or the least distance between two tiles of one class if that is smaller.
+    image_size : int, optional
+        Height and width of the images with tiles; by default one and a half times the longest side of all tiles.
+    background : str
+        The law of the backgrounds of tiles, with its settings in brackets (``tmi list background``).
+    paste : {"rectangle", "support"}
+        Whether a tile covers its whole rectangle, or the pixels of its support alone.
+    samples, test_samples : int
+        How many images with tiles are drawn for training and for tests.
+    test_share : float
+        Without tiles: the share of each class's pictures that is for tests. IDX files named ``t10k`` or ``test`` are the test
+        images where there are others.
+
+    Returns
+    -------
+    Dataset
+        Images of shape (C, m, n), float32; classes by name. Its notes name the picture of each tile, or how many pictures each
+        class has.
+
+    Raises
+    ------
+    DataFileError
+        If the path holds no labelled pictures or one class alone, or a picture cannot be read; the message names the file.
+    InputError
+        If a picture is larger than the images or 1024 pixels, or its support is empty; if two classes cannot be told apart, or
+        hold the same picture; if plain images differ in size, or a class has too few for the split.
+    """
+    found = find(path)
+    if not tiles:
+        for name, value in (("image_size", image_size), ("tiles_per_class", tiles_per_class)):
+            if value is not None:
+                raise InputError(f"{name}: is a setting of tiles = true; size scales the images of tiles = false")
+        return _labelled(found, size, test_share, seed)
+    streams = [np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(3)]
+    chosen = _choose(found, tiles_per_class, streams[0])
+    classes = _tile_classes(found, chosen, size, support, epsilon)
+    with naming_files(_numbers(found, chosen)):
+        task = tmi.TemplateTask(classes, image_shape=_image_shape(found, chosen, classes, image_size))
+    train, test = (
+        tmi.Scenes.draw(task, count, rng=rng, background=background, paste=paste)
+        for count, rng in ((samples, streams[1]), (test_samples, streams[2]))
+    )
+    base = f"{path if path.is_dir() else path.parent}/"
+    notes = {"format": found.format, "tile_pictures": [found.names[i].removeprefix(base) for i in chosen]}
+    return tmi.Dataset(task, train, test, notes=notes)
+
+
+def _choose(found: LabelledPictures, tiles_per_class: int | None, rng: np.random.Generator) -> list[int]:
+    """Return the numbers of the pictures that are tiles, class by class."""
+    chosen: list[int] = []
+    for label, name in enumerate(found.class_names):
+        own = np.flatnonzero(found.labels == label)
+        if tiles_per_class is not None:
+            if len(own) < tiles_per_class:
+                raise InputError(f"tiles_per_class: class {name!r} has only {len(own)} of {tiles_per_class} pictures")
+            own = np.sort(rng.permutation(own)[:tiles_per_class])
+        chosen += own.tolist()
+    if len(chosen) > _MOST_TILES:
+        raise InputError(
+            f"tiles_per_class: {len(chosen)} pictures are too many tiles to compare with each other; set it, so that there are "
+            f"at most {_MOST_TILES}, or use tiles = false"
+        )
+    return chosen
+
+
+def _tile_classes(
+    found: LabelledPictures, chosen: list[int], size: int | None, support: str, epsilon: float | Literal["auto"]
+) -> tuple[tmi.TileClass, ...]:
+    pictures = [_for_tile(found, i, size) for i in chosen]
+    channels = 3 if any(map(_in_colour, pictures)) else 1
+    tiles = []
+    for i, picture in zip(chosen, pictures, strict=True):
+        values = _with_channels(np.where(picture.support, picture.values, 0), channels)
+        counts = picture.support & (values > 0).any(0) if support == "nonzero" else picture.support
+        if not counts.any():
+            black = " and not black" if picture.support.any() else ""
+            raise InputError(f"{found.names[i]}: no pixel is of at least half opacity{black}, so that its support is empty")
+        tiles.append(tmi.FeatureTile(values, 1.0 if epsilon == "auto" else epsilon, counts))
+    labels = found.labels[chosen]
+    classes = tuple(
+        tmi.TileClass(name, [tile for tile, own in zip(tiles, labels, strict=True) if own == label])
+        for label, name in enumerate(found.class_names)
+    )
+    if epsilon != "auto":
+        return classes
+    check_different(tiles, labels.tolist(), [found.names[i] for i in chosen])
+    with naming_files(_numbers(found, chosen)):
+        return with_auto_epsilon(classes, within=True)
+
+
+def _image_shape(
+    found: LabelledPictures, chosen: list[int], classes: tuple[tmi.TileClass, ...], image_size: int | None
+) -> tuple[int, int, int]:
+    shapes = [tile.shape for one in classes for tile in one.tiles]
+    side = image_size or -(-3 * max(max(shape[1:]) for shape in shapes) // 2)
+    for i, (_, rows, cols) in zip(chosen, shapes, strict=True):
+        if max(rows, cols) > side:
+            raise InputError(
+                f"{found.names[i]}: {rows}×{cols} pixels do not fit into images of {side}×{side}; use a smaller size or a larger "
+                "image_size"
+            )
+    return shapes[0][0], side, side
+
+
+def _for_tile(found: LabelledPictures, i: int, size: int | None) -> Picture:
+    picture = found.read(i).cropped()
+    if size is not None:
+        picture = picture.scaled(size).cropped()
+    _check_size(picture, found.names[i])
+    return picture
+
+
+def _check_size(picture: Picture, name: str) -> None:
+    _, rows, cols = picture.values.shape
+    if max(rows, cols) > _LARGEST:
+        raise InputError(f"{name}: is {rows}×{cols} pixels; set size, to at most {_LARGEST}, to scale the pictures")
+
+
+def _numbers(found: LabelledPictures, chosen: list[int]) -> dict[str, str]:
+    """Return the file of each tile, by the tile's name, such as ``"cat/0"``."""
+    files: dict[str, str] = {}
+    for label, name in enumerate(found.class_names):
+        own = [i for i in chosen if found.labels[i] == label]
+        files |= {f"{name}/{number}": found.names[i] for number, i in enumerate(own)}
+    return files
+
+
+def _labelled(found: LabelledPictures, size: int | None, test_share: float, seed: int) -> tmi.Dataset:
+    values: list[NDArray[np.float32]] = []
+    colour = False
+    seen: dict[bytes, int] = {}
+    for i in tmi.track(range(len(found.names)), "pictures"):
+        picture = found.read(i)
+        picture = picture if size is None else _square(picture, size)
+        _check_size(picture, found.names[i])
+        shown = picture.values if picture.alpha is None else picture.values * picture.alpha
+        values.append(shown.astype(np.float32))
+        colour |= _in_colour(picture)
+        if values[i].shape[1:] != values[0].shape[1:]:
+            sizes = ["×".join(map(str, image.shape[1:])) for image in (values[i], values[0])]
+            raise InputError(f"{found.names[i]}: is {sizes[0]} pixels, and {found.names[0]} {sizes[1]}; set size to scale all")
+        other = seen.setdefault(hashlib.blake2b(_with_channels(values[i], 3).tobytes()).digest(), i)
+        if found.labels[other] != found.labels[i]:
+            raise InputError(f"{found.names[i]}: is the same picture as {found.names[other]}, which is of another class")
+        if not i and values[0].nbytes * len(found.names) > _MOST_BYTES:
+            raise InputError(f"{found.names[0]}: {len(found.names)} images of its size need over 8 GB; set a smaller size")
+    images = np.stack([_with_channels(image, 3 if colour else 1) for image in values])
+    del values
+    task = tmi.LabelledTask(found.class_names, images.shape[1:])
+    held_out = _split(found, test_share, seed) if found.held_out is None else found.held_out
+    train, test = (tmi.LabelledImages(task, images[part], found.labels[part]) for part in (~held_out, held_out))
+    counts = np.bincount(found.labels).tolist()
+    return tmi.Dataset(
+        task, train, test, notes={"format": found.format, "pictures": dict(zip(found.class_names, counts, strict=True))}
+    )
+
+
+def _split(found: LabelledPictures, test_share: float, seed: int) -> NDArray[np.bool_]:
+    """Choose the same share of each class for tests."""
+    from sklearn.model_selection import train_test_split
+
+    fewest = int(np.bincount(found.labels).argmin())
+    if np.bincount(found.labels)[fewest] < 2:
+        (i,) = np.flatnonzero(found.labels == fewest)
+        raise InputError(f"{found.names[i]}: is the only picture of its class; a split into training and tests needs two")
+    try:
+        _, test = train_test_split(
+            np.arange(len(found.labels)),
+            test_size=float(test_share),
+            stratify=found.labels,
+            random_state=int(np.random.SeedSequence(seed).generate_state(1)[0]),
+        )
+    except ValueError as error:
+        raise InputError(f"test_share: {test_share:g} of {len(found.labels)} pictures cannot be split ({error})") from None
+    return np.isin(np.arange(len(found.labels)), test)
+
+
+def _square(picture: Picture, size: int) -> Picture:
+    """Return the square in the middle, scaled."""
+    _, rows, cols = picture.values.shape
+    side = min(rows, cols)
+    left, top = (cols - side) // 2, (rows - side) // 2
+    if rows == cols == size:
+        return picture
+    return picture.resized(size, size, box=(left, top, left + side, top + side))
+
+
+def _in_colour(picture: Picture) -> bool:
+    """Whether any pixel that shows is not grey."""
+    shown = picture.values[:, picture.support if picture.alpha is None else picture.alpha > 0]
+    return bool((shown != shown[:1]).any())
+
+
+def _with_channels(values: NDArray[Any], channels: int) -> NDArray[Any]:
+    """Repeat grey values, or take one of the equal channels."""
+    return values[:channels] if len(values) >= channels else np.repeat(values, channels, 0)
