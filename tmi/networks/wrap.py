@@ -150,9 +150,15 @@ class Preparation:
 
     def __call__(self, _module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the arguments of the module."""
+        first, *others = inputs
+        if isinstance(first, tuple):
+            # Captum's DeepLift gives images and baselines as two tuples; a hook of its own, which runs later, joins them.
+            return tuple(tuple(map(self._prepared, part)) if isinstance(part, tuple) else part for part in inputs)
+        return (self._prepared(first), *others)
+
+    def _prepared(self, x: torch.Tensor) -> torch.Tensor:
         from torch.nn import functional
 
-        x, *rest = inputs
         if self.size is not None and list(x.shape[2:]) != self.size:
             shrinks = any(new < old for new, old in zip(self.size, x.shape[2:], strict=True))
             x = functional.interpolate(x, self.size, mode="bilinear", align_corners=False, antialias=shrinks)
@@ -162,7 +168,7 @@ class Preparation:
             x = x - x.new_tensor(self.mean)[:, None, None]
         if self.std is not None:
             x = x / x.new_tensor(self.std)[:, None, None]
-        return (x, *rest)
+        return x
 
 
 class Chosen:

@@ -131,6 +131,19 @@ def test_the_gradient_is_that_of_the_image():
     assert float(difference) == pytest.approx(float((image.grad * 2 * step).sum()), rel=1e-4)
 
 
+def test_deeplift_goes_through_the_preparation():
+    """Captum calls the module with images and baselines; a linear module has attributions in closed form."""
+    from captum.attr import DeepLift
+
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 2, 2), nn.Flatten(), nn.Linear(60, 2))
+    network = tmi.wrap(module, task_of(1), ["0", "2"], channels=3, mean=0.2, std=[0.5, 0.25, 2.0])
+    image, baseline = torch.rand(2, 1, 6, 7, requires_grad=True), torch.rand(2, 1, 6, 7)
+    gradient = torch.autograd.grad(network.module(image)[:, 1].sum(), image)[0]
+    given = DeepLift(network.module).attribute(image, baseline, target=1)
+    torch.testing.assert_close(given, gradient * (image - baseline), rtol=1e-4, atol=1e-5)
+
+
 def test_the_given_module_is_left_as_it_is():
     module = Net(3, 5).half()
     before = len(module._forward_pre_hooks), len(module._forward_hooks), next(module.parameters()).dtype
