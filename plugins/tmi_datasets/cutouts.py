@@ -11,6 +11,7 @@ import numpy as np
 import tmi
 from tmi.errors import DataFileError, InputError
 from tmi.params import Background, Count, Positive
+from tmi.plugins.data_files import DataFiles, data_files
 from tmi.tasks.separation import with_auto_epsilon
 
 from .picture_tiles import check_different, naming_files
@@ -31,6 +32,25 @@ def which_cutouts(*, tiles: Path | None = None, **_: Any) -> dict[str, Any]:
     return {} if tiles else _checksums(shipped("cutouts"))
 
 
+def check_cutouts() -> None:
+    """Compare the shipped pictures with their checksums.
+
+    Raises
+    ------
+    DataFileError
+        If a picture is not the one that ships.
+    """
+    place = shipped("cutouts")
+    expected = {name: digest for digest, name in (line.split() for line in (place / "SHA256SUMS").read_text().splitlines())}
+    found = _checksums(place)
+    for name in sorted(expected.keys() | found.keys()):
+        if found.get(name) != expected.get(name):
+            raise DataFileError(
+                f"{place / name}: is not the picture that ships with tmi (its SHA-256 differs, or it is missing or new)"
+            )
+
+
+@data_files(DataFiles("two cats and two dogs, which ship with tmi", lambda: shipped("cutouts"), check_cutouts))
 @tmi.external(which_cutouts)
 def cutouts(
     *,

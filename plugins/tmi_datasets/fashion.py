@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 import tmi
 from tmi.errors import InputError
 from tmi.params import Background, Count, Positive
+from tmi.plugins.data_files import data_files
 from tmi.tasks.separation import with_auto_epsilon
 
-from .sources.fashion_mnist import CLASS_NAMES, HOW_TO_GET_IT, Source, load, locate
+from .sources.fashion_mnist import CLASS_NAMES, FILES, HOW_TO_GET_IT, Source, load, locate
 
 ImageSize = Annotated[int, msgspec.Meta(ge=28)]  # no smaller than a tile
 
@@ -23,6 +24,7 @@ def which_images(*, source: str = "auto", **_: Any) -> dict[str, Any]:
     return locate(source).identity
 
 
+@data_files(*FILES)
 @tmi.external(which_images)
 def fashion(
     *,

@@ -10,6 +10,7 @@ import click
 from tmi._version import __version__
 
 from .common import Group
+from .data import data
 from .report import report
 from .results import results
 from .run import run
@@ -23,5 +24,5 @@ def main() -> None:
     """Probe networks whose every neuron is understood beside trained ones."""
 
 
-for command in (run, list_, describe, check, results, report, store):
+for command in (run, list_, describe, check, data, results, report, store):
     main.add_command(command)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tmi.errors import DataFileError, did_you_mean
+from tmi.plugins.data_files import DataFiles
 
 from .idx import decode, encode, read_content
 from .shipped import shipped
@@ -200,3 +201,26 @@ def _from_openml() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     for array, name, checksum in zip((images, classes), names, checksums, strict=True):
         _check(encode(array), checksum, f"OpenML's {name}")
     return images, classes
+
+
+def find_full() -> Path | None:
+    """Return the folder of the full set's IDX files, or None."""
+    try:
+        return locate("full").folder
+    except DataFileError:
+        return None
+
+
+def fetch_full() -> str:
+    """Download the full set from OpenML, check it, and say how to use it."""
+    from sklearn.datasets import get_data_home
+
+    load(locate("openml"))
+    return f'checked, and kept in {get_data_home()}; choose it by source = "openml"'
+
+
+FILES = (
+    DataFiles("the sample that ships with tmi, 1,000 images", lambda: locate("sample").folder, lambda: load(locate("sample"))),
+    DataFiles("the full set, 60,000 images", find_full, lambda: load(locate("full")), fetch_full),
+)
+"""What ``tmi data`` lists, fetches and verifies."""

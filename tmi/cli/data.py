@@ -1,0 +1,110 @@
+"""``tmi data``: the generators of data sets with their files, and a picture of what they generate."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tmi.errors import DataFileError, InputError
+from tmi.runtime.paths import shown
+
+from .common import UserPath, check_file, plugin_option, registry_of
+
+if TYPE_CHECKING:
+    from tmi.plugins.data_files import DataFiles
+
+
+@click.group()
+def data() -> None:
+    """List the generators of data sets and their files, download and verify these, and show what a generator makes."""
+
+
+@data.command("list")
+@plugin_option
+def list_(plugins: tuple[str, ...]) -> None:
+    """List the generators, and where the files are that come with them."""
+    from tmi.plugins.data_files import files_of
+
+    registry = registry_of(plugins)
+    names = registry.names("dataset")
+    width = max(map(len, names), default=0)
+    for name in names:
+        component = registry.find("dataset", name)
+        click.echo(f"  {name:<{width}}  {component.summary()}")
+        for files in files_of(component.function):
+            place = files.find()
+            where = shown(place) if place else "not found" + (f"; tmi data fetch {name}" if files.fetch else "")
+            click.echo(f"  {'':<{width}}    {files.title}: {where}")
+
+
+@data.command()
+@click.argument("generators", nargs=-1, metavar="[GENERATOR]...")
+@plugin_option
+def fetch(generators: tuple[str, ...], plugins: tuple[str, ...]) -> None:
+    """Download what can be downloaded for each GENERATOR, by default for all, and check it."""
+    for name, files in _files(generators, plugins):
+        if files.fetch is not None:
+            click.echo(f"{name}: {files.title}: {files.fetch()}")
+        elif generators:
+            click.echo(f"{name}: {files.title}: cannot be downloaded")
+
+
+@data.command()
+@click.argument("generators", nargs=-1, metavar="[GENERATOR]...")
+@plugin_option
+def verify(generators: tuple[str, ...], plugins: tuple[str, ...]) -> None:
+    """Compare the files of each GENERATOR, by default of all, with their checksums. Exit 1: one is damaged or another file."""
+    wrong = False
+    for name, files in _files(generators, plugins):
+        place = files.find()
+        try:
+            if place:
+                files.check()
+            click.echo(f"{name}: {files.title}: {f'{shown(place)} is ok' if place else 'not found'}")
+        except DataFileError as error:
+            wrong = True
+            click.echo(f"{click.style('problem:', fg='red')} {name}: {files.title}: {error}", err=True)
+    sys.exit(1 if wrong else 0)
+
+
+@data.command()
+@click.argument("generator")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, its value as in a suite; repeatable.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The seed.")
+@click.option("--out", type=UserPath(), metavar="FILE", help="The PNG to write [default: GENERATOR.png].")
+@plugin_option
+def show(generator: str, settings: tuple[str, ...], seed: int, out: str | None, plugins: tuple[str, ...]) -> None:
+    """Draw images of each class that GENERATOR makes, with the outline of the pixels that decide, as a PNG; print its path."""
+    from tmi.report.contact_sheet import contact_sheet
+
+    registry = registry_of(plugins)
+    registry.find("dataset", generator)  # before the path is made of it
+    file = Path(out) if out else Path(f"{generator}.png").absolute()
+    check_file(file)
+    made = registry.generate(generator, seed=seed, **dict(map(_setting, settings)))
+    contact_sheet(made).savefig(file, format="png")
+    click.echo(shown(file))
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Read NAME=VALUE; what is no TOML is text, so that quotes may be left out."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise InputError(f"--set {text}: expected NAME=VALUE, such as samples=100")
+    try:
+        return name, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name, value
+
+
+def _files(generators: Sequence[str], plugins: Sequence[str]) -> Iterator[tuple[str, DataFiles]]:
+    from tmi.plugins.data_files import files_of
+
+    registry = registry_of(plugins)
+    for component in [registry.find("dataset", name) for name in generators or registry.names("dataset")]:
+        yield from ((component.name, files) for files in files_of(component.function))
