@@ -13,7 +13,7 @@ _METHODS = {
     "occlusion": "occlusion",
     "superpixels": "feature-ablation feature-permutation shapley-sampling shapley-exact kernel-shap lime",
     "noise": "smooth-grad smooth-grad-squared var-grad smooth-integrated-gradients",
-    "controls": "constant random sobel centre-prior oracle",
+    "controls": "constant random sobel laplace centre-prior oracle",
     "constructed": "exact exact-integrated-gradients",
     "layers": """
         layer-activation layer-gradient-x-activation layer-integrated-gradients layer-conductance internal-influence

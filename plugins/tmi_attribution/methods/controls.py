@@ -47,6 +47,16 @@ def sobel(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) 
 
 
 @tmi.attribution_method(control=True, images_at_once=256)
+def laplace(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) -> Array:
+    """Difference of each pixel from its four neighbours, in each channel: the magnitude of the discrete Laplace operator."""
+    from scipy.ndimage import correlate1d
+
+    pixels = images.detach().cpu().double().numpy()
+    differences: Array = np.abs(sum(correlate1d(pixels, [1, -2, 1], axis=axis) for axis in (2, 3)))
+    return differences
+
+
+@tmi.attribution_method(control=True, images_at_once=256)
 def centre_prior(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, width: Positive = 0.25) -> Array:
     """A Gaussian around the image's centre: tiles are often in the middle.
 

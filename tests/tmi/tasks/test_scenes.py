@@ -32,8 +32,30 @@ def test_masks_show_the_support_whatever_the_paste(task):
     expected = torch.zeros(2, 4, 5, dtype=torch.bool)
     expected[0, 1:3, 2:4] = torch.tensor([[True, False], [True, True]])
     expected[1, 3, :3] = True
-    for paste in ("rectangle", "support"):
+    for paste in ("rectangle", "support", "blend"):
         assert torch.equal(two(task, paste=paste).masks, expected)
+
+
+def test_blend(task):
+    """Each pixel of the support moves with the background by at most its share of the tolerance."""
+    tile = task.tiles[0]
+    share = 2 * tile.epsilon / 3 * (1 - 2**-10)
+    image = two(task, paste="blend").images[0, 0]
+    expected = [[0.25 - 0.375 * share, 0.125], [0.5 - 0.375 * share, 0.75 - 0.375 * share]]
+    torch.testing.assert_close(image[1:3, 2:4], torch.tensor(expected).clip(0, 1))
+    assert int((image == 0.125).sum()) == 17
+
+
+@given(tasks(), st.integers(0, 9), st.sampled_from([torch.float32, torch.float64]))
+def test_a_blended_tile_is_contained_on_every_background(task, seed, dtype):
+    rng = np.random.default_rng(seed)
+    tile = rng.integers(0, len(task.tiles), 6)
+    place = (rng.integers(0, np.array(task.windows)[tile]).T).tolist()
+    ground = torch.from_numpy(np.rint(rng.random((6, *task.image_shape))) if seed % 2 else rng.random((6, *task.image_shape)))
+    shown = Scenes(task, ground.to(dtype), tile, *place, paste="blend")
+    assert shown.images.dtype == dtype
+    assert task.memberships(shown.images)[range(6), shown.labels].all()
+    assert torch.equal(shown.moved(0, 0).moved(*place).images, shown.images)
 
 
 def test_mask_of_a_colour_tile_is_every_pixel_with_a_channel_that_counts():
@@ -204,7 +226,7 @@ def test_with_backgrounds_shapes(task):
         ({"row": "a"}, "row: expected whole numbers"),
         ({"backgrounds": torch.zeros(2, 1, 4, 4)}, r"backgrounds: expected \(C, m, n\)"),
         ({"backgrounds": torch.full((2, 1, 4, 5), 1.5)}, "backgrounds: 40 values"),
-        ({"paste": "round"}, 'paste: expected "rectangle" or "support"'),
+        ({"paste": "round"}, 'paste: expected "rectangle", "support" or "blend"'),
     ],
 )
 def test_refuses(task, arguments, message):
@@ -244,7 +266,7 @@ class TestDraw:
             (r, c) for r in range(3) for c in range(3)
         }
 
-    @given(tasks(), st.sampled_from(["rectangle", "support"]), st.integers(0, 9))
+    @given(tasks(), st.sampled_from(["rectangle", "support", "blend"]), st.integers(0, 9))
     def test_any_task(self, task, paste, seed):
         try:
             drawn = Scenes.draw(task, 5, rng=np.random.default_rng(seed), paste=paste)

@@ -42,6 +42,16 @@ def test_sobel_against_its_kernel():
     assert (controls.sobel(None, torch.full((1, 1, 5, 5), 0.4), None) == 0).all()
 
 
+def test_laplace_against_its_kernel():
+    images = torch.rand(2, 3, 6, 7)
+    found = controls.laplace(None, images.requires_grad_(True), None)
+    for i, c in np.ndindex(2, 3):
+        pixels = images[i, c].detach().double().numpy()
+        expected = np.abs(convolve(pixels, np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])))
+        assert found[i, c] == pytest.approx(expected)
+    assert (controls.laplace(None, torch.full((1, 1, 5, 5), 0.4), None) == 0).all()
+
+
 def test_centre_prior_is_symmetric_and_highest_in_the_middle():
     (found,) = controls.centre_prior(None, torch.zeros(1, 1, 9, 15), None)
     assert found[4, 7] == found.max() == 1
@@ -52,6 +62,13 @@ def test_centre_prior_is_symmetric_and_highest_in_the_middle():
 
 
 def test_all_are_controls():
-    for function in (controls.constant, controls.random, controls.sobel, controls.centre_prior, controls.oracle):
+    for function in (
+        controls.constant,
+        controls.random,
+        controls.sobel,
+        controls.laplace,
+        controls.centre_prior,
+        controls.oracle,
+    ):
         assert method_info(function).control
         assert not method_info(function).needs
