@@ -114,8 +114,8 @@ class Source:
                 return cls(Path(place), name)
             if all(map(str.isidentifier, place.split("."))):
                 return cls(None, text)
-        if text.endswith(".py"):
-            raise ValueError(f'expected the name of a function or class behind the file, as in "{text}:make"')
+        if (file := place if place.endswith(".py") else text).endswith(".py"):
+            raise ValueError(f'expected the name of a function or class behind the file, as in "{file}:make"')
         if not PurePath(text).suffix:
             raise ValueError('expected "FILE.py:NAME", "MODULE:NAME" or a file')
         return cls(Path(text), "")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -229,3 +230,34 @@ def test_decorated_and_callable_objects():
 
 def test_no_settings():
     assert params.parameters(lambda data, seed=0, *args, **kwargs: None) == {}
+
+
+def from_source(*, module: params.Source) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "name"),
+    [
+        ("net.py:make", "net.py", "make"),
+        ("a/net.py:Group.make", "a/net.py", "Group.make"),
+        ("package.module:Net", None, "package.module:Net"),
+        ("net.onnx", "net.onnx", ""),
+        ("a.b/net.pt2", "a.b/net.pt2", ""),
+    ],
+)
+def test_sources(text, path, name):
+    values, problems = params.check(from_source, {"module": text}, "f")
+    source = values["module"]
+    assert problems == []
+    assert (source.path and str(source.path), source.name) == (path, name)
+    assert params.as_text(values) == {"module": text}
+    assert params.check(from_source, {"module": source}, "f")[0] == values
+    moved = params.map_paths(source, lambda path: Path("/there") / path)
+    assert moved == (source if path is None else params.Source(Path("/there") / path, name))
+    assert params.has_path(source) == (path is not None)
+
+
+@pytest.mark.parametrize("value", ["net.py", "net", "", 3, "net.py:1", "a b:c"])
+def test_what_is_no_source(value):
+    _, (problem,) = params.check(from_source, {"module": value}, "f")
+    assert problem.startswith("module: expected ")

@@ -14,7 +14,7 @@ from torch import fx, nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from .onnx_file import Conversion
+    from .onnx_conversion import Conversion
 
 Operator = Callable[["Conversion", Any, dict[str, Any]], Any]
 

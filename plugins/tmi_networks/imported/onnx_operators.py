@@ -32,7 +32,7 @@ from .onnx_layers import (
 )
 
 if TYPE_CHECKING:
-    from .onnx_file import Conversion
+    from .onnx_conversion import Conversion
 
 
 def function(target: Callable[..., Any]) -> Operator:

@@ -95,7 +95,7 @@ def _check_inputs(file: Path, program: Any) -> torch.Tensor:
 
 
 def _without_mutations(graph: fx.Graph) -> bool:
-    """Replace operations that work in place by those that give a new tensor, which later operations get; return whether any did."""
+    """Replace operations that work in place by those that give new tensors, for later operations; return whether any did."""
     position = {node: number for number, node in enumerate(graph.nodes)}
     found = False
     for node in list(graph.nodes):

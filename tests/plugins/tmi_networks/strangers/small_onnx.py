@@ -1,7 +1,7 @@
 """A classifier in ONNX in the manner of exporters other than torch's: nodes without names, Constant nodes, computed shapes.
 
-It is written with ``onnx.helper``: a convolution with SAME padding, batch normalisation, ReLU, average pooling, a matrix product to
-which a bias is added, and a Gemm. A second output, the number of the class, needs an operator that is not converted.
+It is written with ``onnx.helper``: a convolution with SAME padding, batch normalisation, ReLU, average pooling, a matrix product
+to which a bias is added, and a Gemm. A second output, the number of the class, needs an operator that is not converted.
 """
 
 import numpy as np
