@@ -8,7 +8,7 @@ from tmi.cli.common import KINDS
 def test_list_and_describe(folder):
     everything = call("list", "--plugin", "toys.py")
     assert [line for line in everything.stdout.splitlines() if not line.startswith(" ")] == [
-        "datasets", "networks", "probes", "methods", "measures", "suites", "reports",
+        "datasets", "backgrounds", "networks", "probes", "methods", "measures", "suites", "reports",
     ]  # fmt: skip
     assert f"toy-probe Sum up the logits. [{folder / 'toys.py'}]" in " ".join(everything.stdout.split())
     probes = call("list", "probe", "--plugin", "toys.py").stdout
