@@ -26,7 +26,9 @@ _REFERENCES = 16
 _last: list[Any] = []
 
 
-def truth_of(network: tmi.Network, data: tmi.Dataset, images: int, baseline: Baseline, target: str = LABEL) -> Truth:
+def truth_of(
+    network: tmi.Network, data: tmi.Dataset, images: int, baseline: Baseline, target: str = LABEL, *, masks: bool = True
+) -> Truth:
     """Return the truth about the first test images, for methods that attribute a logit to pixels.
 
     Parameters
@@ -38,14 +40,20 @@ def truth_of(network: tmi.Network, data: tmi.Dataset, images: int, baseline: Bas
     baseline : {"black", "background"}
     target : str
         Which logit; see `tmi_attribution.targets.targets_of`.
+    masks : bool
+        Whether the pixels that decide are needed; if not, images without tiles have empty masks.
 
     Raises
     ------
     InputError
         If no test scene shows a tile, or there is no such target.
+    NoTilesError
+        If the images have no tiles, and masks are needed or the baseline is the background.
     """
     # The objects may be the same and their content not: weights may have been written, modules replaced or hooked.
     answer = network.logits(data.test.images[:1]).numpy().tobytes() if len(data.test) else b""
+    if masks and not data.task.has_tiles:
+        _ = data.test.masks  # raises the error
     settings = images, baseline, target, repr(network.module), _digest(network, data), answer
     if not (_last and _last[0]() is network and _last[1]() is data and _last[2] == settings):
         _last[:] = weakref.ref(network), weakref.ref(data), settings, _truth(network, data, images, baseline, target)
@@ -79,7 +87,7 @@ def _digest(network: tmi.Network, data: tmi.Dataset) -> bytes:
         [
             dict(network.module.named_parameters()),
             dict(network.module.named_buffers()),
-            [(part.images, part.labels, part.masks, part.backgrounds) for part in scenes],
+            [(part.images, part.labels, part.masks if data.task.has_tiles else None, part.backgrounds) for part in scenes],
         ],
         hashed,  # type: ignore[arg-type]
     )
@@ -99,7 +107,10 @@ def _truth(network: tmi.Network, data: tmi.Dataset, count: int, baseline: Baseli
         images, baselines = (part.to(like.device, like.dtype).clone() for part in (scenes.images, below))
         targets = targets_of(target, network, scenes).to(like.device)
     constructed = exact.applies(network)
-    masks = masks_of(scenes, targets, images, constructed=constructed)
+    if data.task.has_tiles:
+        masks = masks_of(scenes, targets, images, constructed=constructed)
+    else:
+        masks = torch.zeros(len(images), *images.shape[2:], dtype=torch.bool).numpy()
     truth = Truth(module, scenes, images, baselines, targets, masks, baseline=baseline)
     if not constructed:
         return truth
@@ -185,9 +196,11 @@ def layer_for(network: tmi.Network, level: Level, needs: tuple[str, ...], layer:
 
 
 def references_of(truth: Truth, data: tmi.Dataset) -> torch.Tensor:
-    """Return a few other images of the task, scenes and bare backgrounds, in the truth's dtype and on its device."""
+    """Return a few other images of the task, scenes and bare backgrounds where it has tiles, in the truth's dtype and device."""
     import torch
 
     scenes = data.train if len(data.train) else data.test
-    half = scenes[: _REFERENCES // 2], scenes[_REFERENCES // 2 : _REFERENCES].without_tiles()
+    half = scenes[: _REFERENCES // 2], scenes[_REFERENCES // 2 : _REFERENCES]
+    if data.task.has_tiles:
+        half = half[0], half[1].without_tiles()
     return torch.cat([part.images for part in half]).to(truth.images.device, truth.images.dtype)

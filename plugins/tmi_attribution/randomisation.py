@@ -116,7 +116,7 @@ def randomisation(
         weighted = with_parameters(network, memory=memory)
     except InputError as error:
         return tmi.ProbeResult.not_applicable(str(error))
-    truth = truth_of(weighted, data, images, baseline, target)
+    truth = truth_of(weighted, data, images, baseline, target, masks=False)
     run = Attributor(method, references_of(truth, data), seed)
     run.layer = layer_for(weighted, run.info.level, run.info.needs, layer, data.test.images)
     asked = truth.replaced(level=run.info.level)
@@ -172,7 +172,8 @@ def _result(
             metrics[score] = float(np.nanmean(last))
             by_image = np.array([np.nanmean(of_image) if np.isfinite(of_image).any() else np.nan for of_image in last.T])
             if np.isfinite(by_image).sum() > 1:
-                interval = statistics.estimate(by_image, tiles=truth.scenes.tile.numpy(), low=0, high=2)
+                tiles = truth.scenes.tile.numpy() if truth.scenes.task.has_tiles else np.arange(len(by_image))
+                interval = statistics.estimate(by_image, tiles=tiles, low=0, high=2)
                 metrics |= {f"{score}.low": interval.low, f"{score}.high": interval.high}
         if drawn is None:
             continue

@@ -88,16 +88,22 @@ def decodability(
     if len(scenes) < folds:
         raise InputError(f"folds: {folds} of {len(scenes)} labelled test images")
     result = ResultBuilder(INFO)
-    columns = {"class": scenes.labels, "tile": scenes.tile, "row": scenes.row, "col": scenes.col}
+    columns = {"class": scenes.labels}
+    if data.task.has_tiles:
+        columns |= {"tile": scenes.tile, "row": scenes.row, "col": scenes.col}
+    else:
+        result.cannot_fail("decodability.tile, decodability.place", "the images have no tiles")
     shown = {name: column.numpy().astype(np.int64) for name, column in columns.items()}
     labels = Labels({name: label for name, label in shown.items() if (label != label[0]).any()})
     for name in shown.keys() - labels.of.keys():
         result.cannot_fail(f"decodability.{name}", f"all images have one {name}")
     if not labels.of:
         return result.result()
-    divided = folds_of(shown["tile"], folds, seed)
-    one_hot = np.concatenate([np.eye(shown[name].max() + 1)[shown[name]] for name in ("tile", "row", "col")], axis=1)
-    oracle = Decoding(one_hot, divided, strength, {}).measured(labels).metrics
+    divided = folds_of(shown["tile" if data.task.has_tiles else "class"], folds, seed)
+    oracle: Mapping[str, float] = {}
+    if data.task.has_tiles:
+        one_hot = np.concatenate([np.eye(shown[name].max() + 1)[shown[name]] for name in ("tile", "row", "col")], axis=1)
+        oracle = Decoding(one_hot, divided, strength, {}).measured(labels).metrics
     result.coords["target"] = list(labels.targets)
 
     def read(examined: tmi.Network, notes: list[str]) -> Iterator[tuple[str, Units]]:

@@ -190,7 +190,8 @@ def _score(result: ResultBuilder, drawn: Drawn, methods: list[Method], how: Fit,
     present: dict[Kind, Features] = {}
     for kind in KINDS:
         if kind not in drawn.shown.identity:
-            result.notes.append(f"{kind}: left out, for a sample is a place of a map already")
+            why = "a sample is a place of a map already" if drawn.shown.by_place else "the images have no tiles"
+            result.notes.append(f"{kind}: left out, for {why}")
             continue
         of_kind = drawn.shown.features(kind)
         result.add(f"features.{kind}", len(of_kind))

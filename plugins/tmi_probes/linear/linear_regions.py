@@ -123,10 +123,15 @@ def linear_regions(
     else:
         what = "sample_regions, sample_regions_share, sample_patterns, sample_patterns_share, sample_layer_share"
         result.cannot_fail(what, "all images are equal")
-    result.arrays |= {"pattern": ("image", _numbered(whole)), "tile_index": ("image", scenes.tile)}
-    chosen, few = originals(data.test, paths, np.random.default_rng(seed))
-    result.notes += few
-    ends = _paths(data.test, chosen, np.random.default_rng([seed, 1]), result.notes)
+    result.arrays["pattern"] = ("image", _numbered(whole))
+    ends = {}
+    if data.task.has_tiles:
+        result.arrays["tile_index"] = ("image", scenes.tile)
+        chosen, few = originals(data.test, paths, np.random.default_rng(seed))
+        result.notes += few
+        ends = _paths(data.test, chosen, np.random.default_rng([seed, 1]), result.notes)
+    else:
+        result.cannot_fail("path_regions, path_patterns", "the images have no tiles to move, and no backgrounds to exchange")
     for kind, (labels, start, end) in ends.items():
         differs = (start != end).flatten(1).any(1).numpy()
         if not differs.any():

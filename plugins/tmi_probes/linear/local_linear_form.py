@@ -99,7 +99,7 @@ def local_linear_form(
     At a kink the form follows the derivative that torch, or the network, defines there: a ReLU at 0 counts as inactive.
     """
     exact, result = ExactNetwork(network), ResultBuilder(INFO)
-    scenes = labelled(data.test, images)
+    scenes, has_tiles = labelled(data.test, images), data.task.has_tiles
     kept = spread_over(scenes.labels.tolist(), keep)
     covered = 0  # pixels of all supports
     rows: list[tuple[Any, ...]] = []
@@ -108,64 +108,75 @@ def local_linear_form(
     try:
         for number in range(len(scenes)):  # one image and one W at a time: all of them may not fit into memory
             scene = in_float64(scenes[[number]])
-            (form,), masks = _forms(exact, scene), scene.masks.numpy()
+            (form,) = _forms(exact, scene)
+            masks = scene.masks.numpy() if has_tiles else np.zeros((1, *data.task.image_shape[1:]), bool)
             absolute = np.abs(form.weight)
             inside = (absolute.sum(1) * masks).sum((1, 2))[0]
             covered += int(masks.sum())
             rows.append((form.bias, form.logits, form.error, absolute.sum((1, 2, 3))[0], inside))
-            under += _under(scene, form.weight)
+            under += _under(scene, form.weight) if has_tiles else [form.weight[0]]
             if number in kept:
                 weights.append(form.weight[0].astype(np.float32))
     except NoFormError as absent:
         return tmi.ProbeResult.not_applicable(str(absent))
-    chosen, few = originals(data.test, tiles, np.random.default_rng(seed))
-    cosines = _varied(exact, data.test, chosen, backgrounds, places, np.random.default_rng([seed, 1]))
     bias, logits, error, size, inside = map(np.array, zip(*rows, strict=True))
     shown = size > 0
     share = inside[shown] / size[shown]
     result.add("reconstruction_error", error.max())
     result.add("exact", np.mean(error <= EXACT))
-    shown_pictures = np.stack([scenes.tile.numpy(), pictures(scenes)])
-    if len(np.unique(shown_pictures, axis=1).T) > len(np.unique(shown_pictures[0])):
-        result.add("similarity_tile", _mean_by_shape(under, scenes.tile.numpy()))
-    else:
-        result.cannot_fail("similarity_tile", "all images of a tile are equal")
     result.add("similarity_classes", _mean_by_shape(under, scenes.labels.numpy(), same=False))
-    if np.isfinite(cosines["background"]).any():
-        result.add("similarity_backgrounds", _mean(cosines["background"]))
-    else:
-        result.cannot_fail("similarity_backgrounds", "no other background changes an image, or W is 0")
-    result.add("similarity_places", _mean(cosines["place"]))
     result.add("zero_form", np.mean(size == 0))
-    support_share_chance = covered / (len(scenes) * masks[0].size)
-    if support_share_chance == 1:
-        result.cannot_fail("support_share", "the support is the whole image")
+    if has_tiles:
+        _add_of_tiles(result, scenes, under, share, covered / (len(scenes) * masks[0].size))
+        chosen, few = originals(data.test, tiles, np.random.default_rng(seed))
+        _add_varied(result, _varied(exact, data.test, chosen, backgrounds, places, np.random.default_rng([seed, 1])))
+        result.notes += few
+        result.arrays |= {"tile_index": ("image", scenes.tile), "masks": (("kept", "row", "col"), scenes[kept].masks)}
+        result.coords["tile"] = [data.task.tile_name(int(tile)) for tile in data.test.tile[chosen]]
     else:
-        result.add("support_share", _mean(share))
-        result.add("support_share_chance", support_share_chance)
+        of_tiles = "similarity_tile, similarity_backgrounds, similarity_places, support_share"
+        result.cannot_fail(of_tiles, "the images have no tiles")
     if not shown.all():
         result.notes.append(
             f"W of the label is 0 on {int((~shown).sum())} of {len(size)} images, which the similarities leave out"
         )
-    result.notes += few
     result.arrays |= {
         "error": ("image", error),
         "bias": (("image", "class"), bias),
         "logits": (("image", "class"), logits),
         "label": ("image", scenes.labels),
-        "tile_index": ("image", scenes.tile),
         "weights": (("kept", "channel", "row", "col"), np.stack(weights)),
         "images": (("kept", "channel", "row", "col"), in_float64(scenes[kept]).images.float()),
-        "masks": (("kept", "row", "col"), scenes[kept].masks),
+    }
+    result.coords |= {"class": data.task.class_names, "kept": kept}
+    return result.result()
+
+
+def _add_of_tiles(result: ResultBuilder, scenes: tmi.Scenes, under: list[Array], share: Array, chance: float) -> None:
+    """Add what compares W with the tiles."""
+    shown_pictures = np.stack([scenes.tile.numpy(), pictures(scenes)])
+    if len(np.unique(shown_pictures, axis=1).T) > len(np.unique(shown_pictures[0])):
+        result.add("similarity_tile", _mean_by_shape(under, scenes.tile.numpy()))
+    else:
+        result.cannot_fail("similarity_tile", "all images of a tile are equal")
+    if chance == 1:
+        result.cannot_fail("support_share", "the support is the whole image")
+    else:
+        result.add("support_share", _mean(share))
+        result.add("support_share_chance", chance)
+
+
+def _add_varied(result: ResultBuilder, cosines: dict[str, Array]) -> None:
+    """Add cosines of W before and after a change of background or place."""
+    if np.isfinite(cosines["background"]).any():
+        result.add("similarity_backgrounds", _mean(cosines["background"]))
+    else:
+        result.cannot_fail("similarity_backgrounds", "no other background changes an image, or W is 0")
+    result.add("similarity_places", _mean(cosines["place"]))
+    result.arrays |= {
         "cosine_backgrounds": (("tile", "other_background"), cosines["background"]),
         "cosine_places": (("tile", "other_place"), cosines["place"]),
     }
-    result.coords |= {
-        "class": data.task.class_names,
-        "kept": kept,
-        "tile": [data.task.tile_name(int(tile)) for tile in data.test.tile[chosen]],
-    }
-    return result.result()
 
 
 def _forms(exact: ExactNetwork, scenes: tmi.Scenes) -> Iterator[Form]:

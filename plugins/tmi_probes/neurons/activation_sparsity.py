@@ -55,8 +55,11 @@ def activation_sparsity(network: tmi.Network, data: tmi.Dataset, *, images: Coun
     scenes = labelled(data.test, images)
     result = ResultBuilder(INFO)
     result.coords["layer"] = np.array(network.layers)
-    windows = sum(len(tmi.match(part.images, data.task.tiles)) for _, part in in_parts(scenes))
-    result.add("windows_per_image", windows / len(scenes))
+    if data.task.has_tiles:
+        windows = sum(len(tmi.match(part.images, data.task.tiles)) for _, part in in_parts(scenes))
+        result.add("windows_per_image", windows / len(scenes))
+    else:
+        result.cannot_fail("windows_per_image", "the images have no tiles")
     _add_sparsity(result, network, network.layers, scenes)
     add_untrained(result, network, lambda before, collected: _add_sparsity(collected, before, network.layers, scenes))
     for layer, neurons in sizes_of(network, scenes, network.layers).items():

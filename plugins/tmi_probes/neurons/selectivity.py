@@ -271,9 +271,10 @@ def _vacuous(result: ResultBuilder, shown: Shown, picture: NDArray[np.int64]) ->
     """Return the measures that cannot fail on images of these labels, tiles and numbers of pictures, and note them."""
     classes, tiles, different = (len(np.unique(seen)) for seen in (shown.label, shown.tile, picture))
     about_class = "class_selectivity", "auc", "mutual_information", "classes_per_neuron", "classes_relative", "monosemantic"
+    one_tile = "the images have no tiles" if (shown.tile < 0).all() else "all images show one tile"
     cases = (
         (classes == 1, about_class, "all images show one class"),
-        (tiles == 1, ("monosemanticity_score", "tile_purity", "known_tile"), "all images show one tile"),
+        (tiles == 1, ("monosemanticity_score", "tile_purity", "known_tile"), one_tile),
         (different == 2, ("monosemanticity_score",), "there are two different images"),
         (classes > 1 and different == classes, ("auc",), "all images of a class are equal"),
     )

@@ -50,15 +50,20 @@ def examples(network: tmi.Network, data: tmi.Dataset, *, per_class: Count = 2) -
         result.notes.append(f"correct: not applicable, for {ONE_CLASS}")
     result.arrays |= {
         "images": (("image", "channel", "row", "col"), shown.images),
-        "masks": (("image", "row", "col"), shown.masks),
         "logits": (("image", "class"), logits),
         "label": ("image", label),
         "prediction": ("image", prediction),
-        "tile": ("image", shown.tile),
-        "tile_row": ("image", shown.row),
-        "tile_col": ("image", shown.col),
     }
-    result.arrays |= _templates(data.task, per_class)
+    if data.task.has_tiles:
+        result.arrays |= {
+            "masks": (("image", "row", "col"), shown.masks),
+            "tile": ("image", shown.tile),
+            "tile_row": ("image", shown.row),
+            "tile_col": ("image", shown.col),
+            **_templates(data.task, per_class),
+        }
+    else:
+        result.notes.append("masks, tile, templates: left out, for the images have no tiles")
     result.coords["class"] = data.task.class_names
     missing = [name for i, name in enumerate(data.task.class_names) if (label == i).sum() < per_class]
     if missing:

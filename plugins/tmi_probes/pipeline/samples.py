@@ -84,7 +84,8 @@ def samples_of(network: tmi.Network, layer: str, scenes: tmi.Scenes, maps: Maps,
         elif len(shape) == 3:
             values = values.mean((2, 3))
         parts.append(values.flatten(1).float().numpy())
-    of_images = {kind: shown_by_images(scenes, kind) for kind in KINDS}
+    kinds: list[Kind] = KINDS if scenes.task.has_tiles else ["class"]
+    of_images = {kind: shown_by_images(scenes, kind) for kind in kinds}
     shown = of_images if drawn is None else _shown_at_places(scenes, drawn, tuple(shape))
     return Samples(np.concatenate(parts), shown, by_place, wide is not None, None if by_place else pictures(scenes))
 

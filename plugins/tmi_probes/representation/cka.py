@@ -74,13 +74,19 @@ def similarity(
         return tmi.ProbeResult.not_applicable(
             f"the unbiased estimator needs at least {FEWEST} images, and {len(scenes)} show a tile"
         )
-    second, label = built(other, data, seed)
+    result = ResultBuilder(INFO)
+    label, others = other.component.name, {}
+    try:
+        second = built(other, data, seed)[0]
+    except tmi.NoTilesError as error:
+        result.notes.append(f"cka_other: left out, for {label} cannot be built: {error}")
+    else:
+        others = {f"{label}: {layer}": gram for layer, gram in grams(second, scenes).items()}
     before = network.untrained()
-    own, others = grams(network, scenes), {f"{label}: {layer}": gram for layer, gram in grams(second, scenes).items()}
+    own = grams(network, scenes)
     initial = grams(before, scenes) if before else {}
     both = own | others
     rng = np.random.default_rng(seed)
-    result = ResultBuilder(INFO)
     result.notes += [f"{layer}: left out, for it does not tell the images apart" for layer in both if np.isnan(both[layer]).any()]
     pairs = {(a, b): f"cka.{a}.{b}" for i, a in enumerate(own) for b in [*own][i + 1 :]}
     pairs |= {(a, b): f"cka_other.{a}.{b.removeprefix(f'{label}: ')}" for a in own for b in others}
@@ -92,10 +98,12 @@ def similarity(
             name, cka(both[a], both[b]), chance=drawn, untrained=early, oracle=cka(both[b], both[b]) if b in others else None
         )
     result.arrays["cka"] = (("layer", "with"), _matrix(own, both))
-    result.arrays["within_other"] = (("of_other", "of_other_too"), _matrix(others, others))
+    if others:
+        result.arrays["within_other"] = (("of_other", "of_other_too"), _matrix(others, others))
+        result.coords |= {"of_other": list(others), "of_other_too": list(others)}
     if initial:
         result.arrays["untrained"] = (("layer", "with"), _matrix(initial, initial | others))
-    result.coords |= {"layer": list(own), "with": list(both), "of_other": list(others), "of_other_too": list(others)}
+    result.coords |= {"layer": list(own), "with": list(both)}
     return result.result()
 
 
