@@ -41,7 +41,12 @@ def test_any_task(law, task):
 
 @pytest.mark.parametrize("law", NAMES)
 @pytest.mark.parametrize(
-    "generator", ["squares", "digits", *(pytest.param(name, marks=pytest.mark.slow) for name in ("fashion", "cutouts", "spectrum"))]
+    "generator",
+    [
+        "squares",
+        "digits",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("fashion", "cutouts", "spectrum", "tetrominoes", "hierarchy")),
+    ],
 )
 def test_every_generator_takes_every_law(generator, law):
     small = {"samples": 3, "test_samples": 6} | ({"sizes": [9], "image_size": 16} if generator == "cutouts" else {})
