@@ -229,6 +229,7 @@ def test_an_explainer_is_asked_about_the_targets_logit():
         assert found == pytest.approx(times * expected, abs=1e-6)
 
 
+@pytest.mark.slow  # importing it takes seconds
 def test_shap_itself_gives_what_captum_gives():
     needs("shap")
     net, references = module(), DATA.train.images[:4]
