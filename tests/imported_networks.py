@@ -188,9 +188,9 @@ def _setting(item: tuple[str, Any]) -> str:
     return f"{name} = {json.dumps(value)}"
 
 
-def table(folder: Path) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]], list[str]]:
-    """Run the suite; return the verdicts of probes and of methods by network, and the reasons, each once."""
-    results = tmi.run(folder / "suite.toml", store=folder / "store")
+def table(folder: Path, only: tuple[str, ...] = ()) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]], list[str]]:
+    """Run the suite, or a part of it; return the verdicts of probes and methods by network, and the reasons, each once."""
+    results = tmi.run(folder / "suite.toml", store=folder / "store", only=only)
     probes: dict[str, dict[str, str]] = {}
     methods: dict[str, dict[str, str]] = {}
     reasons: dict[str, int] = {}
