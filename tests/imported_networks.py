@@ -200,7 +200,9 @@ def table(folder: Path, only: tuple[str, ...] = ()) -> tuple[dict[str, dict[str,
         if entry.status == "ok" and not refused:
             verdict = "runs"
         else:
-            reason = "; ".join(entry.notes) if refused else entry.message
+            notes = [note.removeprefix("refused: ") for note in entry.notes]
+            others = f" (and {len(notes) - 1} more reasons)" if len(notes) > 1 else ""
+            reason = f"{notes[0]}{others}" if refused and notes else entry.message
             number = reasons.setdefault(" ".join(reason.split()), len(reasons) + 1)
             verdict = f"{'refused' if refused else entry.status} ({number})"
         rows = probes if method is None else methods

@@ -14,7 +14,7 @@ ROWS = ("accuracy", "activation-sparsity", "background-robustness", "responsible
 def test_a_few_probes_and_methods(tmp_path):
     imported_networks.lab(tmp_path)
     methods = ("saliency", "deeplift", "grad-cam", "occlusion")
-    patterns = (*(f"*/*/{row}" for row in ROWS), *(f"*/*/attribution-bench[[]method={method}*" for method in methods))
+    patterns = (*(f"*/*/{row}" for row in ROWS), *(f"*/*/attribution-bench[method={method}*" for method in methods))
     probes, by_method, reasons = imported_networks.table(tmp_path, patterns)
     assert set(probes) == set(ROWS)
     assert set(by_method) >= set(methods)
