@@ -22,6 +22,11 @@ def data():
     return generate(margin=0, test_samples=200, tiles_per_class=32)
 
 
+@pytest.fixture(scope="module")
+def network(data):
+    return tmi.build("theorem2", data)
+
+
 @pytest.mark.parametrize(
     "given",
     [
@@ -84,9 +89,9 @@ def test_features_are_pictures_of_one_white_pixel(data):
     assert np.array_equal(pixels.reshape(-1, 4, 4, 4).argmax(3), feature_maps(data)[0])
 
 
-def test_units_of_theorem_2_are_features_then_productions_then_strings(data):
+def test_units_of_theorem_2_are_features_then_productions_then_strings(data, network):
     """Level 1 has a unit for each feature, level 2 one for each production, of a feature alone; level 3 has the strings."""
-    units = {f"level{k}": tmi.build("theorem2", data).neurons(f"level{k}").groupby("patch").first() for k in (1, 2, 3)}
+    units = {f"level{k}": network.neurons(f"level{k}").groupby("patch").first() for k in (1, 2, 3)}
     assert [len(table) for table in units.values()] == [4, 4 * 2, 4 * 32]
     for level, table in enumerate(units.values()):
         features = feature_maps(data)[level]
@@ -98,15 +103,15 @@ def test_units_of_theorem_2_are_features_then_productions_then_strings(data):
         assert np.bincount([min(one) for one in shown]).tolist() == [len(table) // 4] * 4
 
 
-def test_feature_recovery(data):
-    table = feature_recovery(tmi.build("theorem2", data), data)
+def test_feature_recovery(data, network):
+    table = feature_recovery(network, data)
     assert table.feature["level1", 0] == 1
     assert table.production["level2", 1] == 1
     assert table.feature["level2", 1] < 0.97  # a unit has one of two synonyms
     assert table.feature["logits", 2] == 1
     assert table.chance.max() < 0.75
     # Of one layer and one level by the plain definition.
-    units = tmi.build("theorem2", data).activations(data.test.images, ["logits"])["logits"].double().numpy()
+    units = network.activations(data.test.images, ["logits"])["logits"].double().numpy()
     shown = feature_maps(data)[1][data.test.tile.numpy()]
     best = []
     for row, col, feature in itertools.product(range(2), range(2), range(4)):

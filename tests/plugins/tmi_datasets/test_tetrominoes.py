@@ -10,7 +10,7 @@ import tmi
 from tmi_datasets.tetrominoes import STRENGTHS
 
 SMALL = {"samples": 40, "test_samples": 30}
-BACKGROUNDS = ["gaussian", "correlated", "natural"]
+BACKGROUNDS = ["gaussian", *(pytest.param(law, marks=pytest.mark.slow) for law in ("correlated", "natural"))]
 
 
 def generate(scenario="linear", seed=0, **given):
@@ -71,11 +71,11 @@ def test_patterns():
 
 
 def test_means_do_not_tell_multiplicative_classes_apart():
-    data = generate("multiplicative", samples=4000)
+    data = generate("multiplicative", samples=1000)
     images, labels = data.train.images[:, 0], data.train.labels
     masks = torch.stack([data.train.masks[labels == k][0] for k in range(2)])
     means = torch.tensor([[images[labels == k][:, mask].mean() for mask in masks] for k in range(2)])
-    assert (means - 0.5).abs().max() < 0.02
+    assert (means - 0.5).abs().max() < 0.03
     spread = torch.tensor([[images[labels == k][:, mask].std() for mask in masks] for k in range(2)])
     assert (spread.diag() < 0.4 * spread.flip(1).diag()).all()
 

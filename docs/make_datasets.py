@@ -1,0 +1,136 @@
+"""Measure what docs/datasets.md says of tetrominoes and of hierarchy: writes its tables and sentences.
+
+``python docs/make_datasets.py`` takes ten minutes on one core; results of tetrominoes are kept in the store (the variable
+``TMI_STORE``, or the folder ``tmi-store``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+from blocks import by_direction, corrected, over_seeds, write_block
+
+import tmi
+from tmi import statistics
+from tmi_datasets.hierarchy import feature_recovery
+
+PAGE = Path(__file__).with_name("datasets.md")
+SEEDS = [0, 1, 2, 3, 4]
+CONTROLS = {"random": "random", "sobel": "Sobel", "laplace": "Laplace"}
+METHODS = ["saliency", "input-x-gradient", "integrated-gradients", "deeplift", "guided-backprop"]
+SCENARIOS = ["linear", "multiplicative", "rotated", "xor"]
+SUITE = {
+    "name": "tetrominoes",
+    "seeds": SEEDS,
+    "datasets": {"tetrominoes": {"use": "tetrominoes", "sweep": {"scenario": SCENARIOS}}},
+    "networks": {"mlp": {"use": "mlp"}},
+    "probes": {
+        "accuracy": {"use": "accuracy"},
+        "bench": {
+            "use": "attribution-bench",
+            "images": 100,
+            "measures": ["top-k"],
+            "sweep": {"method": [*METHODS, *CONTROLS]},
+        },
+    },
+}
+METRIC = "top_k"
+
+
+def main() -> None:
+    """Compute what is missing, and write the blocks."""
+    results = tmi.run(SUITE)
+    write_block(PAGE, "tetrominoes", "\n".join([*order_table(results), "", sentence(results)]))
+    found = recoveries()
+    write_block(PAGE, "hierarchy", "\n".join([*recovery_table(found), "", recovery_sentence(found)]))
+
+
+def by_seed(results: tmi.Results, scenario: str, method: str) -> dict[int, float]:
+    """Return the precision of a method in every seed."""
+    entries = results.select(probe="bench", scenario=scenario, method=method)
+    return {entry.seed: entry.metrics[METRIC] for entry in entries if METRIC in (entry.metrics or {})}
+
+
+def order_table(results: tmi.Results) -> Iterator[str]:
+    """Return the precision of each method on each scenario."""
+    yield f"| method | {' | '.join(SCENARIOS)} |"
+    yield "|---" * (len(SCENARIOS) + 1) + "|"
+    for method in [*METHODS, *CONTROLS]:
+        cells = (over_seeds(by_seed(results, scenario, method), low=0.0, high=1.0) for scenario in SCENARIOS)
+        yield f"| {CONTROLS.get(method, f'`{method}`')} | {' | '.join(cells)} |"
+    accuracies = (results.select(probe="accuracy", scenario=scenario).values("accuracy") for scenario in SCENARIOS)
+    yield f"| accuracy of the network | {' | '.join(over_seeds(values, low=0.0, high=1.0) for values in accuracies)} |"
+
+
+def sentence(results: tmi.Results) -> str:
+    """Say for each scenario which methods are shown to be better on the trained network than each of the controls."""
+    differences = {
+        (scenario, method, control): statistics.difference(
+            by_seed(results, scenario, method), by_seed(results, scenario, control)
+        )
+        for scenario in SCENARIOS
+        for method in METHODS
+        for control in CONTROLS
+    }
+    shown = corrected(differences)
+    parts = []
+    for scenario in SCENARIOS:
+        better = [m for m in METHODS if all(shown[scenario, m, control].direction == "higher" for control in CONTROLS)]
+        worse = [m for m in METHODS if any(shown[scenario, m, control].direction == "lower" for control in CONTROLS)]
+        text = f"{scenario}: shown to be better than all three controls: {', '.join(better) or 'none'}"
+        parts.append(text + (f"; shown to be worse than one: {', '.join(worse)}" if worse else ""))
+    return "On the trained perceptron, by intervals over seeds after Holm's correction: " + ". ".join(parts) + "."
+
+
+def recoveries() -> dict[str, list[pd.DataFrame]]:
+    """Return the recovery of features by Theorem 2 and by a perceptron on the grammars of all seeds."""
+    found: dict[str, list[pd.DataFrame]] = {"Theorem 2": [], "perceptron": []}
+    for seed in SEEDS:
+        data = tmi.generate("hierarchy", seed=seed, margin=0, test_samples=500)
+        for name, network in (("Theorem 2", tmi.build("theorem2", data)), ("perceptron", tmi.build("mlp", data, seed=seed))):
+            found[name].append(feature_recovery(network, data))
+    return found
+
+
+def recovery_table(found: dict[str, list[pd.DataFrame]]) -> Iterator[str]:
+    """Return the area of the best unit for each layer."""
+    columns = {
+        "level 0, features": ("feature", 0),
+        "level 1, features": ("feature", 1),
+        "level 1, productions": ("production", 1),
+        "classes": ("feature", 2),
+        "chance, level 1": ("chance", 1),
+    }
+    yield f"| network | layer | {' | '.join(columns)} |"
+    yield "|---" * (len(columns) + 2) + "|"
+    for name, tables in found.items():
+        for layer in tables[0].index.unique("layer"):
+            cells = (
+                over_seeds([float(table.loc[(layer, level), column]) for table in tables], low=0.0, high=1.0)
+                for column, level in columns.values()
+            )
+            yield f"| {name} | `{layer}` | {' | '.join(cells)} |"
+
+
+def recovery_sentence(found: dict[str, list[pd.DataFrame]]) -> str:
+    """Say in which layers the best units tell features of level 1 better, or worse, than their productions."""
+    differences = {
+        f"{name}'s `{layer}`": statistics.difference(
+            *(
+                {seed: float(table.loc[(layer, 1), column]) for seed, table in zip(SEEDS, tables, strict=True)}
+                for column in ("feature", "production")
+            )
+        )
+        for name, tables in found.items()
+        for layer in tables[0].index.unique("layer")
+    }
+    return (
+        "The best unit for a feature of level 1 against the best unit for a production of it, by intervals over seeds after "
+        f"Holm's correction: {by_direction(corrected(differences))}."
+    )
+
+
+if __name__ == "__main__":
+    main()
