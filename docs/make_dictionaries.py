@@ -81,7 +81,7 @@ def sentences(results: tmi.Results) -> Iterator[str]:
     """
     found = cases(results)
     of = {
-        (case, name): values(results, case[0], f"mcc.{case[1]}.{name}{control}")
+        (case, name): values(results, case[0], f"mcc.{case[1]}.{name}")
         for case in found
         for code in ("units", *LEARNT, *TRIVIAL)
         for control in ("", ".chance", ".untrained")
@@ -106,6 +106,8 @@ def sentences(results: tmi.Results) -> Iterator[str]:
             for named, (first, second) in pairs.items()
             if len(first.keys() & second.keys()) > 1
         }
+        if len(differences) < len(pairs):
+            raise ValueError(f"{question}: {pairs.keys() - differences.keys()} have no values of several seeds")
         shown = corrected(differences)
         for case, called in found.items():
             told = {CODES[code]: estimate for (where, code), estimate in shown.items() if where == case}

@@ -261,12 +261,12 @@ def network_origin(entry: Entry) -> str:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Write mean ± standard deviation (an estimate, n − 1); equal values as one number."""
+    """Write mean ± standard deviation (an estimate, n − 1); values that are equal but for rounding as one number."""
     mean = float(np.mean(values))
     shown = f"{mean:,.0f}" if abs(mean) >= 1000 else f"{mean:.3g}"
-    if min(values) == max(values):
+    std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    if std <= 1e-12 * abs(mean):  # equal but for rounding
         return shown
-    std = float(np.std(values, ddof=1))
     return f"{shown} ± {std:,.0f}" if std >= 10 else f"{shown} ± {std:.1g}"
 
 

@@ -110,6 +110,7 @@ def test_runs_that_did_not_learn_count_in_no_row():
 
 def test_equal_values_are_one_number():
     assert spread((0.25, 0.25)) == "0.25"
+    assert spread((0.1 + 0.2, 0.3)) == "0.3"  # equal but for rounding
     assert spread((0.0, 1.0)) == "0.5 ± 0.7"
     assert spread((1200.0, 1300.0)) == "1,250 ± 71"
     assert network_name(entry("literal", {})) == "constructed: Theorem 1 as layers"
