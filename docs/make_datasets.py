@@ -1,4 +1,4 @@
-"""Measure what docs/datasets.md says of tetrominoes and of hierarchy: writes its tables and sentences.
+"""Measure what docs/datasets.md says of tetrominoes and of hierarchy: writes its tables and sentences, draws its figure.
 
 ``python docs/make_datasets.py`` takes ten minutes on one core; results of tetrominoes are kept in the store (the variable
 ``TMI_STORE``, or the folder ``tmi-store``).
@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
-from blocks import by_direction, corrected, over_seeds, write_block
+from blocks import by_direction, corrected, over_seeds, save, write_block
 
 import tmi
 from tmi import statistics
+from tmi.runtime.plotting import CONSTRUCTED, PALETTE, figure_style
 from tmi_datasets.hierarchy import feature_recovery
 
 PAGE = Path(__file__).with_name("datasets.md")
@@ -40,11 +43,39 @@ METRIC = "top_k"
 
 
 def main() -> None:
-    """Compute what is missing, and write the blocks."""
+    """Compute what is missing, write the blocks and draw the figure."""
+    with figure_style():
+        save("tetrominoes", draw(), 130)
     results = tmi.run(SUITE)
     write_block(PAGE, "tetrominoes", "\n".join([*order_table(results), "", sentence(results)]))
     found = recoveries()
     write_block(PAGE, "hierarchy", "\n".join([*recovery_table(found), "", recovery_sentence(found)]))
+
+
+def draw() -> Any:
+    """Return a figure with images of each scenario and of hierarchy, four of each class, the tile's support marked."""
+    import matplotlib.pyplot as plt
+
+    rows = {
+        scenario: tmi.generate("tetrominoes", seed=0, scenario=scenario, samples=40, test_samples=1) for scenario in SCENARIOS
+    }
+    rows["hierarchy"] = tmi.generate("hierarchy", seed=0, samples=60, test_samples=1)
+    figure, axes = plt.subplots(len(rows), 8, figsize=(7.2, 4.9), layout="constrained")
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    for (name, data), row in zip(rows.items(), axes, strict=True):
+        row[0].set_ylabel(name)
+        for label, colour in enumerate((CONSTRUCTED, PALETTE[1])):
+            shown = data.train[(data.train.labels == label).numpy()][:4]
+            for i, axis in enumerate(row[4 * label : 4 * label + 4]):
+                axis.imshow(shown.images[i, 0], vmin=0, vmax=1)
+                limits = axis.axis()
+                fine = np.kron(np.pad(shown.masks[i], 1), np.ones((20, 20)))  # so that the outline follows the pixels' edges
+                place = (np.arange(len(fine)) + 0.5) / 20 - 1.5
+                axis.contour(place, place, fine, levels=[0.5], colors=colour, linewidths=1.4)
+                axis.axis(limits)
+            row[4 * label].set_title(f"class {data.task.class_names[label]}", loc="left", fontsize=8, pad=2)
+    return figure
 
 
 def by_seed(results: tmi.Results, scenario: str, method: str) -> dict[int, float]:
