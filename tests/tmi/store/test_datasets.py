@@ -88,9 +88,18 @@ def test_any_data_set_comes_back(data):
 
 
 @pytest.mark.parametrize("name", tmi.names("dataset"))
-def test_every_registered_data_set_comes_back(name):
+def test_every_registered_data_set_comes_back(name, tmp_path):
     schema = parameters(installed().find("dataset", name).function)
-    small = {"samples": 6, "test_samples": 4, "tiles_per_class": 2, "epsilon": 0.25, "extent": 0.5}
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 5, 5), np.uint8)
+    np.savez(tmp_path / "pictures.npz", images=pixels, labels=[0, 1, 0, 1])
+    small = {
+        "path": str(tmp_path / "pictures.npz"),
+        "samples": 6,
+        "test_samples": 4,
+        "tiles_per_class": 2,
+        "epsilon": 0.25,
+        "extent": 0.5,
+    }
     data = tmi.generate(name, seed=3, **{key: value for key, value in small.items() if key in schema})
     back = round_trip(data)
     check_same(data, back)
