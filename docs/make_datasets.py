@@ -17,6 +17,7 @@ from blocks import by_direction, corrected, over_seeds, save, write_block
 import tmi
 from tmi import statistics
 from tmi.runtime.plotting import CONSTRUCTED, PALETTE, figure_style
+from tmi_attribution.learnt import has_learnt
 from tmi_datasets.hierarchy import feature_recovery
 
 PAGE = Path(__file__).with_name("datasets.md")
@@ -79,9 +80,11 @@ def draw() -> Any:
 
 
 def by_seed(results: tmi.Results, scenario: str, method: str) -> dict[int, float]:
-    """Return the precision of a method in every seed."""
+    """Return the precision of a method in every seed whose run learnt the task."""
+    accuracies = results.select(probe="accuracy", scenario=scenario)
+    learnt = {entry.seed for entry in accuracies if has_learnt(entry.metrics)}
     entries = results.select(probe="bench", scenario=scenario, method=method)
-    return {entry.seed: entry.metrics[METRIC] for entry in entries if METRIC in (entry.metrics or {})}
+    return {entry.seed: entry.metrics[METRIC] for entry in entries if entry.seed in learnt and METRIC in entry.metrics}
 
 
 def order_table(results: tmi.Results) -> Iterator[str]:
@@ -97,22 +100,26 @@ def order_table(results: tmi.Results) -> Iterator[str]:
 
 def sentence(results: tmi.Results) -> str:
     """Say for each scenario which methods are shown to be better on the trained network than each of the controls."""
+    runs = {scenario: len(by_seed(results, scenario, "random")) for scenario in SCENARIOS}
+    known = [scenario for scenario in SCENARIOS if runs[scenario] > 1]
     differences = {
         (scenario, method, control): statistics.difference(
             by_seed(results, scenario, method), by_seed(results, scenario, control)
         )
-        for scenario in SCENARIOS
+        for scenario in known
         for method in METHODS
         for control in CONTROLS
     }
     shown = corrected(differences)
-    parts = []
+    lines = ["By intervals over the seeds whose run learnt its task, after Holm's correction:", ""]
     for scenario in SCENARIOS:
-        better = [m for m in METHODS if all(shown[scenario, m, control].direction == "higher" for control in CONTROLS)]
-        worse = [m for m in METHODS if any(shown[scenario, m, control].direction == "lower" for control in CONTROLS)]
-        text = f"{scenario}: shown to be better than all three controls: {', '.join(better) or 'none'}"
-        parts.append(text + (f"; shown to be worse than one: {', '.join(worse)}" if worse else ""))
-    return "On the trained perceptron, by intervals over seeds after Holm's correction: " + ". ".join(parts) + "."
+        better = [m for m in METHODS if scenario in known and all(shown[scenario, m, c].direction == "higher" for c in CONTROLS)]
+        worse = [m for m in METHODS if scenario in known and any(shown[scenario, m, c].direction == "lower" for c in CONTROLS)]
+        lines.append(
+            f"- {scenario}, {runs[scenario]} of {len(SEEDS)} runs: shown to be better than all three controls: "
+            f"{', '.join(better) or 'none'}; shown to be worse than one: {', '.join(worse) or 'none'}."
+        )
+    return "\n".join(lines)
 
 
 def recoveries() -> dict[str, list[pd.DataFrame]]:
