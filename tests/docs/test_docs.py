@@ -103,7 +103,11 @@ def test_toml_blocks_are_suites_or_projects(page: Path, tmp_path: Path, monkeypa
             with pytest.raises(SuiteError):
                 load_suite(block.file)
         else:
-            assert load_suite(block.file or "").cells
+            try:
+                assert load_suite(block.file or "").cells
+            except SuiteError as error:  # files that the page's own code writes, with which the page runs the suite
+                assert page.name.startswith("own-")
+                assert all("there is no file or folder" in problem for problem in error.problems)
 
 
 HOOKS = [getattr(hooks, name) for name in component.KINDS.values()]
