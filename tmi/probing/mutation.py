@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 State = dict[str, Any]
 
+_RENDERED = 100_000_000  # pixels of a part that are rendered for the comparison: 400 MB
+
 
 def state_of(data: Dataset, network: Network) -> State:
     """Return what a probe must not change: the content of tensors, whether they require gradients, modes and hooks.
@@ -19,7 +22,7 @@ def state_of(data: Dataset, network: Network) -> State:
     Parameters
     ----------
     data : Dataset
-        Its images are rendered, if they have not been yet.
+        Its images are rendered, if they have not been yet and are not too many to be held.
     network : Network
 
     Returns
@@ -32,8 +35,9 @@ def state_of(data: Dataset, network: Network) -> State:
     state: State = {}
     for name, scenes in (("train", data.train), ("test", data.test)):
         has_masks = name == "test" and data.task.has_tiles
-        for what in ("images", "labels", *(["masks"] if has_masks else [])):
-            getattr(scenes, what)  # rendered now, so that a write into them is detected
+        if len(scenes) * math.prod(data.task.image_shape) <= _RENDERED:
+            for what in ("images", "labels", *(["masks"] if has_masks else [])):
+                getattr(scenes, what)  # rendered now, so that a write into them is detected
         for what, value in vars(scenes).items():
             if isinstance(value, torch.Tensor):
                 state[f"data.{name}.{what}"] = _content(value), value.requires_grad
