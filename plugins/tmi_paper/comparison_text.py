@@ -19,8 +19,8 @@ ABOUT = (
     "Criterion of ▲ better and ▼ worse than Theorem 1: the 95 % interval of the difference, paired by seed, excludes 0 when "
     "corrected by Holm's method for all measures and networks of the table; ≈ not shown to differ. The sentences count the same "
     "verdicts; those on training are corrected together in the same way. Where both have a value by chance, which stands beside "
-    "theirs, the difference is of values less chance: so a lower value may be better. Single neurons are those of layer hidden, or in a network without one of layer conv. A dash: no value "
-    "there."
+    "theirs, the difference is of values less chance: so a lower value may be better. Single neurons are those of layer hidden, "
+    "or in a network without one of layer conv. A dash: no value there."
 )
 
 
