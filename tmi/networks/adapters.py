@@ -28,6 +28,8 @@ _WRAPPED = {"DataParallel": "module", "DistributedDataParallel": "module", "Opti
 def without_wrappers(module: nn.Module) -> nn.Module:
     """Return a module without wrappers around it or around its submodules: DataParallel, DistributedDataParallel, torch.compile.
 
+    A ``torch.fx.GraphModule`` becomes a plain module, whose copies keep its hooks.
+
     Returns
     -------
     torch.nn.Module
@@ -74,13 +76,29 @@ def _without_wrappers(module: nn.Module, known: dict[int, nn.Module]) -> nn.Modu
         children = {n: None if child is None else _without_wrappers(child, known) for n, child in module._modules.items()}
         changed = any(children[name] is not child for name, child in module._modules.items())
         result = module
+        traced = any(kind.__name__ == "GraphModule" for kind in type(module).__mro__)
         # `nn.Module.compile` leaves the compiled call in the module itself.
-        if changed or getattr(module, "_compiled_call_impl", None) is not None:
-            result = shallow_copy(module)
+        if changed or traced or getattr(module, "_compiled_call_impl", None) is not None:
+            result = _untraced(module) if traced else shallow_copy(module)
             result._modules = type(module._modules)(children)
             result._compiled_call_impl = None
     known[id(module)] = result
     return result
+
+
+_OF_GRAPHS = ("_graph", "_code", "_replace_hooks", "_create_node_hooks", "_erase_node_hooks", "_deepcopy_hooks")
+
+
+def _untraced(module: nn.Module) -> nn.Module:
+    """Return a ``torch.fx.GraphModule`` as a plain module with the same parts, hooks and forward pass.
+
+    A copy of a GraphModule has no hooks: neither those that prepare its images, nor those that turn its answer into logits.
+    """
+    from torch import nn
+
+    result = type(type(module).__name__, (nn.Module,), {"forward": type(module).forward})()
+    vars(result).update({name: value for name, value in vars(module).items() if name not in _OF_GRAPHS})
+    return _with_own_hooks(result)
 
 
 def name_without_wrappers(module: nn.Module, name: str) -> str:
@@ -102,11 +120,14 @@ def _inner_name(module: nn.Module) -> str | None:
 
 def shallow_copy(module: nn.Module) -> nn.Module:
     """Return a copy that shares submodules, weights and buffers, with hooks of its own."""
-    result = copy.copy(module)
-    for name, value in vars(module).items():
+    return _with_own_hooks(copy.copy(module))
+
+
+def _with_own_hooks(module: nn.Module) -> nn.Module:
+    for name, value in list(vars(module).items()):
         if name.endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called")):
-            setattr(result, name, copy.copy(value))
-    return result
+            setattr(module, name, copy.copy(value))
+    return module
 
 
 def in_full_precision(module: nn.Module) -> nn.Module:

@@ -155,7 +155,8 @@ def activation_maximisation(
                 result.notes.append(f"{layer}: no unit has a preferred picture")
                 continue
             earlier = _preferred(before, earliest[layer], *options, np.random.default_rng([seed, 1, number])) if before else None
-            _add(result, network, layer, found, earlier, kernels)
+            is_classes = layer == network.layers[-1] and tops[layer].size == len(data.task.classes) > 1
+            _add(result, network, layer, found, earlier, kernels, is_classes=is_classes)
     return (
         result.result()
         if result.metrics
@@ -255,9 +256,16 @@ def _disturbed(
 
 
 def _add(
-    result: ResultBuilder, network: tmi.Network, layer: str, found: Preferred, earlier: Preferred | None, kernels: Kernels
+    result: ResultBuilder,
+    network: tmi.Network,
+    layer: str,
+    found: Preferred,
+    earlier: Preferred | None,
+    kernels: Kernels,
+    *,
+    is_classes: bool,
 ) -> None:
-    """Add the metrics and arrays of a layer."""
+    """Add the metrics and arrays of a layer; ``is_classes`` says that its units are the classes."""
     task = network.task
     result.add(f"from_scenes.{layer}", found.from_scene.mean())
     positive = found.greatest > 0
@@ -273,7 +281,7 @@ def _add(
     else:
         best_or_known = best[:, 0]
     _score(result, f"best_tile.{layer}", best, _best(earlier, kernels)[0] if earlier and len(earlier.units) else None)
-    if layer == network.layers[-1] and len(task.classes) > 1 and (tile >= 0).any():
+    if is_classes and (tile >= 0).any():
         result.add(
             f"own_class.{layer}",
             (task.tile_class[tile] == found.units)[tile >= 0].mean(),

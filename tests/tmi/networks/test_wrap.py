@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -195,3 +197,25 @@ def test_errors(options, message):
     with pytest.raises((InputError, UnknownNameError), match=message) as info:
         tmi.wrap(module, task, **options)
     assert "\n" not in str(info.value)
+
+
+def test_copies_of_a_traced_module_keep_the_preparation_of_images():
+    data = tmi.generate("squares", samples=1, test_samples=8)
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)).eval()
+    options = {"input_size": [8, 8], "mean": 0.5, "std": 0.2, "classes": [3, 4]}
+    expected, traced = (tmi.wrap(module, data, **options) for module in (plain, torch.fx.symbolic_trace(plain)))
+    images = data.test.images
+    assert torch.equal(traced.logits(images), expected.logits(images))
+    assert torch.equal(copy.deepcopy(traced.module)(images), expected.logits(images))  # that of torch.fx loses its hooks
+    assert traced.layers == expected.layers
+
+
+def test_a_layer_with_more_units_than_classes_says_nothing_about_classes():
+    data = tmi.generate("digits", classes=2, image_size=10, samples=1, test_samples=8)
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(256, 9)).eval()
+    network = tmi.wrap(module, data, classes=[7, 8])
+    metrics = tmi.probe("activation-maximisation", network, data, steps=5).metrics
+    assert "best_tile.3" in metrics
+    assert "own_class.3" not in metrics
