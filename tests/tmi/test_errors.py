@@ -8,7 +8,7 @@ from tmi import errors
 
 def test_every_error_is_a_tmi_error():
     children = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, Exception)]
-    assert len(children) == 10
+    assert len(children) == 11
     assert all(issubclass(e, tmi.TmiError) for e in children)
     assert issubclass(tmi.InputError, ValueError)
     assert issubclass(tmi.UnknownNameError, LookupError)
