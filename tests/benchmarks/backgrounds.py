@@ -1,6 +1,6 @@
 """What images cost when they are rendered from recipes: ``python -m tests.benchmarks.backgrounds``.
 
-It measures and never asserts. First µs an image for every law of backgrounds, for section 6.2's images, beside NumPy's own drawing
+It measures and never asserts. First µs an image for every law of backgrounds, for section 6.2's images, beside NumPy's drawing
 of as many uniform numbers in the same run. Then a million images of section 6.2, generated, matched and scored, in a process of
 its own: seconds and peak memory. Then what data sets take in a store, beside their pixels.
 """

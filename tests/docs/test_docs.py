@@ -36,7 +36,8 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     os.chdir(folder)
 
 
-SLOW = {"attribution.md", "other-libraries.md"}  # train networks of section 6.2, and run methods of attribution on them
+# Train networks, and run methods of attribution on them.
+SLOW = {"attribution.md", "constructions.md", "first-steps.md", "other-libraries.md", "own-images.md", "warm-start.md"}
 RUN = [pytest.param(page, marks=[pytest.mark.slow] if page.name in SLOW else [], id=page.name) for page in pages.PAGES]
 
 
@@ -138,6 +139,7 @@ def test_the_page_of_the_command_is_up_to_date() -> None:
     assert generated.COMMAND.read_text(encoding="utf-8") == generated.command_page(), "python -m tests.docs.generated"
 
 
+@pytest.mark.slow
 def test_the_tables_of_metrics_are_up_to_date() -> None:
     page = generated.PROBES.read_text(encoding="utf-8")
     assert page == generated.with_metrics(page), "python -m tests.docs.generated"

@@ -69,7 +69,8 @@ NETWORKS = {
 
 
 # Those compute what others compute too: their numbers are checked in full by the slow tests.
-FEWER = [pytest.param(n, marks=pytest.mark.slow) if n in ("theorem2", "theorem2-literal", "imported") else n for n in NETWORKS]
+OTHERS = ("theorem1-literal", "theorem2", "theorem2-literal", "imported")
+FEWER = [pytest.param(n, marks=pytest.mark.slow) if n in OTHERS else n for n in NETWORKS]
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +165,7 @@ def test_scores_do_not_depend_on_how_many_images_are_taken_at_a_time(worlds, nam
         del network.module.images_at_once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 def test_scores_do_not_depend_on_torchs_threads(worlds, name):
     network, data = worlds["squares", "cnn"]
@@ -208,6 +210,7 @@ def equal(module):
     module.logits = nn.Sequential(module.logits, FirstUnit())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 @pytest.mark.parametrize("spoil", [dead, constant, equal])
 def test_dead_constant_and_equal_units_have_no_nan(worlds, name, spoil):

@@ -56,6 +56,7 @@ def wide():
     return tmi.Dataset(task, *(tmi.Scenes.draw(task, 40, rng=rng) for _ in range(2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROBES)
 @pytest.mark.parametrize("of", ["cnn", "theorem1"])
 def test_images_are_taken_a_few_at_a_time(wide, monkeypatch, name, of):

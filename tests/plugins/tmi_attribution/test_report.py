@@ -80,6 +80,7 @@ def test_every_section_is_there_and_draws(results):
     )
 
 
+@pytest.mark.slow
 def test_runs_that_learnt_nothing_are_left_out_and_named(results):
     """The suite has measured accuracy all along, and read it nowhere: a seed that learnt nothing counted like the others."""
     accuracies = [

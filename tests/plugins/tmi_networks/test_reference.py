@@ -73,6 +73,7 @@ def test_every_window_of_odd_shapes_in_batches_of_none_one_and_three(name, count
         check(task, torch.from_numpy(images))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_gradients_on_the_kinks_are_those_of_the_dense_layers(data):

@@ -101,6 +101,7 @@ COMMANDS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_every_command_writes_into_every_encoding(speaking, monkeypatch, encoding):
     for code, *arguments in COMMANDS:
@@ -178,6 +179,7 @@ def test_a_reader_that_leaves_early(speaking):
         assert "BrokenPipe" not in done.stderr, done.stderr
 
 
+@pytest.mark.slow
 def test_standard_error_that_is_closed(speaking):
     line = f"{sys.executable} -m tmi.cli run suite.toml --json - 2>&-"
     environment = toys.environment(SPEAKING="1")
@@ -192,6 +194,7 @@ def test_standard_output_that_is_closed(speaking):
     assert "error: -: standard output is closed" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_pipe_and_an_unwritable_file_as_rows(speaking):
     line = f"bash -c '{sys.executable} -m tmi.cli run suite.toml --json >(cat > through.json)'; sleep .2"
     subprocess.run(line, shell=True, capture_output=True, text=True, cwd=speaking, env=toys.environment(), timeout=60)

@@ -92,6 +92,7 @@ def test_torch_export_says_what_the_network_says(task, dtype, tmp_path):
         torch.testing.assert_close(x.grad, y.grad)  # at the kinks too
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "params"), [("theorem1", {"realisation": "literal"}), ("theorem2", {})])
 def test_literal_networks_export_the_same(task, name, params, tmp_path):
     literal = tmi.build(name, task, **params)
@@ -129,6 +130,7 @@ def test_onnx_names_its_input_output_and_classes(squares, tmp_path):
     assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == ["black", "white"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opset", [18, 20, 23])
 def test_opset(squares, opset, tmp_path):
     import onnx
@@ -155,6 +157,7 @@ np.save("logits.npy", logits)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["onnx", "pt2"])
 def test_runs_where_there_is_no_tmi(kind, tmp_path):
     data = tmi.generate("fashion", seed=0, samples=1, test_samples=8, source="sample")
@@ -225,6 +228,7 @@ def test_a_network_that_claims_to_be_constructed_is_exported_as_it_is(name, dtyp
     torch.testing.assert_close(found, network.logits(images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_a_program_that_is_another_function_is_refused_whatever_is_phi_says(name, tmp_path, monkeypatch):
     monkeypatch.setattr("tmi.networks.export.is_phi", lambda network: True)

@@ -41,6 +41,7 @@ def test_both_theorems_the_formula_and_phi_agree(data):
             torch.testing.assert_close(seen["logits"], logits, atol=tolerance["atol"], rtol=4 * torch.finfo(images.dtype).eps)
 
 
+@pytest.mark.slow
 @settings(max_examples=70, deadline=None)
 @given(st.data())
 def test_the_gradient_is_that_of_theorem1_except_where_a_patch_matches_exactly(data):
@@ -57,6 +58,7 @@ def test_the_gradient_is_that_of_theorem1_except_where_a_patch_matches_exactly(d
     torch.testing.assert_close(first, exact, atol=0, rtol=0)
 
 
+@pytest.mark.slow
 @settings(max_examples=70, deadline=None)
 @given(tasks(), st.integers(0, 2**32 - 1))
 def test_off_the_kinks_the_gradients_are_equal(task, seed):
