@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import tmi
@@ -186,17 +188,39 @@ def from_shap(explainer: Maker, *, needs: Sequence[Any] = ("gradient",), **setti
 
 
 def _method(method: Method, maker: Maker, library: str, needs: Sequence[Any] = ()) -> Method:
-    """Declare a method; the library's version is part of its key."""
+    """Declare a method; the library's version and the file that a text names are part of its key."""
     method.__name__ = _name(maker)
     method.__doc__ = f"{_name(maker)} of {library}."
 
     def version(**_settings: Any) -> dict[str, str]:
+        code = _code_of(maker)
         try:
-            return {library: metadata.version(library)}
+            return {library: metadata.version(library), **code}
         except metadata.PackageNotFoundError:
-            return {library: "absent"}
+            return {library: "absent", **code}
 
     return tmi.external(version)(tmi.attribution_method(needs=needs)(method))
+
+
+def _code_of(maker: Maker) -> dict[str, str]:
+    """Return a digest of the own code, not of an installed package, that ``"module:name"`` names; empty where there is none."""
+    import hashlib
+    from importlib.util import find_spec
+
+    spec = None
+    if isinstance(maker, str):
+        with suppress(ImportError, ValueError):
+            spec = find_spec(maker.partition(":")[0].partition(".")[0])  # of the package: that of a part would import it
+    if spec is None or not spec.has_location or not spec.origin:
+        return {}
+    origin = Path(spec.origin)
+    if {"site-packages", "dist-packages"} & set(origin.parts):
+        return {}
+    files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return {"code": digest.hexdigest()}
 
 
 def _name(maker: Maker) -> str:

@@ -117,8 +117,15 @@ def natural(rng: np.random.Generator, task: tmi.TemplateTask, *, folder: Path | 
     return crop
 
 
-@functools.lru_cache(maxsize=4)
 def _photographs(folder: Path | None, side: int) -> list[NDArray[np.uint8]]:
+    files = [] if folder is None or not folder.is_dir() else sorted(folder.iterdir())
+    state = tuple((file.name, stat.st_size, stat.st_mtime_ns) for file in files for stat in [file.stat()])
+    return _read(folder, side, state)
+
+
+@functools.lru_cache(maxsize=4)
+def _read(folder: Path | None, side: int, _state: tuple[tuple[str, int, int], ...]) -> list[NDArray[np.uint8]]:
+    """Read photographs; the state of the files is an argument so that changed ones are read again."""
     return with_halves(photographs(folder), side)
 
 

@@ -136,6 +136,6 @@ def test_no_built_in_function_reads_what_nothing_declares(monkeypatch):
         for name in registry.names(kind)
     ]
     assert testing.undeclared_reads(found, registry) == []
-    # Some have a setting without a default: the network that disguised changes, the module that imported reads, the method that
-    # attribution-bench scores.
-    assert set(called) - computed == {"disguised", "imported", "attribution-bench"}
+    # Some have a setting without a default: the pictures of folder, the network that disguised changes, the module that imported
+    # reads, the method that attribution-bench scores.
+    assert set(called) - computed == {"folder", "disguised", "imported", "attribution-bench"}

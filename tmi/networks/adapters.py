@@ -249,7 +249,15 @@ class Readout:
 
 
 def with_readout(module: nn.Module, output: Output | None, form: Form | None) -> nn.Module:
-    """Return a module that gives logits: a copy that shares submodules and weights, with a `Readout` as a hook."""
+    """Return a module that gives logits: a copy that shares submodules and weights, with a `Readout` as a hook.
+
+    Raises
+    ------
+    InputError
+        For an unknown form.
+    """
+    if form is not None and form not in FORMS:
+        raise InputError(f"form: expected one of {', '.join(FORMS)}, got {form!r}{did_you_mean(str(form), FORMS)}")
     result = shallow_copy(module)
     result.register_forward_hook(Readout(output, form))
     return result

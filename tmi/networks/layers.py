@@ -13,7 +13,6 @@ from tmi.errors import InputError, UnknownNameError, did_you_mean
 from tmi.tasks.images import check_images
 
 from .adapters import (
-    FORMS,
     Form,
     Output,
     evaluating,
@@ -72,8 +71,6 @@ class LayeredModule:
     ) -> None:
         if not hasattr(module, "named_modules"):
             raise InputError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
-        if form is not None and form not in FORMS:
-            raise InputError(f"form: expected one of {', '.join(FORMS)}, got {form!r}{did_you_mean(str(form), FORMS)}")
         given, wrapped = (layers,) if isinstance(layers, str) else tuple(layers), module
         module = in_full_precision(evaluating(without_wrappers(module)))
         self.module = module if output is None and form is None else with_readout(module, output, form)

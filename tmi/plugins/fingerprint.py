@@ -379,6 +379,8 @@ def _locate(imported: str, own: str, folder: Path) -> Path | str | None:
     # A namespace package, without __init__.py, has folders and no source file of its own.
     folders = [root.parent / top if root.name != "__init__.py" else root.parent] if root else []
     folders = folders or [Path(place) for place in (spec.submodule_search_locations or [] if spec else [])]
+    if spec is None and root is None and (folder / top).is_dir():
+        folders = [folder / top]
     if not folders or (top != own and any(map(_is_installed, folders))):
         return _version(top)
     if not rest:

@@ -156,6 +156,8 @@ def _npz(path: Path) -> LabelledPictures:
 def _idx(path: Path) -> LabelledPictures:
     parts = []
     for file in sorted(file for file in path.iterdir() if _IMAGES in file.name):
+        if file.suffix == ".gz" and file.with_suffix("").is_file():
+            continue  # the same, compressed
         of_labels = file.with_name(file.name.replace(_IMAGES, _LABELS).removesuffix(".gz"))
         of_labels = of_labels if of_labels.is_file() else of_labels.with_name(f"{of_labels.name}.gz")
         if not of_labels.is_file():
@@ -165,7 +167,7 @@ def _idx(path: Path) -> LabelledPictures:
             raise DataFileError(
                 f"{file}: has shape {images.shape}, and {of_labels.name} {labels.shape}; expected (N, m, n) and (N,)"
             )
-        parts.append((images, labels, file.name.startswith(("t10k", "test"))))
+        parts.append((images, labels, bool({"t10k", "test"} & set(file.name.split("-")))))
     if len({images.shape[1:] for images, _, _ in parts}) > 1:
         raise DataFileError(f"{path}: its IDX files hold images of different sizes")
     images, labels = (np.concatenate([part[i] for part in parts]) for i in (0, 1))

@@ -252,6 +252,17 @@ def test_versions_are_part_of_the_key_and_what_is_made_here_is_not_stored():
     assert (rise.__name__, rise.__doc__) == ("RISEStack", "RISEStack of xaitk-saliency.")
 
 
+def test_own_code_that_a_text_names_is_part_of_the_key(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "zzcam.py"
+    keys = []
+    for text in ("x = 1", "x = 2"):
+        file.write_text(text)
+        keys.append(from_cam("zzcam:Activity").tmi_external())
+    assert keys[0] != keys[1]
+    assert set(keys[0]) == {"grad-cam", "code"}
+
+
 @pytest.mark.parametrize(
     ("place", "message"),
     [

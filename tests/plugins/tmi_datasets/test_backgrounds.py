@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 import tmi
 from tests.strategies import tasks
@@ -159,3 +160,12 @@ GOLDEN = {
 def test_pixels_are_the_same_on_every_machine(law):
     images = render(law, 4, tmi.generate("fashion", samples=1, test_samples=1, source="sample").task)
     assert hashlib.sha256(images.numpy().tobytes()).hexdigest()[:16] == GOLDEN[law]
+
+
+def test_photographs_that_changed_are_read_again(tmp_path):
+    file = tmp_path / "a.png"
+    found = []
+    for value in (0, 128):
+        Image.new("L", (20, 20 + value), value).save(file)
+        found.append(render(f"natural(folder={str(tmp_path)!r})", 1).unique().tolist())
+    assert found == [[0], [np.float32(128 / 255)]]

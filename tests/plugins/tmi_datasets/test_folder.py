@@ -148,6 +148,12 @@ def test_idx_files_keep_their_split(tmp_path):
     data = tmi.generate("folder", path=tmp_path, tiles=False)
     assert (len(data.train), len(data.test)) == (6, 4)
     assert np.array_equal(data.test.images[:, 0].numpy(), picture(1, (4, 5, 4)).astype(np.float32) / 255)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(encode(picture(0, (6, 5, 4))))  # unpacked, and the packed one kept
+    for kind in ("images", "labels"):
+        for file in tmp_path.glob(f"t10k-{kind}-*"):
+            file.rename(tmp_path / file.name.replace("t10k", "letters-test"))
+    data = tmi.generate("folder", path=tmp_path, tiles=False)
+    assert (len(data.train), len(data.test)) == (6, 4)
 
 
 def bad(name, make, message, **settings):

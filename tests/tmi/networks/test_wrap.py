@@ -219,3 +219,8 @@ def test_a_layer_with_more_units_than_classes_says_nothing_about_classes():
     metrics = tmi.probe("activation-maximisation", network, data, steps=5).metrics
     assert "best_tile.3" in metrics
     assert "own_class.3" not in metrics
+
+
+def test_an_unknown_form_is_refused():
+    with pytest.raises(InputError, match=r"form: expected one of squeeze, .*got .man.; "):
+        tmi.wrap(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()), task_of(), form="man")

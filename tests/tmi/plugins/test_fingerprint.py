@@ -140,6 +140,17 @@ def test_a_changed_helper_counts(tree, statement, changed):
     assert tree.fingerprint("zzpkg.probe") != before
 
 
+def test_a_folder_without_init_beside_a_file_that_is_not_on_the_path(tmp_path, tree):
+    folder = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    (folder / "zzparts").mkdir(parents=True)
+    (folder / "zznet.py").write_text("from zzparts.layers import g")
+    (folder / "zzparts" / "layers.py").write_text("g = 1")
+    before = fingerprint.fingerprint("zznet", folder / "zznet.py")
+    (folder / "zzparts" / "layers.py").write_text("g = 2")
+    clear()
+    assert fingerprint.fingerprint("zznet", folder / "zznet.py") != before
+
+
 def test_other_packages_count_by_version(tree, monkeypatch):
     tree.write(zzmod="import numpy.linalg\nimport sklearn.metrics\nimport PIL.Image\nimport os.path, json")
     found = fingerprint.record_of("zzmod", tree.folder / "zzmod.py").content
