@@ -37,7 +37,19 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 # Train networks, and run methods of attribution on them.
-SLOW = {"attribution.md", "constructions.md", "first-steps.md", "other-libraries.md", "own-images.md", "warm-start.md"}
+SLOW = {
+    f"{name}.md"
+    for name in (
+        "attribution",
+        "constructions",
+        "first-steps",
+        "other-libraries",
+        "own-images",
+        "suites",
+        "training",
+        "warm-start",
+    )
+}
 RUN = [pytest.param(page, marks=[pytest.mark.slow] if page.name in SLOW else [], id=page.name) for page in pages.PAGES]
 
 

@@ -90,6 +90,7 @@ def test_a_broken_installed_plugin_gives_one_warning_a_command(folder, monkeypat
     installed.cache_clear()
 
 
+@pytest.mark.slow
 def test_warnings_are_one_line(folder):
     """A damaged file, a clash in a suite's own plug-in."""
     toys.plugin(folder, "clash", toys.TOYS.replace('"toy-probe": ', '"accuracy": "STEM:toy_probe", "toy-probe": '))

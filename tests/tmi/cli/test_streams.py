@@ -161,6 +161,7 @@ def test_rows_of_every_command_that_writes_them(speaking):
     assert not (speaking / "-").exists()
 
 
+@pytest.mark.slow
 def test_what_is_no_file_is_refused(speaking):
     for option in ("--report", "--store", "--plugin"):
         done = run("run", "suite.toml", option, "-", cwd=speaking)
@@ -170,6 +171,7 @@ def test_what_is_no_file_is_refused(speaking):
     assert json.loads((speaking / "-").read_text())
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early(speaking):
     for command in (["run", "suite.toml", "--json", "-"], ["store", "export", "-"], ["list"], ["results", "suite.toml"]):
         line = f"{sys.executable} -m tmi.cli {' '.join(command)} | head -n 1"

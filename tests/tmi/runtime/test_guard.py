@@ -224,6 +224,7 @@ IN_A_CALL = {
         ),
     ],
 )
+@pytest.mark.slow
 def test_imports_inside_a_call(libraries, more, named):
     """What a library sets when it is imported stays, and is not the plug-in's; its switches start from its own defaults."""
     script = f"""
