@@ -37,20 +37,8 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 # Train networks, and run methods of attribution on them.
-SLOW = {
-    f"{name}.md"
-    for name in (
-        "attribution",
-        "constructions",
-        "first-steps",
-        "other-libraries",
-        "own-images",
-        "suites",
-        "training",
-        "warm-start",
-    )
-}
-RUN = [pytest.param(page, marks=[pytest.mark.slow] if page.name in SLOW else [], id=page.name) for page in pages.PAGES]
+SLOW = {"attribution", "constructions", "first-steps", "other-libraries", "own-images", "suites", "training", "warm-start"}
+RUN = [pytest.param(page, marks=[pytest.mark.slow] if page.stem in SLOW else [], id=page.name) for page in pages.PAGES]
 
 
 @pytest.mark.parametrize("page", RUN)

@@ -183,7 +183,7 @@ def could_not_fail(name, data):
 
 
 # Each takes seconds on each data set.
-SLOW = ("dictionary", "direction-recovery", "attribution-bench", "decodability")
+SLOW = ("activation-maximisation", "attribution-bench", "decodability", "dictionary", "direction-recovery")
 
 
 @pytest.mark.parametrize("make", DATA)
