@@ -50,7 +50,7 @@ def folder(
     """Your own pictures, from a folder for each class, a CSV, an NPZ or IDX files: as tiles on backgrounds, or as they are.
 
     With ``tiles = true`` each picture is a feature tile, and the images show one tile at a random place, so that the pixels that
-    decide are known. With ``tiles = false`` the pictures are the images. Nobody knows then which pixels decide, and probes that
+    decide are known. With ``tiles = false`` the pictures are the images. Which pixels decide is then not known, and probes that
     need to know it are not applicable.
 
     Pictures are turned upright where their files say so. Grey values of 16 bits are divided by 65535, others by 255. If one

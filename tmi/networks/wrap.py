@@ -1,4 +1,4 @@
-"""A module of somebody else as a network: what its images need, which outputs are the classes, and which layers to examine."""
+"""A module from elsewhere as a network: what its images need, which outputs are the classes, and which layers to examine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images with given labels and without tiles: a classification problem in which nobody knows which pixels decide.
+"""Images with given labels and without tiles: a problem of which it is not known which pixels decide.
 
 They have the classes, shapes and labels of a template task and its scenes. What follows from tiles (memberships, masks,
 counterfactuals) is not known of them: asking for it raises `tmi.errors.NoTilesError`, which makes a probe not applicable.
