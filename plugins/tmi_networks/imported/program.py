@@ -54,7 +54,7 @@ def read_program(file: Path) -> nn.Module:
 
 
 def _check_archive(file: Path) -> None:
-    """Refuse a file with pickled objects that are no tensors, or compiled code. Torch evaluates its expressions of sizes itself."""
+    """Refuse a file with pickled objects that are no tensors, or compiled code. Torch itself evaluates expressions of sizes."""
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
