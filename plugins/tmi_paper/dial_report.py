@@ -127,10 +127,13 @@ def readings_figure(found: list[Curve]) -> Figure:
     for place, values in enumerate(read.values()):
         inside = [value for value in values if np.isfinite(value)]
         axis.plot(inside, [place] * len(inside), "o", color=TRAINED, markersize=4, alpha=0.7)
+        if not inside:
+            about = "no network of the dial has the value, in any seed"
+            axis.text((first + last) / 2, place, about, fontsize=7, color="0.35", ha="center", va="center")
     axis.axvspan(first, last, color=CONSTRUCTED, alpha=0.08, linewidth=0)
     axis.set_yticks(range(len(read)), list(read))
     axis.set_xlabel("tiles a neuron at which the dial has the same value")
-    axis.invert_yaxis()
+    axis.set_ylim(len(read) - 0.5, -0.5)
     return drawn
 
 
