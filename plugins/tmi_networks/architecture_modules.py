@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from .cnn import _numbered
+from .cnn import numbered
 
 
 def multilayer_perceptron(shape: tuple[int, int, int], classes: int, widths: Sequence[int]) -> nn.Sequential:
@@ -16,7 +16,7 @@ def multilayer_perceptron(shape: tuple[int, int, int], classes: int, widths: Seq
     parts: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
     inputs = [shape[0] * shape[1] * shape[2], *widths]
     for i, width in enumerate(widths):
-        parts[_numbered("hidden", i)] = nn.Sequential(nn.Linear(inputs[i], width), nn.ReLU())
+        parts[numbered("hidden", i)] = nn.Sequential(nn.Linear(inputs[i], width), nn.ReLU())
     parts["logits"] = nn.Linear(inputs[-1], classes)
     return nn.Sequential(parts)
 
@@ -27,9 +27,9 @@ def vgg_like(shape: tuple[int, int, int], classes: int, channels: Sequence[int],
     before, rows, cols = shape
     for block, width in enumerate(channels):
         for _ in range(convolutions):
-            parts[_numbered("conv", len(parts) - block)] = nn.Sequential(*_normalised(before, width), nn.ReLU())
+            parts[numbered("conv", len(parts) - block)] = nn.Sequential(*_normalised(before, width), nn.ReLU())
             before = width
-        parts[_numbered("pool", block)] = nn.MaxPool2d(2)
+        parts[numbered("pool", block)] = nn.MaxPool2d(2)
         rows, cols = rows // 2, cols // 2
     parts["flatten"] = nn.Flatten()
     parts["logits"] = nn.Linear(before * rows * cols, classes)
@@ -44,7 +44,7 @@ def resnet_like(shape: tuple[int, int, int], classes: int, channels: Sequence[in
     for stage, width in enumerate(channels):
         for number in range(blocks):
             stride = 2 if stage and not number else 1
-            parts[_numbered("block", stage * blocks + number)] = ResidualBlock(before, width, stride)
+            parts[numbered("block", stage * blocks + number)] = ResidualBlock(before, width, stride)
             before = width
     return nn.Sequential(parts | _head(before, classes))
 
@@ -55,7 +55,7 @@ def vision_transformer(
     """Return an embedding of patches, blocks of attention, a normalisation, the mean over the patches and a linear layer."""
     parts: OrderedDict[str, nn.Module] = OrderedDict(embedding=PatchEmbedding(shape, patch, width))
     for i in range(depth):
-        parts[_numbered("block", i)] = EncoderBlock(width, heads)
+        parts[numbered("block", i)] = EncoderBlock(width, heads)
     parts["norm"] = LayerNorm(width)
     return nn.Sequential(parts | _head(width, classes))
 

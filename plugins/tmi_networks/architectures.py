@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import tmi
 from tmi.errors import InputError
 from tmi.params import Count, Index, NotNegative, Positive, Share
 
-from .cnn import _numbered
-from .training import Optimizer, Options, check_data, descend
+from .cnn import numbered
+from .training import Optimizer, Options, check_data, trained
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,7 +64,7 @@ def mlp(
 
     layers = [*_names("hidden", len(widths)), "logits"]
     options = Options(optimizer, weight_decay, early_stopping=early_stopping, patience=patience)
-    return _trained(data, seed, make, layers, epochs, lr, batch_size, options)
+    return trained(data, seed, make, layers, epochs, lr, batch_size, options)
 
 
 def vgg(
@@ -126,7 +125,7 @@ def vgg(
 
     layers = [*_names("conv", len(channels) * convolutions), "logits"]
     options = Options(optimizer, weight_decay, early_stopping=early_stopping, patience=patience)
-    return _trained(data, seed, make, layers, epochs, lr, batch_size, options)
+    return trained(data, seed, make, layers, epochs, lr, batch_size, options)
 
 
 def resnet(
@@ -181,7 +180,7 @@ def resnet(
 
     layers = ["stem", *_names("block", len(channels) * blocks), "logits"]
     options = Options(optimizer, weight_decay, early_stopping=early_stopping, patience=patience)
-    return _trained(data, seed, make, layers, epochs, lr, batch_size, options)
+    return trained(data, seed, make, layers, epochs, lr, batch_size, options)
 
 
 def vit(
@@ -251,29 +250,7 @@ def vit(
     blocks = [layer for block in _names("block", depth) for layer in (f"{block}.hidden", block)]
     layers = ["embedding", *blocks, "logits"]
     options = Options(optimizer, weight_decay, early_stopping=early_stopping, patience=patience)
-    return _trained(data, seed, make, layers, epochs, lr, batch_size, options)
-
-
-def _trained(
-    data: tmi.Dataset,
-    seed: int,
-    make: Callable[[], nn.Module],
-    layers: list[str],
-    epochs: int,
-    lr: float,
-    batch_size: int,
-    options: Options,
-) -> tmi.Network:
-    """Make a module with the weights of a seed, and train it."""
-    from tmi.runtime.seeds import fixed_seed
-
-    def fit() -> dict[str, list[float]]:
-        return descend(module, data.train, seed=seed, epochs=epochs, lr=lr, batch_size=batch_size, options=options)
-
-    with fixed_seed(seed):
-        module = make()
-        history = tmi.train_once(module, fit)
-    return tmi.Network(module, layers, "trained", task=data.task, history=history)
+    return trained(data, seed, make, layers, epochs, lr, batch_size, options)
 
 
 def _sizes(data: tmi.Dataset) -> tuple[tuple[int, int, int], int]:
@@ -282,7 +259,7 @@ def _sizes(data: tmi.Dataset) -> tuple[tuple[int, int, int], int]:
 
 
 def _names(name: str, count: int) -> list[str]:
-    return [_numbered(name, i) for i in range(count)]
+    return [numbered(name, i) for i in range(count)]
 
 
 def _check_channels(builder: str, channels: list[int], part: str) -> None:

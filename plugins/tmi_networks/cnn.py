@@ -8,7 +8,7 @@ import tmi
 from tmi.errors import InputError
 from tmi.params import Count, Index, NotNegative, Positive, Share
 
-from .training import Optimizer, Options, check_data, descend
+from .training import Optimizer, Options, check_data, trained
 
 if TYPE_CHECKING:
     from torch import nn
@@ -106,22 +106,17 @@ def cnn(
         image that is to be normalised, or when the loss or a weight stops being a finite number.
     """
     maps = check(data, kernel, depth, pool, dropout)
-    from tmi.runtime.seeds import fixed_seed
+
+    def make() -> nn.Module:
+        return make_module(data.task, maps, filters, kernel, pool, hidden, dropout, batch_norm)
 
     options = Options(optimizer, weight_decay, activation_l1, orthogonality, filter_loss, early_stopping, patience)
-
-    def fit() -> dict[str, list[float]]:
-        return descend(module, data.train, seed=seed, epochs=epochs, lr=lr, batch_size=batch_size, options=options)
-
-    with fixed_seed(seed):
-        module = make_module(data.task, maps, filters, kernel, pool, hidden, dropout, batch_norm)
-        history = tmi.train_once(module, fit)
-    return tmi.Network(module, layer_names(depth, hidden), "trained", task=data.task, history=history)
+    return trained(data, seed, make, layer_names(depth, hidden), epochs, lr, batch_size, options)
 
 
 def layer_names(depth: int, hidden: int) -> list[str]:
     """Return the names of the layers of a network with so many convolutions and hidden neurons."""
-    return [*(_numbered("conv", i) for i in range(depth)), *(["hidden"] if hidden else []), "logits"]
+    return [*(numbered("conv", i) for i in range(depth)), *(["hidden"] if hidden else []), "logits"]
 
 
 def check(data: tmi.Dataset, kernel: int, depth: int, pool: Pool, dropout: float = 0.0) -> list[tuple[int, int]]:
@@ -150,9 +145,9 @@ def check(data: tmi.Dataset, kernel: int, depth: int, pool: Pool, dropout: float
         maps.append((m, n))
         if pool != "none":
             if min(m, n) < 2:
-                raise InputError(f"pool: the maps of {_numbered('conv', i)}, {m}×{n}, are too small for 2×2")
+                raise InputError(f"pool: the maps of {numbered('conv', i)}, {m}×{n}, are too small for 2×2")
             m, n = m // 2, n // 2
-        what = f"maps that {_numbered('conv', i + 1)} is laid on"
+        what = f"maps that {numbered('conv', i + 1)} is laid on"
     return maps
 
 
@@ -177,9 +172,9 @@ def make_module(
         channels = filters if i else task.image_shape[0]
         # One ReLU and one pooling each, never shared: attribution methods follow modules, not calls.
         norm = [nn.BatchNorm2d(filters)] if batch_norm else []
-        parts[_numbered("conv", i)] = nn.Sequential(nn.Conv2d(channels, filters, kernel), *norm, nn.ReLU())
+        parts[numbered("conv", i)] = nn.Sequential(nn.Conv2d(channels, filters, kernel), *norm, nn.ReLU())
         if pool != "none":
-            parts[_numbered("pool", i)] = pools[pool](2)
+            parts[numbered("pool", i)] = pools[pool](2)
     m, n = maps[-1] if pool == "none" else (side // 2 for side in maps[-1])
     width = filters * m * n
     parts["flatten"] = nn.Flatten()
@@ -193,6 +188,6 @@ def make_module(
     return nn.Sequential(parts)
 
 
-def _numbered(name: str, index: int) -> str:
+def numbered(name: str, index: int) -> str:
     """Return ``conv``, ``conv2``, ``conv3``, … for 0, 1, 2, and so on."""
     return f"{name}{index + 1}" if index else name

@@ -79,6 +79,51 @@ def check_data(builder: str, data: tmi.Dataset) -> None:
         raise InputError(f"{builder}: {bare} of {len(data.train)} training scenes have no tile, and so no class to learn")
 
 
+def trained(
+    data: tmi.Dataset,
+    seed: int,
+    make: Callable[[], nn.Module],
+    layers: list[str],
+    epochs: int,
+    lr: float,
+    batch_size: int,
+    options: Options,
+) -> tmi.Network:
+    """Make a module with the initial weights of a seed, and train it.
+
+    Parameters
+    ----------
+    data : Dataset
+    seed : int
+        Decides the initial weights and the order of the images.
+    make : callable
+        Returns the untrained module.
+    layers : list of str
+        The names of the network's layers.
+    epochs, lr, batch_size, options
+        See `descend`.
+
+    Returns
+    -------
+    Network
+        Of origin "trained", with the history of its training.
+
+    Raises
+    ------
+    InputError
+        See `descend`.
+    """
+    from tmi.runtime.seeds import fixed_seed
+
+    def fit() -> dict[str, list[float]]:
+        return descend(module, data.train, seed=seed, epochs=epochs, lr=lr, batch_size=batch_size, options=options)
+
+    with fixed_seed(seed):
+        module = make()
+        history = tmi.train_once(module, fit)
+    return tmi.Network(module, layers, "trained", task=data.task, history=history)
+
+
 def descend(
     module: nn.Module,
     scenes: tmi.Scenes,

@@ -267,14 +267,6 @@ def named_layers(module: nn.Module, wanted: Sequence[str], calls: Mapping[str, C
     return list(result)
 
 
-def _nearest(item: str, submodules: Mapping[str, nn.Module]) -> str:
-    """Return a hint: the most similar name or kind, or else all kinds and the names of the first level."""
-    names = {name for name in submodules if name}
-    kinds = {type(part).__name__ for part in submodules.values() if not list(part.children())}
-    hint = did_you_mean(item, names | kinds)
-    return hint if "did you mean" in hint else did_you_mean(item, {name for name in names if "." not in name} | kinds)
-
-
 def default_layers(module: nn.Module, calls: Mapping[str, Call]) -> list[str]:
     """Return the layers that are examined where none are named; see `wrap`."""
     submodules = dict(module.named_modules())

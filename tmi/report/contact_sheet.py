@@ -70,7 +70,7 @@ def _outline(mask: Any) -> list[tuple[tuple[float, float], tuple[float, float]]]
 
 def _title(data: Dataset, shown: int) -> str:
     task = data.task
-    classes = f"{len(task.classes)} classes" + (f", of which {shown} are shown" if shown < len(task.classes) else "")
+    classes = f"{len(task.classes)} classes" + (f"; {shown} are shown" if shown < len(task.classes) else "")
     tiles = f", {len(task.tiles)} tiles outlined in blue" if task.has_tiles else ""
     size = "×".join(map(str, task.image_shape))
     return (

@@ -1,4 +1,4 @@
-"""Images with given labels and without tiles: a problem of which it is not known which pixels decide.
+"""Images with given labels and without tiles: it is not known which pixels decide.
 
 They have the classes, shapes and labels of a template task and its scenes. What follows from tiles (memberships, masks,
 counterfactuals) is not known of them: asking for it raises `tmi.errors.NoTilesError`, which makes a probe not applicable.
@@ -55,7 +55,7 @@ class LabelledClass(TileClass):
 
 
 class LabelledTask(TemplateTask):
-    """A classification problem of which only the classes and the size of the images are known.
+    """A classification problem without tiles: only its classes and the size of its images are known.
 
     Its ``tiles``, ``tile_class``, ``windows``, ``memberships``, ``labels``, ``phi`` and ``separation`` are not known: each raises
     `tmi.errors.NoTilesError`.

@@ -42,7 +42,7 @@ class TemplateTask:
     tile_class : ndarray of int64, shape (T,)
         The class of each tile.
     has_tiles : bool
-        True; False for a `LabelledTask`, of which no tile is known.
+        True; False for a `LabelledTask`, whose tiles are not known.
 
     Raises
     ------

@@ -17,6 +17,8 @@ from torch import nn
 from tmi.errors import InputError, did_you_mean
 from tmi.params import Source
 
+from .messages import one_line
+
 
 def make(source: Source, arguments: dict[str, Any]) -> nn.Module:
     """Return the module that a function or class makes, or a copy of a module that the code defines.
@@ -31,7 +33,7 @@ def make(source: Source, arguments: dict[str, Any]) -> nn.Module:
         try:
             code = importlib.import_module(source.name.partition(":")[0]) if folder is None else _run(source.path, folder)
         except Exception as error:
-            raise InputError(f"module: {source}: its code cannot be imported ({_told(error)})") from error
+            raise InputError(f"module: {source}: its code cannot be imported ({one_line(error)})") from error
         target: Any = code
         for part in name.split("."):
             if not hasattr(target, part):
@@ -48,7 +50,7 @@ def make(source: Source, arguments: dict[str, Any]) -> nn.Module:
         try:
             result = target(**arguments)
         except Exception as error:
-            raise InputError(f"module: {source} fails ({_told(error)})") from error
+            raise InputError(f"module: {source} fails ({one_line(error)})") from error
     if not isinstance(result, nn.Module):
         raise InputError(f"module: {source} gives {type(result).__name__}, expected a torch.nn.Module")
     return result
@@ -97,8 +99,3 @@ def _run(file: Path | None, folder: str) -> ModuleType:
     sys.modules.setdefault(file.stem, module)
     exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
     return module
-
-
-def _told(error: Exception) -> str:
-    text = " ".join(str(error).split()).removesuffix(".")[:200]
-    return f"{type(error).__name__}: {text}"

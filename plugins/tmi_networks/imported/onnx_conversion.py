@@ -14,6 +14,8 @@ from torch import fx, nn
 
 from tmi.errors import InputError
 
+from .messages import one_line
+
 
 class Conversion:
     """The state of a conversion.
@@ -125,7 +127,9 @@ class Conversion:
         except NotImplementedError as error:
             raise InputError(f"module: {self.file.name}: operator {node.op_type} cannot be converted {error}") from None
         except Exception as error:
-            raise InputError(f"module: {self.file.name}: operator {node.op_type} cannot be converted ({_told(error)})") from error
+            raise InputError(
+                f"module: {self.file.name}: operator {node.op_type} cannot be converted ({one_line(error)})"
+            ) from error
         for name, result in zip(node.output, results if isinstance(results, tuple) else (results,), strict=False):
             self.values[name] = result
 
@@ -190,7 +194,3 @@ def _unique(name: str, taken: dict[str, Any]) -> str:
     while any(other == result or other.startswith(f"{result}.") or result.startswith(f"{other}.") for other in taken):
         result, number = f"{name}_{number}", number + 1
     return result
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".removesuffix(".")

@@ -15,6 +15,7 @@ from torch import nn
 
 from tmi.errors import DataFileError, InputError, did_you_mean
 
+from .messages import one_line
 from .onnx_conversion import Conversion
 from .onnx_operators import OPERATORS
 
@@ -77,7 +78,7 @@ def _loaded(file: Path) -> Any:
     except InputError:
         raise
     except Exception as error:
-        raise DataFileError(f"module: {file.name} is no ONNX file, or damaged ({_told(error)})") from None
+        raise DataFileError(f"module: {file.name} is no ONNX file, or damaged ({one_line(error)})") from None
 
 
 def _compare(file: Path, model: Any, module: nn.Module, wanted: list[str]) -> None:
@@ -117,7 +118,3 @@ def _compare(file: Path, model: Any, module: nn.Module, wanted: list[str]) -> No
                 f"module: {file.name}: output {name!r} of the converted module differs from ONNX's; give the code of the module "
                 'instead, as module = "net.py:make" with its weights'
             )
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".removesuffix(".")

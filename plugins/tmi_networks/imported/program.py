@@ -16,6 +16,8 @@ from torch import fx, nn
 
 from tmi.errors import DataFileError, InputError
 
+from .messages import one_line
+
 _SWITCH = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
@@ -42,7 +44,7 @@ def read_program(file: Path) -> nn.Module:
     except pickle.UnpicklingError:
         raise InputError(f"module: {file.name} holds pickled objects; export a program of tensors alone") from None
     except Exception as error:
-        raise DataFileError(f"module: {file.name} is no program of torch.export, or damaged ({_told(error)})") from None
+        raise DataFileError(f"module: {file.name} is no program of torch.export, or damaged ({one_line(error)})") from None
     image = _check_inputs(file, program)
     graph_module = program.module(check_guards=False)
     has_mutations = _without_mutations(graph_module.graph)
@@ -60,7 +62,7 @@ def _check_archive(file: Path) -> None:
             names = archive.namelist()
             configs = [json.loads(archive.read(name)) for name in names if name.endswith("_config.json")]
     except (zipfile.BadZipFile, ValueError, OSError) as error:
-        raise DataFileError(f"module: {file.name} is no program of torch.export, or damaged ({_told(error)})") from None
+        raise DataFileError(f"module: {file.name} is no program of torch.export, or damaged ({one_line(error)})") from None
     payloads = [str(entry.get("path_name", "")) for config in configs for entry in config.get("config", {}).values()]
     if any(path.startswith(("custom_obj", "opaque_obj")) for path in payloads) or any("aotinductor" in name for name in names):
         raise InputError(f"module: {file.name} holds pickled objects or compiled code; export a program of tensors alone")
@@ -266,7 +268,3 @@ CONVERTERS: dict[str, Callable[[dict[str, Any], int], nn.Module]] = {
     "dropout": lambda v, _: nn.Dropout(v["p"]),
 }
 """By the name of an operation of ATen, the module that performs it, made of its arguments and the rank of its input."""
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".removesuffix(".")

@@ -11,6 +11,8 @@ from torch import nn
 
 from tmi.errors import DataFileError, InputError
 
+from .messages import one_line
+
 HOLDERS = ("state_dict", "model_state_dict", "model", "net", "module", "weights")
 """Under which names checkpoints hold the weights."""
 
@@ -58,7 +60,7 @@ def read(file: Path) -> Any:
         try:
             return load_file(file)
         except (SafetensorError, OSError) as error:
-            raise DataFileError(f"weights: {file.name} is no safetensors file, or damaged ({_told(error)})") from None
+            raise DataFileError(f"weights: {file.name} is no safetensors file, or damaged ({one_line(error)})") from None
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -75,7 +77,7 @@ def read(file: Path) -> Any:
                 f"weights: {file.name} holds pickled objects{_objects(file)}, which may run any code when they are loaded; where "
                 f'it was made, write its weights alone by python -c "{program}" and give {_new(file)}'
             ) from None
-        raise DataFileError(f"weights: {file.name} is no file of torch.save, or damaged ({_told(error)})") from None
+        raise DataFileError(f"weights: {file.name} is no file of torch.save, or damaged ({one_line(error)})") from None
 
 
 def _new(file: Path) -> str:
@@ -151,7 +153,3 @@ def _check_fit(file: Path, weights: Mapping[str, Any], own: Mapping[str, Any], t
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:6]) + (f" and {len(names) - 6} others" if len(names) > 6 else "")
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".removesuffix(".")

@@ -1,4 +1,4 @@
-"""Recipes of backgrounds: the pixels are those of the generator, wherever rendering starts."""
+"""Recipes of backgrounds: the pixels are those of the generator, whichever image is rendered first."""
 
 import copy
 
@@ -27,7 +27,7 @@ def test_uniform_pixels_are_those_that_numpy_draws(shape, count, before, seed, d
     assert recipes.render().numpy().tobytes() == pixels.tobytes()
     assert recipes.numbers.nbytes == 48 * count
     for draw in (lambda r: r.random(3, dtype=np.float32), lambda r: r.integers(0, 7, 3), lambda r: r.random(3)):
-        assert draw(rng).tolist() == draw(reference).tolist()  # it goes on as if the pixels had been drawn
+        assert draw(rng).tolist() == draw(reference).tolist()  # as if the pixels had been drawn
     index = np.array(data.draw(st.lists(st.integers(0, max(0, count - 1)), max_size=4 if count else 0)), int)
     assert recipes.chosen(index).render().numpy().tobytes() == pixels[index].tobytes()
 
