@@ -90,8 +90,8 @@ def _objects(file: Path) -> str:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(file)
     except Exception:
         return ""
-    names = sorted((name for name in names if not name.startswith("torch._utils")), key=lambda name: (name.startswith("torch."), name))
-    shown = names[:3]  # one's own classes first: the others are there whenever a module is pickled
+    own_first = sorted(names, key=lambda name: (name.startswith("torch."), name))  # torch's are there with every pickled module
+    shown = [name for name in own_first if not name.startswith("torch._utils")][:3]
     return f" ({', '.join(shown)}{', …' if len(names) > len(shown) else ''})" if shown else ""
 
 
