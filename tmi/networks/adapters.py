@@ -39,7 +39,19 @@ def without_wrappers(module: nn.Module) -> nn.Module:
     Notes
     -----
     Hooks on a layer need not run inside a compiled function, so that the module is evaluated as it was before.
+
+    Raises
+    ------
+    InputError
+        If it is no module.
     """
+    from torch import nn
+
+    if not isinstance(module, nn.Module):
+        what, remedy = type(module).__name__, ""
+        if isinstance(module, type):
+            what, remedy = f"the class {module.__name__}", f"; make one by {module.__name__}(…)"
+        raise InputError(f"module: expected a torch.nn.Module, got {what}{remedy}")
     return _without_wrappers(module, {})
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from tmi.errors import DataFileError, InputError, did_you_mean
 
-from .messages import one_line
+from .messages import one_line, python_command
 from .onnx_conversion import Conversion
 from .onnx_operators import OPERATORS
 
@@ -70,7 +70,7 @@ def _loaded(file: Path) -> Any:
         if places - {f"{file.name}.data"}:
             raise InputError(
                 f"module: {file.name} keeps its weights in {', '.join(sorted(places))}; put all into one file by "
-                f"python -c \"import onnx; onnx.save(onnx.load('{file.name}'), '{file.stem}-whole.onnx')\""
+                f"{python_command('import onnx; onnx.save(onnx.load({}), {})', file.name, f'{file.stem}-whole.onnx')}"
             )
         model = onnx.load(file)
         model = onnx.inliner.inline_local_functions(model)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -84,9 +89,12 @@ def test_weights_in_another_file(tmp_path):
     onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.onnx.data", size_threshold=0)
     assert read_onnx(tmp_path / "m.onnx")(torch.rand(2, 1, 8, 8)).shape == (2, 40)
     model = onnx.load(tmp_path / "m.onnx")
-    onnx.save(model, tmp_path / "n.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
-    with pytest.raises(InputError, match=r"keeps its weights in weights.bin; put all into one file by python -c"):
-        read_onnx(tmp_path / "n.onnx")
+    onnx.save(model, tmp_path / "it's.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    with pytest.raises(InputError, match=r"keeps its weights in weights.bin; put all into one file by python -c") as info:
+        read_onnx(tmp_path / "it's.onnx")
+    command = re.search(r"by python (-c .*)$", str(info.value))[1]
+    subprocess.run(["sh", "-c", f"{shlex.quote(sys.executable)} {command}"], cwd=tmp_path, check=True)
+    assert read_onnx(tmp_path / "it's-whole.onnx")(torch.rand(2, 1, 8, 8)).shape == (2, 40)
 
 
 @pytest.mark.slow
