@@ -118,15 +118,12 @@ def concat(c: Conversion, node: Any, a: dict[str, Any]) -> fx.Node:
 
 
 def gather(c: Conversion, node: Any, a: dict[str, Any]) -> fx.Node:
-    """Return entries along an axis."""
-    indices = c.constant(node, 1)
+    """Return entries along an axis; negative indices count from its end, in torch as in ONNX."""
+    indices, axis = c.constant(node, 1), a.get("axis", 0)
     assert indices is not None
-    axis = a.get("axis", 0)
-    if indices.ndim == 0:
-        return c.call(torch.select, c.node(node.input[0]), axis, int(indices))
-    if indices.ndim > 1:
-        raise NotImplementedError("with indices of several axes")
-    return c.call(torch.index_select, c.node(node.input[0]), axis, c.node(node.input[1]))
+    index = c.node(node.input[1]) if indices.ndim else int(indices)
+    place = (*[slice(None)] * axis, index) if axis >= 0 else (..., index, *[slice(None)] * (-1 - axis))
+    return c.call(operator.getitem, c.node(node.input[0]), place)
 
 
 def slice_(c: Conversion, node: Any, a: dict[str, Any]) -> fx.Node:
