@@ -104,28 +104,28 @@ def layer_of_logits(
             output = part_of(output, parts[name])
         operations[name] = getattr(output, "grad_fn", None)  # now, for an operation in place may change it
 
-    first = last = None
+    of_image = of_logits = None
     with suppress(Exception), torch.inference_mode(False), torch.enable_grad():  # some modules run without gradients alone
         weight = next((p for p in module.parameters() if p.is_floating_point()), image)
         source = image.to(weight, copy=True).requires_grad_().clone()
-        first, last = source.grad_fn, _observed(module, source, keep).grad_fn
-    used = _reached(last)
-    found: str | None = next((name for name in usable if operations.get(name) in used), None)
-    if found is None:
+        of_image, of_logits = source.grad_fn, _observed(module, source, keep).grad_fn
+    used = _reached(of_logits)
+    layer: str | None = next((name for name in usable if operations.get(name) in used), None)
+    if layer is None:
         values = ((name, calls[name].output) for name in usable if isinstance(calls[name].output, torch.Tensor))
-        found = next((name for name, value in values if torch.equal(value.flatten(), answer.flatten())), None)
+        layer = next((name for name, value in values if torch.equal(value.flatten(), answer.flatten())), None)
     else:
-        past = _reached(last, operations[found])
+        past = _reached(of_logits, operations[layer])
         # An activation without weights that runs several times, and so is no layer, may come after the layer.
         others = [name for name, part in leaves.items() if calls[name].is_layer or list(part.parameters())]
-        if first in past or any(operations.get(name) in past for name in others):
-            found = None
-    if found is None:
+        if of_image in past or any(operations.get(name) in past for name in others):
+            layer = None
+    if layer is None:
         raise InputError(
             "layers: no part of the module gives the logits alone, so that their layer cannot be told; name all layers, with "
             f'that of the logits last, as layers=[…, "{usable[0]}"]'
         )
-    return found
+    return layer
 
 
 def _reached(start: Any, without: Any = None) -> set[Any]:
@@ -163,13 +163,13 @@ def named_layers(
             raise UnknownNameError(
                 f"layer {item!r}: the module has none{did_you_mean(item, {*filter(None, submodules), *kinds})}"
             )
-        kept = [name for name in usable if name in matching]
-        if not kept:
+        layers = [name for name in usable if name in matching]
+        if not layers:
             raise InputError(
                 f"layer {item!r}: of {', '.join(matching[:3])}{' and others' if len(matching) > 3 else ''} none runs once "
                 "and gives one tensor; name the modules around them"
             )
-        result |= dict.fromkeys(kept)
+        result |= dict.fromkeys(layers)
     return list(result), are_names
 
 
@@ -210,10 +210,10 @@ def _failure(module: nn.Module, image: torch.Tensor, channels: int | None, error
     """Return a sentence for a module that fails on an image, with the option that may help."""
     text = " ".join(str(error).split()).removesuffix(".")[:200]
     convolution = next((part for part in module.modules() if type(part).__name__ == "Conv2d"), None)
-    wanted, given = None if convolution is None else convolution.in_channels, channels or image.shape[1]
+    needed, available = None if convolution is None else convolution.in_channels, channels or image.shape[1]
     remedy = ""
-    if wanted not in (None, given):
-        remedy = f"; its first convolution takes {wanted} channels, and the images have {given}: channels={wanted}"
+    if needed not in (None, available):
+        remedy = f"; its first convolution takes {needed} channels, and the images have {available}: channels={needed}"
     elif "shapes cannot be multiplied" in text or "size" in text:
         remedy = "; if it was made for images of another size, give that as input_size=(rows, columns)"
     return f"module: fails on an image {tuple(image.shape[1:])} ({type(error).__name__}: {text}){remedy}"

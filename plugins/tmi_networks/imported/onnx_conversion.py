@@ -58,8 +58,8 @@ class Conversion:
         self.uses = Counter(name for node in model.graph.node for name in node.input)
         self.uses.update(value.name for value in model.graph.output)
         self.opset = opset_of(model)
-        known = (*model.graph.value_info, *model.graph.input, *model.graph.output)
-        self.ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in known}
+        values = (*model.graph.value_info, *model.graph.input, *model.graph.output)
+        self.ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in values}
         self.batch: int | None = None
         self.count: Counter[str] = Counter()
 
@@ -75,8 +75,8 @@ class Conversion:
             operators = ", ".join(sorted(unknown))
             raise InputError(f"module: {self.file.name} uses operators that cannot be converted: {operators}; {remedy}")
         self._input()
-        given = {self.input, *self.constants, *(name for node in nodes for name in node.output)}
-        missing = [name for name in (*wanted, *(name for node in nodes for name in node.input)) if name and name not in given]
+        available = {self.input, *self.constants, *(name for node in nodes for name in node.output)}
+        missing = [name for name in (*wanted, *(name for node in nodes for name in node.input)) if name and name not in available]
         if missing:
             raise InputError(f"module: {self.file.name} is damaged: nothing in it gives the value {missing[0]!r}, which it uses")
         for node in nodes:

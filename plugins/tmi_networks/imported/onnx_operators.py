@@ -80,8 +80,8 @@ def _reshaped(x: torch.Tensor, shape: Any) -> torch.Tensor:
 
 
 def _axes(c: Conversion, node: Any, a: dict[str, Any]) -> list[int] | None:
-    given = a.get("axes") if "axes" in a else c.constant(node, 1)
-    return None if given is None else [int(axis) for axis in given]
+    axes = a.get("axes") if "axes" in a else c.constant(node, 1)
+    return None if axes is None else [int(axis) for axis in axes]
 
 
 def squeeze(c: Conversion, node: Any, a: dict[str, Any]) -> fx.Node:
@@ -129,8 +129,8 @@ def gather(c: Conversion, node: Any, a: dict[str, Any]) -> fx.Node:
 def slice_(c: Conversion, node: Any, a: dict[str, Any]) -> fx.Node:
     """Return a part along some axes."""
     names = enumerate(("starts", "ends", "axes", "steps"), 1)
-    given = [a[name] if name in a else c.constant(node, position) for position, name in names]
-    starts, ends, axes, steps = (None if value is None else [int(n) for n in value] for value in given)
+    values = [a[name] if name in a else c.constant(node, position) for position, name in names]
+    starts, ends, axes, steps = (None if value is None else [int(n) for n in value] for value in values)
     assert starts is not None
     assert ends is not None
     result = c.node(node.input[0])
