@@ -47,10 +47,9 @@ def run(
         outputs.pop(name, None)  # the last use counts
         outputs[name] = output
 
-    weight = next((p for p in module.parameters() if p.is_floating_point()), None)
     try:
         with torch.no_grad():
-            answer = _observed(module, image if weight is None else image.to(weight), keep)
+            answer = _observed(module, _copied(image, module), keep)
     except InputError:
         raise
     except Exception as error:
@@ -61,6 +60,11 @@ def run(
         return times[name] == 1 and (is_tensor or name in parts)
 
     return {name: Call(is_layer(name, output), output) for name, output in outputs.items()}, answer
+
+
+def _copied(image: torch.Tensor, module: nn.Module) -> torch.Tensor:
+    """Return a copy in the dtype and on the device of the module's weights: the module may change its input in place."""
+    return image.to(next((weight for weight in module.parameters() if weight.is_floating_point()), image), copy=True)
 
 
 def _observed(module: nn.Module, image: torch.Tensor, keep: Callable[[str, Any], None]) -> Any:
@@ -106,8 +110,7 @@ def layer_of_logits(
 
     of_image = of_logits = None
     with suppress(Exception), torch.inference_mode(False), torch.enable_grad():  # some modules run without gradients alone
-        weight = next((p for p in module.parameters() if p.is_floating_point()), image)
-        source = image.to(weight, copy=True).requires_grad_().clone()
+        source = _copied(image, module).requires_grad_().clone()
         of_image, of_logits = source.grad_fn, _observed(module, source, keep).grad_fn
     used = _reached(of_logits)
     layer: str | None = next((name for name in usable if operations.get(name) in used), None)

@@ -58,3 +58,32 @@ def test_the_layer_of_the_logits_must_be_certain(answer):
     with pytest.raises(InputError, match=r"^layers: no part of the module gives the logits alone, .* name all layers, with that"):
         tmi.wrap(TwoHeads(answer), task_of())
     assert tmi.wrap(TwoHeads(answer), task_of(), ["relu2", "fc"]).layers == ("relu2", "fc")
+
+
+def test_a_module_that_changes_its_input_leaves_the_images_as_they_are():
+    class InPlace(nn.Sequential):
+        def forward(self, x):
+            x -= 0.5
+            return super().forward(x)
+
+    data = tmi.generate("squares", samples=1, test_samples=4)
+    images = data.test.images.clone()
+    with pytest.raises(InputError, match="differ from one evaluation of the same images to the next"):
+        tmi.wrap(InPlace(nn.Flatten(), nn.Linear(16, 2)), data)
+    assert torch.equal(data.test.images, images)
+
+
+class Foreign(nn.Module):
+    """Runs without gradients alone: NumPy takes no tensor that has one."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.relu, self.fc, self.aux = nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Linear(80, 2), nn.Linear(80, 2)
+
+    def forward(self, x):
+        x = self.relu(self.conv(torch.from_numpy(x.numpy() * 2))).flatten(1)
+        return self.fc(x), self.aux(x)
+
+
+def test_a_module_that_runs_without_gradients_alone():
+    assert tmi.wrap(Foreign(), task_of(), output=0).layers == ("relu", "fc")
