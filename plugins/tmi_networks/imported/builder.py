@@ -77,14 +77,14 @@ def imported(
         does not fit, with the remedy.
     """
     size = data.task.image_shape[1:] if input_size is None else [input_size] * 2 if isinstance(input_size, int) else input_size
-    made = _module(module, arguments or {}, weights, output, (channels or data.task.image_shape[0], *size))
+    network = _module(module, arguments or {}, weights, output, (channels or data.task.image_shape[0], *size))
     if module.path is not None and module.path.suffix.lower() == ".onnx":
         output = None  # the file says which of its outputs that is
-    for part in made.modules():
+    for part in network.modules():
         if getattr(part, "inplace", False) is True:
             part.inplace = False  # type: ignore[assignment]
     return tmi.wrap(
-        made,
+        network,
         data,
         layers,
         mean=mean,

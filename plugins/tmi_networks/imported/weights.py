@@ -167,10 +167,10 @@ def _check_fit(file: Path, weights: Mapping[str, Any], own: Mapping[str, Any], t
         for name, value in own.items()
         if name in weights and _kind(weights[name]) != _kind(value) and not name.endswith("num_batches_tracked")
     ]
-    faults = [("missing", missing), ("unexpected", unexpected), ("of another shape", shapes), ("of another kind", kinds)]
-    sentences = [f"{what}: {_some(names)}" for what, names in faults if names]
-    if sentences:
-        raise InputError(f"weights: {file.name} does not fit the module; {'; '.join(sentences)}")
+    by_kind = [("missing", missing), ("unexpected", unexpected), ("of another shape", shapes), ("of another kind", kinds)]
+    mismatches = [f"{kind}: {_some(names)}" for kind, names in by_kind if names]
+    if mismatches:
+        raise InputError(f"weights: {file.name} does not fit the module; {'; '.join(mismatches)}")
 
 
 def _kind(value: Any) -> str:
