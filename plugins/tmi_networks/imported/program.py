@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,22 @@ from tmi.errors import DataFileError, InputError
 from .messages import one_line
 
 _SWITCH = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+
+_NAME = re.compile(r"[\w .,:;@#/+<>|-]*", re.ASCII)
+"""A text without brackets, quotes and line breaks, so that it calls nothing where torch writes it into Python code."""
+
+_TOKEN = re.compile(
+    r"(?P<word>[A-Za-z_]\w*)(?P<setting>=(True|False|\d+))?|'[\w.+-]*'|\d+(\.\d*)?(e[+-]?\d+)?|[-+*/%<>=(), ]", re.ASCII
+)
+"""A part of an expression of sizes, as torch and sympy write it."""
+
+_FUNCTIONS = set(
+    """Symbol Integer Float Rational Add Mul Pow Mod Max Min Abs floor ceiling Equality Unequality Eq Ne StrictLessThan LessThan
+    StrictGreaterThan GreaterThan And Or Not Piecewise ExprCondPair ITE true false True False FloorDiv ModularIndexing Where
+    PythonMod CleanDiv CeilToInt FloorToInt CeilDiv LShift RShift PowByNatural FloatPow FloatTrueDiv IntTrueDiv
+    IsNonOverlappingAndDenseIndicator TruncToFloat TruncToInt RoundToInt RoundDecimal ToFloat Identity""".split()
+)
+"""The functions and constants of sympy and torch in such expressions."""
 
 
 def read_program(file: Path) -> nn.Module:
@@ -35,7 +52,13 @@ def read_program(file: Path) -> nn.Module:
     DataFileError
         If the file is damaged or of another format.
     InputError
-        If it holds pickled objects, takes something else than a batch of any number of images, or was exported in training mode.
+        If it holds pickled objects or text that could run as code, takes something else than a batch of any number of images, or
+        was exported in training mode.
+
+    Notes
+    -----
+    Torch evaluates expressions of sizes with sympy, and writes names into Python code that it runs. Both are checked before torch
+    reads the file; torch itself allows no operators but its own and those of numbers. This is a check and no sandbox.
     """
     _check_archive(file)
     try:
@@ -45,6 +68,7 @@ def read_program(file: Path) -> nn.Module:
         raise InputError(f"module: {file.name} holds pickled objects; export a program of tensors alone") from None
     except Exception as error:
         raise DataFileError(f"module: {file.name} is no program of torch.export, or damaged ({one_line(error)})") from None
+    program._guards_code = []  # torch runs these conditions on inputs as code when it decomposes a program
     image = _check_inputs(file, program)
     graph_module = program.module(check_guards=False)
     has_mutations = _without_mutations(graph_module.graph)
@@ -56,16 +80,57 @@ def read_program(file: Path) -> nn.Module:
 
 
 def _check_archive(file: Path) -> None:
-    """Refuse a file with pickled objects that are no tensors, or compiled code. Torch itself evaluates expressions of sizes."""
+    """Refuse a file with pickled objects that are no tensors, compiled code, or text that could run as code."""
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
-            configs = [json.loads(archive.read(name)) for name in names if name.endswith("_config.json")]
+            tables = [json.loads(archive.read(entry)) for entry in archive.infolist() if entry.filename.lower().endswith(".json")]
     except (zipfile.BadZipFile, ValueError, OSError) as error:
         raise DataFileError(f"module: {file.name} is no program of torch.export, or damaged ({one_line(error)})") from None
-    payloads = [str(entry.get("path_name", "")) for config in configs for entry in config.get("config", {}).values()]
+    configs = [table["config"] for table in tables if isinstance(table, dict) and isinstance(table.get("config"), dict)]
+    payloads = [str(entry.get("path_name", "")) for config in configs for entry in config.values() if isinstance(entry, dict)]
     if any(path.startswith(("custom_obj", "opaque_obj")) for path in payloads) or any("aotinductor" in name for name in names):
         raise InputError(f"module: {file.name} holds pickled objects or compiled code; export a program of tensors alone")
+    for table in tables:
+        text = _code_in(table)
+        if text is not None:
+            raise InputError(
+                f"module: {file.name} holds {text[:60]!r}, which torch would run as code when it reads the program; "
+                "use names of letters and digits, and sizes that are formulas"
+            )
+
+
+def _code_in(value: Any, key: str = "", is_free: bool = False) -> str | None:
+    """Return a text that torch could run as code, in what a JSON file holds; None if there is none.
+
+    Expressions of sizes are checked everywhere; other text is not checked (``is_free``) in what torch never makes code of.
+    """
+    if isinstance(value, dict):
+        if "__enum__" in value or "default_factory_module" in value:  # torch would import the module that these name
+            return str(value)
+        is_free = is_free or key in ("metadata", "guards_code", "as_string")
+        parts = [*((name, "") for name in value), *((part, name) for name, part in value.items())]
+        return next((text for part, name in parts if (text := _code_in(part, name, is_free)) is not None), None)
+    if isinstance(value, list):
+        return next((text for part in value if (text := _code_in(part, key, is_free)) is not None), None)
+    if not isinstance(value, str):
+        return None
+    if key == "expr_str":
+        return None if _is_expression(value) else value
+    if is_free or key in ("guards_code", "as_string"):
+        return None
+    if key in ("in_spec", "out_spec", "context"):
+        try:
+            return _code_in(json.loads(value))
+        except ValueError:
+            return value
+    return None if _NAME.fullmatch(value) else value
+
+
+def _is_expression(text: str) -> bool:
+    """Return whether a text holds only numbers, operators, names of sizes and known functions."""
+    words = {match["word"] for match in _TOKEN.finditer(text) if match["word"] and not match["setting"]}
+    return not _TOKEN.sub("", text) and all(word in _FUNCTIONS or re.fullmatch(r"[a-z]+\d+", word) for word in words)
 
 
 @contextmanager
