@@ -116,8 +116,8 @@ def own_code(module: str, file: Path | None = None) -> Record | None:
     Returns
     -------
     Record
-        Its ``digest`` changes with the code and can be returned by what `tmi.external` declares; ``modules`` holds the source file
-        of each module by name. None too if there is no source.
+        Its ``digest`` changes with the code; a function that `tmi.external` declares can return it. Its ``modules`` are the source
+        files by the names of the modules. None too if there is no source.
 
     Raises
     ------

@@ -29,13 +29,14 @@ _TOKEN = re.compile(
 )
 """A part of an expression of sizes, as torch and sympy write it."""
 
-_FUNCTIONS = set(
-    """Symbol Integer Float Rational Add Mul Pow Mod Max Min Abs floor ceiling Equality Unequality Eq Ne StrictLessThan LessThan
-    StrictGreaterThan GreaterThan And Or Not Piecewise ExprCondPair ITE true false True False FloorDiv ModularIndexing Where
-    PythonMod CleanDiv CeilToInt FloorToInt CeilDiv LShift RShift PowByNatural FloatPow FloatTrueDiv IntTrueDiv
-    IsNonOverlappingAndDenseIndicator TruncToFloat TruncToInt RoundToInt RoundDecimal ToFloat Identity""".split()
+_WORDS = re.compile(
+    r"Symbol|Integer|Float|Rational|Add|Mul|Pow|Mod|Max|Min|Abs|floor|ceiling|Equality|Unequality|Eq|Ne|"
+    r"StrictLessThan|LessThan|StrictGreaterThan|GreaterThan|And|Or|Not|Piecewise|ExprCondPair|ITE|true|false|True|"
+    r"False|FloorDiv|ModularIndexing|Where|PythonMod|CleanDiv|CeilToInt|FloorToInt|CeilDiv|LShift|RShift|"
+    r"PowByNatural|FloatPow|FloatTrueDiv|IntTrueDiv|IsNonOverlappingAndDenseIndicator|TruncToFloat|TruncToInt|"
+    r"RoundToInt|RoundDecimal|ToFloat|Identity|[a-z]+\d+"
 )
-"""The functions and constants of sympy and torch in such expressions."""
+"""Names of sizes, and the functions and constants of sympy and torch, in such expressions."""
 
 
 def read_program(file: Path) -> nn.Module:
@@ -130,7 +131,7 @@ def _code_in(value: Any, key: str = "", is_free: bool = False) -> str | None:
 def _is_expression(text: str) -> bool:
     """Return whether a text holds only numbers, operators, names of sizes and known functions."""
     words = {match["word"] for match in _TOKEN.finditer(text) if match["word"] and not match["setting"]}
-    return not _TOKEN.sub("", text) and all(word in _FUNCTIONS or re.fullmatch(r"[a-z]+\d+", word) for word in words)
+    return not _TOKEN.sub("", text) and all(map(_WORDS.fullmatch, words))
 
 
 @contextmanager
