@@ -116,8 +116,8 @@ def own_code(module: str, file: Path | None = None) -> Record | None:
     Returns
     -------
     Record
-        Its ``digest`` changes with the code; a function that `tmi.external` declares can return it. Its ``modules`` are the source
-        files by the names of the modules. None too if there is no source.
+        Its ``digest`` changes with the code, so that what `tmi.external` declares can be it. Its ``modules`` are the source files
+        by the names of the modules. None also if there is no source.
 
     Raises
     ------
