@@ -3,7 +3,8 @@
 A key covers the name of a function, its settings with defaults, the seed, its code (see `tmi.plugins.fingerprint`), the external
 inputs that it declares with `tmi.external`, the same for each method and measure that its settings name, the versions of the
 libraries, and the keys of its inputs. Of a setting that is a path, the content of the file or folder is part of the key, and the
-path is not. Nothing else is part of a key: not the device, the number of workers, the store, the report or the command.
+path is not. A setting that names a component is part of the key as it is written, so that of ``"natural(folder='pictures')"`` the
+path counts besides the content: a stored data set renders its backgrounds from that path. Nothing else is part of a key: not the device, the number of workers, the store, the report or the command.
 """
 
 from __future__ import annotations
@@ -231,7 +232,7 @@ def paths_of(registry: Registry, choice: Choice) -> list[str]:
         for value in params.values():
             if isinstance(value, Source) and value.name:
                 with suppress(PluginError):  # it was edited and is no Python any more, which the call reports
-                    paths += map(str, _own_files(value))
+                    paths.extend(map(str, _own_files(value)))
     return paths
 
 
