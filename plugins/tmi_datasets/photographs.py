@@ -91,7 +91,7 @@ def crops(rng: np.random.Generator, shape: tuple[int, ...], photos: Photographs)
     channels, high, wide = shape[1:]
     result = np.empty(shape, np.float32)
     for crop in result:
-        photo = photos[rng.integers(len(photos))]
+        photo = photos[int(rng.integers(len(photos)))]
         missing = [(0, max(0, need - have)) for need, have in zip((high, wide), photo.shape[:2], strict=True)]
         if np.any(missing):
             photo = np.pad(photo, (*missing, (0, 0)), mode="symmetric")
