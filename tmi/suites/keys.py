@@ -4,7 +4,8 @@ A key covers the name of a function, its settings with defaults, the seed, its c
 inputs that it declares with `tmi.external`, the same for each method and measure that its settings name, the versions of the
 libraries, and the keys of its inputs. Of a setting that is a path, the content of the file or folder is part of the key, and the
 path is not. A setting that names a component is part of the key as it is written, so that of ``"natural(folder='pictures')"`` the
-path counts besides the content: a stored data set renders its backgrounds from that path. Nothing else is part of a key: not the device, the number of workers, the store, the report or the command.
+path counts besides the content: a stored data set renders its backgrounds from that path. Nothing else is part of a key: not the
+device, the number of workers, the store, the report or the command.
 """
 
 from __future__ import annotations
