@@ -1,8 +1,8 @@
 """Attribution methods of other libraries: each adapter makes a method of tmi of what the library has.
 
 A class or function of the library is named as ``"module:name"``, and imported when the method is first called, so that a plug-in
-file that uses an adapter imports no large library. A function that takes a module, images and targets needs no adapter: a hook can
-name it.
+file that uses an adapter imports no large library. A function that takes a module, images and targets needs no adapter: a hook
+can name it.
 """
 
 from __future__ import annotations

@@ -76,14 +76,14 @@ def imported(
         If the module cannot be made, the weights do not fit or are pickled objects, an operator cannot be converted, or an option
         does not fit, with the remedy.
     """
-    made = _module(module, arguments or {}, weights, output)
+    network = _module(module, arguments or {}, weights, output)
     if module.path is not None and module.path.suffix.lower() == ".onnx":
         output = None  # the file says which of its outputs that is
-    for part in made.modules():
+    for part in network.modules():
         if getattr(part, "inplace", False) is True:
             part.inplace = False  # type: ignore[assignment]
     return tmi.wrap(
-        made,
+        network,
         data,
         layers,
         mean=mean,

@@ -52,7 +52,7 @@ def make(source: Source, arguments: dict[str, Any]) -> nn.Module:
         target: Any = code
         for part in name.split("."):
             if not hasattr(target, part):
-                public = (other for other in vars(target) if not other.startswith("_")) if hasattr(target, "__dict__") else ()
+                public = (name for name in vars(target) if not name.startswith("_")) if hasattr(target, "__dict__") else ()
                 raise InputError(f"module: {source}: there is no {part!r}{did_you_mean(part, public)}")
             target = getattr(target, part)
         if isinstance(target, nn.Module):

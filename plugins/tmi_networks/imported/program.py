@@ -151,8 +151,8 @@ def _check_inputs(file: Path, program: Any) -> torch.Tensor:
     """Return two random images of the size that a program takes."""
     values = [node.meta["val"] for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
     if len(values) != 1 or not isinstance(values[0], torch.Tensor) or values[0].ndim != 4:
-        given = ", ".join(str(tuple(getattr(value, "shape", ()))) for value in values)
-        raise InputError(f"module: {file.name} takes {given or 'nothing'}, expected one batch of images (N, C, rows, columns)")
+        shapes = ", ".join(str(tuple(getattr(value, "shape", ()))) for value in values)
+        raise InputError(f"module: {file.name} takes {shapes or 'nothing'}, expected one batch of images (N, C, rows, columns)")
     if isinstance(values[0].shape[0], int):
         raise InputError(
             f"module: {file.name} takes batches of {values[0].shape[0]} images alone; export it with "
@@ -165,36 +165,38 @@ def _check_inputs(file: Path, program: Any) -> torch.Tensor:
 def _without_mutations(graph: fx.Graph) -> bool:
     """Replace operations that work in place by those that give new tensors, for later operations; return whether any did."""
     position = {node: number for number, node in enumerate(graph.nodes)}
-    found = False
+    has_mutations = False
     for node in list(graph.nodes):
         name = operator_of(node)
         if not name.endswith("_") or not hasattr(torch.ops.aten, name[:-1]):
             continue
-        found = True
+        has_mutations = True
         node.target = getattr(getattr(torch.ops.aten, name[:-1]), str(node.target).rpartition(".")[2])
         changed = node.args[0]
         if isinstance(changed, fx.Node):
             later = {user for user in changed.users if position[user] > position[node]}
             changed.replace_all_uses_with(node, delete_user_cb=later.__contains__)
-    return found
+    return has_mutations
 
 
 def _agree(module: nn.Module, program: Any, image: torch.Tensor) -> bool:
     with torch.no_grad():
-        answers = [torch.utils._pytree.tree_leaves(part(image.clone())) for part in (module, program.module(check_guards=False))]
-    return all(torch.allclose(one, other, rtol=1e-4, atol=1e-5) for one, other in zip(*answers, strict=True))
+        outputs, expected = (
+            torch.utils._pytree.tree_leaves(function(image.clone())) for function in (module, program.module(check_guards=False))
+        )
+    return all(torch.allclose(*pair, rtol=1e-4, atol=1e-5) for pair in zip(outputs, expected, strict=True))
 
 
-def _with_modules(file: Path, given: fx.GraphModule) -> nn.Module:
+def _with_modules(file: Path, program: fx.GraphModule) -> nn.Module:
     """Replace operations by modules of ``torch.nn``."""
-    graph = given.graph
+    graph = program.graph
     modules: dict[str, nn.Module] = {}
     for node in list(graph.nodes):
         if node.op == "call_module" and node.target.startswith("_guards"):
             graph.erase_node(node)
             continue
         operator = operator_of(node)
-        module = _module_for(file, given, operator, node) if operator in CONVERTERS else None
+        module = _module_for(file, program, operator, node) if operator in CONVERTERS else None
         if module is None:
             continue
         name = _name(node, operator, modules)
@@ -207,7 +209,7 @@ def _with_modules(file: Path, given: fx.GraphModule) -> nn.Module:
     for node in reversed(list(graph.nodes)):
         if node.op == "get_attr" and not node.users:
             graph.erase_node(node)
-    tensors = {node.target: _tensor(given, node) for node in graph.nodes if node.op == "get_attr"}
+    tensors = {node.target: _tensor(program, node) for node in graph.nodes if node.op == "get_attr"}
     for node in graph.nodes:
         node.meta.clear()  # symbolic shapes cannot be copied
     result = fx.GraphModule({**tensors, **modules}, graph, class_name="Program")
@@ -242,7 +244,7 @@ def _tensor(module: nn.Module, node: Any) -> Any:
     return value
 
 
-def _module_for(file: Path, given: nn.Module, operator: str, node: fx.Node) -> nn.Module | None:
+def _module_for(file: Path, program: nn.Module, operator: str, node: fx.Node) -> nn.Module | None:
     """Return the module that performs an operation; None if its weights are computed by the program."""
     names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
     defaults = {argument.name: argument.default_value for argument in node.target._schema.arguments}  # type: ignore[union-attr]
@@ -253,7 +255,7 @@ def _module_for(file: Path, given: nn.Module, operator: str, node: fx.Node) -> n
     if values.get("training") or values.get("train"):
         raise InputError(f"module: {file.name} was exported in training mode; call module.eval() before torch.export.export")
     shape = node.args[0].meta["val"].shape  # type: ignore[union-attr]
-    return CONVERTERS[operator]({name: _tensor(given, value) for name, value in values.items()}, len(shape))
+    return CONVERTERS[operator]({name: _tensor(program, value) for name, value in values.items()}, len(shape))
 
 
 def _filled(module: nn.Module, **values: Any) -> nn.Module:

@@ -148,10 +148,10 @@ def _check_fit(file: Path, weights: Mapping[str, Any], own: Mapping[str, Any], t
         for name, value in own.items()
         if name in weights and weights[name].shape != getattr(value, "shape", None)
     ]
-    faults = [("missing", missing), ("unexpected", unexpected), ("of another shape", shapes)]
-    said = [f"{what}: {_some(names)}" for what, names in faults if names]
-    if said:
-        raise InputError(f"weights: {file.name} does not fit the module; {'; '.join(said)}")
+    by_kind = [("missing", missing), ("unexpected", unexpected), ("of another shape", shapes)]
+    mismatches = [f"{kind}: {_some(names)}" for kind, names in by_kind if names]
+    if mismatches:
+        raise InputError(f"weights: {file.name} does not fit the module; {'; '.join(mismatches)}")
 
 
 def _some(names: Sequence[str]) -> str:

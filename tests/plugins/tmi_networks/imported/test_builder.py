@@ -1,4 +1,4 @@
-"""The builder `imported` in Python and in suites: strangers' files, keys that follow their content, and errors in one line."""
+"""The builder `imported` in Python and in suites: users' files, keys that follow their content, and errors in one line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_stranger_s_network(made, colour, monkeypatch, name):
+def test_a_user_s_network(made, colour, monkeypatch, name):
     folder, modules = made
     monkeypatch.chdir(folder)
     network = tmi.build("imported", colour, **FORMS[name])
