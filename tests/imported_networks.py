@@ -1,8 +1,8 @@
 """Networks from elsewhere, from a suite file alone: what each probe and each attribution method does with them.
 
 ``python -m tests.imported_networks`` prints the table; ``--write`` writes it into docs/own-network.md. The users' code is in
-tests/plugins/tmi_networks/user_projects. Each network is trained for a few steps by a loop of plain torch, saved as people save it,
-converted by the command that the error names, and named in a suite with a plug-in file for the data.
+tests/plugins/tmi_networks/user_projects. Each network is trained for a few steps by a loop of plain torch, saved as people save
+it, converted by the command that the error names, and named in a suite with a plug-in file for the data.
 """
 
 from __future__ import annotations
