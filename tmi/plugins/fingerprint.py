@@ -151,7 +151,8 @@ class Record(NamedTuple):
         What the fingerprint is the digest of.
     modules : dict of str to Path
         The source file of each module.
-    files : dict of Path to _File
+    files : dict of Path to tuple
+        Of each source file the time and size, and the digest of its code.
     """
 
     content: dict[str, Any]
