@@ -10,6 +10,7 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -106,18 +107,27 @@ def natural(rng: np.random.Generator, task: tmi.TemplateTask, *, folder: Path | 
     Parameters
     ----------
     folder : Path, optional
-        A folder of photographs. By default the two that come with scikit-learn, a temple and a flower.
+        A folder of photographs. By default the two that come with scikit-learn, a temple and a flower. It is read once for each
+        task, so that all images of a data set are of the same photographs.
 
     Raises
     ------
     DataFileError
         If there is no picture in the folder, or one cannot be read.
     """
-    crop: NDArray[np.float32] = crops(rng, (1, *task.image_shape), _photographs(folder, min(task.image_shape[1:])))[0]
+    folders = _photographs_of.setdefault(task, {})
+    if folder not in folders:
+        folders[folder] = _photographs(folder, min(task.image_shape[1:]))
+    crop: NDArray[np.float32] = crops(rng, (1, *task.image_shape), folders[folder])[0]
     return crop
 
 
+_photographs_of: WeakKeyDictionary[tmi.TemplateTask, dict[Path | None, list[NDArray[np.uint8]]]] = WeakKeyDictionary()
+"""By task and folder: to look whether a picture has changed for every image would take longer than to cut the image out."""
+
+
 def _photographs(folder: Path | None, side: int) -> list[NDArray[np.uint8]]:
+    """Return the photographs of a folder, which are read again if one of the files has changed."""
     files = [] if folder is None or not folder.is_dir() else sorted(folder.iterdir())
     state = tuple((file.name, stat.st_size, stat.st_mtime_ns) for file in files for stat in [file.stat()])
     return _read(folder, side, state)

@@ -8,7 +8,7 @@ import shlex
 _LONGEST = 200  # characters: some libraries answer with pages
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """Return an error's type and text in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST]}".removesuffix(".")
 
