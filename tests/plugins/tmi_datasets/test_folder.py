@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 import tmi
-from tmi_datasets.folder import which_pictures
+from tmi.params import parameters
+from tmi_datasets.folder import folder, which_pictures
 from tmi_datasets.sources.idx import encode
 
 SMALL = {"samples": 12, "test_samples": 6}
@@ -147,6 +148,8 @@ def test_idx_files_keep_their_split(tmp_path):
         (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(encode((np.arange(count) % 2).astype(np.uint8)))
     data = tmi.generate("folder", path=tmp_path, tiles=False)
     assert (len(data.train), len(data.test)) == (6, 4)
+    with pytest.raises(tmi.InputError, match="test_share: the files say which images are for tests"):
+        tmi.generate("folder", path=tmp_path, tiles=False, test_share=0.5)
     assert np.array_equal(data.test.images[:, 0].numpy(), picture(1, (4, 5, 4)).astype(np.float32) / 255)
     (tmp_path / "train-images-idx3-ubyte").write_bytes(encode(picture(0, (6, 5, 4))))  # unpacked, and the packed one kept
     for kind in ("images", "labels"):
@@ -215,14 +218,42 @@ def emptied(root):
             size=4,
             test_share=0,
         ),
-        bad("setting", lambda root: None, "image_size: is a setting of tiles = true", tiles=False, image_size=9),
     ],
 )
 def test_bad_folders(mixed, make, message, settings):
     make(mixed)
     with pytest.raises(tmi.TmiError, match=message) as caught:
-        tmi.generate("folder", path=mixed, **(SMALL | settings))
+        tmi.generate("folder", path=mixed, **(SMALL if settings.get("tiles", True) else {}) | settings)
     assert "\n" not in str(caught.value)
+
+
+OF_TILES = {
+    "tiles_per_class": 1,
+    "support": "nonzero",
+    "epsilon": 1.0,
+    "image_size": 9,
+    "background": "pink",
+    "paste": "rectangle",
+    "samples": 12,
+    "test_samples": 6,
+}
+
+
+@pytest.mark.parametrize("name", [*OF_TILES, "test_share"])
+def test_a_setting_without_effect_is_refused(mixed, name):
+    tiles = name == "test_share"
+    message = f"{name}: is a setting of tiles = {'false' if tiles else 'true'}"
+    with pytest.raises(tmi.InputError, match=message):
+        tmi.generate("folder", path=mixed, tiles=tiles, **{name: (OF_TILES | {"test_share": 0.5})[name]})
+
+
+def test_settings_without_effect_may_have_their_defaults(mixed):
+    save(mixed / "grey" / "d.png", picture(5, (9, 3)))
+    defaults = {name: parameter.default for name, parameter in parameters(folder).items() if name in OF_TILES}
+    assert set(defaults) == set(OF_TILES)
+    data = tmi.generate("folder", path=mixed, tiles=False, size=4, test_share=0.5, **defaults)
+    assert len(data.test) == 2
+    assert len(tmi.generate("folder", path=mixed, test_share=0.2, **SMALL).test) == 6
 
 
 def test_other_bad_paths(tmp_path):
