@@ -98,6 +98,28 @@ def test_correlated_noise_has_the_correlation_of_its_filter():
         assert found == pytest.approx(np.exp(-(shift**2) / 16), abs=0.06)  # of noise through a Gaussian filter: exp(−d²/4σ²)
 
 
+@pytest.mark.parametrize(
+    ("law", "message"),
+    [
+        ("correlated(sigma=1e9)", "'correlated\\(sigma=1e9\\)': sigma: expected float <= 1000.0"),
+        ("correlated(sigma=1e300)", "sigma: expected float <= 1000.0"),
+        ("correlated(std=1e308)", "std: expected float <= 100.0"),
+        ("pink(exponent=2000)", "exponent: expected float <= 10.0"),
+        ("gaussian(std=1e400)", "std: expected float <= 100.0"),
+    ],
+)
+def test_settings_without_measure(law, message):
+    with pytest.raises(InputError, match=message) as caught:
+        tmi.generate("squares", background=law, samples=1, test_samples=1)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("law", ["correlated(sigma=1000.0, std=0.1)", "pink(exponent=10.0, std=0.1)"])
+def test_the_largest_settings(law):
+    images = render(law, 3, large((1, 32, 1000)))
+    assert images.std().item() == pytest.approx(0.1, abs=0.01)
+
+
 def test_constant_is_one_grey_an_image():
     images = render("constant").flatten(1)
     assert (images == images[:, :1]).all()
