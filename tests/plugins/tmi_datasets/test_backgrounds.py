@@ -40,21 +40,55 @@ def test_any_task(law, task):
     assert torch.equal(images, render(law, 3, task))
 
 
+GENERATORS = {
+    "cutouts": {"sizes": [9], "image_size": 16},
+    "digits": {},
+    "fashion": {"image_size": 34},
+    "folder": {},
+    "hierarchy": {},
+    "spectrum": {"extent": 1.0},
+    "squares": {},
+    "tetrominoes": {},
+}
+QUICK = ("digits", "folder", "squares", "tetrominoes")
+
+
+def test_every_generator_is_checked():
+    assert set(GENERATORS) == set(tmi.names("dataset"))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder with two classes of two pictures in colour, the first row of each transparent."""
+    root = tmp_path_factory.mktemp("pictures")
+    for i in range(4):
+        values = (np.arange(5 * 4 * 4).reshape(5, 4, 4) * (2 * i + 3) + 40 * i) % 251
+        values[:, :, 3] = np.where(np.arange(5)[:, None] > np.arange(4) % 2, 255, 0)
+        (root / "ab"[i % 2]).mkdir(exist_ok=True)
+        Image.fromarray(values.astype(np.uint8)).save(root / "ab"[i % 2] / f"{i}.png")
+    return root
+
+
 @pytest.mark.parametrize("law", NAMES)
 @pytest.mark.parametrize(
-    "generator",
-    [
-        "squares",
-        "digits",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("fashion", "cutouts", "spectrum", "tetrominoes", "hierarchy")),
-    ],
+    "generator", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in GENERATORS]
 )
-def test_every_generator_takes_every_law(generator, law):
-    small = {"samples": 3, "test_samples": 6} | ({"sizes": [9], "image_size": 16} if generator == "cutouts" else {})
-    small |= {"fashion": {"image_size": 34}, "spectrum": {"extent": 1.0}}.get(generator, {})
-    data = tmi.generate(generator, background=law, **small)
-    assert torch.equal(data.task.labels(data.test.images), data.test.labels)
+def test_every_generator_is_exact_on_every_law(generator, law, pictures):
+    settings = GENERATORS[generator] | ({"path": pictures} if generator == "folder" else {})
+    data = tmi.generate(generator, background=law, samples=6, test_samples=12, **settings)
     assert data.params["background"] == law
+    for scenes in (data.train, data.test):
+        assert torch.equal(data.task.labels(scenes.images), scenes.labels)
+        for mask, *shown in zip(scenes.masks.numpy(), scenes.tile, scenes.row, scenes.col, strict=True):
+            tile, row, col = map(int, shown)
+            support = data.task.tiles[tile].support.any(0)
+            expected = np.zeros(mask.shape, bool)
+            expected[row : row + support.shape[0], col : col + support.shape[1]] = support
+            assert np.array_equal(mask, expected)
+    own_class = torch.nn.functional.one_hot(data.test.labels, len(data.task.classes)).bool()
+    for theorem in ("theorem1", "theorem2"):
+        network = tmi.build(theorem, data, realisation="fused")
+        assert torch.equal(network.logits(data.test.images) > 0, own_class)
 
 
 @pytest.mark.parametrize(

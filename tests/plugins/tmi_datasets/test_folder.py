@@ -1,6 +1,7 @@
 """Your own pictures, of the kinds that people have, as tiles and as plain images; every refusal names the file."""
 
 import gzip
+import hashlib
 import shutil
 
 import numpy as np
@@ -157,6 +158,29 @@ def test_idx_files_keep_their_split(tmp_path):
             file.rename(tmp_path / file.name.replace("t10k", "letters-test"))
     data = tmi.generate("folder", path=tmp_path, tiles=False)
     assert (len(data.train), len(data.test)) == (6, 4)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("settings", "digest"),
+    [
+        (SMALL, "2a1b242adf8a4a8e"),
+        (SMALL | {"size": 5, "background": "pink", "support": "nonzero"}, "a02e31213c1266fe"),
+        ({"tiles": False, "size": 5, "test_share": 0.5}, "7793a36897ea140c"),
+    ],
+)
+def test_images_are_the_same_on_every_machine(tmp_path, settings, digest, threads):
+    for i in range(8):
+        values = (np.arange(9 * 7 * 4) * (2 * i + 3) + 40 * i) % 251
+        save(tmp_path / "ab"[i % 2] / f"{i}.png", values.astype(np.uint8).reshape(9, 7, 4))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        data = tmi.generate("folder", seed=3, path=tmp_path, **settings)
+        parts = [part.numpy() for scenes in (data.train, data.test) for part in (scenes.images, scenes.labels)]
+    finally:
+        torch.set_num_threads(before)
+    assert hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16] == digest
 
 
 def bad(name, make, message, **settings):
