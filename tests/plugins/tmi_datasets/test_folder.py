@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 import tmi
+from tests.tmi.cli.calls import call
 from tmi.params import parameters
 from tmi_datasets.folder import folder, which_pictures
 from tmi_datasets.sources.idx import encode
@@ -214,41 +216,62 @@ def emptied(root):
     (root / "grey").mkdir()
 
 
-@pytest.mark.parametrize(
-    ("make", "message", "settings"),
-    [
-        bad("truncated", truncated, "grey/c.png: cannot be read as a picture"),
-        bad("animated", animated, "grey/z.gif: has 2 frames"),
-        bad("equal", copied, r"another class.*; colour/1 is .*colour/b.tif, grey/1 is .*grey/z.tif|grey/1 is .*colour/1 is"),
-        bad("equal-epsilon", copied, "cannot be told apart: .*b.tif.*z.tif|cannot be told apart: .*z.tif.*b.tif", epsilon=1.0),
-        bad("equal-plain", copied, "z.tif: is the same picture as .*b.tif, which is of another class", tiles=False, size=4),
-        bad("equal-in-class", twice, "z.tif: its tile equals that of .*b.tif"),
-        bad("transparent", transparent, "grey/z.png: no pixel is of at least half opacity"),
-        bad("no-picture", lambda root: (root / "grey" / "a.txt").touch(), "grey/a.txt: is no picture"),
-        bad("folder-in-folder", lambda root: (root / "grey" / "sub").mkdir(), "grey/sub: is a folder"),
-        bad("stray", lambda root: shutil.copy(root / "colour" / "a.png", root), "a.png: is a picture outside of the folders"),
-        bad("empty-class", emptied, "grey: holds no picture"),
-        bad("one-class", lambda root: shutil.rmtree(root / "grey"), "of class 'colour'; a task needs at least two"),
-        bad("too-large", lambda root: None, "b.tif: 4×7 pixels do not fit into images of 6×6", image_size=6),
-        bad("huge", lambda root: save(root / "grey" / "z.png", picture(0, (2, 1030))), "z.png: is 2×1030 pixels; set size"),
-        bad("few", lambda root: None, "class 'grey' has only 1 of 2 pictures", tiles_per_class=2),
-        bad("sizes", lambda root: None, "b.tif: is 4×7 pixels, and .*a.png 6×5; set size", tiles=False),
-        bad("no-split", lambda root: None, "c.png: is the only picture of its class", tiles=False, size=4),
-        bad(
-            "no-tests",
-            lambda root: save(root / "grey" / "d.png", picture(8)),
-            "test_share: 0 of 4",
-            tiles=False,
-            size=4,
-            test_share=0,
-        ),
-    ],
-)
+BAD = [
+    bad("truncated", truncated, "grey/c.png: cannot be read as a picture"),
+    bad("animated", animated, "grey/z.gif: has 2 frames"),
+    bad("equal", copied, r"another class.*; colour/1 is .*colour/b.tif, grey/1 is .*grey/z.tif|grey/1 is .*colour/1 is"),
+    bad("equal-epsilon", copied, "cannot be told apart: .*b.tif.*z.tif|cannot be told apart: .*z.tif.*b.tif", epsilon=1.0),
+    bad("equal-plain", copied, "z.tif: is the same picture as .*b.tif, which is of another class", tiles=False, size=4),
+    bad("equal-in-class", twice, "z.tif: its tile equals that of .*b.tif"),
+    bad("transparent", transparent, "grey/z.png: no pixel is of at least half opacity"),
+    bad("no-picture", lambda root: (root / "grey" / "a.txt").touch(), "grey/a.txt: is no picture"),
+    bad("folder-in-folder", lambda root: (root / "grey" / "sub").mkdir(), "grey/sub: is a folder"),
+    bad("stray", lambda root: shutil.copy(root / "colour" / "a.png", root), "a.png: is a picture outside of the folders"),
+    bad("empty-class", emptied, "grey: holds no picture"),
+    bad("one-class", lambda root: shutil.rmtree(root / "grey"), "of class 'colour'; a task needs at least two"),
+    bad("too-large", lambda root: None, "b.tif: 4×7 pixels do not fit into images of 6×6", image_size=6),
+    bad("huge", lambda root: save(root / "grey" / "z.png", picture(0, (2, 1030))), "z.png: is 2×1030 pixels; set size"),
+    bad("few", lambda root: None, "class 'grey' has only 1 of 2 pictures", tiles_per_class=2),
+    bad("sizes", lambda root: None, "b.tif: is 4×7 pixels, and .*a.png 6×5; set size", tiles=False),
+    bad("no-split", lambda root: None, "c.png: is the only picture of its class", tiles=False, size=4),
+    bad(
+        "no-tests",
+        lambda root: save(root / "grey" / "d.png", picture(8)),
+        "test_share: 0 of 4",
+        tiles=False,
+        size=4,
+        test_share=0,
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "message", "settings"), BAD)
 def test_bad_folders(mixed, make, message, settings):
     make(mixed)
     with pytest.raises(tmi.TmiError, match=message) as caught:
         tmi.generate("folder", path=mixed, **(SMALL if settings.get("tiles", True) else {}) | settings)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_run_names_the_fault_of_each_bad_folder(mixed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sets = [f"path = {str(mixed)!r}\n"]
+    for case in BAD:
+        make, _, settings = case.values
+        shutil.copytree(mixed, tmp_path / case.id)
+        make(tmp_path / case.id)
+        settings = (SMALL if settings.get("tiles", True) else {}) | settings
+        sets.append(f"path = {case.id!r}\n" + "".join(f"{name} = {str(value).lower()}\n" for name, value in settings.items()))
+    names = ["good", *(case.id for case in BAD)]
+    tables = [f'[datasets.{name}]\nuse = "folder"\n{content}' for name, content in zip(names, sets, strict=True)]
+    parts = '[networks.n]\nuse = "theorem1"\n[probes.p]\nuse = "accuracy"\n'
+    (tmp_path / "suite.toml").write_text("\n".join(tables) + parts)
+    lines = call("run", "suite.toml", "--store", "store", code=1).stderr.splitlines()
+    for case in BAD:
+        expected = rf"failed: {case.id}/n/p seed 0: .*(?:{case.values[1]})"
+        assert sum(bool(re.search(expected, line)) for line in lines) == 1, case.id
+    assert not any("failed: good" in line for line in lines)
 
 
 OF_TILES = {
