@@ -67,9 +67,9 @@ def million(images: int) -> None:
     data = tmi.generate("fashion", samples=1, test_samples=images)
     generated = time.perf_counter()
     network = tmi.build("theorem1", data)
-    found = 0
+    tiles_found = 0
     for first in range(0, images, AT_ONCE):
-        found += len(tmi.match(data.test[first : first + AT_ONCE].images, data.task.tiles).image)
+        tiles_found += len(tmi.match(data.test[first : first + AT_ONCE].images, data.task.tiles).image)
     matched = time.perf_counter()
     metrics = tmi.probe("accuracy", network, data).metrics
     scored = time.perf_counter()
@@ -82,7 +82,9 @@ def million(images: int) -> None:
             ("scored", matched, scored),
         )
     )
-    print(f"{images:,} images: {seconds}; {found:,} tiles found, accuracy {metrics['accuracy']:g}; peak memory {peak:.2f} GB")
+    print(
+        f"{images:,} images: {seconds}; {tiles_found:,} tiles found, accuracy {metrics['accuracy']:g}; peak memory {peak:.2f} GB"
+    )
 
 
 def stored() -> Table:

@@ -128,8 +128,10 @@ def test_pink_noise_falls_with_the_frequency(exponent):
 def test_correlated_noise_has_the_correlation_of_its_filter():
     images = render("correlated(sigma=2.0, std=0.1)", 300, large()).numpy() - 0.5
     for shift in (1, 2, 4):
-        found = (images * np.roll(images, shift, 3)).mean() / (images**2).mean()
-        assert found == pytest.approx(np.exp(-(shift**2) / 16), abs=0.06)  # of noise through a Gaussian filter: exp(−d²/4σ²)
+        correlation = (images * np.roll(images, shift, 3)).mean() / (images**2).mean()
+        assert correlation == pytest.approx(
+            np.exp(-(shift**2) / 16), abs=0.06
+        )  # of noise through a Gaussian filter: exp(−d²/4σ²)
 
 
 @pytest.mark.parametrize(
@@ -182,12 +184,12 @@ class TestDistractors:
         assert 0 < changed.sum() <= 16
         rows, cols = (np.flatnonzero(changed.any(axis)) for axis in (1, 0))
         pixels = image[changed]
-        found = []
+        matches = []
         for tile in task.tiles:
             values = np.lib.stride_tricks.sliding_window_view(tile.values[0], (np.ptp(rows) + 1, np.ptp(cols) + 1))
             mask = changed[rows.min() : rows.max() + 1, cols.min() : cols.max() + 1]
-            found.append((values[..., mask].astype(np.float32) == pixels).all(-1).any())
-        assert any(found)
+            matches.append((values[..., mask].astype(np.float32) == pixels).all(-1).any())
+        assert any(matches)
 
     def test_no_background_contains_a_tile_that_counts(self):
         data = tmi.generate("digits", background="distractors(fragments=6, near_misses=2)", samples=1, test_samples=100)
@@ -220,8 +222,8 @@ def test_pixels_are_the_same_on_every_machine(law):
 
 def test_photographs_that_changed_are_read_again(tmp_path):
     file = tmp_path / "a.png"
-    found = []
+    greys = []
     for value in (0, 128):
         Image.new("L", (20, 20 + value), value).save(file)
-        found.append(render(f"natural(folder={str(tmp_path)!r})", 1).unique().tolist())
-    assert found == [[0], [np.float32(128 / 255)]]
+        greys.append(render(f"natural(folder={str(tmp_path)!r})", 1).unique().tolist())
+    assert greys == [[0], [np.float32(128 / 255)]]

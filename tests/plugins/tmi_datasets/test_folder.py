@@ -116,8 +116,8 @@ def test_plain_images_keep_their_pixels_and_show_on_black(tmp_path):
     data = tmi.generate("folder", path=tmp_path, tiles=False, test_share=0.5)
     shown = {(image * 255).round().numpy().astype(int).tobytes() for part in (data.train, data.test) for image in part.images}
     values = [(rgba + i).astype(np.uint8) / 255 for i in range(4)]
-    on_black = [(one[..., :3] * one[..., 3:]).transpose(2, 0, 1).astype(np.float32) for one in values]
-    assert shown == {(one * 255).round().astype(int).tobytes() for one in on_black}
+    on_black = [(rgba[..., :3] * rgba[..., 3:]).transpose(2, 0, 1).astype(np.float32) for rgba in values]
+    assert shown == {(image * 255).round().astype(int).tobytes() for image in on_black}
 
 
 def test_a_csv(tmp_path, mixed):
