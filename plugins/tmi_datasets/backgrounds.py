@@ -9,14 +9,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from weakref import WeakKeyDictionary
 
+import msgspec
 import numpy as np
 
 import tmi
 from tmi.errors import InputError
-from tmi.params import Index, NotNegative, Positive, Share
+from tmi.params import Index, Positive, Share
 
 from .photographs import crops, photographs, with_halves
 
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
 
 _LEVELS = 2**12
 
+Sigma = Annotated[float, msgspec.Meta(gt=0, le=1000)]
+Exponent = Annotated[float, msgspec.Meta(ge=0, le=10)]
+Std = Annotated[float, msgspec.Meta(ge=0, le=100)]
 
-def gaussian(rng: np.random.Generator, task: tmi.TemplateTask, *, mean: Share = 0.5, std: NotNegative = 0.25) -> NDArray[Any]:
+
+def gaussian(rng: np.random.Generator, task: tmi.TemplateTask, *, mean: Share = 0.5, std: Std = 0.25) -> NDArray[Any]:
     """Every pixel Gaussian, cut off at 0 and 1: white noise.
 
     Parameters
@@ -58,9 +63,9 @@ def correlated(
     rng: np.random.Generator,
     task: tmi.TemplateTask,
     *,
-    sigma: Positive = 3.0,
+    sigma: Sigma = 3.0,
     mean: Share = 0.5,
-    std: NotNegative = 0.25,
+    std: Std = 0.25,
 ) -> NDArray[Any]:
     """Gaussian noise, smoothed by a Gaussian filter and cut off at 0 and 1, as the correlated backgrounds of XAI-TRIS.
 
@@ -81,9 +86,9 @@ def pink(
     rng: np.random.Generator,
     task: tmi.TemplateTask,
     *,
-    exponent: NotNegative = 1.0,
+    exponent: Exponent = 1.0,
     mean: Share = 0.5,
-    std: NotNegative = 0.25,
+    std: Std = 0.25,
 ) -> NDArray[Any]:
     """1/f noise, whose amplitude falls with the frequency as it does in photographs (Field 1987), cut off at 0 and 1.
 
