@@ -34,7 +34,7 @@ docs: $(VENV)/.installed-dev
 	@echo "Open $(abspath docs)/_build/html/index.html in a browser."
 
 clean:  ## the store stays: it holds hours of work
-	rm -rf .venv report docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv report docs/_build docs/_gallery build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

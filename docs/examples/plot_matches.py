@@ -17,9 +17,8 @@ matches = tmi.match(scenes.images, data.task.tiles)
 for i in range(len(matches.image)):
     name = data.task.tile_name(matches.tile[i])
     place = f"row {matches.row[i]}, column {matches.col[i]}"
-    print(
-        f"image {matches.image[i]} contains {name} at {place}; slack {matches.slack[i]:g}"
-    )
+    slack = f"slack {matches.slack[i]:g}"
+    print(f"image {matches.image[i]} contains {name} at {place}; {slack}")
 
 # %%
 # The mask of a scene is the support of its tile at its place: the pixels that decide

@@ -6,6 +6,9 @@ A picture becomes a tile: transparent pixels are outside its support. A template
 a list of classes and the size of the images, and Theorem 1 solves it without training.
 """
 
+import tempfile
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image, ImageDraw
@@ -13,17 +16,20 @@ from PIL import Image, ImageDraw
 import tmi
 
 
+folder = Path(tempfile.mkdtemp())
+
+
 def draw(name, shape, grey):
     """Save a picture of a shape with a transparent background."""
     picture = Image.new("LA", (24, 24))
     getattr(ImageDraw.Draw(picture), shape)((3, 3, 20, 20), fill=(grey, 255))
-    picture.save(name)
+    picture.save(folder / name)
 
 
 draw("disc.png", "ellipse", 230)
 draw("box.png", "rectangle", 60)
 tiles = {
-    name: tmi.FeatureTile.from_image(f"{name}.png", epsilon=4.0)
+    name: tmi.FeatureTile.from_image(folder / f"{name}.png", epsilon=4.0)
     for name in ("disc", "box")
 }
 task = tmi.TemplateTask(
