@@ -24,6 +24,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@$(BIN)/towncrier build --draft --version next > /dev/null
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
