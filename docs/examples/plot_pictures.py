@@ -15,7 +15,6 @@ from PIL import Image, ImageDraw
 
 import tmi
 
-
 folder = Path(tempfile.mkdtemp())
 
 

@@ -90,7 +90,9 @@ def _objects(file: Path) -> str:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(file)
     except Exception:
         return ""
-    names = sorted((name for name in names if not name.startswith("torch._utils")), key=lambda name: (name.startswith("torch."), name))
+    names = sorted(
+        (name for name in names if not name.startswith("torch._utils")), key=lambda name: (name.startswith("torch."), name)
+    )
     shown = names[:3]  # one's own classes first: the others are there whenever a module is pickled
     return f" ({', '.join(shown)}{', …' if len(names) > len(shown) else ''})" if shown else ""
 
