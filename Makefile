@@ -24,6 +24,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@$(BIN)/towncrier build --draft --version next > /dev/null
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
@@ -34,7 +35,7 @@ docs: $(VENV)/.installed-dev
 	@echo "Open $(abspath docs)/_build/html/index.html in a browser."
 
 clean:  ## the store stays: it holds hours of work
-	rm -rf .venv report docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv report docs/_build docs/_gallery build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

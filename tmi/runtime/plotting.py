@@ -13,7 +13,7 @@ TRAINED = "#D55E00"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 """Colours of curves and bars, the most different ones first (Okabe and Ito 2008)."""
 
-_RULES: Any = {
+STYLE: Any = {
     "figure.constrained_layout.use": True,
     "figure.facecolor": "white",
     "font.size": 9,
@@ -25,6 +25,7 @@ _RULES: Any = {
     "image.cmap": "gray",
     "image.interpolation": "nearest",
 }
+"""Settings of matplotlib for all figures."""
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def figure_style(*, ink: bool = False) -> Iterator[None]:
     before = mpl.get_backend()
     mpl.use("agg")
     try:
-        with mpl.rc_context(_RULES):
+        with mpl.rc_context(STYLE):
             import cycler
 
             mpl.rcParams["axes.prop_cycle"] = cycler.cycler(color=PALETTE)
