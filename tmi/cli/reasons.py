@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 MOST = 10
 """Reasons that are printed; of others only how many there are."""
 
-REFUSED = "refused"
-"""Metric of a probe that was given something it cannot soundly apply: 1, with the reason in a note that begins so."""
+NOTES = ("refused", "not scored")
+"""How a note begins that says why a result has no scores: as of an attribution method that is not sound for a network."""
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Reason:
     ----------
     probe : str
     what : str
-        "failed", "not applicable", "refused" or "without METRIC".
+        "failed", "not applicable", "refused" or "not scored".
     text : str
     entries : list of Entry
     """
@@ -37,48 +37,29 @@ class Reason:
     entries: list[Entry] = field(default_factory=list)
 
 
-def reasons(results: Iterable[Entry], main: Mapping[str, Sequence[str]] | None = None) -> list[Reason]:
-    """Group the cells without numbers by probe and reason, failures first.
-
-    Parameters
-    ----------
-    results : Results or iterable of Entry
-    main : mapping of str to sequence of str, optional
-        The main metrics of each probe. A result that has none of them is one without a number: its notes, as far as results with
-        a number do not have them too, say why.
-    """
+def reasons(results: Iterable[Entry]) -> list[Reason]:
+    """Group the cells without numbers by probe and reason, failures first."""
     found: dict[tuple[str, str, str], Reason] = {}
-    entries = list(results)
-    usual = {(entry.probe, note) for entry in entries for note in entry.notes if _has_number(entry, main)}
-    for entry in entries:
-        what: str = entry.status
-        if what in ("failed", "not applicable"):
-            text = entry.message
-        elif what == "ok" and not _has_number(entry, main):
-            notes = [note for note in entry.notes if (entry.probe, note) not in usual]
-            what = REFUSED if entry.metrics.get(REFUSED) == 1 else f"without {_shared((main or {}).get(entry.probe, ()))}"
-            text = "; ".join(note.removeprefix(f"{REFUSED}: ") for note in notes) or "no reason given"
-        else:
-            continue
-        text = " ".join(text.split())
-        found.setdefault((entry.probe, what, text), Reason(entry.probe, what, text)).entries.append(entry)
+    for entry in results:
+        for what, text in _reasons(entry):
+            text = " ".join(text.split())
+            found.setdefault((entry.probe, what, text), Reason(entry.probe, what, text)).entries.append(entry)
     return sorted(found.values(), key=lambda reason: reason.what != "failed")
 
 
-def _has_number(entry: Entry, main: Mapping[str, Sequence[str]] | None) -> bool:
-    wanted = (main or {}).get(entry.probe)
-    has = not wanted or any(name in entry.metrics for name in wanted)
-    return entry.status == "ok" and entry.metrics.get(REFUSED) != 1 and has
+def _reasons(entry: Entry) -> Iterator[tuple[str, str]]:
+    if entry.status in ("failed", "not applicable"):
+        yield entry.status, entry.message
+    elif entry.status == "ok":
+        for what in NOTES:
+            notes = [note.removeprefix(what).lstrip(":, ") for note in entry.notes if note.startswith(what)]
+            if notes:
+                yield what, "; ".join(notes)
 
 
-def _shared(names: Sequence[str]) -> str:
-    """Return the name of metrics that differ in their last parts alone."""
-    return names[0] if len(names) == 1 else names[0].partition(".")[0] if names else "a metric"
-
-
-def lines(results: Results, main: Mapping[str, Sequence[str]] | None = None, *, most: int | None = MOST) -> list[str]:
+def lines(results: Results, *, most: int | None = MOST) -> list[str]:
     """Write the reasons, one line each: ``"bench on trained: 3 of 5 methods refused: it needs a layer of maps (a, b, c)"``."""
-    listed = reasons(results, main)
+    listed = reasons(results)
     shown = listed if most is None else listed[:most]
     written = [_line(reason, results) for reason in shown]
     hidden = len(listed) - len(shown)

@@ -124,7 +124,7 @@ def _print_tables(
     hidden = sum(map(len, known.values())) - sum(map(len, chosen.values()))
     if hidden:
         click.echo(f"the main metric of each probe; --all shows {hidden:,} more, --metric NAME some", err=True)
-    for line in lines(collected, main, most=None if verbose else MOST):
+    for line in lines(collected, most=None if verbose else MOST):
         click.echo(line, err=True)
     cells = format_count(len(collected), "cell")
     if collected.failed:

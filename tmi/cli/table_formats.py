@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tmi.report.aggregate import Group
-from tmi.runtime.formatting import format_count
 
 from .tables import Cell, Table
 
@@ -90,19 +89,14 @@ def rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
 
 
 def caption(tables: Sequence[Table]) -> str:
-    """Say what the numbers are: of how many seeds the mean, and which interval."""
-    counts = {count for table in tables for count in _counts(table)}
+    """Say what the numbers are: the mean, which interval, and what a number in brackets counts."""
+    counts = [table.counts for table in tables if table.counts]
     if not counts:
         return "no values"
-    if counts == {1}:
-        return "Of one seed, so without an interval."
-    most, least = max(counts), min(counts)
-    seeds = format_count(most, "seed") if most == least else f"{least} to {most} seeds, (n) where a table has fewer"
-    return f"Mean over {seeds} ± half the width of the mean's 95 % interval over the seeds (Student's t)."
-
-
-def _counts(table: Table) -> list[int]:
-    return [len(cell.values) for row in table.rows for cell in row.cells.values() if isinstance(cell, Group)]
+    if max(map(max, counts)) == 1:
+        return "Values of one seed, which have no interval."
+    fewer = "; (n): of n seeds" if any(min(each) < max(each) for each in counts) else ""
+    return f"Mean over the seeds ± half the width of its 95 % interval by Student's t{fewer}."
 
 
 def _text(table: Table, width: int) -> list[str]:
@@ -123,6 +117,7 @@ def _text(table: Table, width: int) -> list[str]:
             used += len(columns[count][0]) + 2
             count += 1
         block, columns = columns[:count], columns[count:]
+        lines += [""] if lines else []
         lines += ["  ".join(parts).rstrip() for parts in zip(*keys, *block, strict=True)]
     return lines
 
@@ -144,7 +139,7 @@ def _shortened(names: Sequence[str], limit: int) -> list[str]:
 
 def _cells(table: Table) -> list[list[str]]:
     """Return the texts of the values, justified among those with the same decimals, so that decimal points are aligned."""
-    most = max(_counts(table), default=0)
+    most = max(table.counts, default=0)
     written = [[_parts(row.cells.get(network), row_scale, most) for network in table.networks]
                for row, row_scale in zip(table.rows, _scales(table), strict=True)]  # fmt: skip
     for position in range(len(table.networks)):
@@ -160,12 +155,16 @@ def _cells(table: Table) -> list[list[str]]:
 def _parts(cell: Cell | None, scale: Callable[[float], str], most: int) -> tuple[str, str, str] | str:
     if not isinstance(cell, Group):
         return cell or ""
-    half = cell.half_width
-    return (
-        scale(cell.mean),
-        "" if half is None else f" ± {scale(half)}",
-        f" ({len(cell.values)})" if len(cell.values) < most else "",
-    )
+    half, count = cell.half_width, len(cell.values)
+    mean, spread = scale(cell.mean), "" if half is None else f" ± {scale(half)}"
+    if cell.mean and not _has_digit(mean) and not _has_digit(spread):  # 0.000 would read as exactly 0
+        mean = f"{cell.mean:.1e}"
+    return mean, spread, f" ({count})" if count < most else ""
+
+
+def _has_digit(text: str) -> bool:
+    """Whether a number that is written is not 0."""
+    return any(digit in text for digit in "123456789")
 
 
 def _scales(table: Table) -> Iterable[Callable[[float], str]]:
@@ -185,12 +184,7 @@ def _scale(cells: Sequence[Group]) -> Callable[[float], str]:
     if not 1e-3 <= top < 1e6:
         return lambda value: f"{value:.2e}"
     decimals = max(0, 3 - math.ceil(math.log10(top)))
-
-    def write(value: float) -> str:
-        text = f"{value:,.{decimals}f}"
-        return f"{value:.1e}" if value and not float(text.replace(",", "")) else text
-
-    return write
+    return lambda value: f"{value:z,.{decimals}f}"
 
 
 def _key(value: Any) -> str:

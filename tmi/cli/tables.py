@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tmi.errors import InputError, TmiError, UnknownNameError, did_you_mean
 from tmi.report.aggregate import Group, groups
 from tmi.runs.comparison import CONTROLS
+from tmi.runtime.formatting import format_count
 
 if TYPE_CHECKING:
     from tmi.probing.result import MetricInfo
@@ -69,43 +71,64 @@ class Table:
     rows: tuple[Row, ...]
 
     @property
+    def counts(self) -> list[int]:
+        """How many seeds each value is the mean of."""
+        return [len(cell.values) for row in self.rows for cell in row.cells.values() if isinstance(cell, Group)]
+
+    @property
     def title(self) -> str:
-        """Probe, metric and data set, and which direction is better."""
+        """Probe, metric and data set, which direction is better, and the number of seeds."""
         name = f"{self.probe}: {self.metric}" if self.metric else self.probe
-        return name + (f" on {self.dataset}" if self.dataset else "") + (f", {self.better} is better" if self.better else "")
+        parts = [f"{name} on {self.dataset}" if self.dataset else name]
+        parts += [f"{self.better} is better"] if self.better else []
+        least, most = min(self.counts, default=0), max(self.counts, default=0)
+        parts += [format_count(most, "seed") if least == most else f"{least} to {most} seeds"] if most else []
+        return ", ".join(parts)
 
 
 def infos(results: Results) -> dict[str, dict[str, MetricInfo]]:
-    """Return what the metrics of each probe mean: of each combination of metrics that occurs, one result is opened."""
+    """Return what the metrics of each probe mean, from as few opened results as have all of them."""
     described: dict[str, dict[str, MetricInfo]] = {}
-    seen = set()
+    seen: set[tuple[str, str]] = set()
     for entry in results:
-        names = (entry.probe, *entry.metrics)
-        if entry.metrics and names not in seen:
-            seen.add(names)
+        names = {(entry.probe, name.partition(".")[0]) for name in entry.metrics}
+        if not names <= seen:
+            seen |= names
             with suppress(TmiError):  # its file is gone or damaged: then the metrics have no direction
                 described.setdefault(entry.probe, {}).update(results.load(entry).info)
     return described
 
 
 def main_metrics(results: Results, info: Mapping[str, Mapping[str, MetricInfo]]) -> dict[str, list[str]]:
-    """Return the main metric of each probe: the first that has a direction and is no control.
+    """Return the main metric of each probe.
 
-    Where its name has a part for the layer, networks differ in it: then the first of each network.
+    It is ``NAME.mean``, where a probe so sums up its metrics ``NAME.…``; else the first metric that has a direction and is no
+    control. A name that has a part for the layer stands for as few layers as are needed to have each network in a table.
     """
-    chosen: dict[str, dict[str, None]] = {}
-    base: dict[str, str] = {}
-    for directed in (True, False):  # where no metric of a probe has a direction, the first one
-        for entry in results:
-            meant = info.get(entry.probe, {})
-            for name in entry.metrics:
-                about = meant.get(name.partition(".")[0])
-                if _is_control(name) or (directed and (about is None or about.better is None)):
-                    continue
-                if base.setdefault(entry.probe, name.partition(".")[0]) == name.partition(".")[0]:
-                    chosen.setdefault(entry.probe, {})[name] = None
-                    break
-    return {probe: list(names) for probe, names in chosen.items()}
+    entries: dict[str, list[Entry]] = {}
+    for entry in results:
+        if entry.metrics:
+            entries.setdefault(entry.probe, []).append(entry)
+    return {probe: _main(same, info.get(probe, {})) for probe, same in entries.items()}
+
+
+def _main(entries: Sequence[Entry], info: Mapping[str, MetricInfo]) -> list[str]:
+    names = [name for entry in entries for name in entry.metrics if not _is_control(name)]
+    directed = [name for name in names if (about := info.get(name.partition(".")[0])) and about.better]
+    means = [name for name in directed if name.count(".") == 1 and name.endswith(".mean")]
+    first = next(iter(means + directed + names), next(iter(entries[0].metrics)))
+    if means or "." not in first:
+        return [first]
+    base = first.partition(".")[0]
+    firsts = [[name for name in entry.metrics if name.partition(".")[0] == base and not _is_control(name)] for entry in entries]
+    candidates = list(dict.fromkeys(names[0] for names in firsts if names))
+    chosen: list[str] = []
+    left = {entry.network for entry, names in zip(entries, firsts, strict=True) if names}
+    while left:  # the one that most results of the other networks have; of several the first
+        having = Counter(name for entry in entries if entry.network in left for name in entry.metrics)
+        chosen.append(max(candidates, key=lambda name: having[name]))
+        left -= {entry.network for entry in entries if chosen[-1] in entry.metrics}
+    return chosen
 
 
 def all_metrics(results: Results, patterns: Iterable[str] = ()) -> dict[str, list[str]]:
@@ -188,10 +211,16 @@ def _table(
             key = _key(entry, keys, metric)
             places.setdefault(key, {}).setdefault(entry.network, []).append(entry)
             labels.setdefault(key, Row(tuple(_value(entry, name, metric) for name in keys), metric, {}))
-    rows = []
-    for key, row in labels.items():
-        cells = {network: values.get((key, network)) or _why_not(there) for network, there in places[key].items()}
-        rows.append(replace(row, cells=cells))
+    rows = [
+        replace(row, cells={name: values.get((key, name)) or _why_not(there) for name, there in places[key].items()})
+        for key, row in labels.items()
+    ]
+    # A network that has the metric nowhere, as where it has no such layer, has no column; then some rows are empty.
+    having = {name for row in rows for name, cell in row.cells.items() if cell != _WORDS["ok"]}
+    if having:
+        networks = tuple(name for name in networks if name in having)
+        rows = [replace(row, cells={name: cell for name, cell in row.cells.items() if name in having}) for row in rows]
+        rows = [row for row in rows if row.cells]
     only = metrics[0] if len(metrics) == 1 else None
     about = info.get(only.partition(".")[0]) if only else None
     return Table(probe, dataset, only, about.better if about else None, tuple(keys), networks, tuple(rows))
