@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SHELLS = {
     "bash": 'eval "$(tmi completion bash)"            # in ~/.bashrc; bash 4.4 or later',
     "zsh": 'eval "$(tmi completion zsh)"             # in ~/.zshrc, after compinit',
-    "fish": "tmi completion fish | source            # in ~/.config/fish/config.fish",
+    "fish": "tmi completion fish | source             # in ~/.config/fish/config.fish",
 }
 """The shells that can complete, and the line of their start-up file."""
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from tmi.runtime.formatting import format_count
 
+from .common import KINDS
+
 if TYPE_CHECKING:
     from tmi.runs.results import Entry, Results
 
@@ -72,12 +74,12 @@ def _line(reason: Reason, results: Results) -> str:
     noun, named = "cell", ""
     owned = [column for column, kind in results.columns.items() if kind == "probe"]
     if len(owned) == 1:
-        column = owned[0]
-        values = [list(dict.fromkeys(str(entry.swept.get(column)) for entry in part)) for part in (reason.entries, same)]
-        if (len(values[0]), len(values[1])) == (len(reason.entries), len(same)):  # a cell each
-            noun = column.rpartition(".")[2]
-        if len(values[1]) > 1:
-            named = f" ({_listed(values[0])})"
+        values, known = (list(dict.fromkeys(str(e.swept.get(owned[0])) for e in part)) for part in (reason.entries, same))
+        is_kind = owned[0] in KINDS  # as method, which needs no name beside its values
+        if is_kind and (len(values), len(known)) == (len(reason.entries), len(same)):  # a cell each
+            noun = owned[0]
+        if len(known) > 1:
+            named = f" ({'' if is_kind else f'{owned[0]} '}{_listed(values)})"
     counted = f"{len(reason.entries)} of {format_count(len(same), noun)}"
     return f"{reason.probe} on {_listed(networks)}: {counted} {reason.what}: {reason.text}{named}"
 
