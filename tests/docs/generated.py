@@ -57,17 +57,18 @@ tmi run suite.toml --dry-run --json - | jq '.seconds'
 tmi list methods --json - | jq -r '.[].name'
 ```
 
-Every command that lists something has `--json`. Data goes to standard output; progress, warnings, errors, and the reasons why cells
-have no numbers go to standard error. `--report`, `--json` and `--out` are tried before anything is computed: the folders are made, a
-file is written, and both are removed. If an output fails all the same, as on a disk that has become full, the exit code is 2, and
-the results are in the store.
+Every command that lists something has `--json`. Data goes to standard output; progress, warnings, errors, and the reasons why
+cells have no numbers go to standard error. `--report`, `--json` and `--out` are tried before anything is computed: the folders
+are made, a file is written, and both are removed. If an output fails all the same, as on a disk that has become full, the exit
+code is 2, and the results are in the store.
 
 A kind may be given in the plural, as listings print it: `tmi list methods`.
 
 ## Completion
 
-`tmi completion` prints the line that belongs into the start-up file of bash, zsh or fish. Then the Tab key completes subcommands,
-options, suites (registered ones and TOML files), kinds, and the names of data sets, networks, probes, methods, measures and reports.
+`tmi completion` prints the line that belongs into the start-up file of bash, zsh or fish. Then the Tab key completes
+subcommands, options, suites (registered ones and TOML files), kinds, and the names of data sets, networks, probes, methods,
+measures and reports.
 
 ```console
 $ tmi completion
@@ -78,24 +79,25 @@ tmi completion fish | source             # in ~/.config/fish/config.fish
 
 ## Colours
 
-A terminal gets colours and a progress bar; a file or a pipe gets neither. `NO_COLOR=1`, `CLICOLOR=0` and `TERM=dumb` turn colours
-off, and `FORCE_COLOR=1` or `CLICOLOR_FORCE=1` turns them on in files and pipes; `NO_COLOR` wins.
+A terminal gets colours and a progress bar; a file or a pipe gets neither. `NO_COLOR=1`, `CLICOLOR=0` and `TERM=dumb` turn
+colours off, and `FORCE_COLOR=1` or `CLICOLOR_FORCE=1` turns them on in files and pipes; `NO_COLOR` wins.
 
 ## Tables of results
 
-`tmi results` prints a table for each probe, with a column for each network. The rows are the swept values, such as the methods of
-`attribution-bench`; where nothing is swept they are the data sets, or the metrics if there are several. A value is the mean over the
-seeds ± half the width of its 95 % interval by Student's t; the title has the number of seeds, and a value of fewer seeds has theirs
-in brackets. It is no standard deviation: that is the column `std` of `--format csv` and `--format json`. In place of a value,
-`failed`, `n/a` (not applicable) and `missing` (not computed) say why there is none, and `–` that the result has no such metric. A
-network without the metric has no column.
+`tmi results` prints a table for each probe, with a column for each network. The rows are the swept values, such as the methods
+of `attribution-bench`; where nothing is swept they are the data sets, or the metrics if there are several. A value is the mean
+over the seeds ± half the width of its 95 % interval by Student's t; the title has the number of seeds, and a value of fewer
+seeds has theirs in brackets. It is no standard deviation: that is the column `std` of `--format csv` and `--format json`. In
+place of a value, `failed`, `n/a` (not applicable) and `missing` (not computed) say why there is none, and `–` that the result
+has no such metric. A network without the metric has no column.
 
-Without `--metric` and `--all` the main metric of each probe is shown: `NAME.mean`, where the probe so sums up its metrics `NAME.…`,
-as `skill.mean`; else the first that has a direction, which is higher or lower is better, and is no control. `--metric mcc` is all
-metrics `mcc.…` without controls, `--metric "mcc.*"` all that fit the pattern.
+Without `--metric` and `--all` the main metric of each probe is shown: `NAME.mean`, where the probe so sums up its metrics
+`NAME.…`, as `skill.mean`; else the first that has a direction, which is higher or lower is better, and is no control. `--metric
+mcc` is all metrics `mcc.…` without controls, `--metric "mcc.*"` all that fit the pattern.
 
-Below the tables, and below the summary of `tmi run`, are the reasons why cells have no numbers, grouped, with counts: what failed,
-what is not applicable, and what a probe noted as `refused` or `not scored`, as an attribution method that is not sound for a network.
+Below the tables, and below the summary of `tmi run`, are the reasons why cells have no numbers, grouped, with counts: what
+failed, what is not applicable, and what a probe noted as `refused` or `not scored`, as an attribution method that is not sound
+for a network.
 """
 
 
