@@ -114,8 +114,8 @@ def _print_tables(
             ordered(made[0], sort)
         made = [ordered(table, sort) if table in sortable else table for table in made]
     if made:
-        wide = shutil.get_terminal_size().columns if out is None and sys.stdout.isatty() else WIDTH
-        _write(as_text(made, max(wide, WIDTH)) if form == "table" else FORMATS[form](made), out)
+        width = max(60, shutil.get_terminal_size().columns) if out is None and sys.stdout.isatty() else WIDTH
+        _write(as_text(made, width) if form == "table" else FORMATS[form](made), out)
     if quiet:
         return
     if verbose:

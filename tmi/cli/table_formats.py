@@ -18,6 +18,7 @@ WIDTH = 100
 
 _KEY_WIDTH = 32  # of the longest key column
 _NETWORK_WIDTH = 24  # of the name of a network
+_STATISTICS = ("mean", "low", "high", "std", "seeds")
 
 
 def as_text(tables: Sequence[Table], width: int = WIDTH) -> str:
@@ -67,7 +68,8 @@ def rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
     list of dict
         Columns: probe, dataset, network, the swept settings, metric, mean, ``low`` and ``high``, the ends of the 95 % interval of
         the mean over the seeds by Student's t, ``std``, the standard deviation over the seeds (n − 1), and ``seeds``, their
-        number n. None for an interval and a deviation of one seed.
+        number n. None for an interval and a deviation of one seed. A swept setting with the name of another column is
+        ``setting.NAME``.
     """
     swept = list(dict.fromkeys(name for table in tables for name in table.keys if name not in ("dataset", "metric")))
     found = []
@@ -80,7 +82,7 @@ def rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
                 half = group.half_width
                 found.append(
                     {"probe": group.probe, "dataset": group.dataset, "network": group.network}
-                    | {name: keys.get(name) for name in swept}
+                    | {f"setting.{name}" if name in _STATISTICS else name: keys.get(name) for name in swept}
                     | {"metric": group.metric, "mean": group.mean}
                     | {"low": None if half is None else group.mean - half, "high": None if half is None else group.mean + half}
                     | {"std": group.std, "seeds": len(group.values)}

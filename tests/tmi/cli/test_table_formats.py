@@ -109,5 +109,7 @@ def test_csv_and_json_have_a_row_for_each_mean():
     assert (second["mean"], second["low"], second["std"], second["seeds"]) == (1.0, None, None, 1)
     rows = list(csv.DictReader(io.StringIO(as_csv(table))))
     assert [(row["k"], float(row["mean"]), row["low"] == "") for row in rows] == [("1", first["mean"], False), ("2", 1.0, True)]
+    noise = made([entry("a", swept={"std": value}, good=1) for value in (0.1, 0.2)], columns={"std": "dataset"})
+    assert [(row["setting.std"], row["std"]) for row in json.loads(as_json(noise))] == [(0.1, None), (0.2, None)]
     assert as_csv([]).strip() == ""
     assert re.fullmatch(r"\[\]\s*", as_json([]))
