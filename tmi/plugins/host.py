@@ -94,7 +94,7 @@ class PluginHost:
         if any(plugin.file == path for plugin in self._plugins.values()):
             return
         if not path.is_file():
-            raise PluginError(f"plug-in file {shown(file)}: there is no such file")
+            raise PluginError(f"plug-in file {shown(file)}: {'is a folder' if path.is_dir() else 'there is no such file'}")
         if path.suffix != ".py":
             raise PluginError(f"plug-in file {shown(file)}: is not a Python file, whose name ends with .py")
         name = module_of(path)

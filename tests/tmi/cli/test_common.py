@@ -18,6 +18,7 @@ from tmi.plugins.registry import installed
         (["run", "suite.toml", "extra"], "unexpected extra argument"),
         (["run", "nosuch.toml"], "error: suite 'nosuch.toml': there is no such file"),
         (["run", "papre"], 'did you mean "paper"?'),
+        (["run", "suite.toml", "--plugin", "."], "is a folder"),
         (["run", "suite.toml", "--plugin", "nosuch.py"], "plug-in file nosuch.py: there is no such file"),
         (["run", "suite.toml", "--only", "nosuch"], "matches no cell; known: d/n/p"),
         (["run", "suite.toml", "--store", "toys.py"], "error: store toys.py: is not a folder"),
