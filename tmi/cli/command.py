@@ -9,12 +9,14 @@ import click
 
 from tmi._version import __version__
 
+from .check import check
 from .common import Group
 from .data import data
+from .new import new
 from .report import report
 from .results import results
 from .run import run
-from .show import check, describe, list_
+from .show import describe, list_
 from .store import store
 
 
@@ -24,5 +26,5 @@ def main() -> None:
     """Probe networks whose every neuron is understood beside trained ones."""
 
 
-for command in (run, list_, describe, check, data, results, report, store):
+for command in (run, list_, describe, check, new, data, results, report, store):
     main.add_command(command)

@@ -1,10 +1,8 @@
-"""``tmi list``, ``tmi describe`` and ``tmi check``: what is registered, what it does, and whether a suite or plug-in is sound."""
+"""``tmi list`` and ``tmi describe``: what is registered, and what it does."""
 
 from __future__ import annotations
 
 import click
-
-from tmi.errors import SuiteError
 
 from .common import KINDS, plugin_option, registry_of
 
@@ -32,23 +30,3 @@ def list_(kind: str | None, plugins: tuple[str, ...]) -> None:
 def describe(kind: str, name: str, plugins: tuple[str, ...]) -> None:
     """Say what the KIND called NAME does, with its parameters, their types, defaults and meanings."""
     click.echo(registry_of(plugins).describe(kind, name))
-
-
-@click.command()
-@click.argument("what", metavar="SUITE|PLUGIN")
-@plugin_option
-def check(what: str, plugins: tuple[str, ...]) -> None:
-    """Check a suite without running it, or a plug-in file (.py) on tiny data, and name everything that is wrong."""
-    from tmi.suites.plan import make_plan
-    from tmi.suites.reader import load_suite
-    from tmi.testing import check_plugin
-
-    if what.endswith(".py"):
-        problems, names = check_plugin(what)
-        if problems:
-            raise SuiteError(problems)
-        click.echo(f"{what}: ok, registers {', '.join(names)}")
-        return
-    suite = load_suite(what, plugins=plugins, registry=registry_of(plugins))
-    plan = make_plan(suite)
-    click.echo(f"{what}: ok, {len(plan)} cells")
