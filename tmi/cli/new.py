@@ -31,7 +31,9 @@ _TAKEN = {"tmi", "torch", "numpy", "np", "pytest", "testing", *dir(builtins), *k
 @click.command()
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("name")
-@click.option("--dir", "folder", type=UserPath(), default=".", metavar="DIR", help="Where the package's folder is made [default: .].")
+@click.option(
+    "--dir", "folder", type=UserPath(), default=".", metavar="DIR", help="Where the package's folder is made [default: .]."
+)
 def new(kind: str, name: str, folder: str) -> None:
     """Write a package with a KIND called NAME: its code, its tests, a suite that uses it, and a README."""
     check_name(kind, name)
@@ -59,7 +61,7 @@ def check_name(kind: str, name: str) -> None:
     registry = registry_of(())
     if name in registry.names(kind):
         owner = registry.find(kind, name).plugin
-        raise InputError(f"name {name!r}: there is a {kind} of this name, of plug-in {owner.name} [{owner.origin}]; choose another")
+        raise InputError(f"name {name!r}: plug-in {owner.name} [{owner.origin}] has a {kind} of this name; choose another")
     module = module_of(name)
     if importlib.util.find_spec(module) is not None:
         raise InputError(f"name {name!r}: there is a package {module}, which the new one would hide; choose another")

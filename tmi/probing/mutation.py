@@ -50,7 +50,7 @@ def data_state(data: Dataset) -> State:
 
 
 def module_state(module: torch.nn.Module) -> State:
-    """Return what must stay of a network's module: the content of its tensors, whether they require gradients, modes and hooks."""
+    """Return what a call must not change in a module: the content of tensors, whether they require gradients, modes and hooks."""
     state: State = {}
     for what, value in (*module.named_parameters(), *module.named_buffers()):
         state[f"network's {what}"] = _content(value), value.requires_grad

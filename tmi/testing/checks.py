@@ -38,7 +38,7 @@ _POSITIONAL = {
 
 
 def check_signature(trial: Trial) -> list[str]:
-    """The function can be imported, takes what its hook says, and has a docstring; its settings have types and can be in a key."""
+    """It can be imported, takes what its hook says, and has a docstring; its settings have types and can be in a key."""
     component = trial.component
     if component.kind == "suite":
         try:
@@ -144,7 +144,7 @@ def check_labels(trial: Trial) -> list[str]:
 
 
 def check_shapes(trial: Trial) -> list[str]:
-    """What it returns has the declared shape: images of the task, maps of the images, one score for each image, one logit a class."""
+    """What it returns has the declared shape: images of the task, maps of the images, a score an image, a logit a class."""
     kind, product = trial.component.kind, trial.first.product
     if kind == "background":
         return _unless(product.shape[1:] == SHAPE, f"draws images of shape {tuple(product.shape[1:])}, expected {SHAPE}")
@@ -172,10 +172,10 @@ def check_values(trial: Trial) -> list[str]:
 
     kind, product = trial.component.kind, trial.first.product
     if kind == "background":
-        return _unless(0 <= product.min() and product.max() <= 1, "draws pixels outside [0, 1]")
+        return _unless(product.min() >= 0 and product.max() <= 1, "draws pixels outside [0, 1]")
     if kind == "dataset":
         images = {"training": product.train[:256].images, "test": product.test[:256].images}
-        return [f"has {part} pixels outside [0, 1]" for part, x in images.items() if not (0 <= x.min() and x.max() <= 1)]
+        return [f"has {part} pixels outside [0, 1]" for part, x in images.items() if not (x.min() >= 0 and x.max() <= 1)]
     if kind == "network":
         return _unless(np.isfinite(_logits(*product).numpy()).all(), "gives logits that are NaN or infinite")
     if kind == "probe":

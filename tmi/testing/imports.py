@@ -63,7 +63,7 @@ def import_problems(component: Component) -> list[str]:
     seconds, found = _imported(plugin.file is not None, str(plugin.file or plugin.module.__name__))
     heavy = [*found.get(" ", []), *found.get(f"{component.kind} {component.name}", [])]
     if heavy:
-        return [f"imports {', '.join(heavy)} when its module is imported; import it inside the function, so that tmi list is quick"]
+        return [f"imports {', '.join(heavy)} when it is imported; import it inside the function, so that tmi list is quick"]
     if seconds > SECONDS:
         return [f"its modules take {seconds:.1f} s to import; import large libraries inside functions, so that tmi list is quick"]
     return []

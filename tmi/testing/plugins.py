@@ -61,8 +61,8 @@ def check_plugin(
 ) -> PluginCheck:  # fmt: skip
     """Check all that a plug-in registers, by the checks of its kind: see `tmi.testing.CHECKS`.
 
-    Every data set, network, probe, method and measure is called twice with its default settings: a data set as it is, a network on
-    a tiny data set, the others on a tiny data set and network, or where these do not do on those of the plug-in itself.
+    Every data set, network, probe, method and measure is called twice with its default settings: a network on a tiny data set, the
+    others on a tiny data set and network, or on those of the plug-in itself where nothing can be computed on the tiny ones.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def check_plugin(
 
 
 def checks_of(trials: Trials) -> Iterator[tuple[Trial, Check]]:
-    """Yield each check of each registered function; those that look at calls only where it can be called, and a call succeeded."""
+    """Yield each check of each registered function; those that look at calls only where a call succeeded."""
     for trial in trials:
         checks = CHECKS[trial.component.kind]
         unsound = checks[0](trial)

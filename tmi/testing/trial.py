@@ -1,4 +1,4 @@
-"""Calls of registered functions on the toy, and what each call did: its product, its time and memory, and what it left changed."""
+"""Calls of registered functions on the toy, and what each call did: its product, time and memory, and what it left changed."""
 
 from __future__ import annotations
 
@@ -55,8 +55,7 @@ class Call:
     Attributes
     ----------
     product : object
-        What it returned; a network as (network, data set), for a method or measure the result of the probe that scores it. None if
-        it failed.
+        What it returned, None if it failed; a network as (network, data set), of a method or measure the scoring probe's result.
     error : BaseException or None
     inner : list of Inner
         The calls of a method or measure.
@@ -229,7 +228,9 @@ class Trial:
         call = Call()
         registry, component = self._trials.registry, self.component
         run = self._runner(arguments, call)
-        named, owners = owners_of([component, *(c for c in self._trials.components if c.kind in ("method", "measure", "background"))])
+        named, owners = owners_of(
+            [component, *(c for c in self._trials.components if c.kind in ("method", "measure", "background"))]
+        )
         declared = [path for used in named.values() for path in _paths(used, registry)]
         before = _state(component.kind, arguments)
         start = time.perf_counter()
@@ -260,7 +261,9 @@ class Trial:
             return lambda: registry.probe(component, *arguments, **settings)
         assert self._trials.scoring_probe is not None
         probe, scored = self._trials.scoring_probe
-        spy = _spy(component.kind, functools.partial(component.function, **settings) if settings else component.function, call.inner)
+        spy = _spy(
+            component.kind, functools.partial(component.function, **settings) if settings else component.function, call.inner
+        )
         name = next(name for name, value in scored.items() if isinstance(value, list) == (component.kind == "measure"))
         scored = scored | {name: [spy] if component.kind == "measure" else spy}
         return lambda: registry.probe(probe, *arguments, **scored)
@@ -274,7 +277,7 @@ def _says_something(kind: str, call: Call) -> bool:
 
 
 def _spy(kind: str, function: Callable[..., Any], calls: list[Inner]) -> Callable[..., Any]:
-    """Return a function that notes its calls; a method's module, and a measure's maps and truth, are compared before and after."""
+    """Return a function that notes its calls, and whether a method changes its module, or a measure its maps or truth."""
 
     @functools.wraps(function)
     def spied(*arguments: Any, **settings: Any) -> Any:
@@ -291,6 +294,7 @@ def _spy(kind: str, function: Callable[..., Any], calls: list[Inner]) -> Callabl
 
 def _content(values: Iterable[Any]) -> dict[str, Any]:
     """Return what tells the content of a module, of tensors and arrays, and of those that are attributes of an object."""
+    import numpy as np
     import torch
 
     state: dict[str, Any] = {}
@@ -298,10 +302,10 @@ def _content(values: Iterable[Any]) -> dict[str, Any]:
         if isinstance(value, torch.nn.Module):
             state |= module_state(value)
             continue
-        parts = {name: value} if hasattr(value, "dtype") else {f"{name}.{what}": v for what, v in vars(value).items()}
-        for what, part in parts.items():
-            if hasattr(part, "dtype"):
-                array = part.detach().cpu().numpy() if isinstance(part, torch.Tensor) else part
+        attributes = getattr(value, "__dict__", {})
+        for what, part in {name: value, **{f"{name}.{what}": part for what, part in attributes.items()}}.items():
+            array = part.detach().cpu().numpy() if isinstance(part, torch.Tensor) else part
+            if isinstance(array, np.ndarray):
                 state[what] = array.shape, hash(array.tobytes())
     return state
 

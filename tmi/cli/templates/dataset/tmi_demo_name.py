@@ -17,7 +17,7 @@ def tmi_dataset_generators() -> dict[str, str]:
 def demo_name(
     *,
     seed: int,
-    size: Count = 12,
+    size: Count = 8,
     samples: Count = 1000,
     test_samples: Count = 200,
     epsilon: Positive = 0.2,
