@@ -42,11 +42,11 @@ def check(what: str, is_tried: bool, plugins: tuple[str, ...]) -> None:
 
 
 def _is_plugin(what: str, registry: Registry) -> bool:
-    from tmi.testing.plugins import is_installed
+    from tmi.testing.plugins import has_plugin
 
     if what.endswith(".py") or Path(what).is_dir():
         return True
-    return what not in registry.names("suite") and not Path(what).is_file() and is_installed(what)
+    return what not in registry.names("suite") and not Path(what).is_file() and has_plugin(registry, what)
 
 
 def _check_plugin(what: str, is_tried: bool) -> None:

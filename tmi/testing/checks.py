@@ -77,7 +77,7 @@ def check_import(trial: Trial) -> list[str]:
 
 def check_runs(trial: Trial) -> list[str]:
     """It computes something on the toy with its defaults, or says in one sentence why it does not apply."""
-    return [] if trial.answered or trial.is_refusal else [f"fails: {trial.why_not}"]
+    return [] if trial.is_refusal or not trial.why_not else [f"fails: {trial.why_not}"]
 
 
 def check_reads(trial: Trial) -> list[str]:
@@ -89,7 +89,7 @@ def check_reads(trial: Trial) -> list[str]:
 def check_seed(trial: Trial) -> list[str]:
     """Two calls with the same arguments and seed give the same, to the last bit."""
     first, again = trial.first, trial.again
-    if again.error is not None:
+    if again.error is not None and first.error is None:
         return [f"a second call with the same arguments fails: {type(again.error).__name__}: {again.error}"]
     differing = [
         what
@@ -132,6 +132,8 @@ def check_labels(trial: Trial) -> list[str]:
         return []
     for part, scenes in (("training", data.train), ("test", data.test)):
         scenes = scenes[:256]
+        if not _in_unit_range(scenes.images):
+            continue  # `check_values` reports it, and the task takes no such image
         wrong = (data.task.labels(scenes.images) != scenes.labels).nonzero().flatten().tolist()
         if wrong:
             shown = data.task.memberships(scenes[wrong[0]].images)[0].nonzero().flatten().tolist()
@@ -172,10 +174,10 @@ def check_values(trial: Trial) -> list[str]:
 
     kind, product = trial.component.kind, trial.first.product
     if kind == "background":
-        return _unless(product.min() >= 0 and product.max() <= 1, "draws pixels outside [0, 1]")
+        return _unless(_in_unit_range(product), "draws pixels outside [0, 1]")
     if kind == "dataset":
         images = {"training": product.train[:256].images, "test": product.test[:256].images}
-        return [f"has {part} pixels outside [0, 1]" for part, x in images.items() if not (x.min() >= 0 and x.max() <= 1)]
+        return [f"has {part} pixels outside [0, 1]" for part, x in images.items() if not _in_unit_range(x)]
     if kind == "network":
         return _unless(np.isfinite(_logits(*product).numpy()).all(), "gives logits that are NaN or infinite")
     if kind == "probe":
@@ -257,6 +259,10 @@ def _method_shape(maps: Any, images: Any) -> str:
 def _measure_shape(scores: Any, count: int) -> str:
     shape = tuple(getattr(scores, "shape", ()))
     return "" if shape == (count,) else f"gives scores of shape {shape}, expected ({count},), one for each image"
+
+
+def _in_unit_range(images: Any) -> bool:
+    return bool(((images >= 0) & (images <= 1)).all())
 
 
 def _within(value: float, low: float | None, high: float | None) -> bool:

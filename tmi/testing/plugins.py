@@ -61,8 +61,8 @@ def check_plugin(
 ) -> PluginCheck:  # fmt: skip
     """Check all that a plug-in registers, by the checks of its kind: see `tmi.testing.CHECKS`.
 
-    Every data set, network, probe, method and measure is called twice with its default settings: a network on a tiny data set, the
-    others on a tiny data set and network, or on those of the plug-in itself where nothing can be computed on the tiny ones.
+    Every data set, network, probe, method and measure is called twice with its default settings: a network on a tiny data set,
+    the others on a tiny data set and network, or on those of the plug-in itself where nothing can be computed on the tiny ones.
 
     Parameters
     ----------
@@ -180,12 +180,10 @@ def _of_folder(host: PluginHost, folder: Path) -> Plugin:
     return plugin
 
 
-def is_installed(name: str) -> bool:
-    """Return whether a name is that of an installed plug-in, or of one that was refused."""
-    host = load()
-    return any(_normal(name) in _names(plugin) for plugin in host.plugins) or any(
-        _normal(name) == _normal(fault.plugin) for fault in host.faults
-    )
+def has_plugin(registry: Registry, name: str) -> bool:
+    """Return whether a name is that of a plug-in in a registry, or of one that was refused."""
+    refused = {_normal(fault.plugin) for fault in registry.faults}
+    return _normal(name) in refused.union(*map(_names, registry.plugins))
 
 
 def _names(plugin: Plugin) -> set[str]:

@@ -271,9 +271,9 @@ class Trial:
 
 def _says_something(kind: str, call: Call) -> bool:
     """Return whether a call is worth checking: a probe that applies, a method that was not refused."""
-    if call.product is None or kind in ("background", "dataset", "network"):
-        return call.product is not None
-    return bool(call.product.applicable if kind == "probe" else call.inner)
+    if kind in ("method", "measure"):
+        return bool(call.inner)
+    return call.product is not None and (kind != "probe" or call.product.applicable)
 
 
 def _spy(kind: str, function: Callable[..., Any], calls: list[Inner]) -> Callable[..., Any]:

@@ -21,14 +21,3 @@ def test_list_and_describe(folder):
     for kind in KINDS:
         for name in tmi.names(kind):
             assert name in call("describe", kind, name).stdout
-
-
-def test_check(folder):
-    assert call("check", "suite.toml").stdout == "suite.toml: ok, 1 cells\n"
-    assert call("check", "paper").stdout.startswith("paper: ok, ")
-    assert call("check", "toys.py").stdout.startswith("toys.py: ok, registers dataset toy-data, ")
-    (folder / "bad.py").write_text("import tmi\n\n@tmi.hookimpl\ndef tmi_probes():\n    return {'a': 'bad:a', 'b': 'bad:b'}\n")
-    assert len(call("check", "bad.py", code=2).stderr.splitlines()) == 2
-    (folder / "broken.py").write_text("raise ValueError('two\\nlines')")
-    assert len(call("check", "broken.py", code=2).stderr.splitlines()) == 1
-    assert "there is no such file" in call("check", "nosuch.py", code=2).stderr
