@@ -11,6 +11,7 @@ import click
 from tmi.errors import SuiteError, TmiError
 
 from .common import plugin_option, registry_of
+from .completion import suites
 
 if TYPE_CHECKING:
     from tmi.plugins.registry import Registry
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("what", metavar="SUITE|PLUGIN")
+@click.argument("what", metavar="SUITE|PLUGIN", shell_complete=suites)
 @click.option("--try", "is_tried", is_flag=True, help="Also run each probe or function on a few images, and say what came of it.")
 @plugin_option
 def check(what: str, is_tried: bool, plugins: tuple[str, ...]) -> None:

@@ -16,7 +16,7 @@ import click
 from tmi.errors import InputError
 from tmi.runtime.paths import absolute, shown
 
-from .common import UserPath, registry_of
+from .common import Kind, UserPath, registry_of
 
 KINDS = ("dataset", "network", "probe", "method", "measure")
 """The kinds of which there is a template."""
@@ -29,7 +29,7 @@ _TAKEN = {"tmi", "torch", "numpy", "np", "pytest", "testing", *dir(builtins), *k
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("kind", type=Kind(KINDS))
 @click.argument("name")
 @click.option(
     "--dir", "folder", type=UserPath(), default=".", metavar="DIR", help="Where the package's folder is made [default: .]."

@@ -99,7 +99,7 @@ class PluginHost:
         if any(path in (plugin.file, module_file(plugin)) for plugin in self._plugins.values()):
             return
         if not path.is_file():
-            raise PluginError(f"plug-in file {shown(file)}: there is no such file")
+            raise PluginError(f"plug-in file {shown(file)}: {'is a folder' if path.is_dir() else 'there is no such file'}")
         if path.suffix != ".py":
             raise PluginError(f"plug-in file {shown(file)}: is not a Python file, whose name ends with .py")
         name = module_of(path)

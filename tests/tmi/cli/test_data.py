@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -30,6 +31,15 @@ def test_list_names_generators_and_their_files():
     start = next(i for i, line in enumerate(lines) if line.split()[0] == "fashion")
     assert str(shipped("fashion-mnist")) in lines[start + 1]
     assert lines[start + 2].endswith("the full set, 60,000 images: not found; tmi data fetch fashion")
+
+
+@pytest.mark.usefixtures("no_full_set")
+def test_list_as_json():
+    rows = {row["name"]: row for row in json.loads(call("data", "list", "--json", "-").stdout)}
+    assert sorted(rows) == tmi.names("dataset")
+    assert [(file["place"], file["can_be_fetched"]) for file in rows["fashion"]["files"]] == [
+        (str(shipped("fashion-mnist")), False), (None, True),
+    ]  # fmt: skip
 
 
 @pytest.mark.usefixtures("folder")
