@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -138,25 +137,20 @@ def shell(line, folder, environment):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", new.KINDS)
 def test_the_printed_line_works(kind, tmp_path, environment):
-    metadata.distribution("setuptools")  # torch needs it
-    said = shell(
-        f"tmi new {kind} demo && cd demo && pip install -e . && pytest -p no:cacheprovider && tmi list {kind}s",
-        tmp_path,
-        environment,
-    )
-    assert re.search(r"1\d passed in", said), said
-    assert "skipped" not in said
-    assert "[tmi-demo 0.1.0]" in said
-    if kind == "probe":  # what the README says; a fault of an installed package is found by its name
-        said = shell(
-            "tmi run demo.toml && tmi results demo.toml && tmi check . && tmi check demo.toml --try",
-            tmp_path / "demo",
-            environment,
-        )
-        assert "0 failed" in said
-        assert ".: ok, registers probe demo" in said
-        module = tmp_path / "demo" / "tmi_demo.py"
-        module.write_text(module.read_text().replace("import tmi\n", "import torch\nimport tmi\n", 1))
-        said = shell("tmi check tmi-demo; test $? = 2", tmp_path, environment)
-        assert "error: probe demo: imports torch when it is imported" in said
-    shell("pip uninstall -y tmi-demo", tmp_path, environment)
+    try:
+        line = f"tmi new {kind} demo && cd demo && pip install -e . && pytest -p no:cacheprovider && tmi list {kind}s"
+        said = shell(line, tmp_path, environment)
+        assert re.search(r"1\d passed in", said), said
+        assert "skipped" not in said
+        assert "[tmi-demo 0.1.0]" in said
+        if kind == "probe":  # what the README says; and a fault of an installed package is found by its name
+            line = "tmi run demo.toml && tmi results demo.toml && tmi check . && tmi check demo.toml --try"
+            said = shell(line, tmp_path / "demo", environment)
+            assert "0 failed" in said
+            assert ".: ok, registers probe demo" in said
+            module = tmp_path / "demo" / "tmi_demo.py"
+            module.write_text(module.read_text().replace("import tmi\n", "import torch\nimport tmi\n", 1))
+            said = shell("tmi check tmi-demo; test $? = 2", tmp_path, environment)
+            assert "error: probe demo: imports torch when it is imported" in said
+    finally:
+        shell("pip uninstall -y tmi-demo", tmp_path, environment)

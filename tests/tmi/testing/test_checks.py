@@ -219,7 +219,7 @@ def test_all_that_is_built_in_passes(monkeypatch):
     components = [registry.find(kind, name) for kind in (*KINDS, "suite", "report") for name in registry.names(kind)]
     settings = {f"probe {name}": values for name, values in SMALL.items()}
     settings |= {f"network {name}": {"epochs": 1} for name in ("resnet", "vgg", "vit")} | {
-        "network disguised": {"of": "theorem1"}
+        "network disguised": {"of": "theorem1(realisation='literal')"}
     }
     trials = Trials(components, registry, settings)
     assert [f"{one}: {problem}" for one, check in checks_of(trials) for problem in check(one)] == []
