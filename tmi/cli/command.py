@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import click
 
+from .check import check
 from .common import Group
 from .completion import completion
 from .data import data
 from .describe import describe
 from .list import list_
+from .new import new
 from .report import report
 from .results import results
 from .run import run
-from .show import check
 from .store import store
 
 
@@ -40,5 +41,5 @@ def main() -> None:
     """Probe networks whose every neuron is understood beside trained ones."""
 
 
-for command in (run, list_, describe, check, data, results, report, store, completion):
+for command in (run, list_, describe, check, new, data, results, report, store, completion):
     main.add_command(command)

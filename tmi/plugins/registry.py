@@ -60,6 +60,11 @@ class Registry:
         return self._host.faults
 
     @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """The loaded plug-ins, in order."""
+        return self._host.plugins
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The files from which plug-ins were loaded."""
         return self._host.files
