@@ -36,25 +36,68 @@ _HEAD = """# The command
 
 <!-- Written by python -m tests.docs.generated -->
 
-`tmi` lists the registered names, checks and runs suites, shows results, and maintains the store. `python -m tmi.cli` is the same
-command.
+`tmi` lists the registered names, checks and runs suites, shows results, and maintains the store. `python -m tmi` is the same
+command. `tmi --version` prints the versions of tmi, Python and the libraries on which numbers depend.
 
 | exit code | meaning |
 |---|---|
 | 0 | all cells have a result, or are not applicable |
 | 1 | some cells failed; the results of the others are kept |
-| 2 | the suite or the call is wrong, or the store or the workers cannot be used; the message says what |
+| 2 | the suite or the call is wrong, or the store, the workers or an output cannot be used; the message says what |
 | 130 | stopped with Ctrl-C; finished results are kept |
 
 Paths are relative to the working folder in which the command starts, also where a plug-in changes it; `~` is the home folder, in
 Python as well. `--json -`, or `/dev/stdout`, writes the rows to standard output and nothing else: the summary, and what plug-ins,
-their libraries and child processes print, goes to standard error. `tmi store export -` does the same with the table. A dry run
-writes no file, but gives `--json -` the rows that the store has. Characters that the encoding of the output does not have are
-replaced.
+their libraries and child processes print, goes to standard error. `tmi store export -` and `tmi results --out -` do the same with
+their tables. Characters that the encoding of the output does not have are replaced.
 
 ```sh
 tmi run suite.toml --json - | jq '.[] | select(.metric == "accuracy") | .value'
+tmi run suite.toml --dry-run --json - | jq '.seconds'
+tmi list methods --json - | jq -r '.[].name'
 ```
+
+Every command that lists something has `--json`. Data goes to standard output; progress, warnings, errors, and the reasons why
+cells have no numbers go to standard error. `--report`, `--json` and `--out` are tried before anything is computed: the folders
+are made, a file is written, and both are removed. If an output fails all the same, as on a disk that has become full, the exit
+code is 2, and the results are in the store.
+
+A kind may be given in the plural, as listings print it: `tmi list methods`.
+
+## Completion
+
+`tmi completion` prints the line that belongs into the start-up file of bash, zsh or fish. Then the Tab key completes
+subcommands, options, suites (registered ones and TOML files), kinds, and the names of data sets, networks, probes, methods,
+measures and reports.
+
+```console
+$ tmi completion
+eval "$(tmi completion bash)"            # in ~/.bashrc; bash 4.4 or later
+eval "$(tmi completion zsh)"             # in ~/.zshrc, after compinit
+tmi completion fish | source             # in ~/.config/fish/config.fish
+```
+
+## Colours
+
+A terminal gets colours and a progress bar; a file or a pipe gets neither. `NO_COLOR=1`, `CLICOLOR=0` and `TERM=dumb` turn
+colours off, and `FORCE_COLOR=1` or `CLICOLOR_FORCE=1` turns them on in files and pipes; `NO_COLOR` wins.
+
+## Tables of results
+
+`tmi results` prints a table for each probe, with a column for each network. The rows are the swept values, such as the methods
+of `attribution-bench`; where nothing is swept they are the data sets, or the metrics if there are several. A value is the mean
+over the seeds ± half the width of its 95 % interval by Student's t; the title has the number of seeds, and a value of fewer
+seeds has theirs in brackets. It is no standard deviation: that is the column `std` of `--format csv` and `--format json`. In
+place of a value, `failed`, `n/a` (not applicable) and `missing` (not computed) say why there is none, and `–` that the result
+has no such metric. A network without the metric has no column.
+
+Without `--metric` and `--all` the main metric of each probe is shown: `NAME.mean`, where the probe so sums up its metrics
+`NAME.…`, as `skill.mean`; else the first that has a direction, which is higher or lower is better, and is no control. `--metric
+mcc` is all metrics `mcc.…` without controls, `--metric "mcc.*"` all that fit the pattern.
+
+Below the tables, and below the summary of `tmi run`, are the reasons why cells have no numbers, grouped, with counts: what
+failed, what is not applicable, and what a probe noted as `refused` or `not scored`, as an attribution method that is not sound
+for a network.
 """
 
 

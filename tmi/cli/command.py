@@ -7,22 +7,39 @@ from __future__ import annotations
 
 import click
 
-from tmi._version import __version__
-
+from .check import check
 from .common import Group
+from .completion import completion
 from .data import data
+from .describe import describe
+from .list import list_
+from .new import new
 from .report import report
 from .results import results
 from .run import run
-from .show import check, describe, list_
 from .store import store
 
 
+def _print_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from .version import version
+
+        click.echo(version())
+        context.exit()
+
+
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="tmi")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the versions of tmi, Python and the libraries that compute, and exit.",
+)
 def main() -> None:
     """Probe networks whose every neuron is understood beside trained ones."""
 
 
-for command in (run, list_, describe, check, data, results, report, store):
+for command in (run, list_, describe, check, new, data, results, report, store, completion):
     main.add_command(command)

@@ -6,7 +6,8 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from tmi.errors import InputError, SuiteError, TmiError
+from tmi.runtime.colour import colour
 from tmi.runtime.paths import absolute, shown
 
 from .streams import is_stdout, replace_unwritable, rows_alone
@@ -32,7 +34,7 @@ class Group(click.Group):
     def main(self, *arguments: Any, **options: Any) -> Any:
         """Start the command; here begins every use of it, also help, completion and errors of usage."""
         replace_unwritable()
-        return super().main(*arguments, **options)
+        return super().main(*arguments, **{"color": colour(), **options})
 
     def invoke(self, context: click.Context) -> Any:
         """Run the subcommand; each warning and each error becomes one line."""
@@ -79,6 +81,21 @@ def complain(lines: Sequence[str]) -> None:
         click.echo(f"{click.style('error:', fg='red')} {' '.join(line.split())}", err=True)
 
 
+if TYPE_CHECKING:
+    _Choice = click.Choice[str]
+else:
+    _Choice = click.Choice  # is no generic class before click 8.2
+
+
+class Kind(_Choice):
+    """One of several kinds; the plural, as listings have it in their headings, is the same."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """Return the kind in the singular."""
+        singular = value.removesuffix("s") if isinstance(value, str) else value
+        return super().convert(singular if singular in self.choices else value, parameter, context)
+
+
 class UserPath(click.Path):
     """A path, made absolute before any plug-in can change the working folder."""
 
@@ -105,7 +122,7 @@ plugin_option = click.option(
 
 
 store_option = click.option(
-    "--store", type=UserPath(), metavar="DIR", help="The store, a folder [default: $TMI_STORE or tmi-store]."
+    "--store", type=UserPath(file_okay=False), metavar="DIR", help="The store, a folder [default: $TMI_STORE or tmi-store]."
 )
 
 
@@ -119,7 +136,29 @@ json_option = click.option(
 )
 
 
-report_option = click.option("--report", "report_dir", type=UserPath(), metavar="DIR", help="Write an HTML report into DIR.")
+list_json_option = click.option(
+    "--json", "json_file", type=OutputFile(), metavar="FILE", help="Write the list as JSON instead; - is standard output."
+)
+
+
+report_option = click.option(
+    "--report", "report_dir", type=UserPath(file_okay=False), metavar="DIR", help="Write an HTML report into DIR."
+)
+
+
+def verbosity_options(quiet: str, verbose: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds ``--quiet`` and ``--verbose``, which exclude each other, with these texts of help."""
+
+    def exclusive(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+        if value and context.params.get("quiet" if parameter.name == "verbose" else "verbose"):
+            raise click.UsageError("--quiet and --verbose exclude each other", context)
+        return value
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        function = click.option("-v", "--verbose", is_flag=True, callback=exclusive, help=verbose)(function)
+        return click.option("-q", "--quiet", is_flag=True, callback=exclusive, help=quiet)(function)
+
+    return decorate
 
 
 def registry_of(plugins: Sequence[str]) -> Registry:
@@ -138,17 +177,72 @@ def check_file(file: Path) -> None:
     """Refuse a file that cannot be written, before the work and not after it."""
     if not file.exists():
         check_folder(file.parent, must_exist=True)
-    elif file.is_dir() or not os.access(file, os.W_OK):
-        raise InputError(f"{shown(file)}: cannot be written to (it is a folder, or has no write permission)")
+        _try(file, _write_and_remove)
+    elif file.is_dir():
+        raise InputError(f"{shown(file)}: cannot be written to (it is a folder)")
+    elif file.is_file():
+        _try(file, lambda path: path.open("ab").close())
+    elif not os.access(file, os.W_OK):  # a pipe or a device, which to open has an effect
+        raise InputError(f"{shown(file)}: cannot be written to (no write permission)")
 
 
-def check_folder(folder: Path, *, must_exist: bool) -> None:
-    """Refuse a folder that cannot be written to, before the work and not after it."""
+def check_folder(folder: Path, *, must_exist: bool, name: str = "") -> None:
+    """Refuse a folder that cannot be written to, before the work and not after it.
+
+    What is missing of the folder is made, a file is written in it, and both are removed: permissions, a full disk, a file system
+    that is read only, and a name that is too long are found by trying, and in no other way.
+
+    Parameters
+    ----------
+    folder : Path
+    must_exist : bool
+    name : str
+        A file of the folder that will be written.
+
+    Raises
+    ------
+    InputError
+    """
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if must_exist and existing != folder:
         raise InputError(f"{shown(folder)}: there is no such folder")
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InputError(f"{shown(folder)}: cannot be written to ({shown(existing)} is no folder, or has no write permission)")
+    if not existing.is_dir():
+        raise InputError(f"{shown(existing)}: cannot be written to (it is no folder)")
+    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    try:
+        _try(folder, lambda path: path.mkdir(parents=True, exist_ok=True))
+        _try(folder, _write_inside)
+        if name:
+            check_file(folder / name)
+    finally:
+        for parent in made:
+            if parent.exists():
+                parent.rmdir()
+
+
+def _try(path: Path, action: Callable[[Path], object]) -> None:
+    try:
+        action(path)
+    except OSError as error:
+        raise InputError(f"{shown(path)}: cannot be written to ({error.strerror or error})") from None
+
+
+_TRIAL = bytes(1 << 16)  # as a file system on a full disk still takes an empty file
+
+
+def _write_and_remove(file: Path) -> None:
+    with file.open("xb") as trial:
+        try:
+            trial.write(_TRIAL)
+            trial.flush()
+        finally:
+            file.unlink()
+
+
+def _write_inside(folder: Path) -> None:
+    with tempfile.TemporaryFile(dir=folder) as trial:
+        trial.write(_TRIAL)
+        trial.flush()
 
 
 def write_json(value: Any, file: str | BinaryIO) -> None:

@@ -6,44 +6,59 @@ import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from tmi.errors import DataFileError, InputError
 from tmi.runtime.paths import shown
 
-from .common import UserPath, check_file, plugin_option, registry_of
+from .common import Group, UserPath, check_file, list_json_option, plugin_option, registry_of, write_json
+from .completion import names_of
 
 if TYPE_CHECKING:
     from tmi.plugins.data_files import DataFiles
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """List the generators of data sets and their files, download and verify these, and show what a generator makes."""
 
 
 @data.command("list")
 @plugin_option
-def list_(plugins: tuple[str, ...]) -> None:
+@list_json_option
+def list_(plugins: tuple[str, ...], json_file: str | BinaryIO | None) -> None:
     """List the generators, and where the files are that come with them."""
     from tmi.plugins.data_files import files_of
 
     registry = registry_of(plugins)
-    names = registry.names("dataset")
-    width = max(map(len, names), default=0)
-    for name in names:
-        component = registry.find("dataset", name)
-        click.echo(f"  {name:<{width}}  {component.summary()}")
-        for files in files_of(component.function):
-            place = files.find()
-            where = shown(place) if place else "not found" + (f"; tmi data fetch {name}" if files.fetch else "")
-            click.echo(f"  {'':<{width}}    {files.title}: {where}")
+    components = [registry.find("dataset", name) for name in registry.names("dataset")]
+    files = {component.name: [(each, each.find()) for each in files_of(component.function)] for component in components}
+    if json_file:
+        rows = [
+            {
+                "name": component.name,
+                "summary": component.summary(),
+                "files": [
+                    {"title": each.title, "place": str(place) if place else None, "can_be_fetched": each.fetch is not None}
+                    for each, place in files[component.name]
+                ],
+            }
+            for component in components
+        ]
+        write_json(rows, json_file)
+        return
+    width = max((len(component.name) for component in components), default=0)
+    for component in components:
+        click.echo(f"  {component.name:<{width}}  {component.summary()}")
+        for each, place in files[component.name]:
+            where = shown(place) if place else "not found" + (f"; tmi data fetch {component.name}" if each.fetch else "")
+            click.echo(f"  {'':<{width}}    {each.title}: {where}")
 
 
 @data.command()
-@click.argument("generators", nargs=-1, metavar="[GENERATOR]...")
+@click.argument("generators", nargs=-1, metavar="[GENERATOR]...", shell_complete=names_of("dataset"))
 @plugin_option
 def fetch(generators: tuple[str, ...], plugins: tuple[str, ...]) -> None:
     """Download what can be downloaded for each GENERATOR, by default for all, and check it."""
@@ -55,25 +70,31 @@ def fetch(generators: tuple[str, ...], plugins: tuple[str, ...]) -> None:
 
 
 @data.command()
-@click.argument("generators", nargs=-1, metavar="[GENERATOR]...")
+@click.argument("generators", nargs=-1, metavar="[GENERATOR]...", shell_complete=names_of("dataset"))
 @plugin_option
-def verify(generators: tuple[str, ...], plugins: tuple[str, ...]) -> None:
+@list_json_option
+def verify(generators: tuple[str, ...], plugins: tuple[str, ...], json_file: str | BinaryIO | None) -> None:
     """Compare the files of each GENERATOR, by default of all, with their checksums. Exit 1: one is damaged or another file."""
-    wrong = False
+    rows = []
     for name, files in _files(generators, plugins):
         place = files.find()
+        row = {"generator": name, "title": files.title, "place": str(place) if place else None, "problem": ""}
+        rows.append(row)
         try:
             if place:
                 files.check()
-            click.echo(f"{name}: {files.title}: {f'{shown(place)} is ok' if place else 'not found'}")
+            if not json_file:
+                click.echo(f"{name}: {files.title}: {f'{shown(place)} is ok' if place else 'not found'}")
         except DataFileError as error:
-            wrong = True
+            row["problem"] = str(error)
             click.echo(f"{click.style('problem:', fg='red')} {name}: {files.title}: {error}", err=True)
-    sys.exit(1 if wrong else 0)
+    if json_file:
+        write_json(rows, json_file)
+    sys.exit(1 if any(row["problem"] for row in rows) else 0)
 
 
 @data.command()
-@click.argument("generator")
+@click.argument("generator", shell_complete=names_of("dataset"))
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, its value as in a suite; repeatable.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The seed.")
 @click.option("--out", type=UserPath(), metavar="FILE", help="The PNG to write [default: GENERATOR.png].")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from .common import Group, OutputFile, plugin_option, registry_of, store_option, write_json
+from .common import Group, Kind, OutputFile, list_json_option, plugin_option, registry_of, store_option, write_json
+from .completion import suites
 
 if TYPE_CHECKING:
     from tmi.maintenance.inventory import StoreFile, Strange
@@ -23,7 +24,7 @@ def store() -> None:
 
 @store.command()
 @store_option
-@click.option("--json", "json_file", type=OutputFile(), metavar="FILE", help="Write it as JSON instead; - is standard output.")
+@list_json_option
 def info(store: str | None, json_file: str | BinaryIO | None) -> None:
     """Say what the store holds: how much of each kind, what is damaged, left behind, or being computed now."""
     from tmi.maintenance.info import info, lines
@@ -70,8 +71,9 @@ def verify(store: str | None, plugins: tuple[str, ...], repair: bool, sample: in
 @click.option("--older", metavar="AGE", help="Only what was written longer ago than AGE, as 30d, 12h or 2w.")
 @click.option("--unreachable", is_flag=True, help="Only what no run can ask for any more, with the code and versions of now.")
 @click.option("--max-size", metavar="SIZE", help="Then more, the oldest first, until no more than SIZE stays, as 2GB.")
-@click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only this kind of file; repeatable.")
+@click.option("--kind", "kinds", multiple=True, type=Kind(KINDS), help="Only this kind of file; repeatable.")
 @click.option("--dry-run", is_flag=True, help="List what would go, and remove nothing.")
+@list_json_option
 @click.pass_context
 def prune(
     context: click.Context,
@@ -82,6 +84,7 @@ def prune(
     max_size: str | None,
     kinds: tuple[str, ...],
     dry_run: bool,
+    json_file: str | BinaryIO | None,
 ) -> None:
     """Remove files from the store; a run computes again what it misses.
 
@@ -106,7 +109,9 @@ def prune(
         registry=registry_of(plugins) if unreachable else None,
         dry_run=dry_run,
     )
-    if dry_run:
+    if json_file:
+        _write_files(pruned.removed, json_file)
+    elif dry_run:
         _print_files(pruned.removed)
     for note in pruned.notes:
         click.echo(note, err=True)
@@ -117,7 +122,9 @@ def prune(
 @click.argument("dest", type=OutputFile())
 @store_option
 @plugin_option
-@click.option("--suite", metavar="SUITE", help="Only the results of SUITE, a registered name or a TOML file.")
+@click.option(
+    "--suite", metavar="SUITE", shell_complete=suites, help="Only the results of SUITE, a registered name or a TOML file."
+)
 @click.option("--only", multiple=True, metavar="PATTERN", help="Of SUITE only the cells whose name fits; repeatable.")
 @click.option("--with-data", is_flag=True, help="Also the data sets and networks that the results came from.")
 @click.pass_context
@@ -164,6 +171,16 @@ def _print_files(files: Iterable[StoreFile]) -> None:
 
     for file in files:
         click.echo(f"{file.noun:<7}  {file.key}  {format_size(file.size):>8}  {format_time(file.written)}")
+
+
+def _write_files(files: Iterable[StoreFile], json_file: str | BinaryIO) -> None:
+    from tmi.runtime.formatting import format_time
+
+    rows = [
+        {"kind": file.noun, "key": file.key, "path": str(file.path), "size": file.size, "written": format_time(file.written)}
+        for file in files
+    ]
+    write_json(rows, json_file)
 
 
 def _print_strange(paths: Iterable[Strange]) -> None:

@@ -59,6 +59,11 @@ class PluginHost:
         return host
 
     @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """The loaded plug-ins, in order."""
+        return tuple(self._plugins.values())
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The files from which plug-ins were loaded, in order."""
         return tuple(plugin.file for plugin in self._plugins.values() if plugin.file is not None)
@@ -78,7 +83,7 @@ class PluginHost:
             self.add(Plugin(entry.name, origin, module))
 
     def load_file(self, file: str | Path) -> None:
-        """Register a plug-in from a Python file. A file that is already registered is skipped.
+        """Register a plug-in from a Python file. A file that is already registered, also as an installed package, is skipped.
 
         A file that was edited since this process imported it is imported again, with its helpers that were edited. The
         components that other hosts have of it stay as they are.
@@ -91,10 +96,10 @@ class PluginHost:
         """
         file = absolute(file)
         path = file.resolve()
-        if any(plugin.file == path for plugin in self._plugins.values()):
+        if any(path in (plugin.file, module_file(plugin)) for plugin in self._plugins.values()):
             return
         if not path.is_file():
-            raise PluginError(f"plug-in file {shown(file)}: there is no such file")
+            raise PluginError(f"plug-in file {shown(file)}: {'is a folder' if path.is_dir() else 'there is no such file'}")
         if path.suffix != ".py":
             raise PluginError(f"plug-in file {shown(file)}: is not a Python file, whose name ends with .py")
         name = module_of(path)
@@ -160,6 +165,12 @@ class PluginHost:
             component.fingerprint()  # taken now: the file may be imported again after an edit
             if component.source is not None:
                 _sources.setdefault(file, set()).add(component.source)
+
+
+def module_file(plugin: Plugin) -> Path | None:
+    """Return the file of a plug-in's module; None if it has none."""
+    file = getattr(plugin.module, "__file__", None)
+    return Path(file).resolve() if file else None
 
 
 def _misspelt(module: Any) -> str:

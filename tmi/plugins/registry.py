@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import numbers
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -57,6 +58,11 @@ class Registry:
     def faults(self) -> list[Fault]:
         """Plug-ins and names that were refused, with the reasons."""
         return self._host.faults
+
+    @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """The loaded plug-ins, in order."""
+        return self._host.plugins
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -289,6 +295,9 @@ class Registry:
         for p in schema.values():
             default = "required" if p.required else f"default {_toml(p.default)}"
             lines += [f"  {p.name}: {p.type_text}, {default}", *([f"      {p.text}"] if p.text else [])]
+        other = re.search(r"^(Args|Arguments|Parameters|Keyword Args):$|^:param ", inspect.getdoc(component.function) or "", re.M)
+        if other and any(not p.text for p in schema.values()):
+            lines.append(f"The docstring's {other[0].strip()!r} is not read: meanings come from a section in NumPy's style.")
         return "\n".join(lines)
 
 

@@ -30,6 +30,11 @@ def state_of(data: Dataset, network: Network) -> State:
     dict
         Equal for equal states; a few milliseconds for the data of section 6.2.
     """
+    return data_state(data) | module_state(network.module)
+
+
+def data_state(data: Dataset) -> State:
+    """Return the content of a data set's tensors; its images are rendered, as for `state_of`."""
     import torch
 
     state: State = {}
@@ -41,14 +46,20 @@ def state_of(data: Dataset, network: Network) -> State:
         for what, value in vars(scenes).items():
             if isinstance(value, torch.Tensor):
                 state[f"data.{name}.{what}"] = _content(value), value.requires_grad
-    for what, value in (*network.module.named_parameters(), *network.module.named_buffers()):
+    return state
+
+
+def module_state(module: torch.nn.Module) -> State:
+    """Return what a call must not change in a module: the content of tensors, whether they require gradients, modes and hooks."""
+    state: State = {}
+    for what, value in (*module.named_parameters(), *module.named_buffers()):
         state[f"network's {what}"] = _content(value), value.requires_grad
-    for what, module in network.module.named_modules():
+    for what, part in module.named_modules():
         state[f"network's {what or 'module'} (mode or hooks)"] = (
-            module.training,
-            len(module._forward_hooks),
-            len(module._forward_pre_hooks),
-            len(module._backward_hooks),
+            part.training,
+            len(part._forward_hooks),
+            len(part._forward_pre_hooks),
+            len(part._backward_hooks),
         )
     return state
 

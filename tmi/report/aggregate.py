@@ -1,12 +1,12 @@
-"""Mean and spread of a metric over seeds: one line for each data set, network and metric."""
+"""Mean, spread and interval of a metric over seeds, for each data set, network and probe."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tmi.runs.results import Entry, Results
+from tmi.runs.results import Entry
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,16 @@ class Group:
         return sqrt(fsum((value - mean) ** 2 for value in shifted) / (len(shifted) - 1))
 
     @property
+    def half_width(self) -> float | None:
+        """Half the width of the 95 % interval of the mean by Student's t, the seeds being the units; None for a single value."""
+        from tmi.statistics import over_seeds
+
+        if len(self.values) < 2:
+            return None
+        interval = over_seeds(self.values)
+        return (interval.high - interval.low) / 2
+
+    @property
     def low(self) -> float:
         """Least value."""
         return min(self.values)
@@ -63,12 +73,12 @@ class Group:
         return f"{self.dataset} / {self.network}" + (f" ({swept})" if swept else "")
 
 
-def groups(results: Results, metrics: Collection[str] = ()) -> list[Group]:
+def groups(results: Iterable[Entry], metrics: Collection[str] = ()) -> list[Group]:
     """Gather the values of each metric over the seeds.
 
     Parameters
     ----------
-    results : Results
+    results : Results or iterable of Entry
     metrics : collection of str
         Only these; by default all.
 
@@ -88,17 +98,3 @@ def groups(results: Results, metrics: Collection[str] = ()) -> list[Group]:
     return [
         Group(entry.dataset, entry.network, entry.probe, key[-1], entry.swept, tuple(values[key])) for key, entry in first.items()
     ]
-
-
-def lines(results: Results, metrics: Collection[str] = ()) -> Iterator[str]:
-    """Write `groups` as text, a heading for each data set, network and probe."""
-    heading = ""
-    selected = groups(results, metrics)
-    width = max((len(group.metric) for group in selected), default=0)
-    for group in selected:
-        title = f"{group.where} / {group.probe}"
-        if title != heading:
-            heading = title
-            yield f"{title}, {len(group.values)} seed{'s' if len(group.values) > 1 else ''}"
-        spread = "" if group.std is None else f" ± {group.std:.3g} [{group.low:.4g}, {group.high:.4g}]"
-        yield f"  {group.metric:<{width}}  {group.mean:.6g}{spread}"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tmi.engines.job import JobResult
 from tmi.engines.running import Running, in_words
-from tmi.runtime.formatting import format_duration
+from tmi.runtime.colour import colour
+from tmi.runtime.formatting import format_count, format_duration
 from tmi.runtime.progress import shown_by
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def watching(watcher: Watcher | None, running: Running) -> Iterator[Watcher]:
         with _bars(running) as bars, shown_by(bars.track):
             yield bars
     else:
-        silent = _Silent()
+        silent = Silent()
         with shown_by(_without_display), _reminders(silent, running):
             yield silent
 
@@ -88,14 +89,23 @@ def _reminder(count: int) -> float:
 
 
 class Lines:
-    """A line every 15 seconds, for logs."""
+    """A line every 15 seconds, for logs.
+
+    Parameters
+    ----------
+    every_cell : bool
+        Whether each cell that is done has a line, with the seconds that it took.
+    """
+
+    def __init__(self, every_cell: bool = False) -> None:
+        self._every_cell = every_cell
 
     def start(self, todo: int, cached: int, left: Callable[[], float | None]) -> None:
         """Print how many cells there are."""
         self._todo, self._done, self._failed, self._left = todo, 0, 0, left
         self._reported: set[str] = set()
         self._start_time = self._last_line = time.monotonic()
-        print(f"{todo} cells to compute, {cached} in the store", file=sys.stderr, flush=True)
+        print(f"{format_count(todo, 'cell')} to compute, {cached:,} in the store", file=sys.stderr, flush=True)
 
     def done(self, result: JobResult) -> None:
         """Print the progress, if enough time has passed or it is the last cell."""
@@ -105,6 +115,8 @@ class Lines:
             if result.message not in self._reported:  # a cause that fails many cells is printed once
                 print(f"  failed: {result.planned.cell}: {result.message}", file=sys.stderr, flush=True)
             self._reported.add(result.message)
+        if self._every_cell and not result.failed:
+            print(f"  done: {result.planned.cell}, {format_duration(result.seconds)}", file=sys.stderr, flush=True)
         now = time.monotonic()
         if now - self._last_line >= _EVERY or self._done == self._todo:
             self._last_line = now
@@ -122,16 +134,17 @@ class Lines:
         print(f"  {text}", file=sys.stderr, flush=True)
 
 
-class _Silent:
+class Silent:
     """Says only what the user must know: what a signal does, and what is being computed for a long time."""
 
     def start(self, todo: int, cached: int, left: Callable[[], float | None]) -> None:
-        pass
+        """Print nothing."""
 
     def done(self, result: JobResult) -> None:
-        pass
+        """Print nothing."""
 
     def say(self, text: str) -> None:
+        """Print the message."""
         print(text, file=sys.stderr, flush=True)
 
 
@@ -208,7 +221,8 @@ def _bars(running: Running) -> Iterator[_Bars]:
         TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as progress:
+    console = Console(stderr=True, no_color=True if colour() is False else None)
+    with Progress(*columns, console=console, transient=True, expand=True) as progress:
         yield _Bars(progress, running)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from tmi.hashing import canonical
-from tmi.runtime.formatting import format_duration, format_size
+from tmi.runtime.formatting import format_count, format_duration, format_size
 from tmi.stages import Stage
 
 if TYPE_CHECKING:
@@ -59,12 +59,14 @@ class Estimate:
     def __str__(self) -> str:
         if not self.cells:
             return "nothing to compute"
-        if self.unknown == self.cells and not self.seconds:
-            return "no recorded cost to estimate the time by"
-        on = f" on {self.workers} workers" if self.workers > 1 else ""
-        known = f"about {format_duration(self.seconds)}{on}, {format_size(self.size)}"
-        have = "has" if self.unknown == 1 else "have"
-        return f"{known}; {self.unknown} of {self.cells} cells {have} no recorded cost" if self.unknown else known
+        if self.unknown == self.cells:
+            return "how long it takes is not known, for the store has no cost of such cells"
+        have = f"{self.unknown} of {format_count(self.cells, 'cell')} {'has' if self.unknown == 1 else 'have'} no recorded cost"
+        if 2 * self.unknown > self.cells:  # what is known is too little to stand for the rest
+            return f"how long it takes is not known, for {have}"
+        time = f"about {format_duration(self.seconds)}" if self.seconds >= 0.05 else "less than 0.1 s"
+        known = f"{time}{f' on {self.workers} workers' if self.workers > 1 else ''}, {format_size(self.size)}"
+        return f"{known}, or more: {have}" if self.unknown else known
 
 
 class Costs:

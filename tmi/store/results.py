@@ -82,6 +82,8 @@ def metrics_of(parts: Parts) -> Stored:
     DamagedFileError
         If the file holds no result.
     """
+    if "metric" not in parts.arrays:
+        raise DamagedFileError("holds no result; it may hold a data set or a network")
     with damaged_if_it_fails():
         names, values = (parts.arrays[name].values.tolist() for name in ("metric", "metrics"))
         metrics = dict(zip(names, values, strict=True))

@@ -58,14 +58,22 @@ def load_suite(
     path = absolute(suite) if isinstance(suite, str | Path) else Path().absolute()  # a plug-in may change the working folder
     registry = (registry or installed()).extended([plugins] if isinstance(plugins, str | Path) else plugins)
     content, source, folder = _read(suite, path, registry)
-    files = content.get("plugins", [])
+    files, problems = content.get("plugins", []), []
     if not _is_list_of(files, str | Path):
-        raise SuiteError([f"{source}: plugins: expected a list of file names, got {files!r}"])
+        alone = isinstance(files, str | Path)
+        example = f', as in plugins = ["{files}"]' if alone else ""
+        problems = [f"plugins: expected a list of file names{example}, got {files!r}"]
+        files = [files] if alone else []  # the other problems are reported as well, those with its components if it is one file
     faults_before = len(registry.faults)
-    registry = registry.extended(absolute(file, folder) for file in files)
+    try:
+        registry = registry.extended(absolute(file, folder) for file in files)
+    except TmiError as error:
+        if not problems:
+            raise
+        problems.append(str(error))
     for fault in registry.faults[faults_before:]:
         warnings.warn(str(fault), stacklevel=3)
-    return _Reader(content, source, registry.at(absolute(folder))).suite()
+    return _Reader(content, source, registry.at(absolute(folder)), problems).suite()
 
 
 def _read(suite: str | Path | Mapping[str, Any], path: Path, registry: Registry) -> tuple[dict[str, Any], str, Path]:
@@ -77,9 +85,8 @@ def _read(suite: str | Path | Mapping[str, Any], path: Path, registry: Registry)
     known = registry.names("suite")
     if isinstance(suite, str) and suite in known:
         path = suite_file(registry.find("suite", suite))
-    elif not path.is_file():
-        message = f"there is no such file and no registered suite of this name{did_you_mean(suite, known)}"
-        raise SuiteError([f"suite {str(suite)!r}: {message}"])
+    elif not path.is_file() or path.suffix == ".py":
+        raise SuiteError([f"suite {str(suite)!r}: {_why_no_suite(str(suite), path, known)}"])
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")), path.name, path.parent
     except OSError as error:
@@ -88,14 +95,35 @@ def _read(suite: str | Path | Mapping[str, Any], path: Path, registry: Registry)
         raise SuiteError([f"{path.name}: is not valid TOML: {error}"]) from None
 
 
+def _why_no_suite(given: str, path: Path, known: Sequence[str]) -> str:
+    """Say why a path names no suite, and which file or name was probably meant."""
+    if path.is_dir():
+        files = sorted(str(Path(given, file.name)) for file in path.glob("*.toml"))
+        return "is a folder; a suite is a name or a TOML file" + (f", as {', '.join(files[:3])}" if files else "")
+    if path.suffix == ".py":
+        there = path.is_file()
+        return (
+            f"is a Python file and no suite; give plug-ins to one with --plugin {given}, or check it with tmi check {given}"
+            if there
+            else "there is no such file, and a suite is no Python file but a name or a TOML file"
+        )
+    if path.exists():
+        return "is no file"
+    folder = Path(given).parent
+    beside = sorted(str(folder / file.name) for file in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+    return f"there is no such file and no registered suite of this name{did_you_mean(given, [*known, *beside[:20]])}"
+
+
 class _Reader:
     """Turns the content of a TOML file into a `Suite`. It collects all problems instead of stopping at the first."""
 
-    def __init__(self, content: dict[str, Any], source: str, registry: Registry) -> None:
+    def __init__(self, content: dict[str, Any], source: str, registry: Registry, problems: Iterable[str] = ()) -> None:
         self.content = content
         self.source = source
         self.registry = registry
         self.problems: list[str] = []
+        for problem in problems:
+            self.problem("", problem)
 
     def suite(self) -> Suite:
         for key in self.content:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 import tmi
 from tests.tmi import toys
@@ -25,7 +27,7 @@ print(sorted({HEAVY!r} & set(sys.modules)))
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["list"], ["list", "probe"], ["run", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["completion"], ["list"], ["list", "probe"], ["run", "--help"]])
 def test_help_and_lists_import_nothing_heavy(tmp_path, arguments):
     done = toys.python("-c", START, *arguments, folder=tmp_path)
     assert done.stderr == ""
@@ -41,7 +43,34 @@ def test_importing_tmi_imports_nothing_heavy(tmp_path):
 def test_the_installed_command(tmp_path):
     command = os.path.join(os.path.dirname(sys.executable), "tmi")  # noqa: PTH118, PTH120
     done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout == f"tmi, version {tmi.__version__}\n"
+    assert done.stdout.splitlines()[0] == f"tmi {tmi.__version__}"
+
+
+def test_version_names_what_numbers_depend_on():
+    import torch
+
+    said = dict(line.split(maxsplit=1) for line in call("--version").stdout.splitlines())
+    assert list(said) == ["tmi", "Python", "torch", "captum", "numpy", "platform"]
+    assert (said["torch"], said["Python"]) == (str(torch.__version__), platform.python_version())
+
+
+def test_python_m_tmi_is_the_command(tmp_path):
+    done = toys.python("-m", "tmi", "--version", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == call("--version").stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [({}, False), ({"FORCE_COLOR": "1"}, True), ({"CLICOLOR_FORCE": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],
+)
+def test_colours_in_a_pipe(monkeypatch, variables, coloured):
+    for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    said = CliRunner().invoke(command_line, ["results", "nosuch.h5"]).stderr
+    assert said.startswith("\x1b[31merror:\x1b[0m nosuch.h5" if coloured else "error: nosuch.h5")
 
 
 def test_the_reader_has_had_enough(tmp_path):

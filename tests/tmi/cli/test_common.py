@@ -18,11 +18,23 @@ from tmi.plugins.registry import installed
         (["run", "suite.toml", "extra"], "unexpected extra argument"),
         (["run", "nosuch.toml"], "error: suite 'nosuch.toml': there is no such file"),
         (["run", "papre"], 'did you mean "paper"?'),
+        (["run", "suite.toml", "--plugin", "."], "is a folder"),
         (["run", "suite.toml", "--plugin", "nosuch.py"], "plug-in file nosuch.py: there is no such file"),
         (["run", "suite.toml", "--only", "nosuch"], "matches no cell; known: d/n/p"),
         (["run", "suite.toml", "--store", "toys.py"], "error: store toys.py: is not a folder"),
         (["run", "suite.toml", "--store", "toys.py/x"], "error: store toys.py/x: cannot be written to"),
-        (["list", "probes"], "'probes'"),
+        (["list", "probess"], "'probess'"),
+        (["run", "siute.toml"], 'did you mean "suite.toml"?'),
+        (["run", "."], "error: suite '.': is a folder; a suite is a name or a TOML file, as suite.toml"),
+        (["run", "toys.py"], "give plug-ins to one with --plugin toys.py, or check it with tmi check toys.py"),
+        (["run", "nosuch.py"], "there is no such file, and a suite is no Python file"),
+        (["results", "suite.toml", "--store", "nowhere"], "error: store nowhere: there is no such folder"),
+        (["results", "nosuch.h5"], "error: nosuch.h5: cannot be read"),
+        (["results", "suite.toml", "--out", "nosuch/t.csv"], "error: nosuch: there is no such folder"),
+        (["results", "suite.toml", "--json", "-", "--out", "-"], "standard output takes one of the two"),
+        (["run", "suite.toml", "-q", "-v"], "--quiet and --verbose exclude each other"),
+        (["data", "lst"], 'did you mean "list"?'),
+        (["completion", "tcsh"], "'tcsh'"),
         (["describe", "prob", "accuracy"], "'prob'"),
         (["describe", "probe", "acuracy"], "error: probe 'acuracy' is unknown; did you mean \"accuracy\"?"),
         (["describe", "probe"], "Missing argument 'NAME'"),
@@ -30,7 +42,7 @@ from tmi.plugins.registry import installed
         (["results", "nosuch"], "error: suite 'nosuch'"),
         (["results", "suite.toml", "--store", "toys.py"], "is not a folder"),
         (["report", "nosuch"], "error: suite 'nosuch'"),
-        (["check", "/"], "error: suite '/'"),
+        (["check", "/"], "error: /: is no package"),
         (["check", "x" * 5000], "error: "),
     ],
 )
@@ -104,5 +116,5 @@ def test_warnings_are_one_line(folder):
     assert all(line.startswith("warning: ") for line in said[:-1]), said
     assert "'accuracy' refused" in said[0]
     assert "is damaged" in said[1]
-    assert said[2].startswith("1 of 1 cells are not in the store")
+    assert said[2].startswith("1 of 1 cell not in the store")
     assert len(said) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -32,6 +33,15 @@ def test_list_names_generators_and_their_files():
     assert lines[start + 2].endswith("the full set, 60,000 images: not found; tmi data fetch fashion")
 
 
+@pytest.mark.usefixtures("no_full_set")
+def test_list_as_json():
+    rows = {row["name"]: row for row in json.loads(call("data", "list", "--json", "-").stdout)}
+    assert sorted(rows) == tmi.names("dataset")
+    assert [(file["place"], file["can_be_fetched"]) for file in rows["fashion"]["files"]] == [
+        (str(shipped("fashion-mnist")), False), (None, True),
+    ]  # fmt: skip
+
+
 @pytest.mark.usefixtures("folder")
 def test_verify_finds_a_damaged_file(tmp_path, monkeypatch):
     monkeypatch.setenv(fashion_mnist.VARIABLE, "")
@@ -49,6 +59,9 @@ def test_verify_finds_a_damaged_file(tmp_path, monkeypatch):
     assert "cat/tabby.png: is not the picture that ships with tmi" in done.stderr
     assert "sample-labels-idx1-ubyte" in done.stderr
     assert len(done.stderr.splitlines()) == 2
+    rows = json.loads(call("data", "verify", "cutouts", "fashion", "--json", "-", code=1).stdout)
+    assert [bool(row["problem"]) for row in rows] == [True, True, False]
+    assert rows[2]["place"] is None  # the full set is not here
     assert call("data", "verify", "cutout", code=2).stderr == "error: dataset 'cutout' is unknown; did you mean \"cutouts\"?\n"
 
 

@@ -15,4 +15,4 @@ def test_report(folder):
 def test_a_report_that_cannot_be_written(folder):
     call("run", "suite.toml")
     said = call("report", "suite.toml", "--report", "toys.py", code=2).stderr
-    assert "error: report toys.py/index.html: cannot be written" in said
+    assert "error: toys.py: cannot be written to (it is no folder)" in said

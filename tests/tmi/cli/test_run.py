@@ -1,26 +1,29 @@
 from __future__ import annotations
 
+import errno
 import json
 import re
 
 import pytest
+from click.testing import CliRunner
 
 from tests.tmi import toys
 from tests.tmi.cli.calls import PLUGINS, call
+from tmi.cli import main as command_line
 
 
 def test_run(folder):
     done = call("run", "suite.toml", "--json", "rows.json", "--report", "out/report", "--store", "s")
     assert done.stdout.splitlines()[0] == "report: out/report/index.html"
-    assert done.stdout.splitlines()[1].startswith("suite: 1 cells, 0 from the store, 0 failed, ")
-    assert done.stderr.splitlines()[0] == "1 cells to compute, 0 in the store"
+    assert done.stdout.splitlines()[1].startswith("suite: 1 cell, 0 from the store, 0 failed, ")
+    assert done.stderr.splitlines()[0] == "1 cell to compute, 0 in the store"
     rows = json.loads((folder / "rows.json").read_text())
     assert [(r["dataset"], r["network"], r["probe"], r["seed"], r["metric"], r["status"]) for r in rows] == [
         ("d", "n", "p", 0, "total", "ok"),
         ("d", "n", "p", 0, "size.all", "ok"),
     ]
     assert rows[1]["value"] == 8
-    assert "suite: 1 cells, 1 from the store" in call("run", "suite.toml", "--store", "s").stdout
+    assert "suite: 1 cell, 1 from the store" in call("run", "suite.toml", "--store", "s").stdout
     assert not (folder / "tmi-store").exists()
 
 
@@ -48,16 +51,69 @@ def test_dry_run(folder):
     done = call("run", "suite.toml", "--dry-run")
     assert done.stdout.splitlines() == [
         "compute  d/n/p seed 0", "compute  d/n/p seed 1",
-        "2 cells: 2 to compute, 0 in the store; no recorded cost to estimate the time by",
+        "2 cells: 2 to compute, 0 in the store; how long it takes is not known, for the store has no cost of such cells",
     ]  # fmt: skip
     assert not (folder / "tmi-store").exists()
     call("run", "suite.toml", "--only", "seed 1")
     cached, estimate = call("run", "suite.toml", "--dry-run").stdout.splitlines()[1:]
     assert cached == "cached   d/n/p seed 1"
-    assert re.fullmatch(r"2 cells: 1 to compute, 1 in the store; about [\d.]+ s, [\d.]+ kB", estimate), (
+    assert re.fullmatch(r"2 cells: 1 to compute, 1 in the store; (about [\d.]+ s|less than 0.1 s), [\d.]+ kB", estimate), (
         "data sets and networks too"
     )
-    assert call("run", "suite.toml", "--dry-run", "--only", "*seed 0").stdout.splitlines()[-1].startswith("1 cells: 1 to")
+    assert call("run", "suite.toml", "--dry-run", "--only", "*seed 0").stdout.splitlines()[-1].startswith("1 cell: 1 to")
+
+
+def test_dry_run_as_json(folder):
+    toys.suite(folder, head=PLUGINS + "\nseeds = [0, 1]")
+    call("run", "suite.toml", "--only", "seed 1")
+    assert call("run", "suite.toml", "--dry-run", "--json", "plan.json").stdout.startswith(
+        "2 cells: 1 to compute, 1 in the store"
+    )
+    plan = json.loads((folder / "plan.json").read_text())
+    assert [(cell["cell"], cell["action"], cell["status"]) for cell in plan["cells"]] == [
+        ("d/n/p seed 0", "compute", "missing"), ("d/n/p seed 1", "cached", "ok"),
+    ]  # fmt: skip
+    assert (plan["compute"], plan["cached"], plan["no_recorded_cost"]) == (1, 1, 0)
+    assert plan["seconds"] >= 0
+    assert plan["bytes"] > 0
+    call("run", "suite.toml", "--dry-run", "--store", "empty", "--json", "plan.json")
+    assert json.loads((folder / "plan.json").read_text())["seconds"] is None
+
+
+def test_quiet(folder):
+    toys.suite(folder, toys.BASE + '[probes.bad]\nuse = "bad-probe"\n')
+    done = call("run", "suite.toml", "--quiet", code=1)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_verbose(folder):
+    toys.suite(folder, toys.BASE + '[probes.bad]\nuse = "bad-probe"\n')
+    done = call("run", "suite.toml", "--only", "*/p", "--verbose")
+    assert re.search(r"^  done: d/n/p seed 0, [\d.]+ s$", done.stderr, re.M)
+    plain = call("run", "suite.toml", code=1).stderr
+    assert "done: " not in plain
+    assert plain.splitlines()[-1].startswith("  bad on n: 1 of 1 cell failed: ValueError: the toy is broken: raise")
+
+
+def test_the_traceback_of_a_verbose_run(folder):
+    toys.suite(folder, toys.BASE + '[probes.bad]\nuse = "bad-probe"\n')
+    done = CliRunner().invoke(command_line, ["run", "suite.toml", "-v"])
+    assert done.exit_code == 1
+    assert "Traceback" in done.stderr
+
+
+def test_an_output_that_cannot_be_written_after_all(folder, monkeypatch):
+    """The exit code is that of the docs, and what was computed is said and kept."""
+
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tmi.report.page.write", full)
+    done = CliRunner().invoke(command_line, ["run", "suite.toml", "--report", "r"])
+    assert done.exit_code == 2
+    assert "suite: 1 cell, 0 from the store, 0 failed" in done.stdout
+    assert "No space left on device; the results are in the store" in done.stderr
+    assert "1 from the store" in call("run", "suite.toml").stdout
 
 
 def test_dry_run_of_what_failed(folder):
@@ -103,7 +159,34 @@ def test_places_that_cannot_be_written_are_said_before_the_work(folder):
     assert "nosuch: there is no such folder" in call("run", "suite.toml", "--json", "nosuch/rows.json", code=2).stderr
     assert "toys.py: cannot be written to" in call("run", "suite.toml", "--report", "toys.py", code=2).stderr
     assert "toys.py: cannot be written to" in call("run", "suite.toml", "--json", "toys.py/rows.json", code=2).stderr
+    assert "a.json" not in {path.name for path in folder.iterdir()}
+    long = "x" * 300
+    assert "File name too long" in call("run", "suite.toml", "--json", f"{long}.json", code=2).stderr
+    assert "File name too long" in call("run", "suite.toml", "--report", f"out/{long}", code=2).stderr
+    assert "cannot be written to" in call("run", "suite.toml", "--report", "/proc/nosuch", code=2).stderr
+    (folder / "out" / "index.html").mkdir(parents=True)
+    assert "out/index.html: cannot be written to (it is a folder)" in call("run", "suite.toml", "--report", "out", code=2).stderr
     assert not (folder / "tmi-store").exists()
+
+
+def test_a_full_disk_is_said_before_the_work(folder, monkeypatch):
+    def full(_place):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("_write_inside", "_write_and_remove"):
+        monkeypatch.setattr(f"tmi.cli.common.{name}", full)
+    for arguments in (["--report", "new/report"], ["--json", "rows.json"]):
+        assert "cannot be written to (No space left on device)" in call("run", "suite.toml", *arguments, code=2).stderr
+    assert not {"tmi-store", "new", "rows.json"} & {path.name for path in folder.iterdir()}
+
+
+def test_a_trial_leaves_nothing(folder):
+    call("run", "suite.toml", "--dry-run", "--json", "rows.json", "--report", "new/report")
+    assert sorted(path.name for path in folder.iterdir() if not path.name.startswith("__")) == [
+        "rows.json",
+        "suite.toml",
+        "toys.py",
+    ]
 
 
 TWENTY_LINES = '''
@@ -187,8 +270,12 @@ def test_what_is_not_applicable_is_no_failure(folder):
             ("nothing", "not applicable", None, "the probe gave no metric and no array"),
             ("arrays", "ok", None, ""),
         ]
-    said = call("results", "suite.toml").stderr
-    assert "2 of 3 cells are not applicable: a trained network has no certificate; the probe gave no metric" in said
+    lines = [
+        "p on n: 1 of 3 cells not applicable (what reason): a trained network has no certificate",
+        "p on n: 1 of 3 cells not applicable (what nothing): the probe gave no metric and no array",
+    ]
+    assert call("results", "suite.toml").stderr.splitlines() == lines
+    assert done.stderr.splitlines()[-2:] == [f"  {line}" for line in lines]
     assert "cached   d/n/p[what=reason] seed 0" in call("run", "suite.toml", "--dry-run").stdout
     page = (folder / "report/index.html").read_text() if call("report", "suite.toml") else ""
     assert "Not applicable" in page

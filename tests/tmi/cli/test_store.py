@@ -122,6 +122,11 @@ def test_prune(folder):
     assert called.stdout.startswith("removed nothing; ")
     assert f"give --plugin {folder / 'toys.py'}" not in called.stderr  # the run was in another folder
     assert "left alone: 1 result: made with a plug-in file that is not loaded; give --plugin /" in called.stderr
+    called = call("prune", "--max-size", "0", "--kind", "datasets", "--dry-run", "--json", "-")
+    rows = json.loads(called.stdout)
+    assert {row["kind"] for row in rows} == {"dataset"}
+    assert all(os.path.getsize(row["path"]) == row["size"] for row in rows)  # noqa: PTH202
+    assert "would remove 2 data sets" in called.stderr
     called = call("prune", "--max-size", "0", "--kind", "dataset", "--kind", "network")
     assert called.stdout.startswith("removed 2 data sets (")
     assert "stay, more than 0 B" in called.stderr

@@ -149,8 +149,11 @@ def test_rows_of_every_command_that_writes_them(speaking):
     results = run("results", "suite.toml", "--json", "-", cwd=speaking)
     assert json.loads(results.stdout) == expected
     assert "1 of 2 cells failed" in results.stderr
+    for arguments in (["list"], ["describe", "probe", "accuracy"], ["data", "list"], ["store", "prune", "--older", "1d"]):
+        assert json.loads(run(*arguments, "--json", "-", cwd=speaking).stdout) is not None
     assert json.loads(run("results", "suite.toml", "--failed", "--json", "-", cwd=speaking).stdout) == expected
-    assert json.loads(run("run", "suite.toml", "--dry-run", "--json", "-", cwd=speaking).stdout) == expected
+    plan = json.loads(run("run", "suite.toml", "--dry-run", "--json", "-", cwd=speaking).stdout)
+    assert [cell["action"] for cell in plan["cells"]] == ["cached", "compute"]
     assert json.loads(run("results", str(file), "--json", "-", cwd=speaking).stdout) == [
         {"metric": UNWRITABLE[:-1], "value": 1.0}
     ]

@@ -299,8 +299,8 @@ class TestFile:
         assert list(host.components) == [("probe", "a")]
 
     def test_missing(self, tmp_path):
-        for wrong in (tmp_path / "gone.py", tmp_path):
-            with pytest.raises(PluginError, match=f"plug-in file {wrong}: there is no such file"):
+        for wrong, what in ((tmp_path / "gone.py", "there is no such file"), (tmp_path, "is a folder")):
+            with pytest.raises(PluginError, match=f"plug-in file {wrong}: {what}"):
                 PluginHost().load_file(wrong)
 
     @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from tmi.report.aggregate import Group, groups, lines
+from tmi.report.aggregate import Group, groups
 from tmi.runs.results import Entry, Results
 
 
@@ -42,13 +43,13 @@ def test_groups_gather_seeds():
     assert groups(results, ["nosuch"]) == []
 
 
-def test_lines():
-    results = Results([entry(0, a=1.0, long_name=0.5), entry(1, a=3.0, long_name=0.5)])
-    assert list(lines(results)) == [
-        "d / n / p, 2 seeds",
-        "  a          2 ± 1.41 [1, 3]",
-        "  long_name  0.5 ± 0 [0.5, 0.5]",
-    ]
-    assert list(lines(results, ["a"])) == ["d / n / p, 2 seeds", "  a  2 ± 1.41 [1, 3]"]
-    assert list(lines(Results([entry(0, a=1.0)]))) == ["d / n / p, 1 seed", "  a  1"]
-    assert list(lines(Results([]))) == []
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
+def test_the_interval_is_student_t(values):
+    """Against the textbook formula: t of n − 1 degrees of freedom, times s/√n."""
+    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    assert Group("d", "n", "p", "m", {}, tuple(values)).half_width == pytest.approx(half, rel=1e-6, abs=1e-6)
+
+
+def test_one_value_has_no_interval():
+    assert Group("d", "n", "p", "m", {}, (1.0,)).half_width is None
+    assert Group("d", "n", "p", "m", {}, (0.1,) * 3).half_width == 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 
 import pytest
@@ -68,6 +69,18 @@ def test_bars_in_a_terminal(monkeypatch, tmp_path):
     assert "ValueError: [/bold] is [no] markup" in shown
     assert "[/] [red] {x}" in shown
     assert "[samples=1]" in shown
+
+
+@pytest.mark.parametrize(("variable", "coloured"), [("X", True), ("NO_COLOR", False), ("CLICOLOR", False)])
+def test_bars_without_colours(monkeypatch, tmp_path, variable, coloured):
+    for name in ("NO_COLOR", "CLICOLOR", "FORCE_COLOR", "CLICOLOR_FORCE"):
+        monkeypatch.delenv(name, raising=False)
+    terminal = terminal_of(monkeypatch)
+    monkeypatch.setenv(variable, "0")
+    toys.plugin(tmp_path)
+    suite = toys.suite(tmp_path, toys.BASE.replace('"toy-probe"', '"bad-probe"'))
+    assert len(tmi.run(suite, tmp_path / "store").failed) == 1
+    assert bool(re.search(r"\x1b\[(?:[0-9]+;)*3[0-9]", terminal.getvalue())) is coloured
 
 
 def test_nothing_elsewhere(tmp_path, capsys):

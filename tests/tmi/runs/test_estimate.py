@@ -105,11 +105,22 @@ def test_cells_without_a_record_are_counted_and_not_guessed():
 
 
 def test_the_words():
-    assert str(Estimate(30, 4, 725.0, 340e6, 2)) == "about 12 min on 2 workers, 340 MB; 4 of 30 cells have no recorded cost"
-    assert str(Estimate(30, 1, 725.0, 340e6)) == "about 12 min, 340 MB; 1 of 30 cells has no recorded cost"
+    assert (
+        str(Estimate(30, 4, 725.0, 340e6, 2)) == "about 12 min on 2 workers, 340 MB, or more: 4 of 30 cells have no recorded cost"
+    )
+    assert str(Estimate(30, 1, 725.0, 340e6)) == "about 12 min, 340 MB, or more: 1 of 30 cells has no recorded cost"
     assert str(Estimate(30, 0, 725.0, 1.5e9)) == "about 12 min, 1.5 GB"
-    assert str(Estimate(3, 3, 0.0, 0.0)) == "no recorded cost to estimate the time by"
+    assert str(Estimate(30, 0, 0.01, 1000.0)) == "less than 0.1 s, 1 kB"
     assert str(Estimate(0, 0, 0.0, 0.0)) == "nothing to compute"
+
+
+def test_an_estimate_of_a_nearly_empty_store_is_none():
+    """A store with the data sets alone of these cells gave "about 0.0 s"."""
+    nothing = "how long it takes is not known, for the store has no cost of such cells"
+    assert str(Estimate(3, 3, 0.0, 0.0)) == nothing
+    assert str(Estimate(3, 3, 0.01, 1000.0)) == nothing
+    little = str(Estimate(3, 2, 0.01, 1000.0))
+    assert little == "how long it takes is not known, for 2 of 3 cells have no recorded cost"
 
 
 names = st.sampled_from("abc")

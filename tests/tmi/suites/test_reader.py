@@ -117,7 +117,6 @@ MISTAKES = [
     ("seeds = [1, 1]\n", "seeds: contains a number twice"),
     ("report = 'nosuch'\n", "report: 'nosuch' is unknown"),
     ("report = 3\n", "report: 3 is unknown"),
-    ("plugins = 'a.py'\n", "plugins: expected a list of file names, got 'a.py'"),
     ("plugins = [1]\n", "plugins: expected a list of file names, got [1]"),
     ("only = 3\n", "[[only]]: expected tables, got 3"),
     ("skip = ['x']\n", "[[skip]]: expected tables, got ['x']"),
@@ -341,10 +340,45 @@ def test_an_empty_file(tmp_path):
     assert len(problems(load_suite, tmp_path / "s.toml")) == 3
 
 
-@pytest.mark.parametrize("suite", ["nosuch", "nosuch.toml", "/", "pa\0per", Path("/nosuch/s.toml")])
+@pytest.mark.parametrize("suite", ["nosuch", "nosuch.toml", "pa\0per", Path("/nosuch/s.toml")])
 def test_a_missing_suite(suite):
     with pytest.raises(SuiteError, match="there is no such file and no registered suite"):
         load_suite(suite)
+
+
+def test_a_plugin_that_is_no_list_hides_no_other_problem(toy, tmp_path):
+    """A single file is read all the same, so that its components are known."""
+    found = problems(
+        toy, toys.BASE.replace("[probes.p]", "[probes.q]\nuse = 'acuracy'\n[probes.p]"), "plugins = 'toys.py'\nsedes = 1\n"
+    )
+    assert [problem.removeprefix("suite.toml: ") for problem in found] == [
+        "plugins: expected a list of file names, as in plugins = [\"toys.py\"], got 'toys.py'",
+        'sedes: a suite has no such key; did you mean "seeds"?',
+        "[probes.q] use: probe 'acuracy' is unknown; did you mean \"accuracy\"?",
+    ]
+    found = problems(toy, toys.BASE, "plugins = 'a.py'\n")
+    assert len(found) == 2
+    assert found[1].endswith("a.py: there is no such file")
+
+
+def test_a_path_that_is_no_suite(tmp_path, monkeypatch):
+    """It says what is there instead, and which file was meant."""
+    monkeypatch.chdir(tmp_path)
+    toys.plugin(tmp_path)
+    (tmp_path / "sub").mkdir()
+    for name in ("first.toml", "sub/second.toml"):
+        toys.suite(tmp_path, name=name)
+    for given, message in (
+        ("frist.toml", 'no registered suite of this name; did you mean "first.toml"?'),
+        ("sub/secnd.toml", 'did you mean "sub/second.toml"?'),
+        ("sub", "is a folder; a suite is a name or a TOML file, as sub/second.toml"),
+        ("/", "is a folder; a suite is a name or a TOML file"),
+        ("toys.py", "is a Python file and no suite; give plug-ins to one with --plugin toys.py"),
+        ("/dev/null", "is no file"),
+    ):
+        with pytest.raises(SuiteError) as caught:
+            load_suite(given)
+        assert message in str(caught.value)
 
 
 def test_the_nearest_registered_suite():

@@ -1,25 +1,47 @@
 from __future__ import annotations
 
+import importlib.util
+import sys
+
 import pytest
 
 from tests.tmi import readers, toys
-from tmi import PluginError, testing
-from tmi.plugins.registry import installed
-from tmi.testing import check_plugin
+from tmi import PluginError
+from tmi.plugins import host
+from tmi.plugins.component import Plugin
+from tmi.testing import check_plugin, imports
 
 HEAD = "import tmi\n\n\n@tmi.hookimpl\ndef tmi_probes():\n    return {'p': 'STEM:p'}\n\n\n"
 FINE = 'def p(network, data, *, x: int = 1) -> tmi.ProbeResult:\n    """Fine."""\n'
 
 
+@pytest.fixture(autouse=True)
+def _no_process(monkeypatch):
+    """Start no process for what modules import; test_imports does."""
+    monkeypatch.setattr(imports, "_imported", lambda *_: {})
+
+
 def check(folder, text, name="checked"):
-    return check_plugin(toys.plugin(folder, name, text))
+    found = check_plugin(toys.plugin(folder, name, text))
+    assert bool(found) == (not found.problems)
+    return list(found.problems), list(found.names)
 
 
 def test_a_good_plugin(tmp_path):
     assert check(tmp_path, HEAD + FINE) == ([], ["probe p"])
-    problems, names = check_plugin(toys.plugin(tmp_path))
-    assert problems == []
-    assert len(names) == 6
+    found = check_plugin(toys.plugin(tmp_path))
+    assert found
+    assert len(found.names) == 6
+    failing = [
+        f"{kind}: not tried: ValueError: the toy is broken: raise"
+        for kind in ("dataset bad-data", "network bad-net", "probe bad-probe")
+    ]
+    assert list(found.remarks) == failing
+    strict = check_plugin(toys.plugin(tmp_path), must_run=True)
+    assert not strict
+    assert list(strict.problems) == [text.replace("not tried", "fails") for text in failing]
+    assert repr(strict).splitlines()[0].startswith("plug-in toys: 3 problems, registers dataset bad-data, dataset toy-data, ")
+    assert repr(strict).splitlines()[1:] == [f"  {text}" for text in strict.problems]
 
 
 @pytest.mark.parametrize(
@@ -86,11 +108,10 @@ def test_what_each_function_reads_is_found(tmp_path, hook, kind):
     function = text.index(f"def {hook}(")
     default = f"Path({default})" if kind == "Path" else default
     file.write_text(text[:function] + text[function:].replace("| None = None", f"= {default}", 1))
-    problems, names = check_plugin(file)
-    assert len(names) == 5
-    found = (
-        f"{hook} 'a-{hook}' of plug-in reading opens {tmp_path}/input; its key does not cover that, so what it computes is not"
-    )
+    checked = check_plugin(file)
+    assert len(checked.names) == 5
+    found = f"{hook} a-{hook}: opens {tmp_path}/input; its key does not cover that, so what it computes is not"
+    problems = [problem for problem in checked.problems if "opens" in problem]  # the numbers of these toys have no good shape
     assert [problem.startswith(found) for problem in problems] == ([True] if kind == "str" else [])
 
 
@@ -98,7 +119,7 @@ def test_what_a_function_reads_before_it_fails_on_the_tiny_data_is_found(tmp_pat
     (tmp_path / "input").write_text("3")
     body = f"    open({str(tmp_path / 'input')!r}).read()\n    raise SystemExit\n"
     (problem,), _ = check(tmp_path, HEAD + FINE + body, "failing")
-    assert problem.startswith(f"probe 'p' of plug-in failing opens {tmp_path}/input")
+    assert problem.startswith(f"probe p: opens {tmp_path}/input")
 
 
 def test_the_own_data_sets_and_networks_are_tried_too(tmp_path):
@@ -106,36 +127,81 @@ def test_the_own_data_sets_and_networks_are_tried_too(tmp_path):
     text = toys.TOYS.replace(
         'called(f"probe {network.seed} {scale}")', f"network.params['width']; open({str(tmp_path / 'input')!r})"
     )
-    problems, _ = check_plugin(toys.plugin(tmp_path, "own", text))
-    assert [problem.startswith("probe 'toy-probe' of plug-in own opens") for problem in problems] == [True]
+    problems, _ = check(tmp_path, text, "own")
+    assert [problem.startswith("probe toy-probe: opens") for problem in problems] == [True]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)  # it calls every function
-def test_no_built_in_function_reads_what_nothing_declares(monkeypatch):
-    called, computed = [], set()
-    calls_of, result_of = testing._calls, testing._result_of
+# An installed package, as importlib.metadata and the import system would give it.
 
-    def recorded_calls(component, *rest):
-        called.append(component.name)
-        return calls_of(component, *rest)
 
-    def recorded_result(call):
-        result = result_of(call)
-        if result is not None:
-            computed.add(called[-1])
-        return result
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package with one probe, installed from a folder."""
+    (tmp_path / "tmi_pack.py").write_text(HEAD.replace("STEM", "tmi_pack") + FINE + "    return tmi.ProbeResult({'a': 1})\n")
+    (tmp_path / "pyproject.toml").write_text("[project.entry-points.tmi]\ntmi_pack = 'tmi_pack'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
 
-    monkeypatch.setattr(testing, "_calls", recorded_calls)
-    monkeypatch.setattr(testing, "_result_of", recorded_result)
-    monkeypatch.setattr(testing, "_SECONDS", 120.0)  # a busy machine takes longer than an author's
-    registry = installed()
-    found = [
-        registry.find(kind, name)
-        for kind in ("dataset", "network", "probe", "method", "measure")
-        for name in registry.names(kind)
-    ]
-    assert testing.undeclared_reads(found, registry) == []
-    # Some have a setting without a default: the pictures of folder, the network that disguised changes, the module that imported
-    # reads, the method that attribution-bench scores.
-    assert set(called) - computed == {"folder", "disguised", "imported", "attribution-bench"}
+    def install(file=tmp_path / "tmi_pack.py"):
+        module = toys_module(file)
+        installed = host.PluginHost.load_installed
+        monkeypatch.setattr(
+            host.PluginHost,
+            "load_installed",
+            lambda self: (installed(self), self.add(Plugin("tmi_pack", "tmi-pack 1.0", module))),
+        )
+        return tmp_path
+
+    yield install
+    sys.modules.pop("tmi_pack", None)
+
+
+def toys_module(file):
+    spec = importlib.util.spec_from_file_location("tmi_pack", file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["tmi_pack"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("named", ["tmi_pack", "tmi-pack", "Tmi_Pack", "tmi_pack.py", "."])
+def test_a_package_is_checked_by_its_name_its_file_or_its_folder(package, named):
+    package()
+    found = check_plugin(named)
+    assert found, found
+    assert found.names == ("probe p",)
+
+
+def test_a_package_that_is_not_installed(package, tmp_path):
+    with pytest.raises(PluginError, match=r"its package is not installed; pip install -e \."):
+        check_plugin(".")
+    with pytest.raises(PluginError, match="'tmi_pacc': no installed package has it"):
+        check_plugin("tmi_pacc")
+    assert check_plugin("tmi_pack.py")  # as a file
+
+
+def test_a_package_that_is_installed_from_elsewhere(package, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    copy = tmp_path / "elsewhere" / "pyproject.toml"
+    copy.write_text((tmp_path / "pyproject.toml").read_text())
+    package()
+    with pytest.raises(PluginError, match=r"installed from elsewhere \(.*tmi_pack.py\)"):
+        check_plugin(tmp_path / "elsewhere")
+    copy.write_text("[project]\n")
+    with pytest.raises(PluginError, match="expected one entry point in the group tmi, but it has none"):
+        check_plugin(tmp_path / "elsewhere")
+    copy.unlink()
+    with pytest.raises(PluginError, match="elsewhere: is no package"):
+        check_plugin(tmp_path / "elsewhere")
+
+
+def test_several_plug_ins_in_one_package():
+    with pytest.raises(PluginError, match="package tmi-interp has several plug-ins; name one of tmi_attribution, tmi_datasets"):
+        check_plugin("tmi-interp")
+
+
+def test_a_name_that_an_installed_package_has_is_refused(package, tmp_path):
+    package()
+    (problem,), names = check(tmp_path, HEAD + FINE, "other")
+    assert "the name is taken by plug-in tmi_pack [tmi-pack 1.0]" in problem
+    assert names == []

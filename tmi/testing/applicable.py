@@ -1,0 +1,124 @@
+"""What each probe can do with a network: it is run on a few images, and what came of it is said in a word and a reason."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from tmi.errors import TmiError
+from tmi.plugins.registry import Registry, installed
+from tmi.runtime.time_limit import TimedOut, time_limit
+
+from .toys import few
+from .trial import SECONDS
+
+if TYPE_CHECKING:
+    from tmi.networks.network import Network
+    from tmi.tasks.dataset import Dataset
+
+Status = Literal["runs", "not applicable", "refused", "fails", "takes long"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a probe on a network.
+
+    Attributes
+    ----------
+    name : str
+    status : {"runs", "not applicable", "refused", "fails", "takes long"}
+        It gives numbers; it has nothing to measure; it refuses its settings or the data; it raises another error; it was stopped.
+    reason : str
+        Why; for a probe that runs its notes.
+    seconds : float
+    """
+
+    name: str
+    status: Status
+    reason: str = ""
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.status}{f': {self.reason}' if self.reason else ''}"
+
+
+def applicable(
+    network: Network,
+    data: Dataset,
+    probes: Iterable[str] | None = None,
+    *,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    of_each: int = 4,
+    seconds: float = SECONDS,
+    registry: Registry | None = None,
+) -> list[Outcome]:
+    """Try probes on a network and a few images, and say which of them run, which do not apply, and why.
+
+    Parameters
+    ----------
+    network : Network
+    data : Dataset
+    probes : iterable of str, optional
+        Registered names; by default all.
+    settings : mapping of str to dict, optional
+        Settings of probes other than the defaults, by name.
+    of_each : int
+        How many images of each class are taken, of both parts.
+    seconds : float
+        After which a probe is stopped.
+    registry : Registry, optional
+        Where the probes are found; by default among all that are installed.
+
+    Returns
+    -------
+    list of Outcome
+        One a probe. Each can be printed.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such probe.
+    """
+    registry = registry or installed()
+    names = registry.names("probe") if probes is None else list(probes)
+    components = [registry.find("probe", name) for name in names]
+    small, given = few(data, of_each), settings or {}
+
+    def call(number: int) -> Callable[[], Any]:
+        return lambda: registry.probe(components[number], network, small, **given.get(names[number], {}))
+
+    return [attempt(name, call(number), seconds)[0] for number, name in enumerate(names)]
+
+
+def attempt(name: str, call: Callable[[], Any], seconds: float = SECONDS) -> tuple[Outcome, Any]:
+    """Call something without arguments, and return what came of it and what it returned, None where it failed.
+
+    Parameters
+    ----------
+    name : str
+        Of the outcome.
+    call : callable
+        ``() -> object``. A `ProbeResult` may be not applicable.
+    seconds : float
+        After which it is stopped.
+    """
+    start = time.perf_counter()
+
+    def outcome(status: Status, reason: str = "") -> Outcome:
+        return Outcome(name, status, " ".join(reason.split()), time.perf_counter() - start)
+
+    try:
+        with warnings.catch_warnings(), time_limit(seconds):
+            warnings.simplefilter("ignore")
+            product = call()
+    except TimedOut:
+        return outcome("takes long", f"stopped after {seconds:g} s on a few images"), None
+    except TmiError as error:
+        return outcome("refused", str(error)), None
+    except (Exception, SystemExit) as error:
+        return outcome("fails", f"{type(error).__name__}: {error}".removesuffix(": ")), None
+    applies = getattr(product, "applicable", True)
+    return outcome("runs" if applies else "not applicable", "; ".join(getattr(product, "notes", ()))), product
