@@ -1,4 +1,4 @@
-"""Checks for authors of plug-ins, for their own tests and for ``tmi check``; `tmi.testing.pytest_plugin` runs each as a test."""
+"""Checks for authors of plug-ins, also as ``tmi check`` and in pytest."""
 
 from .applicable import Outcome as Outcome
 from .applicable import applicable as applicable
