@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from tmi import params as parameters
-from tmi.errors import TmiError
+from tmi.errors import PluginError, TmiError
 from tmi.plugins.component import Component
 from tmi.plugins.inputs import with_absolute_paths
 from tmi.plugins.registry import Registry
@@ -187,9 +188,18 @@ class Trial:
         return "no registered probe scores methods and measures"
 
     @property
-    def is_refusal(self) -> bool:
-        """Whether the reason is one that its author gave: an error of tmi, or a result that is not applicable."""
-        return not self.answered and (self.first.error is None or isinstance(self.first.error, TmiError))
+    def fault(self) -> Literal["", "refused", "wrong", "failed"]:
+        """Why no call said something about it; empty if one did.
+
+        "refused": it does not take the toy or its own defaults, or does not apply; "wrong": it returned something of a wrong type or
+        form, as a metric that is NaN; "failed": it raised another error.
+        """
+        error = self.first.error
+        if self.answered:
+            return ""
+        if isinstance(error, PluginError) or (error is not None and _made_a_result(error)):
+            return "wrong"
+        return "refused" if error is None or isinstance(error, TmiError) else "failed"
 
     def _candidates(self) -> Iterator[Any]:
         """Yield arguments to call it with, one after another until a call says something."""
@@ -238,6 +248,12 @@ class Trial:
             return lambda: registry.probe(component, *arguments, **settings)
         network, data = arguments
         return scoring(component, registry, network, data, settings, call.inner)
+
+
+def _made_a_result(error: BaseException) -> bool:
+    """Return whether an error was raised while a `ProbeResult` was made, which checks what it is given."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(frame.f_globals.get("__name__") == "tmi.probing.result" for frame in frames)
 
 
 def _says_something(kind: str, call: Call) -> bool:
