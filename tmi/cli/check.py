@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tmi.errors import SuiteError, TmiError
+from tmi.runtime.formatting import format_count
 
 from .common import plugin_option, registry_of
 from .completion import suites
@@ -37,7 +38,7 @@ def check(what: str, is_tried: bool, plugins: tuple[str, ...]) -> None:
     from tmi.suites.reader import load_suite
 
     suite = load_suite(what, plugins=plugins, registry=registry)
-    click.echo(f"{what}: ok, {len(make_plan(suite))} cells")
+    click.echo(f"{what}: ok, {format_count(len(make_plan(suite)), 'cell')}")
     if is_tried and not _try_suite(suite):
         sys.exit(1)
 

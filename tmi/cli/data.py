@@ -72,19 +72,25 @@ def fetch(generators: tuple[str, ...], plugins: tuple[str, ...]) -> None:
 @data.command()
 @click.argument("generators", nargs=-1, metavar="[GENERATOR]...", shell_complete=names_of("dataset"))
 @plugin_option
-def verify(generators: tuple[str, ...], plugins: tuple[str, ...]) -> None:
+@list_json_option
+def verify(generators: tuple[str, ...], plugins: tuple[str, ...], json_file: str | BinaryIO | None) -> None:
     """Compare the files of each GENERATOR, by default of all, with their checksums. Exit 1: one is damaged or another file."""
-    wrong = False
+    rows = []
     for name, files in _files(generators, plugins):
         place = files.find()
+        row = {"generator": name, "title": files.title, "place": str(place) if place else None, "problem": ""}
+        rows.append(row)
         try:
             if place:
                 files.check()
-            click.echo(f"{name}: {files.title}: {f'{shown(place)} is ok' if place else 'not found'}")
+            if not json_file:
+                click.echo(f"{name}: {files.title}: {f'{shown(place)} is ok' if place else 'not found'}")
         except DataFileError as error:
-            wrong = True
+            row["problem"] = str(error)
             click.echo(f"{click.style('problem:', fg='red')} {name}: {files.title}: {error}", err=True)
-    sys.exit(1 if wrong else 0)
+    if json_file:
+        write_json(rows, json_file)
+    sys.exit(1 if any(row["problem"] for row in rows) else 0)
 
 
 @data.command()

@@ -222,7 +222,7 @@ def _table(
         rows = [replace(row, cells={name: cell for name, cell in row.cells.items() if name in having}) for row in rows]
         rows = [row for row in rows if row.cells]
     only = metrics[0] if len(metrics) == 1 else None
-    about = info.get(only.partition(".")[0]) if only else None
+    about = info.get(only.partition(".")[0]) if only and not _is_control(only) else None  # of chance nothing is better
     return Table(probe, dataset, only, about.better if about else None, tuple(keys), networks, tuple(rows))
 
 

@@ -5,7 +5,7 @@ from tests.tmi.cli.calls import call
 
 
 def test_check(folder):
-    assert call("check", "suite.toml").stdout == "suite.toml: ok, 1 cells\n"
+    assert call("check", "suite.toml").stdout == "suite.toml: ok, 1 cell\n"
     assert call("check", "paper").stdout.startswith("paper: ok, ")
     assert call("check", "toys.py").stdout.startswith("toys.py: ok, registers dataset bad-data, ")
     (folder / "bad.py").write_text("import tmi\n\n@tmi.hookimpl\ndef tmi_probes():\n    return {'a': 'bad:a', 'b': 'bad:b'}\n")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 import tmi
 from tests.tmi import toys
@@ -68,7 +69,8 @@ def test_colours_in_a_pipe(monkeypatch, variables, coloured):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert ("\x1b[" in call("list").stdout) is coloured
+    said = CliRunner().invoke(command_line, ["results", "nosuch.h5"]).stderr
+    assert said.startswith("\x1b[31merror:\x1b[0m nosuch.h5" if coloured else "error: nosuch.h5")
 
 
 def test_the_reader_has_had_enough(tmp_path):

@@ -42,7 +42,7 @@ from tmi.plugins.registry import installed
         (["results", "nosuch"], "error: suite 'nosuch'"),
         (["results", "suite.toml", "--store", "toys.py"], "is not a folder"),
         (["report", "nosuch"], "error: suite 'nosuch'"),
-        (["check", "/"], "error: suite '/'"),
+        (["check", "/"], "error: /: is no package"),
         (["check", "x" * 5000], "error: "),
     ],
 )

@@ -59,6 +59,9 @@ def test_verify_finds_a_damaged_file(tmp_path, monkeypatch):
     assert "cat/tabby.png: is not the picture that ships with tmi" in done.stderr
     assert "sample-labels-idx1-ubyte" in done.stderr
     assert len(done.stderr.splitlines()) == 2
+    rows = json.loads(call("data", "verify", "cutouts", "fashion", "--json", "-", code=1).stdout)
+    assert [bool(row["problem"]) for row in rows] == [True, True, False]
+    assert rows[2]["place"] is None  # the full set is not here
     assert call("data", "verify", "cutout", code=2).stderr == "error: dataset 'cutout' is unknown; did you mean \"cutouts\"?\n"
 
 

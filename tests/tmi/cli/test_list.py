@@ -4,7 +4,7 @@ import json
 
 import tmi
 from tests.tmi.cli.calls import call
-from tmi.cli.common import KINDS
+from tmi.cli.common import KINDS, Kind
 
 
 def test_list(folder):
@@ -20,8 +20,9 @@ def test_list(folder):
 
 
 def test_a_plural_is_the_same():
-    for kind in KINDS:
+    for kind in ("network", "report"):
         assert call("list", f"{kind}s").stdout == call("list", kind).stdout
+    assert [Kind(KINDS).convert(f"{kind}s", None, None) for kind in KINDS] == list(KINDS)
 
 
 def test_as_json(folder):

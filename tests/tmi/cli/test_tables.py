@@ -98,6 +98,11 @@ def test_rows_are_swept_values():
     assert table.title == "p: good on d, higher is better, 1 seed"
 
 
+def test_of_chance_no_direction_is_better():
+    (table,) = tables(Results([entry("a", good__chance=1)]), {"p": ["good.chance"]}, {"p": INFO})
+    assert (table.better, table.title) == (None, "p: good.chance on d, 1 seed")
+
+
 def test_why_there_is_no_value():
     status = {"a": "failed", "b": "not applicable", "c": "missing"}
     entries = [entry(name, status=what) for name, what in status.items()]
