@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tmi.probing.result import ProbeResult
     from tmi.tasks.dataset import Dataset
 
-Status = Literal["runs", "not applicable", "refused", "fails", "takes long"]
+Status = Literal["runs", "not applicable", "refused", "not scored", "fails", "takes long"]
 
 
 @dataclass(frozen=True)

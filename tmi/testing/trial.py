@@ -191,8 +191,8 @@ class Trial:
     def fault(self) -> Literal["", "refused", "wrong", "failed"]:
         """Why no call said something about it; empty if one did.
 
-        "refused": it does not take the toy or its own defaults, or does not apply; "wrong": it returned something of a wrong type or
-        form, as a metric that is NaN; "failed": it raised another error.
+        "refused": it does not take the toy or its own defaults, or does not apply; "wrong": it returned something of a wrong type
+        or form, as a metric that is NaN; "failed": it raised another error.
         """
         error = self.first.error
         if self.answered:
