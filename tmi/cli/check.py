@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -13,11 +15,13 @@ from tmi.runtime.formatting import format_count
 
 from .common import plugin_option, registry_of
 from .completion import suites
+from .reasons import NOTES
 
 if TYPE_CHECKING:
     from tmi.plugins.registry import Registry
     from tmi.suites.suite import Suite
-    from tmi.testing import PluginCheck
+    from tmi.testing import Outcome, PluginCheck
+    from tmi.testing.outcomes import Status
 
 
 @click.command()
@@ -98,21 +102,40 @@ def _shown(kind: str, call: Any) -> str:
 
 
 def _try_suite(suite: Suite) -> bool:
-    """Print what came of each probe on each network of a suite, on a few images; return whether none of them fails."""
+    """Print what came of each probe on each network, a table a data set; return whether none of them fails."""
     from tmi.runs.preflight import preflight
 
-    columns = {f"{data} / {network}": {o.name: o for o in outcomes} for (data, network), outcomes in preflight(suite)}
+    fails = False
+    for dataset, pairs in groupby(preflight(suite), key=lambda pair: pair[0][0]):
+        columns: dict[str, dict[str, Outcome]] = {}
+        for (_, network), outcomes in pairs:
+            click.echo(f"  tried on {dataset} / {network}: {format_count(len(outcomes), 'probe')}", err=True)
+            columns[network] = {outcome.name: _with_notes(outcome) for outcome in outcomes}
+        _print_outcomes(dataset, columns)
+        fails |= any(outcome.status == "fails" for outcomes in columns.values() for outcome in outcomes.values())
+    return not fails
+
+
+def _print_outcomes(dataset: str, columns: dict[str, dict[str, Outcome]]) -> None:
+    """Print the outcomes on a data set by network and probe, and below them each reason once."""
     names = list(dict.fromkeys(name for outcomes in columns.values() for name in outcomes))
-    table = [["probe", *columns]]
+    table = [[dataset, *columns]]
     table += [[name, *(column[name].status if name in column else "" for column in columns.values())] for name in names]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:
         click.echo("  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip())
     reasons: dict[str, list[str]] = {}
-    for column, outcomes in columns.items():
+    for network, outcomes in columns.items():
         for outcome in outcomes.values():
             if outcome.status != "runs":
-                reasons.setdefault(f"{outcome.name}: {outcome.status}: {outcome.reason}", []).append(column)
-    for reason, where in reasons.items():
-        click.echo(f"{reason} [{', '.join(where)}]")
-    return not any(outcome.status == "fails" for outcomes in columns.values() for outcome in outcomes.values())
+                reasons.setdefault(str(outcome), []).append(network)
+    for reason, networks in reasons.items():
+        click.echo(f"{reason} [{', '.join(networks)}]")
+
+
+def _with_notes(outcome: Outcome) -> Outcome:
+    """Return an outcome that is not called a run where a note says that the method was refused, or why it has no score."""
+    what = next((what for what in NOTES if outcome.status == "runs" and outcome.reason.startswith(what)), None)
+    if what is None:
+        return outcome
+    return replace(outcome, status=cast("Status", what), reason=outcome.reason.removeprefix(what).lstrip(":, "))

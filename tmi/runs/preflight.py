@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from tmi.suites.suite import Cell, Suite
-from tmi.testing.applicable import Outcome, attempt
+from tmi.testing.outcomes import Outcome, attempt
 from tmi.testing.toys import few
 
 SECONDS = 60.0

@@ -1,10 +1,36 @@
-"""Checks for authors of plug-ins, for their own tests and for ``tmi check``; `tmi.testing.pytest_plugin` runs each as a test."""
+"""Checks for authors of plug-ins, also as ``tmi check`` and in pytest.
 
-from .applicable import Outcome as Outcome
-from .applicable import applicable as applicable
-from .checks import CHECKS as CHECKS
-from .plugins import PluginCheck as PluginCheck
-from .plugins import check_plugin as check_plugin
-from .toys import few as few
-from .toys import tiny_data as tiny_data
-from .toys import tiny_network as tiny_network
+The names are imported when they are first used: pytest imports this package at every start, for `tmi.testing.pytest_plugin`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .checks import CHECKS
+    from .outcomes import Outcome, applicable
+    from .plugins import PluginCheck, check_plugin
+    from .toys import few, tiny_data, tiny_network
+
+_MODULE_OF = {
+    "CHECKS": "checks",
+    "Outcome": "outcomes",
+    "PluginCheck": "plugins",
+    "applicable": "outcomes",
+    "check_plugin": "plugins",
+    "few": "toys",
+    "tiny_data": "toys",
+    "tiny_network": "toys",
+}
+
+__all__ = ["CHECKS", "Outcome", "PluginCheck", "applicable", "check_plugin", "few", "tiny_data", "tiny_network"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'tmi.testing' has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value

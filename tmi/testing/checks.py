@@ -77,7 +77,7 @@ def check_import(trial: Trial) -> list[str]:
 
 def check_runs(trial: Trial) -> list[str]:
     """It computes something on the toy with its defaults, or says in one sentence why it does not apply."""
-    return [] if trial.is_refusal or not trial.why_not else [f"fails: {trial.why_not}"]
+    return [f"fails: {trial.why_not}"] if trial.fault in ("wrong", "failed") else []
 
 
 def check_reads(trial: Trial) -> list[str]:

@@ -74,7 +74,8 @@ def check_plugin(
     on : sequence of (Network, Dataset), optional
         What to try its probes, methods and measures on, before the toy.
     must_run : bool
-        Whether a function that raises an error on the toy is a problem, and not a remark.
+        Whether a function that raises an error on the toy is a problem, and not a remark. One that returns something of a wrong
+        type or form always is.
 
     Returns
     -------
@@ -90,7 +91,7 @@ def check_plugin(
     trials = Trials(_components(registry, found), registry, settings, on)
     problems, remarks = [str(fault) for fault in faults], []
     for trial, check in checks_of(trials):
-        if check is check_runs and trial.why_not and not (must_run and not trial.is_refusal):
+        if check is check_runs and trial.fault and trial.fault not in (("wrong", "failed") if must_run else ("wrong",)):
             remarks.append(f"{trial}: not tried: {trial.why_not}")
         else:
             problems += [f"{trial}: {problem}" for problem in check(trial)]

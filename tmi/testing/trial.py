@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import functools
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from tmi import params as parameters
-from tmi.errors import TmiError
+from tmi.errors import PluginError, TmiError
 from tmi.plugins.component import Component
 from tmi.plugins.inputs import with_absolute_paths
 from tmi.plugins.registry import Registry
 from tmi.plugins.undeclared import owners_of, undeclared
 from tmi.probing import attribution
-from tmi.probing.mutation import State, data_state, first_change, module_state, state_of
+from tmi.probing.mutation import State, data_state, first_change, state_of
 from tmi.runtime import reads
 from tmi.runtime.guard import SwitchWarning
 from tmi.runtime.time_limit import TimedOut, time_limit
 
 from .memory import peak_megabytes
+from .scoring import Inner, scoring, scoring_probe
 from .toys import tiny_data, tiny_network
 
 if TYPE_CHECKING:
@@ -37,15 +38,6 @@ KINDS = ("background", "dataset", "network", "probe", "method", "measure")
 
 SECONDS = 20.0
 """How long one call may take."""
-
-
-@dataclass
-class Inner:
-    """A call of a method or measure by the probe that scores it."""
-
-    arguments: tuple[Any, ...]
-    result: Any
-    changed: str = ""
 
 
 @dataclass
@@ -126,20 +118,6 @@ class Trials:
         data = tiny_data()
         return tiny_network(data), data
 
-    @cached_property
-    def scoring_probe(self) -> tuple[Component, dict[str, Any]] | None:
-        """A probe whose settings name one method and some measures, with settings for it; None if there is none."""
-        for name in self.registry.names("probe"):
-            with suppress(TmiError):
-                probe = self.registry.find("probe", name)
-                kinds = {p.name: parameters.named_kind(p.type) for p in parameters.parameters(probe.function).values()}
-                names = {kind: [name for name, named in kinds.items() if named == kind] for kind in ("method", "measure")}
-                if all(len(found) == 1 for found in names.values()):
-                    methods = (self.registry.find("method", name) for name in self.registry.names("method"))
-                    simple = next(m.name for m in methods if not attribution.method_info(m.function).needs)
-                    return probe, {names["method"][0]: simple, names["measure"][0]: self.registry.names("measure")[:1]}
-        return None
-
     def _products(self, kind: str) -> Iterator[Any]:
         for trial in self:
             if trial.component.kind == kind and trial.first.product is not None:
@@ -210,9 +188,18 @@ class Trial:
         return "no registered probe scores methods and measures"
 
     @property
-    def is_refusal(self) -> bool:
-        """Whether the reason is one that its author gave: an error of tmi, or a result that is not applicable."""
-        return not self.answered and (self.first.error is None or isinstance(self.first.error, TmiError))
+    def fault(self) -> Literal["", "refused", "wrong", "failed"]:
+        """Why no call said something about it; empty if one did.
+
+        "refused": it does not take the toy or its own defaults, or does not apply; "wrong": it returned something of a wrong type
+        or form, as a metric that is NaN; "failed": it raised another error.
+        """
+        error = self.first.error
+        if self.answered:
+            return ""
+        if isinstance(error, PluginError) or (error is not None and _made_a_result(error)):
+            return "wrong"
+        return "refused" if error is None or isinstance(error, TmiError) else "failed"
 
     def _candidates(self) -> Iterator[Any]:
         """Yield arguments to call it with, one after another until a call says something."""
@@ -221,7 +208,7 @@ class Trial:
             yield ()
         elif kind == "network":
             yield from ((data,) for data in self._trials.datasets())
-        elif kind == "probe" or self._trials.scoring_probe is not None:
+        elif kind == "probe" or scoring_probe(self.registry) is not None:
             yield from self._trials.networks()
 
     def _call(self, arguments: Any) -> Call:
@@ -259,14 +246,14 @@ class Trial:
             return lambda: (registry.build(component, *arguments, **settings), *arguments)
         if component.kind == "probe":
             return lambda: registry.probe(component, *arguments, **settings)
-        assert self._trials.scoring_probe is not None
-        probe, scored = self._trials.scoring_probe
-        spy = _spy(
-            component.kind, functools.partial(component.function, **settings) if settings else component.function, call.inner
-        )
-        name = next(name for name, value in scored.items() if isinstance(value, list) == (component.kind == "measure"))
-        scored = scored | {name: [spy] if component.kind == "measure" else spy}
-        return lambda: registry.probe(probe, *arguments, **scored)
+        network, data = arguments
+        return scoring(component, registry, network, data, settings, call.inner)
+
+
+def _made_a_result(error: BaseException) -> bool:
+    """Return whether an error was raised while a `ProbeResult` was made, which checks what it is given."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(frame.f_globals.get("__name__") == "tmi.probing.result" for frame in frames)
 
 
 def _says_something(kind: str, call: Call) -> bool:
@@ -274,40 +261,6 @@ def _says_something(kind: str, call: Call) -> bool:
     if kind in ("method", "measure"):
         return bool(call.inner)
     return call.product is not None and (kind != "probe" or call.product.applicable)
-
-
-def _spy(kind: str, function: Callable[..., Any], calls: list[Inner]) -> Callable[..., Any]:
-    """Return a function that notes its calls, and whether a method changes its module, or a measure its maps or truth."""
-
-    @functools.wraps(function)
-    def spied(*arguments: Any, **settings: Any) -> Any:
-        shared = arguments[:1] if kind == "method" else arguments  # a method's images are its own copies
-        before = _content(shared)
-        inner = Inner(arguments, None)
-        inner.result = function(*arguments, **settings)
-        inner.changed = first_change(before, _content(shared))
-        calls.append(inner)
-        return inner.result
-
-    return spied
-
-
-def _content(values: Iterable[Any]) -> dict[str, Any]:
-    """Return what tells the content of a module, of tensors and arrays, and of those that are attributes of an object."""
-    import numpy as np
-    import torch
-
-    state: dict[str, Any] = {}
-    for name, value in zip(("maps", "truth"), values, strict=False):
-        if isinstance(value, torch.nn.Module):
-            state |= module_state(value)
-            continue
-        attributes = getattr(value, "__dict__", {})
-        for what, part in {name: value, **{f"{name}.{what}": part for what, part in attributes.items()}}.items():
-            array = part.detach().cpu().numpy() if isinstance(part, torch.Tensor) else part
-            if isinstance(array, np.ndarray):
-                state[what] = array.shape, hash(array.tobytes())
-    return state
 
 
 def _state(kind: str, arguments: Any) -> State:

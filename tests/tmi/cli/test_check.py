@@ -46,20 +46,36 @@ def test_a_suite_that_a_plug_in_registers_is_read(folder):
 
 
 def test_each_probe_of_a_suite_is_tried_on_each_network(folder):
-    toys.suite(
-        folder, toys.BASE + '[networks.bad]\nuse = "bad-net"\n[probes.q]\nuse = "bad-probe"\nsweep.how = ["tmi", "raise"]\n'
-    )
+    text = toys.BASE + '[datasets.e]\nuse = "toy-data"\n[networks.bad]\nuse = "bad-net"\n[probes.q]\nuse = "bad-probe"\n'
+    toys.suite(folder, text + 'sweep.how = ["tmi", "raise"]\n[[skip]]\ndataset = "e"\nnetwork = "bad"\n')
     done = call("check", "suite.toml", "--try", code=1)
-    assert done.stdout.splitlines() == [
-        "suite.toml: ok, 6 cells",
-        "probe  d / n    d / bad",
-        "p      runs     fails",
-        "q      refused  fails",
-        "q: refused: the toy is broken [d / n]",
-        "p: fails: network bad: ValueError: the toy is broken: raise [d / bad]",
-        "q: fails: network bad: ValueError: the toy is broken: raise [d / bad]",
+    assert done.stdout.splitlines()[1:] == [
+        "d  n        bad",
+        "p  runs     fails",
+        "q  refused  fails",
+        "q: refused: the toy is broken [n]",
+        "p: fails: network bad: ValueError: the toy is broken: raise [bad]",
+        "q: fails: network bad: ValueError: the toy is broken: raise [bad]",
+        "e  n",
+        "p  runs",
+        "q  refused",
+        "q: refused: the toy is broken [n]",
     ]
+    assert done.stderr.splitlines() == [f"  tried on {pair}: 2 probes" for pair in ("d / n", "d / bad", "e / n")]
     toys.suite(folder, toys.BASE.replace('"toy-data"', '"bad-data"\nhow = "tmi"'), name="data.toml")
     done = call("check", "data.toml", "--try", code=0)
-    assert done.stdout.splitlines()[1:] == ["probe  d / n", "p      refused", "p: refused: data set d: the toy is broken [d / n]"]
+    assert done.stdout.splitlines()[1:] == ["d  n", "p  refused", "p: refused: data set d: the toy is broken [n]"]
     assert not (folder / "tmi-store").exists()
+
+
+def test_a_method_without_a_score_is_not_said_to_run(folder):
+    method = "    return images.detach() * float('nan')\n"
+    (folder / "nan.py").write_text(
+        "import tmi\n\n\n@tmi.hookimpl\ndef tmi_attribution_methods():\n    return {'nan': 'nan:nan'}\n\n\n"
+        f"def nan(module, images, targets):\n{method}"
+    )
+    head = 'plugins = ["toys.py", "nan.py"]'
+    toys.suite(folder, toys.BASE.replace('"toy-probe"', '"attribution-bench"\nmeasures = ["mass"]\nmethod = "nan"'), head=head)
+    lines = call("check", "suite.toml", "--try").stdout.splitlines()
+    assert lines[1:3] == ["d  n", "p  not scored"]
+    assert lines[3].startswith("p: not scored: for it gave NaN or infinity on ")

@@ -53,6 +53,7 @@ def probe(body):
         (lambda n, d: d.test.images.zero_(), "check_arguments", "changes the data.test.images"),
         (lambda n, d: torch.ones(90_000_000).sum(), "check_memory", "takes 3.. MB on the toy, more than 256"),
         (lambda n, d: tmi.ProbeResult({"a": 2}, info={"a": tmi.MetricInfo("A", low=0, high=1)}), "check_values", "a is 2"),
+        (lambda n, d: tmi.ProbeResult({"a": np.nan}), "check_runs", "fails: metric 'a': is nan; leave out a metric"),
         (lambda n, d: 1 / 0, "check_runs", "fails: ZeroDivisionError: division by zero"),
     ],
 )  # fmt: skip
@@ -198,7 +199,7 @@ def test_what_does_not_apply_to_the_toy_is_tried_on_what_is_given():
 
     assert found("probe", it) == {}
     (one,) = Trials([Component("probe", "it", it, GIVEN)], installed())
-    assert (one.why_not, one.is_refusal) == ("it is not constructed", True)
+    assert (one.why_not, one.fault) == ("it is not constructed", "refused")
     pair = tmi.build("theorem1", tiny_data()), tiny_data()
     assert set(found("probe", it, on=[pair])) == {"check_seed"}
 

@@ -12,7 +12,11 @@ from tmi.plugins.component import Plugin
 from tmi.testing import check_plugin, imports
 
 HEAD = "import tmi\n\n\n@tmi.hookimpl\ndef tmi_probes():\n    return {'p': 'STEM:p'}\n\n\n"
-FINE = 'def p(network, data, *, x: int = 1) -> tmi.ProbeResult:\n    """Fine."""\n'
+FINE = """
+def p(network, data, *, x: int = 1) -> tmi.ProbeResult:
+    'Fine.'
+    return tmi.ProbeResult({'a': 1})
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +122,7 @@ def test_what_each_function_reads_is_found(tmp_path, hook, kind):
 def test_what_a_function_reads_before_it_fails_on_the_tiny_data_is_found(tmp_path):
     (tmp_path / "input").write_text("3")
     body = f"    open({str(tmp_path / 'input')!r}).read()\n    raise SystemExit\n"
-    (problem,), _ = check(tmp_path, HEAD + FINE + body, "failing")
+    (problem,), _ = check(tmp_path, HEAD + FINE.replace("    return tmi.ProbeResult({'a': 1})\n", body), "failing")
     assert problem.startswith(f"probe p: opens {tmp_path}/input")
 
 
@@ -137,7 +141,7 @@ def test_the_own_data_sets_and_networks_are_tried_too(tmp_path):
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A package with one probe, installed from a folder."""
-    (tmp_path / "tmi_pack.py").write_text(HEAD.replace("STEM", "tmi_pack") + FINE + "    return tmi.ProbeResult({'a': 1})\n")
+    (tmp_path / "tmi_pack.py").write_text(HEAD.replace("STEM", "tmi_pack") + FINE)
     (tmp_path / "pyproject.toml").write_text("[project.entry-points.tmi]\ntmi_pack = 'tmi_pack'\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -32,6 +32,21 @@ def test_what_came_of_each_probe(tmp_path):
         assert (outcome.status, outcome.reason) == (status, reason)
 
 
+def test_what_came_of_each_method():
+    def nan(module, images, targets):
+        return images.detach() * float("nan")
+
+    data, network = tiny_data(), tiny_network()
+    outcomes = applicable(network, data, ["saliency", "exact", "oracle"], kind="method")
+    assert [str(outcome) for outcome in outcomes] == [
+        "saliency: runs",
+        "exact: refused: the network is not constructed, so that its exact attribution is not known",
+        "oracle: runs",
+    ]
+    (outcome,) = applicable(network, data, [nan], kind="method")
+    assert str(outcome) == "nan: runs: not scored, for it gave NaN or infinity on 8 of 8 images"
+
+
 def test_a_network_without_tiles_and_unknown_names():
     images = tmi.LabelledImages(tmi.LabelledTask(["a", "b"], (1, 4, 4)), torch.rand(20, 1, 4, 4), [0, 1] * 10)
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))

@@ -1,4 +1,4 @@
-"""What each probe can do with a network: it is run on a few images, and what came of it is said in a word and a reason."""
+"""What each probe or method can do with a network: it is run on a few images, and what came of it is said with a reason."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from tmi.errors import TmiError
+from tmi.errors import InputError, TmiError
+from tmi.plugins.component import Component
 from tmi.plugins.registry import Registry, installed
 from tmi.runtime.time_limit import TimedOut, time_limit
 
+from .scoring import Inner, scoring
 from .toys import few
 from .trial import SECONDS
 
 if TYPE_CHECKING:
     from tmi.networks.network import Network
+    from tmi.probing.result import ProbeResult
     from tmi.tasks.dataset import Dataset
 
-Status = Literal["runs", "not applicable", "refused", "fails", "takes long"]
+Status = Literal["runs", "not applicable", "refused", "not scored", "fails", "takes long"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a probe on a network.
+    """What came of a probe or a method on a network.
 
     Attributes
     ----------
@@ -48,23 +52,25 @@ class Outcome:
 def applicable(
     network: Network,
     data: Dataset,
-    probes: Iterable[str] | None = None,
+    names: Iterable[str] | None = None,
     *,
+    kind: Literal["probe", "method"] = "probe",
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     of_each: int = 4,
     seconds: float = SECONDS,
     registry: Registry | None = None,
 ) -> list[Outcome]:
-    """Try probes on a network and a few images, and say which of them run, which do not apply, and why.
+    """Try probes or attribution methods on a network and a few images, and say which of them run, and why the others do not.
 
     Parameters
     ----------
     network : Network
     data : Dataset
-    probes : iterable of str, optional
-        Registered names; by default all.
+    names : iterable of str, optional
+        Registered names; by default all of the kind.
+    kind : {"probe", "method"}
     settings : mapping of str to dict, optional
-        Settings of probes other than the defaults, by name.
+        Settings other than the defaults, by name.
     of_each : int
         How many images of each class are taken, of both parts.
     seconds : float
@@ -75,22 +81,38 @@ def applicable(
     Returns
     -------
     list of Outcome
-        One a probe. Each can be printed.
+        One a name. Each can be printed.
 
     Raises
     ------
     UnknownNameError
-        If there is no such probe.
+        If there is no such name.
     """
     registry = registry or installed()
-    names = registry.names("probe") if probes is None else list(probes)
-    components = [registry.find("probe", name) for name in names]
+    components = [registry.find(kind, name) for name in (registry.names(kind) if names is None else names)]
     small, given = few(data, of_each), settings or {}
+    call = _scored if kind == "method" else _probed
+    return [
+        attempt(component.name, partial(call, registry, component, network, small, given.get(component.name, {})), seconds)[0]
+        for component in components
+    ]
 
-    def call(number: int) -> Callable[[], Any]:
-        return lambda: registry.probe(components[number], network, small, **given.get(names[number], {}))
 
-    return [attempt(name, call(number), seconds)[0] for number, name in enumerate(names)]
+def _probed(
+    registry: Registry, component: Component, network: Network, data: Dataset, settings: Mapping[str, Any]
+) -> ProbeResult:
+    return registry.probe(component, network, data, **settings)
+
+
+def _scored(
+    registry: Registry, component: Component, network: Network, data: Dataset, settings: Mapping[str, Any]
+) -> ProbeResult:
+    """Score a method; the scoring probe refuses one that is not sound for the network's module, and does not call it."""
+    calls: list[Inner] = []
+    result = scoring(component, registry, network, data, settings, calls)()
+    if not calls:
+        raise InputError("; ".join(note.removeprefix("refused: ") for note in result.notes))
+    return result
 
 
 def attempt(name: str, call: Callable[[], Any], seconds: float = SECONDS) -> tuple[Outcome, Any]:
