@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -12,6 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+LONG = 32
+"""Characters of a cell; a column with a longer one keeps a width in which it can be read."""
 
 
 @dataclass(frozen=True)
@@ -41,32 +43,48 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:
-    """Return a table of escaped cells.
+    """Return a table of escaped cells, which readers can sort by a column, and search.
 
     Parameters
     ----------
     head : sequence of str
     rows : iterable of sequences
-        Strings, numbers (written with four significant digits) or None (written as a dash).
+        Strings, numbers (written with four significant digits) or None (written as a dash). Text that begins with a number, as
+        ``"0.93 ± 0.01"``, is sorted by it; dashes stay last.
     caption : str
     """
     rows = [list(row) for row in rows]
     # Columns of numbers are aligned right, with their headings.
     right = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(head))]
-    kinds = [' class="number"' if one else "" for one in right]
+    long = [any(len(str(row[i])) > LONG for row in rows) for i in range(len(head))]
+    kinds = [' class="number"' if one else ' class="long"' if two else "" for one, two in zip(right, long, strict=True)]
     body = "".join("<tr>" + "".join(f"<td{k}>{_text(v)}</td>" for k, v in zip(kinds, row, strict=True)) + "</tr>" for row in rows)
     above = f"<caption>{escape(caption)}</caption>" if caption else ""
     titles = "".join(f'<th scope="col"{kind}>{escape(title)}</th>' for kind, title in zip(kinds, head, strict=True))
-    return f'<div class="wide"><table>{above}<thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
+    name = escape(f"Table: {caption or ', '.join(head)}", quote=True)
+    return (
+        f'<div class="wide" role="group" aria-label="{name}">'
+        f"<table>{above}<thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def definitions(meanings: Iterable[tuple[str, str]]) -> str:
+    """Return terms with their meanings, escaped, each meaning beside its term."""
+    return "<dl>" + "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in meanings) + "</dl>"
+
+
+def code(text: str) -> str:
+    """Return escaped lines of code."""
+    return f'<pre class="wide"><code>{escape(text)}</code></pre>'
 
 
 def folded(title: str, html: str) -> str:
-    """Return HTML behind a title that opens it."""
+    """Return HTML behind a title that opens it; it is open on paper."""
     return f"<details><summary>{escape(title)}</summary>{html}</details>"
 
 
-def figure(drawn: Figure, alt: str, caption: str) -> str:
-    """Embed a matplotlib figure as a PNG, and close it.
+def figure(drawn: Figure, alt: str, caption: str, *, narrow: Figure | None = None) -> str:
+    """Embed a matplotlib figure, and close it: as SVG, or where that would be large as PNG with a PDF to download.
 
     Parameters
     ----------
@@ -75,16 +93,23 @@ def figure(drawn: Figure, alt: str, caption: str) -> str:
         What it shows, for readers who cannot see it.
     caption : str
         What the reader should see in it.
+    narrow : matplotlib.figure.Figure, optional
+        The same on at most four inches, for phones. Without it a phone shows a part of a wide figure, which can be moved.
     """
-    import matplotlib.pyplot as plt
+    from .embed import embedded
 
-    data = io.BytesIO()
-    drawn.savefig(data, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
-    plt.close(drawn)
-    encoded = base64.b64encode(data.getvalue()).decode()
+    source, download, width = embedded(drawn)
+    name = re.sub(r"[^a-z0-9]+", "-", alt.lower()).strip("-")[:60].rstrip("-") or "figure"
+    alt = escape(alt, quote=True)
+    image = f'<img src="{source}" alt="{alt}" data-name="{name}" style="--width:{width}px">'
+    if narrow is not None:
+        on_phones, _, width = embedded(narrow)
+        on_phones = on_phones.replace(" ", "%20")  # a space ends an address in this attribute
+        image = f'<picture style="--narrow:{width}px"><source media="(max-width: 640px)" srcset="{on_phones}">{image}</picture>'
+    link = f'<a download="{name}.pdf" href="{download}">Download PDF</a>' if download else ""
     return (
-        f'<figure><img src="data:image/png;base64,{encoded}" alt="{escape(alt, quote=True)}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        f'<figure><div class="card" role="group" aria-label="Figure: {alt}">{image}</div>'
+        f'<figcaption>{escape(caption)} <span class="downloads">{link}</span></figcaption></figure>'
     )
 
 
