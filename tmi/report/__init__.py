@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .html import Section, bullets, code, definitions, figure, folded, paragraph, table
+from .html import Section, bullets, code, definitions, figure, folded, for_probes, paragraph, table
 from .sweeps import sweeps
 
-__all__ = ["Section", "bullets", "code", "definitions", "figure", "folded", "paragraph", "sweeps", "table"]
+__all__ = ["Section", "bullets", "code", "definitions", "figure", "folded", "for_probes", "paragraph", "sweeps", "table"]

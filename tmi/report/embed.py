@@ -11,10 +11,10 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LARGEST_SVG = 300_000
+LARGEST_SVG = 400_000
 """Bytes. A larger one, of thousands of lines, is slow to draw and makes the page heavy."""
 
-PNG_DPI = 160
+PNG_DPI = 130
 """Of a figure whose SVG is too large."""
 
 _NO_DATES: dict[str, dict[str, Any]] = {
@@ -63,7 +63,8 @@ def _saved(drawn: Figure, kind: str) -> bytes:
     import matplotlib as mpl
 
     data = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "tmi"}):
+    # Restoring a figure without a layout engine, matplotlib gives it the default one: there is none here.
+    with mpl.rc_context({"svg.hashsalt": "tmi", "figure.constrained_layout.use": False}):
         drawn.savefig(data, format=kind, dpi=PNG_DPI, bbox_inches="tight", metadata=_NO_DATES[kind])
     return data.getvalue()
 

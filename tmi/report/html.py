@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LONG = 32
+Writer = TypeVar("Writer", bound=Callable[..., Any])
+
+LONG = 48
 """Characters of a cell; a column with a longer one keeps a width in which it can be read."""
+PROSE = 64
+"""Characters of a cell; a table with longer ones in two columns is shown row by row on a phone."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,22 @@ class Section:
 
     title: str
     html: str
+
+
+def for_probes(*names: str) -> Callable[[Writer], Writer]:
+    """Declare that a report writes about these registered probes: its sections are on the page of every suite that uses one.
+
+    Parameters
+    ----------
+    *names : str
+        Registered names of probes; the labels of a suite's tables do not matter.
+    """
+
+    def declare(function: Writer) -> Writer:
+        function.tmi_probes = names  # type: ignore[attr-defined]
+        return function
+
+    return declare
 
 
 def paragraph(text: str) -> str:
@@ -56,15 +76,21 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = 
     rows = [list(row) for row in rows]
     # Columns of numbers are aligned right, with their headings.
     right = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(head))]
-    long = [any(len(str(row[i])) > LONG for row in rows) for i in range(len(head))]
-    kinds = [' class="number"' if one else ' class="long"' if two else "" for one, two in zip(right, long, strict=True)]
-    body = "".join("<tr>" + "".join(f"<td{k}>{_text(v)}</td>" for k, v in zip(kinds, row, strict=True)) + "</tr>" for row in rows)
+    longest = [max((len(str(row[i])) for row in rows), default=0) for i in range(len(head))]
+    kinds = [
+        ' class="number"' if one else ' class="long"' if most > LONG else "" for one, most in zip(right, longest, strict=True)
+    ]
+    prose = sum(most > PROSE for most in longest) > 1
+    names = [f' data-head="{escape(title, quote=True)}"' if prose else "" for title in head]
+    which = ' class="prose"' if prose else ""
+    cells = list(map("".join, zip(kinds, names, strict=True)))
+    body = "".join("<tr>" + "".join(f"<td{k}>{_text(v)}</td>" for k, v in zip(cells, row, strict=True)) + "</tr>" for row in rows)
     above = f"<caption>{escape(caption)}</caption>" if caption else ""
     titles = "".join(f'<th scope="col"{kind}>{escape(title)}</th>' for kind, title in zip(kinds, head, strict=True))
     name = escape(f"Table: {caption or ', '.join(head)}", quote=True)
     return (
         f'<div class="wide" role="group" aria-label="{name}">'
-        f"<table>{above}<thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<table{which}>{above}<thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 

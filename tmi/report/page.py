@@ -30,9 +30,9 @@ def write(results: Results, folder: str | Path) -> Path:
     Parameters
     ----------
     results : Results
-        The first sections are those of the registered report that its suite names, and of the reports that are registered under
-        the name of a probe of the suite. Without a report that the suite names, a summary comes first, and the swept settings are
-        drawn. Every page ends with the failures, a table of all metrics, how to reproduce them, and their provenance.
+        The first sections are those of the registered report that its suite names, and of the reports that write about a probe of
+        the suite (`tmi.report.for_probes`). Where the suite names none, a summary comes before them, and the swept settings are
+        drawn after them. Every page ends with failures, a table of all metrics, how to reproduce them, and provenance.
     folder : str or Path
         Created if it does not exist.
 
@@ -72,18 +72,24 @@ def write(results: Results, folder: str | Path) -> Path:
 
 
 def _writers(results: Results) -> list[Component]:
-    """Return the report that the suite names, and those named as a probe of the suite; one function writes once."""
+    """Return the report that the suite names, and those that write about a probe of the suite."""
     from tmi.plugins.registry import installed
 
     registry = results.registry or installed()
-    known = registry.names("report")
-    probes = dict.fromkeys(entry.registered_probe for entry in results)
-    named = [] if results.report is None else [results.report]
-    writers: dict[object, Component] = {}
-    for name in (*named, *(probe for probe in probes if probe in known)):
+    writers = [] if results.report is None else [registry.find("report", results.report)]
+    for name in registry.names("report"):
         writer = registry.find("report", name)
-        writers.setdefault(writer.target, writer)
-    return list(writers.values())
+        if writer not in writers and _probes(writer) & {entry.registered_probe for entry in results}:
+            writers.append(writer)
+    return writers
+
+
+def _probes(writer: Component) -> set[str]:
+    """Return the registered probes that a report writes about without being named."""
+    try:
+        return set(getattr(writer.function, "tmi_probes", ()))
+    except PluginError:  # its code is missing or broken, which is said where a suite names it
+        return set()
 
 
 def _sections(results: Results, writers: Sequence[Component]) -> list[Section]:
@@ -93,14 +99,10 @@ def _sections(results: Results, writers: Sequence[Component]) -> list[Section]:
 
     first = [] if results.report else [summary(results)]
     written = [section for writer in writers for section in _written(writer, results)]
-    drawn = [] if results.report else sweeps(results, without=_labels(results, writers))
+    about = {probe for writer in writers for probe in _probes(writer)}
+    own = {entry.probe for entry in results if entry.registered_probe in about}
+    drawn = [] if results.report else sweeps(results, without=own)
     return [*first, *written, *drawn, *standard.sections(results)]
-
-
-def _labels(results: Results, writers: Sequence[Component]) -> set[str]:
-    """Return the labels of the probes that have a report of their own."""
-    names = {writer.name for writer in writers}
-    return {entry.probe for entry in results if entry.registered_probe in names}
 
 
 def _written(writer: Component, results: Results) -> list[Section]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from tmi.runtime.formatting import format_count, format_duration
@@ -45,46 +44,67 @@ def _not_applicable(results: Results) -> Section:
 
 
 def _metrics(results: Results) -> Section:
-    """One table a data set and probe: a row a metric, a column a network."""
+    """For each probe what its metrics mean, and a table for each data set."""
     parts = [paragraph("Mean over the seeds, ± standard deviation (n − 1), and the range from least to greatest.")]
-    ordered = sorted(groups(results), key=lambda group: (_dataset(group, results), group.probe))
-    for (dataset, probe), same in groupby(ordered, key=lambda group: (_dataset(group, results), group.probe)):
+    by_probe: dict[str, dict[str, list[Group]]] = {}
+    for group in groups(results):
+        by_probe.setdefault(group.probe, {}).setdefault(_dataset(group, results), []).append(group)
+    for probe, by_dataset in by_probe.items():
         info = meanings(results, probe)
-        head, rows = _table(list(same), results, info)
         said = [(name, f"{about.text.rstrip('.')}.{_range(about)}") for name, about in info.items()]
-        parts.append(folded(f"{dataset}: {probe}", (definitions(said) if said else "") + table(head, rows)))
+        body = definitions(said) if said else ""
+        for dataset, members in by_dataset.items():
+            body += table(*_table(members, results, info), f"{probe} on {dataset}")
+        parts.append(folded(f"{probe}: {', '.join(by_dataset)}", body))
     return Section("All metrics", "".join(parts))
 
 
 def _table(members: Sequence[Group], results: Results, info: Mapping[str, MetricInfo]) -> tuple[list[str], list[list[Any]]]:
-    """Return the table of one probe on one data set: rows are metrics by the probe's swept settings, columns are networks."""
-    settings = [name for name, kind in results.columns.items() if kind == "probe" and _varies(members, name)]
-    of_networks = [name for name, kind in results.columns.items() if kind == "network" and _varies(members, name)]
-    if len({(g.network, *(repr(g.swept[name]) for name in of_networks)) for g in members}) > MOST_COLUMNS:
-        settings, of_networks = of_networks + settings, []
-    columns: dict[str, None] = {}
-    rows: dict[tuple[str, ...], dict[str, str]] = {}
-    values: dict[tuple[str, ...], list[Any]] = {}
-    for group in members:
-        column = group.network + _settings(group, of_networks)
-        columns[column] = None
-        key = (group.metric, *(repr(group.swept[name]) for name in settings))
-        values[key] = [_written(group.swept[name]) for name in settings]
-        rows.setdefault(key, {})[column] = _spread(group)
+    """Return the table of one probe on one data set.
+
+    Rows are metrics by the probe's swept settings, columns are networks. With many networks, counting each of their settings, a
+    row is a metric of one network.
+    """
+    by_kind = {
+        kind: [name for name, of in results.columns.items() if of == kind and any(g.swept[name] is not None for g in members)]
+        for kind in ("network", "probe")
+    }
     rank = {metric: place for place, metric in enumerate(dict.fromkeys(group.metric for group in members))}
-    ordered = sorted(rows, key=lambda key: rank[key[0]])
-    body = [
-        [key[0], _better(info.get(key[0].partition(".")[0])), *values[key], *(rows[key].get(column) for column in columns)]
-        for key in ordered
+    members = sorted(members, key=lambda group: rank[group.metric])
+    networks = list(dict.fromkeys(group.network + _settings(group, by_kind["network"]) for group in members))
+    if len(networks) > MOST_COLUMNS:
+        settings = by_kind["network"] + by_kind["probe"]
+        rows = [
+            [*_metric(group, info), group.network, *(_written(group.swept[name]) for name in settings), *_numbers(group)]
+            for group in members
+        ]
+        return ["metric", "better", "network", *settings, "mean", "± std", "least", "greatest", "seeds"], rows
+    cells: dict[tuple[str, ...], dict[str, str]] = {}
+    first: dict[tuple[str, ...], Group] = {}
+    for group in members:
+        key = (group.metric, *(repr(group.swept[name]) for name in by_kind["probe"]))
+        first.setdefault(key, group)
+        cells.setdefault(key, {})[group.network + _settings(group, by_kind["network"])] = _spread(group)
+    rows = [
+        [*_metric(group, info), *(_written(group.swept[name]) for name in by_kind["probe"]), *map(cells[key].get, networks)]
+        for key, group in first.items()
     ]
-    return ["metric", "better", *settings, *columns], body
+    return ["metric", "better", *by_kind["probe"], *networks], rows
+
+
+def _numbers(group: Group) -> list[float | None]:
+    return [group.mean, group.std, group.low, group.high, len(group.values)]
+
+
+def _metric(group: Group, info: Mapping[str, MetricInfo]) -> list[str]:
+    return [group.metric, _better(info.get(group.metric.partition(".")[0]))]
 
 
 def _provenance(results: Results) -> Section:
     recorded = [entry for entry in results if entry.record]
     seconds = sum(_seconds(recorded).values())
     lines = [f"{format_count(len(results), 'cell')}; computing them took {format_duration(seconds)} in all."]
-    for what in ("data", "threads", "network_threads", "device", "platform"):
+    for what in ("threads", "network_threads", "device", "platform"):
         found = sorted({str(_written(entry.record[what])) for entry in recorded if entry.record.get(what)})
         lines += [f"{what.replace('_', ' ')}: {value}" for value in found]
     times = sorted(entry.record["finished"] for entry in recorded if "finished" in entry.record)
@@ -96,6 +116,9 @@ def _provenance(results: Results) -> Section:
             f"Data sets, networks and probes with their settings ({len(settings)})",
             table(("kind", "label", "registered as", "settings", "from"), settings),
         )
+    sources = {(entry.dataset, str(_written(entry.record["data"]))) for entry in recorded if entry.record.get("data")}
+    if sources:
+        body += folded(f"What the data sets were made from ({len(sources)})", table(("data set", "made from"), sorted(sources)))
     notes = Counter(f"{entry.network} on {entry.dataset}, {entry.probe}: {note}" for entry in results for note in entry.notes)
     warned = Counter(f"{entry.probe}: {text}" for entry in recorded for text in entry.record.get("warnings", ()))
     for title, said in (("Remarks of the probes", notes), ("Warnings", warned)):
@@ -126,10 +149,6 @@ def _seconds(recorded: Iterable[Entry]) -> dict[str, float]:
     return seconds_of
 
 
-def _varies(members: Iterable[Group], name: str) -> bool:
-    return any(group.swept[name] is not None for group in members)
-
-
 def _dataset(group: Group, results: Results) -> str:
     return group.dataset + _settings(group, [name for name, kind in results.columns.items() if kind == "dataset"])
 
@@ -151,7 +170,7 @@ def _spread(group: Group) -> str:
 
 
 def _better(info: MetricInfo | None) -> str:
-    return {"higher": "↑ higher", "lower": "↓ lower"}.get((info.better if info else None) or "", "")
+    return {"higher": "↑\xa0higher", "lower": "↓\xa0lower"}.get((info.better if info else None) or "", "")
 
 
 def _range(info: MetricInfo) -> str:
