@@ -51,9 +51,11 @@ def learnt_runs(results: tmi.Results) -> tuple[tmi.Results, dict[str, list[int]]
         if entry.registered_probe == "accuracy" and "accuracy" in entry.metrics and not has_learnt(entry.metrics)
     }
     seeds: dict[str, list[int]] = {}
+    datasets = {entry.dataset for entry in results if entry.registered_probe == "accuracy"}
     for entry in sorted(runs.values(), key=lambda entry: (entry.dataset, entry.network, entry.seed)):
         settings = [f"{name}={entry.swept[name]}" for name in _of_networks(results) if entry.swept.get(name) is not None]
         name = NETWORKS.get(entry.network, entry.network) + (f" ({', '.join(settings)})" if settings else "")
+        name += f" on {entry.dataset}" if len(datasets) > 1 else ""
         seeds.setdefault(name, []).append(entry.seed)
     return with_entries(results, (entry for entry in results if _run(results, entry) not in runs)), seeds
 

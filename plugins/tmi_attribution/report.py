@@ -102,6 +102,7 @@ def _leaderboard(rows: Sequence[MethodScores]) -> Section | None:
         "Skill of every attribution method on every network",
         f"Skill with 95 % intervals over {' or '.join(units)}. Controls are below the line. A method is refused where its "
         "numbers would be wrong without a sign of it.",
+        narrow=figures.leaderboard(rows, columns=2) if len(networks_of(rows)) > 2 else None,
     )
     more = [
         (row.network, row.method, row.evaluations, row.zero_map, row.completeness)

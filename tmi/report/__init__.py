@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .html import Section, bullets, code, definitions, figure, folded, for_probes, paragraph, table
-from .sweeps import sweeps
+from .sweep_sections import sweeps
 
 __all__ = ["Section", "bullets", "code", "definitions", "figure", "folded", "for_probes", "paragraph", "sweeps", "table"]

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from tmi.runs.comparison import CONTROLS
-
 if TYPE_CHECKING:
     from tmi.probing.result import MetricInfo
     from tmi.runs.results import Entry, Results
@@ -27,6 +25,8 @@ def main_metrics(entries: Iterable[Entry]) -> list[str]:
         In the order in which the probe gives them, but the first metric of each measure, the part of the name before the dot,
         comes before the second ones. Controls and ends of intervals are left out.
     """
+    from tmi.runs.comparison import CONTROLS
+
     names = dict.fromkeys(metric for entry in entries for metric in entry.metrics if not set(CONTROLS) & set(metric.split(".")))
     place: dict[str, int] = {}
     seen: Counter[str] = Counter()

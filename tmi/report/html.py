@@ -134,7 +134,7 @@ def figure(drawn: Figure, alt: str, caption: str, *, narrow: Figure | None = Non
         image = f'<picture style="--narrow:{width}px"><source media="(max-width: 640px)" srcset="{on_phones}">{image}</picture>'
     link = f'<a download="{name}.pdf" href="{download}">Download PDF</a>' if download else ""
     return (
-        f'<figure><div class="card" role="group" aria-label="Figure: {alt}">{image}</div>'
+        f'<figure><div class="drawing" role="group" aria-label="Figure: {alt}">{image}</div>'
         f'<figcaption>{escape(caption)} <span class="downloads">{link}</span></figcaption></figure>'
     )
 

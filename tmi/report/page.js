@@ -83,7 +83,7 @@
     if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
     return typeof a === "number" ? a - b : a.localeCompare(b, "en", { numeric: true });
   };
-  for (const table of all("main table")) {
+  for (const table of all("main .wide table")) {
     const body = table.tBodies[0];
     const before = body ? [...body.rows] : [];
     if (before.length < 2) continue;
@@ -107,7 +107,7 @@
 
   // A field in each section with many rows: rows that have all words stay, and folded tables that have such rows are open.
   for (const section of all("main section")) {
-    const tables = all("table", section).filter((table) => table.tBodies[0]);
+    const tables = all(".wide table", section).filter((table) => table.tBodies[0]);
     const rows = tables.flatMap((table) => [...table.tBodies[0].rows]);
     if (rows.length < 8) continue;
     const field = made("input", { type: "search", placeholder: "words of a row" });
@@ -115,7 +115,7 @@
     const box = made("div", { className: "filter" }, made("label", {}, "Search the tables ", field), count);
     const body = section.querySelector(".part") ?? section;
     [...body.children].find((child) => child.contains(tables[0])).before(box);
-    const parts = all("details:not(.part)", section).filter((part) => part.querySelector("table"));
+    const parts = all("details:not(.part)", section).filter((part) => part.querySelector(".wide table"));
     let text;
     field.oninput = () => {
       const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -139,7 +139,7 @@
   }
 
   // Figures: an SVG is downloaded from the page itself.
-  for (const image of all("figure .card img")) {
+  for (const image of all("figure .drawing img")) {
     const place = image.closest("figure").querySelector(".downloads");
     if (!image.src.startsWith("data:image/svg")) continue;
     const button = made("button", { type: "button", textContent: "Download SVG" });
@@ -149,7 +149,7 @@
   }
 
   // What can be moved sideways can have the focus, so that the arrow keys move it.
-  const sideways = () => all(".wide, .card").forEach((box) => {
+  const sideways = () => all(".wide, .drawing").forEach((box) => {
     if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
   });

@@ -95,7 +95,7 @@ def _probes(writer: Component) -> set[str]:
 def _sections(results: Results, writers: Sequence[Component]) -> list[Section]:
     from . import sections as standard
     from .summary import summary
-    from .sweeps import sweeps
+    from .sweep_sections import sweeps
 
     first = [] if results.report else [summary(results)]
     written = [section for writer in writers for section in _written(writer, results)]

@@ -160,7 +160,9 @@ def _settings(group: Group, names: Iterable[str]) -> str:
 
 def _written(value: Any) -> Any:
     """Return a setting as a cell of a table: numbers and text as they are, the rest as JSON writes it."""
-    return value if value is None or isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, str | int | float | None) and not isinstance(value, bool):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _spread(group: Group) -> str:

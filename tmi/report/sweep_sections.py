@@ -10,10 +10,11 @@ from tmi.runtime.plotting import figure_style
 from .aggregate import Group, groups
 from .choice import main_metrics, meanings
 from .html import Section, bullets, figure, paragraph
-from .sweep_figures import Sweep, along, maps
 
 if TYPE_CHECKING:
     from tmi.runs.results import Entry, Results
+
+    from .sweep_figures import Sweep
 
 MOST_METRICS = 4
 """Metrics of one probe that are drawn."""
@@ -66,6 +67,8 @@ def _sweeps(
     results: Results, members: Sequence[Group], swept: Mapping[str, list[str]], entries: Sequence[Entry]
 ) -> Iterable[Sweep]:
     """Yield what there is to draw of one probe on one data set: networks with one setting together, each with two by itself."""
+    from .sweep_figures import Sweep
+
     info = meanings(results, members[0].probe)
     fixed = [group for group in members if not swept[group.network]]
     for setting in dict.fromkeys(names[0] for names in swept.values() if len(names) == 1):
@@ -79,6 +82,8 @@ def _sweeps(
 
 
 def _figure(title: str, sweep: Sweep, entries: Sequence[Entry]) -> str:
+    from .sweep_figures import along, maps
+
     networks = list(dict.fromkeys(group.network for group in sweep.groups))
     shown = _listed(sweep.metrics)
     if len(sweep.settings) == 1:
@@ -95,7 +100,7 @@ def _figure(title: str, sweep: Sweep, entries: Sequence[Entry]) -> str:
     if sweep.fixed:
         parts.append(f"Dashed: networks without this setting ({_listed(dict.fromkeys(group.network for group in sweep.fixed))}).")
     if sweep.left_out:
-        parts.append(f"The probe's other metrics ({sweep.left_out}) are in the table under All metrics.")
+        parts.append(f"Other metrics of the probe ({sweep.left_out}) are in the table under All metrics.")
     return figure(drawn, alt, " ".join(parts), narrow=narrow)
 
 
