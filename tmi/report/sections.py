@@ -177,7 +177,7 @@ def _better(info: MetricInfo | None) -> str:
 
 def _range(info: MetricInfo) -> str:
     if info.low is None and info.high is None:
-        return f" In {info.unit}." if info.unit else ""
+        return f" Unit: {info.unit}." if info.unit else ""
     low = "−∞" if info.low is None else f"{info.low:g}"
     high = "∞" if info.high is None else f"{info.high:g}"
     return f" Range {low} to {high}{' ' + info.unit if info.unit else ''}."

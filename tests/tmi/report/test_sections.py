@@ -26,7 +26,7 @@ def test_the_sections_that_every_report_has(ran, tmp_path):
     sizes = [row for row in page.cells if row[0] == "size.all"]
     assert [row[2:] for row in sizes] == [["4 ± 0 [4, 4]"] * 3, ["8 ± 0 [8, 8]"] * 3]
     assert page.tags.count("dl") == 1, "what the metrics mean, once a probe"
-    assert "Sum of the logits. In logits." in page.text
+    assert "Sum of the logits. Unit: logits." in page.text
     assert "torch" in page.text
 
 
