@@ -106,6 +106,15 @@ class LayeredModule:
     def __repr__(self) -> str:
         return f"Network({self.name or type(self.module).__name__}, {self.origin}, layers: {', '.join(self.layers)})"
 
+    def _repr_html_(self) -> str:
+        from tmi.views.networks import network
+
+        return network(self)
+
+    def __call__(self, images: Any, batch_size: int = 256) -> torch.Tensor:
+        """Return the logits on images; the same as `logits`."""
+        return self.logits(images, batch_size)
+
     def check(self, images: Any) -> None:
         """Check, on the first image, that the module answers as every probe takes for granted; once for each network.
 

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from tmi._lazy import submodules
+
 from .html import Section, bullets, figure, folded, paragraph, table
 
 __all__ = ["Section", "bullets", "figure", "folded", "paragraph", "table"]
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of the package
+    __getattr__ = submodules(__name__)

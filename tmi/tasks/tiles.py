@@ -9,12 +9,15 @@ from __future__ import annotations
 import numbers
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tmi.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class FeatureTile:
@@ -134,6 +137,17 @@ class FeatureTile:
         size = "×".join(map(str, self.shape))
         return f"FeatureTile({size}, epsilon={self.epsilon:g}, support={int(self.support.sum())} of {self.values.size})"
 
+    def _repr_html_(self) -> str:
+        from tmi.views.tasks import tile
+
+        return tile(self)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the template and the outline of its support on ``ax``, or on the axes of a new figure; return the axes."""
+        from tmi.views.task_plots import tile
+
+        return tile(self, ax)
+
 
 class TileClass:
     """A label and the tiles that show it: the paper's image I = {T_1, …, T_q}.
@@ -163,6 +177,11 @@ class TileClass:
 
     def __repr__(self) -> str:
         return f"TileClass({self.name!r}, {len(self.tiles)} tiles)"
+
+    def _repr_html_(self) -> str:
+        from tmi.views.tasks import tile_class
+
+        return tile_class(self)
 
 
 def as_tuple(values: Iterable[Any], what: str) -> tuple[Any, ...]:
