@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from tmi.engines.job import JobResult
 from tmi.engines.running import Running, in_words
 from tmi.runtime.formatting import format_duration
+from tmi.runtime.notebook import in_notebook
 from tmi.runtime.progress import shown_by
+
+from .notebook import below_cell
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -49,6 +52,9 @@ def watching(watcher: Watcher | None, running: Running) -> Iterator[Watcher]:
     elif sys.stderr.isatty():
         with _bars(running) as bars, shown_by(bars.track):
             yield bars
+    elif in_notebook():
+        with below_cell(running) as below, _reminders(below, running):
+            yield below
     else:
         silent = _Silent()
         with shown_by(_without_display), _reminders(silent, running):

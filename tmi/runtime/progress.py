@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from .notebook import in_notebook
+from .notebook import track as track_below_cell
+
 T = TypeVar("T")
 
 Display = Callable[[Iterable[Any], str, int | None], Iterator[Any]]
@@ -30,8 +33,8 @@ def track(steps: Iterable[T], description: str, total: int | None = None) -> Ite
     Yields
     ------
     object
-        The steps, unchanged. Inside `tmi.run` the suite's display shows them as a second bar; in an interactive terminal a bar of
-        their own; elsewhere nothing.
+        The steps, unchanged. Inside `tmi.run` the suite's display shows them as a second bar; in an interactive terminal or a
+        notebook a bar of their own; elsewhere nothing.
     """
     display = _display.get()
     if display is not None:
@@ -41,6 +44,8 @@ def track(steps: Iterable[T], description: str, total: int | None = None) -> Ite
         from rich.progress import track as rich_track
 
         yield from rich_track(steps, description, total=total, transient=True, console=Console(stderr=True))
+    elif in_notebook():
+        yield from track_below_cell(steps, description, total)
     else:
         yield from steps
 

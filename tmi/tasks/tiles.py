@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from tmi.errors import InputError
 
+from .hints import scale_hint, warn_of_order
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -204,6 +206,7 @@ def _template(values: ArrayLike) -> NDArray[np.float64]:
     if array.ndim != 3 or 0 in array.shape:
         raise InputError(f"tile values: expected shape (k, l) or (C, k, l) with no empty side, got {array.shape}")
     _check_range(array, "tile values")
+    warn_of_order(array.shape, stacklevel=4)
     return array
 
 
@@ -247,4 +250,8 @@ def _check_range(array: NDArray[Any], what: str) -> None:
     inside = (array >= 0) & (array <= 1)  # False for NaN
     if not inside.all():
         first = tuple(int(i) for i in np.argwhere(~inside)[0])
-        raise InputError(f"{what}: {int((~inside).sum())} values are NaN or outside [0, 1], the first at {first}: {array[first]}")
+        hint = scale_hint(float(array.min()), float(array.max())) if array.dtype.kind != "b" else ""
+        hint += ", or read a file by FeatureTile.from_image" if hint and what == "tile values" else ""
+        raise InputError(
+            f"{what}: {int((~inside).sum())} values are NaN or outside [0, 1], the first at {first}: {array[first]}{hint}"
+        )

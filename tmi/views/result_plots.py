@@ -199,7 +199,7 @@ def results(shown: Any, metric: str | None = None, x: str | None = None, axes: A
 
 
 def _metric(shown: Any, metric: str | None) -> str:
-    known = list(dict.fromkeys(name for entry in shown.entries for name in entry.metrics))
+    known: list[str] = list(dict.fromkeys(name for entry in shown.entries for name in entry.metrics))
     if not known:
         raise InputError(f"plot: {shown!r} has no metric")
     if metric is None:
