@@ -225,8 +225,8 @@ class ProbeResult:
         ----------
         name : str, optional
             A metric, or the part of its name before a dot; or an array: one of one axis as a curve or bars, one of two axes as a
-            map, and one of images as pictures. By default the metrics that have the unit and the range of the first one, with
-            their intervals and controls.
+            map, and one of images as pictures. By default the metrics of the commonest unit and range, with their intervals
+            and controls.
         ax : Axes, optional
 
         Raises

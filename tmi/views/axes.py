@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Edges = list[tuple[tuple[float, float], tuple[float, float]]]
 
-_GAP = 0.08  # between two cells of a grid, each 1 wide
+_GAP = 0.1  # between two cells of a grid, each 1 wide
 _TICKS = 24  # labels beside an axis, at most
 
 
@@ -32,12 +32,16 @@ def drawn(axes: Axes | None, *, size: tuple[float, float] = (4.5, 3.4), ink: boo
     ink : bool
         Whether grey images are drawn as ink on paper, 1 black and 0 white.
     """
-    with axes_style(ink=ink):
-        if axes is None:
-            import matplotlib.pyplot as plt
+    if axes is not None:
+        with axes_style(ink=ink):
+            yield axes
+        return
+    import matplotlib.pyplot as plt
 
-            _, axes = plt.subplots(figsize=size)
-        yield axes
+    # Outside the style: the first figure in a notebook changes settings that must outlast it.
+    figure = plt.figure(figsize=size, layout="constrained", facecolor="white")
+    with axes_style(ink=ink):
+        yield figure.add_subplot()
 
 
 def colours_of(image: Any) -> NDArray[Any]:

@@ -6,6 +6,7 @@ largest number of bytes. Nothing is loaded from elsewhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
@@ -23,19 +24,19 @@ _CELL = f"padding:.15em .8em .15em 0;text-align:left;vertical-align:top;border-b
 def clip(value: object, longest: int = LONGEST) -> str:
     """Return a text in one line, cut after so many characters."""
     text = value if isinstance(value, str) else str(value)
-    text = " ".join(text[: 8 * longest].split())
+    text = re.sub(r"[ \t\r\n]+", " ", text[: 8 * longest]).strip()
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def text_of(value: object) -> str:
-    """Return how a table writes a value: numbers with five significant digits, None as a dash, long text cut."""
+    """Return how a table writes a value: numbers with five significant digits, None as a dash and long text cut."""
     if value is None:
         return "–"
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}" if abs(value) < 10**15 else f"{value:.5g}" if abs(value) < 10**300 else "…"
-    return clip(value)
+    return clip(value, 2 * LONGEST)
 
 
 def card(title: str, subtitle: str = "", *parts: str) -> str:

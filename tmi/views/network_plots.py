@@ -33,9 +33,12 @@ def network(shown: Any, what: str | None = None, axes: Axes | None = None) -> Ax
         if what == WEIGHTS:
             raise InputError(f"plot: {shown!r} has no weights that read images")
         raise UnknownNameError(f"plot: {what!r} was not recorded during training{did_you_mean(what, known)}")
+    from matplotlib.ticker import MaxNLocator
+
     with drawn(axes, size=(4.5, 3)) as axes:
         values = shown.history[what]
         axes.plot(range(1, len(values) + 1), values, marker="o" if len(values) <= 30 else None, markersize=3)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="epoch", ylabel=shortened(what, 40))
         axes.set_title(f"training of {_name(shown)}", loc="left")
     return axes

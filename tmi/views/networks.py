@@ -155,4 +155,4 @@ def _picture(shown: Any) -> str:
     largest = float(np.abs(weights.mean(1)).max(initial=0))
     cells = [weight_pixels(one, largest, 36) for one in np.nan_to_num(weights)]
     caption = line(f"Weights of {name or 'the module'}, {size_of(weights.shape[1:])}: orange above 0, blue below")
-    return picture(row_of(cells, 8), f"the first {len(cells)} filters") + caption
+    return picture(row_of(cells, 8, gap=9), f"the first {len(cells)} filters") + caption

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tmi.errors import InputError, UnknownNameError, did_you_mean
+from tmi.runtime.plotting import PALETTE
 from tmi.statistics import over_seeds
 
 from .axes import drawn, frame_grid, label_ticks, shortened, show_image
@@ -23,6 +25,8 @@ _IMAGES = 12
 _LINE = 60  # values that are joined by a line
 _SIDE = 1500  # pixels of a map
 _CONTROLS = {"chance": ("chance", "s", "0.45"), "untrained": ("untrained", "x", "#D55E00"), "oracle": ("oracle", "^", "#009E73")}
+_BESIDES = {*_CONTROLS, "low", "high"}
+"""Parts of the names of metrics that are drawn beside another one."""
 
 
 def probe_result(shown: Any, name: str | None = None, axes: Axes | None = None) -> Axes:
@@ -44,10 +48,11 @@ def probe_result(shown: Any, name: str | None = None, axes: Axes | None = None) 
 
 
 def _metrics(shown: Any, names: Sequence[str], axes: Axes | None) -> Axes:
-    """Draw metrics that share the unit and the range of the first, a row each, with their intervals and controls."""
-    same = [name for name in names if _scale(shown, name) == _scale(shown, names[0])]
-    rows = [name for name in same if not {"chance", "untrained", "oracle", "low", "high"} & set(name.split("."))] or same
-    cut, info = rows[:_METRICS], shown.describe(names[0])
+    """Draw the metrics of the commonest unit and range, a row each, with their intervals and controls."""
+    measured = [name for name in names if not _BESIDES & set(name.split("."))] or list(names)
+    ((scale, _),) = Counter(_scale(shown, name) for name in measured).most_common(1)
+    rows = [name for name in measured if _scale(shown, name) == scale]
+    cut, info = rows[:_METRICS], shown.describe(rows[0])
     with drawn(axes, size=(5, 0.9 + 0.24 * len(cut))) as axes:
         places = range(len(cut))
         known: Mapping[str, float] = shown.metrics
@@ -69,9 +74,9 @@ def _metrics(shown: Any, names: Sequence[str], axes: Axes | None) -> Axes:
             margin = 0.03 * (info.high - info.low)
             axes.set_xlim(info.low - margin, info.high + margin)
         axes.set_xlabel(shortened(info.unit, 60) if info is not None and info.unit else "value")
-        left = len(shown.metrics) - len(same)
+        left = len(measured) - len(rows)
         hidden = f" of {len(rows)}" if len(rows) > len(cut) else ""
-        others = f"; {left} with another unit or range" if left and len(names) == len(shown.metrics) else ""
+        others = f"; {left} with another unit or range" if left else ""
         axes.set_title(f"{len(cut)}{hidden} {'metric' if len(cut) == 1 else 'metrics'}{others}", loc="left")
         if len(axes.get_legend_handles_labels()[0]) > 1:
             axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -168,34 +173,46 @@ def results(shown: Any, metric: str | None = None, x: str | None = None, axes: A
         raise UnknownNameError(f"plot: x={x!r} is no column{did_you_mean(x, known)}")
     curves: dict[str, dict[Any, list[float]]] = {}
     for entry in entries:
-        if (place := _value(entry, x)) is not None:
-            curves.setdefault(_label(shown, entries, entry, x), {}).setdefault(place, []).append(entry.metrics[name])
-    places = list(dict.fromkeys(place for curve in curves.values() for place in curve))
-    is_number = numeric(places)
-    places = sorted(places) if is_number else places
-    shown_curves = list(curves.items())[:_CURVES]
+        label = _label(shown, entries, entry, x)
+        curves.setdefault(label, {}).setdefault(_value(entry, x), []).append(entry.metrics[name])
     with drawn(axes, size=(5.4, 3.2)) as axes:
-        for number, (label, curve) in enumerate(shown_curves):
-            own = [place for place in places if place in curve]
-            shift = 0.0 if is_number else 0.5 * ((number + 0.5) / len(shown_curves) - 0.5)
-            at = own if is_number else [places.index(place) + shift for place in own]
-            middle, below, above = np.array([_interval(curve[place]) for place in own]).T
-            line = {"linewidth": 1.2} if is_number else {"linestyle": "none"}
-            axes.errorbar(at, middle, [below, above], marker="o", markersize=4, capsize=2, label=shortened(label, 40), **line)
-        if not is_number:
-            label_ticks(axes.xaxis, places)
-            axes.tick_params(axis="x", labelrotation=90 if len(places) > 5 else 0)
-            axes.set_xlim(-0.6, len(places) - 0.4)
         info = _info(shown, entries, name)
+        _draw_curves(axes, dict(list(curves.items())[:_CURVES]), info)
         unit = f" ({shortened(info.unit, 40)})" if info is not None and info.unit else ""
         axes.set(xlabel=shortened(x, 40), ylabel=f"{shortened(name, 40)}{unit}")
         seeds = max(len(values) for curve in curves.values() for values in curve.values())
         spread = f"mean over {seeds} seeds, 95 % interval" if seeds > 1 else "one seed"
         more = f"; {_CURVES} of {len(curves)} are shown" if len(curves) > _CURVES else ""
         axes.set_title(f"{shortened(shown.name, 40)}: {spread}{more}".removeprefix(": "), loc="left")
-        if len(curves) > 1 or next(iter(curves)):
+        if len(curves) > 1:
             axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return axes
+
+
+def _draw_curves(axes: Axes, curves: Mapping[str, Mapping[Any, list[float]]], info: Any) -> None:
+    """Draw each curve; cells without a value along x, whose table does not sweep it, as a dashed line."""
+    places = list(dict.fromkeys(place for curve in curves.values() for place in curve if place is not None))
+    is_number = numeric(places)
+    places = sorted(places) if is_number else places
+    for number, (label, curve) in enumerate(curves.items()):
+        own = [place for place in places if place in curve]
+        colour = PALETTE[number % len(PALETTE)]
+        if own:
+            shift = 0.5 * ((number + 0.5) / len(curves) - 0.5)
+            at = own if is_number else [places.index(place) + shift for place in own]
+            middle, below, above = np.array([_interval(curve[place], info) for place in own]).T
+            line: dict[str, Any] = {"linewidth": 1.2} if is_number else {"linestyle": "none"}
+            axes.errorbar(
+                at, middle, [below, above], marker="o", color=colour, markersize=4, capsize=2, label=shortened(label, 40), **line
+            )
+        if None in curve:
+            middle, below, above = _interval(curve[None], info)
+            axes.axhline(middle, linestyle="--", color=colour, linewidth=1.2, label="" if own else shortened(label, 40))
+            axes.axhspan(middle - below, middle + above, color=colour, alpha=0.12, linewidth=0)
+    if not is_number:
+        label_ticks(axes.xaxis, places)
+        axes.tick_params(axis="x", labelrotation=90 if len(places) > 5 else 0)
+        axes.set_xlim(-0.6, len(places) - 0.4)
 
 
 def _metric(shown: Any, metric: str | None) -> str:
@@ -231,11 +248,12 @@ def _label(shown: Any, entries: Sequence[Any], entry: Any, x: str) -> str:
     return ", ".join(parts)
 
 
-def _interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the mean, and how far the 95 % interval over the seeds goes below and above it."""
+def _interval(values: Sequence[float], info: Any) -> tuple[float, float, float]:
+    """Return the mean, and how far the 95 % interval over the seeds goes below and above it, within the metric's range."""
     if len(values) < 2:
         return values[0], 0.0, 0.0
-    estimated = over_seeds(values)
+    low, high = (None, None) if info is None else (info.low, info.high)
+    estimated = over_seeds(values, low=low, high=high)
     return estimated.value, estimated.value - estimated.low, estimated.high - estimated.value
 
 

@@ -13,6 +13,7 @@ from .html import ROWS, card, clip, line, table
 from .tasks import size_of
 
 _NOTES = 5
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def probe_result(shown: Any) -> str:
@@ -94,10 +95,11 @@ def _rows(shown: Any, groups: list[list[Any]]) -> Iterator[tuple[object, ...]]:
 def _meaning(info: Any) -> tuple[str, str, str]:
     if info is None:
         return "", "", ""
-    better = {"higher": "↑ higher", "lower": "↓ lower"}.get(info.better or "", "")
+    better = {"higher": f"↑{_NO_BREAK}higher", "lower": f"↓{_NO_BREAK}lower"}.get(info.better or "", "")
     low = "" if info.low is None else f"from {info.low:g}"
     high = "" if info.high is None else f"to {info.high:g}"
-    return better, " ".join(filter(None, (low, high, clip(info.unit, 40)))), info.text
+    ends = " ".join(filter(None, (low, high))).replace(" ", _NO_BREAK)
+    return better, " ".join(filter(None, (ends, clip(info.unit, 40)))), clip(info.text, 170)
 
 
 def entry_text(shown: Any) -> str:
