@@ -49,12 +49,12 @@ def watching(watcher: Watcher | None, running: Running) -> Iterator[Watcher]:
     if watcher is not None:
         with _reminders(watcher, running):
             yield watcher
-    elif sys.stderr.isatty():
-        with _bars(running) as bars, shown_by(bars.track):
-            yield bars
     elif in_notebook():
         with below_cell(running) as below, _reminders(below, running):
             yield below
+    elif sys.stderr.isatty():
+        with _bars(running) as bars, shown_by(bars.track):
+            yield bars
     else:
         silent = _Silent()
         with shown_by(_without_display), _reminders(silent, running):

@@ -39,13 +39,13 @@ def track(steps: Iterable[T], description: str, total: int | None = None) -> Ite
     display = _display.get()
     if display is not None:
         yield from display(steps, description, total)
+    elif in_notebook():
+        yield from track_below_cell(steps, description, total)
     elif sys.stderr.isatty() and threading.current_thread() is threading.main_thread():  # a terminal shows one bar at a time
         from rich.console import Console
         from rich.progress import track as rich_track
 
         yield from rich_track(steps, description, total=total, transient=True, console=Console(stderr=True))
-    elif in_notebook():
-        yield from track_below_cell(steps, description, total)
     else:
         yield from steps
 

@@ -206,7 +206,7 @@ def _template(values: ArrayLike) -> NDArray[np.float64]:
     if array.ndim != 3 or 0 in array.shape:
         raise InputError(f"tile values: expected shape (k, l) or (C, k, l) with no empty side, got {array.shape}")
     _check_range(array, "tile values")
-    warn_of_order(array.shape, stacklevel=4)
+    warn_of_order(array.shape, stacklevel=3)
     return array
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Edges = list[tuple[tuple[float, float], tuple[float, float]]]
 
 _GAP = 0.1  # between two cells of a grid, each 1 wide
+_OUTLINED = 128  # pixels a side of a mask whose outline is exact; that of a larger one leaves pixels out
 _TICKS = 24  # labels beside an axis, at most
 
 
@@ -88,8 +89,9 @@ def show_image(
         axes.add_patch(Rectangle((left, top), wide, high, fill=False, hatch="////", edgecolor="0.8", linewidth=0, zorder=-1))
     axes.imshow(colours_of(image), **({"vmin": 0, "vmax": 1} | options), extent=extent)
     if mask is not None:
-        edges = np.array(outline(np.asarray(mask)), float).reshape(-1, 2, 2)
-        edges = (edges + 0.5) * (wide / n, high / m) + (left, top)
+        step = max(1, -(-max(m, n) // _OUTLINED))
+        edges = np.array(outline(np.asarray(mask)[::step, ::step]), float).reshape(-1, 2, 2)
+        edges = np.minimum((edges + 0.5) * step, (n, m)) * (wide / n, high / m) + (left, top)
         thin = 1.0 if place is None else 0.6
         for colour, width in (("white", 2.4 * thin), (CONSTRUCTED, 1.2 * thin)):  # visible on dark and on light pixels
             axes.add_collection(LineCollection(list(edges), colors=colour, linewidths=width, capstyle="round"))

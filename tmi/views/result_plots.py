@@ -172,8 +172,9 @@ def results(shown: Any, metric: str | None = None, x: str | None = None, axes: A
     if x not in known:
         raise UnknownNameError(f"plot: x={x!r} is no column{did_you_mean(x, known)}")
     curves: dict[str, dict[Any, list[float]]] = {}
+    columns = [name for name in known if name != x and len({repr(_value(entry, name)) for entry in entries}) > 1]
     for entry in entries:
-        label = _label(shown, entries, entry, x)
+        label = _label(shown, columns, entry)
         curves.setdefault(label, {}).setdefault(_value(entry, x), []).append(entry.metrics[name])
     with drawn(axes, size=(5.4, 3.2)) as axes:
         info = _info(shown, entries, name)
@@ -238,14 +239,11 @@ def _value(entry: Any, column: str) -> Any:
     return value if isinstance(value, int | float | str | None) else str(value)
 
 
-def _label(shown: Any, entries: Sequence[Any], entry: Any, x: str) -> str:
-    """Return the name of a curve: what differs between cells besides x and the seed."""
-    columns = [name for name in ("dataset", "network", "probe", *shown.columns) if name != x]
-    parts = []
-    for column in columns:
-        if len({repr(_value(other, column)) for other in entries}) > 1 and (value := _value(entry, column)) is not None:
-            parts.append(f"{column}={value}" if column in shown.columns else str(value))
-    return ", ".join(parts)
+def _label(shown: Any, columns: Sequence[str], entry: Any) -> str:
+    """Return the name of a curve: the values of the columns in which cells differ besides x and the seed."""
+    values = {column: value for column in columns if (value := _value(entry, column)) is not None}
+    parts = [f"{column}={value}" if column in shown.columns else str(value) for column, value in values.items()]
+    return ", ".join(parts) or ("not swept" if columns else "")
 
 
 def _interval(values: Sequence[float], info: Any) -> tuple[float, float, float]:
