@@ -13,13 +13,11 @@ if TYPE_CHECKING:
 
     from tmi.probing.result import MetricInfo
 
-    from .results import Results
-
 _MOST = 100_000_000  # numbers
 
 
-def to_xarray(results: Results) -> xarray.Dataset:
-    """Return the metrics of results as an `xarray.Dataset`; see `tmi.Results.to_xarray`."""
+def to_xarray(results: Any) -> xarray.Dataset:
+    """Return the metrics of a `tmi.Results` as an `xarray.Dataset`; see its method ``to_xarray``."""
     import numpy as np
     import xarray
 
@@ -49,7 +47,7 @@ def to_xarray(results: Results) -> xarray.Dataset:
     )
 
 
-def _value(results: Results, entry: Any, axis: str) -> Any:
+def _value(results: Any, entry: Any, axis: str) -> Any:
     value = entry.swept.get(axis) if axis in results.columns else getattr(entry, axis)
     return value if isinstance(value, bool | int | float | str | None) else str(value)
 
@@ -70,7 +68,7 @@ def _plain(labels: list[Any]) -> Any:
     return np.array(labels if len(known) == len(labels) else [np.nan if label is None else label for label in labels])
 
 
-def _infos(results: Results) -> dict[tuple[str, str], MetricInfo]:
+def _infos(results: Any) -> dict[tuple[str, str], MetricInfo]:
     """Return the descriptions of metrics by probe, from the first result that each probe has on each network."""
     infos: dict[tuple[str, str], MetricInfo] = {}
     seen = set()

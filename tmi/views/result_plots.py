@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tmi.errors import InputError, UnknownNameError, did_you_mean
-from tmi.runtime.plotting import PALETTE
+from tmi.runtime.plotting import CONSTRUCTED, PALETTE, TRAINED
 from tmi.statistics import over_seeds
 
 from .axes import drawn, frame_grid, label_ticks, shortened, show_image
@@ -173,12 +173,14 @@ def results(shown: Any, metric: str | None = None, x: str | None = None, axes: A
         raise UnknownNameError(f"plot: x={x!r} is no column{did_you_mean(x, known)}")
     curves: dict[str, dict[Any, list[float]]] = {}
     columns = [name for name in known if name != x and len({repr(_value(entry, name)) for entry in entries}) > 1]
+    origins: dict[str, str] = {}
     for entry in entries:
         label = _label(shown, columns, entry)
+        origins.setdefault(label, entry.record.get("network_origin", ""))
         curves.setdefault(label, {}).setdefault(_value(entry, x), []).append(entry.metrics[name])
     with drawn(axes, size=(5.4, 3.2)) as axes:
         info = _info(shown, entries, name)
-        _draw_curves(axes, dict(list(curves.items())[:_CURVES]), info)
+        _draw_curves(axes, dict(list(curves.items())[:_CURVES]), _colours(origins), info)
         unit = f" ({shortened(info.unit, 40)})" if info is not None and info.unit else ""
         axes.set(xlabel=shortened(x, 40), ylabel=f"{shortened(name, 40)}{unit}")
         seeds = max(len(values) for curve in curves.values() for values in curve.values())
@@ -190,14 +192,26 @@ def results(shown: Any, metric: str | None = None, x: str | None = None, axes: A
     return axes
 
 
-def _draw_curves(axes: Axes, curves: Mapping[str, Mapping[Any, list[float]]], info: Any) -> None:
+def _colours(origins: Mapping[str, str]) -> dict[str, str]:
+    """Return a colour for each curve: that of constructed and of trained networks for the first curve of each."""
+    own = {"constructed": CONSTRUCTED, "trained": TRAINED}
+    colours: dict[str, str] = {}
+    for label, origin in origins.items():
+        if own.get(origin) not in (None, *colours.values()):
+            colours[label] = own[origin]
+    others = [colour for colour in PALETTE if colour not in colours.values()]
+    rest = [label for label in origins if label not in colours]
+    return colours | {label: others[number % len(others)] for number, label in enumerate(rest)}
+
+
+def _draw_curves(axes: Axes, curves: Mapping[str, Mapping[Any, list[float]]], colours: Mapping[str, str], info: Any) -> None:
     """Draw each curve; cells without a value along x, whose table does not sweep it, as a dashed line."""
     places = list(dict.fromkeys(place for curve in curves.values() for place in curve if place is not None))
     is_number = numeric(places)
     places = sorted(places) if is_number else places
     for number, (label, curve) in enumerate(curves.items()):
         own = [place for place in places if place in curve]
-        colour = PALETTE[number % len(PALETTE)]
+        colour = colours[label]
         if own:
             shift = 0.5 * ((number + 0.5) / len(curves) - 0.5)
             at = own if is_number else [places.index(place) + shift for place in own]

@@ -7,6 +7,8 @@ from scipy import stats
 
 import tmi
 from tmi.runs.results import Entry
+from tmi.runtime.plotting import CONSTRUCTED, TRAINED
+from tmi.views.result_plots import _colours
 
 mpl.use("agg")
 
@@ -50,6 +52,15 @@ def test_along_a_column_of_names():
     axes = results().plot(x="network")
     assert [text.get_text() for text in axes.get_xticklabels()] == ["trained", "constructed"]
     assert {text.get_text() for text in axes.get_legend().get_texts()} == {"k=2", "k=8", "not swept"}
+
+
+def test_colours_follow_the_origin_of_the_network():
+    origins = {"a": "trained", "b": "imported", "c": "constructed", "d": "trained", "e": ""}
+    colours = _colours(origins)
+    assert (colours["a"], colours["c"]) == (TRAINED, CONSTRUCTED)
+    assert len(set(colours.values())) == 5
+    many = _colours({str(i): "trained" for i in range(20)})
+    assert list(many.values()).count(TRAINED) == 1
 
 
 def test_wrong_names_are_answered():
