@@ -92,7 +92,7 @@ def show_image(
         step = max(1, -(-max(m, n) // _OUTLINED))
         edges = np.array(outline(np.asarray(mask)[::step, ::step]), float).reshape(-1, 2, 2)
         edges = np.minimum((edges + 0.5) * step, (n, m)) * (wide / n, high / m) + (left, top)
-        thin = 1.0 if place is None else 0.6
+        thin = 1.0 if place is None else 0.75
         for colour, width in (("white", 2.4 * thin), (CONSTRUCTED, 1.2 * thin)):  # visible on dark and on light pixels
             axes.add_collection(LineCollection(list(edges), colors=colour, linewidths=width, capstyle="round"))
 

@@ -91,9 +91,11 @@ def dataset(shown: Any, axes: Axes | None = None, *, per_class: int = 6) -> Axes
                 col += len(chosen)
         frame_grid(axes, len(names), per_class)
         label_ticks(axes.yaxis, names)
-        outlined = ", the pixels that decide outlined" if shown.task.has_tiles else ""
         name = shortened(shown.name or "data set", 40)
-        axes.set_title(f"{name}: {_classes(shown.task, len(names))}{outlined}", loc="left")
+        about = f"{name}: {_classes(shown.task, len(names))}, images {size_of(shown.task.image_shape)}"
+        outlined = "; what decides is outlined" if shown.task.has_tiles else ""
+        counts = f"{len(shown.train):,} for training, {len(shown.test):,} for tests{outlined}"
+        axes.set_title(f"{about}\n{counts}", loc="left")
     return axes
 
 
