@@ -1,4 +1,4 @@
-"""HTML of networks, of known directions and of explanations, and what can be told of a layer without evaluating it."""
+"""HTML of networks, of known directions and of explanations."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from .tasks import size_of
 
 _LAYERS = 40
 _FILTERS = 24
-_BETWEEN = ("BatchNorm", "InstanceNorm", "GroupNorm", "LayerNorm", "Dropout", "Identity")
-"""Beginnings of the names of modules that may stand between a layer and its non-linearity."""
 
 
 def network(shown: Any) -> str:
@@ -86,40 +84,8 @@ def first_filters(shown: Any) -> tuple[str, NDArray[np.float64]] | None:
     return None
 
 
-def nonlinearity_after(module: Any, layer: str) -> str:
-    """Return the name of the non-linearity that follows a layer without one; empty if none does.
-
-    The order is that in which the parts of a module are defined, so that it is known without evaluating the module. What a
-    forward pass calls as a function is not seen.
-    """
-    leaves = [(name, part) for name, part in module.named_modules() if not part._modules]
-    inside = [number for number, (name, _) in enumerate(leaves) if name == layer or name.startswith(f"{layer}.")]
-    if not inside or _is_nonlinearity(leaves[inside[-1]][1]) or not _has_weights(leaves, inside):
-        return ""
-    parent = layer.rpartition(".")[0]
-    name: str
-    for name, part in leaves[inside[-1] + 1 :]:
-        if not name.startswith(f"{parent}." if parent else ""):
-            return ""
-        if _is_nonlinearity(part):
-            return name
-        if not type(part).__name__.startswith(_BETWEEN):
-            return ""
-    return ""
-
-
-def _has_weights(leaves: list[tuple[str, Any]], inside: list[int]) -> bool:
-    return len(inside) == 1 and bool(leaves[inside[0]][1]._parameters)
-
-
-def _is_nonlinearity(part: Any) -> bool:
-    return type(part).__module__ == "torch.nn.modules.activation" and type(part).__name__ not in ("Softmax", "LogSoftmax")
-
-
 def _remark(shown: Any, layer: str) -> str:
-    if layer == shown.layers[-1]:
-        return ""
-    after = nonlinearity_after(shown.module, layer)
+    after = shown.nonlinearity_after(layer)
     return f"before the non-linearity {after}" if after else ""
 
 

@@ -5,29 +5,9 @@ import torch
 from torch import nn
 
 import tmi
-from tmi.views.networks import first_filters, nonlinearity_after
+from tmi.views.networks import first_filters
 
 from .shown import Refusing, refusing, small_task
-
-
-@pytest.mark.parametrize(
-    ("module", "layer", "expected"),
-    [
-        (nn.Sequential(nn.Linear(4, 4), nn.ReLU()), "0", "1"),
-        (nn.Sequential(nn.Conv2d(1, 4, 2), nn.BatchNorm2d(4), nn.Dropout(), nn.GELU()), "0", "3"),
-        (nn.Sequential(nn.Conv2d(1, 4, 2), nn.BatchNorm2d(4), nn.ReLU()), "1", "2"),
-        (nn.Sequential(nn.Linear(4, 4), nn.ReLU()), "1", ""),  # the non-linearity itself
-        (nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), nn.Linear(4, 4)), "0", ""),  # it holds its own
-        (nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.ReLU()), "0", ""),  # another layer is between
-        (nn.Sequential(nn.Linear(4, 4), nn.MaxPool1d(2), nn.ReLU()), "0", ""),
-        (nn.Sequential(nn.Linear(4, 4), nn.Softmax(1)), "0", ""),
-        (nn.Sequential(nn.Sequential(nn.Linear(4, 4)), nn.ReLU()), "0.0", ""),  # of another part
-        (nn.Sequential(nn.Linear(4, 4)), "0", ""),
-        (nn.Sequential(nn.Linear(4, 4)), "nosuch", ""),
-    ],
-)
-def test_the_nonlinearity_after_a_layer(module, layer, expected):
-    assert nonlinearity_after(module, layer) == expected
 
 
 def test_a_layer_before_its_nonlinearity_is_marked_and_nothing_is_evaluated():
