@@ -37,7 +37,17 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 # Train networks, and run methods of attribution on them.
-SLOW = {"attribution", "constructions", "first-steps", "other-libraries", "own-images", "suites", "training", "warm-start"}
+SLOW = {
+    "attribution",
+    "constructions",
+    "first-steps",
+    "notebooks",
+    "other-libraries",
+    "own-images",
+    "suites",
+    "training",
+    "warm-start",
+}
 RUN = [pytest.param(page, marks=[pytest.mark.slow] if page.stem in SLOW else [], id=page.name) for page in pages.PAGES]
 
 
