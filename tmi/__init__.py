@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .probing.attribution import attribution_measure, attribution_method
     from .probing.result import LabelledArray, MetricInfo, ProbeResult
     from .runs.results import Results
-    from .runs.runner import run
+    from .runs.runner import load_results, run
     from .runtime.progress import track
     from .store.store import Store, read_result
     from .suites.reader import load_suite
@@ -84,10 +84,13 @@ _NAMES = {
     "runtime.progress": ("track",),
     "store.store": ("Store", "read_result"),
     "suites.reader": ("load_suite",),
-    "runs.runner": ("run",),
+    "runs.runner": ("run", "load_results"),
     "runs.results": ("Results",),
 }
 """The public names by the module that defines them."""
+
+_MODULES = ("errors", "networks", "params", "plugins", "probing", "report", "runs", "runtime", "statistics", "tasks", "testing")
+"""The modules whose names the documentation mentions; they are imported when they are first used."""
 
 _MODULE_OF = {name: module for module, names_ in _NAMES.items() for name in names_}
 
@@ -127,6 +130,7 @@ __all__ = [
     "external",
     "generate",
     "hookimpl",
+    "load_results",
     "load_suite",
     "match",
     "match_batches",
@@ -144,6 +148,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'tmi' has no attribute {name!r}")
     value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
@@ -152,4 +158,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *_MODULES, *(name for name in globals() if name.startswith("__"))})

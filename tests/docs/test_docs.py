@@ -42,6 +42,7 @@ SLOW = {
     "constructions",
     "first-method",
     "first-steps",
+    "notebooks",
     "other-libraries",
     "own-images",
     "suites",

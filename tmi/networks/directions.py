@@ -78,6 +78,11 @@ class Directions:
         where = " at every place" if self.by_place else ""
         return f"Directions({len(self)} features in {self.sparse.shape[1]} neurons{where})"
 
+    def _repr_html_(self) -> str:
+        from tmi.views.networks import directions
+
+        return directions(self)
+
     @property
     def matrix(self) -> NDArray[np.float64]:
         """The directions as a dense matrix, float64 (features, neurons).

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from tmi.errors import InputError, UnknownNameError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from tmi.tasks.task import TemplateTask
@@ -72,14 +71,24 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         """Show the figure and the table in a notebook."""
+        from tmi.views.networks import explanation
+
         picture = io.BytesIO()
-        self.figure().savefig(picture, format="png", dpi=120)
-        source = base64.b64encode(picture.getvalue()).decode()
-        shown = self._cells(self.neurons.head(_SHOWN))
-        table = "<p>no neuron fired</p>" if shown.empty else shown.to_html(index=False, border=0)
-        more = "".join(f"<p>{line}</p>" for line in self._more())
-        headline = html.escape(self.headline)
-        return f'<p>{headline}</p><img alt="{headline}" src="data:image/png;base64,{source}">{table}{more}'
+        self.figure().savefig(picture, format="png", dpi=90)
+        return explanation(self, picture.getvalue(), self._cells(self.neurons.head(_SHOWN)))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the image with the outlines of the fired tiles on ``ax``, or on the axes of a new figure; return the axes.
+
+        `figure` draws the logits too.
+        """
+        from tmi.views.axes import drawn
+
+        placed = self._placed()
+        with drawn(ax, size=(4.2, 4.2 + 0.2 * max(len(placed), 1)), ink=self.task.ink) as ax:
+            ax.set_title(self.headline, loc="left", wrap=True)
+            self._draw_image(ax, placed)
+        return ax
 
     def figure(self) -> Figure:
         """Draw the image, the outline of each fired tile's support at its place, and the logits.
@@ -93,9 +102,9 @@ class Explanation:
         """
         from matplotlib.figure import Figure
 
-        from tmi.runtime.plotting import figure_style
+        from tmi.runtime.plotting import axes_style
 
-        with figure_style(ink=self.task.ink):
+        with axes_style(ink=self.task.ink):
             bars = len(self.logits) <= _BARS
             drawn = self._placed()
             figure = Figure(figsize=(7.2 if bars else 4.2, 4.2 + 0.2 * max(len(drawn), 1)), layout="constrained")

@@ -28,6 +28,7 @@ from .adapters import (
 from .check import Forward, RandomError, check
 from .directions import Directions, one_a_neuron
 from .modes import evaluation_mode
+from .nonlinearity import defined_after, watching
 from .plain import copied
 
 if TYPE_CHECKING:
@@ -100,9 +101,21 @@ class LayeredModule:
         self.meanings = {layer: columns if callable(columns) else dict(columns) for layer, columns in meanings.items()}
         self.history = {name: np.asarray(values, float) for name, values in (history or {}).items()}
         self._checked, self._refused = False, ""
+        self._followed: dict[str, str] | None = None
 
     def __repr__(self) -> str:
-        return f"Network({self.name or type(self.module).__name__}, {self.origin}, layers: {', '.join(self.layers)})"
+        after = ((layer, self.nonlinearity_after(layer)) for layer in self.layers)
+        layers = ", ".join(f"{layer} (before {name})" if name else layer for layer, name in after)
+        return f"Network({self.name or type(self.module).__name__}, {self.origin}, layers: {layers})"
+
+    def _repr_html_(self) -> str:
+        from tmi.views.networks import network
+
+        return network(self)
+
+    def __call__(self, images: Any, batch_size: int = 256) -> torch.Tensor:
+        """Return the logits on images; the same as `logits`."""
+        return self.logits(images, batch_size)
 
     def check(self, images: Any) -> None:
         """Check, on the first image, that the module answers as every probe takes for granted; once for each network.
@@ -133,7 +146,11 @@ class LayeredModule:
         (image,) = self._batches(images[:1], 1)
 
         def forward(batch: torch.Tensor) -> tuple[Any, dict[str, list[Any]]]:
-            answer, outputs = self._evaluate(batch, self.layers)
+            if self._followed is None:
+                with watching(self.module, self.layers[:-1]) as self._followed:
+                    answer, outputs = self._evaluate(batch, self.layers)
+            else:
+                answer, outputs = self._evaluate(batch, self.layers)
             if getattr(answer, "ndim", 0) > 2 and answer.shape[1:].numel() == answer.shape[1] == len(self.task.classes):
                 self.module, answer = with_readout(self.module, None, "squeeze"), answer.flatten(1)
             return answer, outputs
@@ -149,6 +166,30 @@ class LayeredModule:
             self._refused = str(error)
             raise
         self._checked = True
+
+    def nonlinearity_after(self, layer: str) -> str:
+        """Return the non-linearity that follows a layer, so that its activations are taken before it; empty if none does.
+
+        Parameters
+        ----------
+        layer : str
+            One of ``layers``.
+
+        Returns
+        -------
+        str
+            The function that is applied to the layer's output, as ``"relu"``, seen when the network was checked. Of a network
+            that was never evaluated it is the non-linear module that is defined after the layer. Empty for the last layer.
+
+        Raises
+        ------
+        UnknownNameError
+            For a layer that the network does not have.
+        """
+        self._check_layer(layer)
+        if layer == self.layers[-1]:
+            return ""
+        return defined_after(self.module, layer) if self._followed is None else self._followed.get(layer, "")
 
     def with_module(self: N, module: nn.Module) -> N:
         """Return this network around a changed copy of its module: the same layers, task, origin and meanings.

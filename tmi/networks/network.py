@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import os
 
     import torch
+    from matplotlib.axes import Axes
 
     from .explanation import Explanation
 
@@ -86,6 +87,29 @@ class Network(LayeredModule):
         from .explanation import explain
 
         return explain(self, image, layers)
+
+    def plot(self, what: str | None = None, ax: Axes | None = None) -> Axes:
+        """Draw the first filters or the training on ``ax``, or on the axes of a new figure; return the axes.
+
+        Nothing is evaluated.
+
+        Parameters
+        ----------
+        what : str, optional
+            ``"weights"``, those of the first module that reads the images, as pictures; or a name in ``history``, such as
+            ``"loss"``. By default the weights, else the training, else the tiles of the task.
+        ax : Axes, optional
+
+        Raises
+        ------
+        UnknownNameError
+            For a name that ``history`` does not have.
+        InputError
+            For ``"weights"`` where no module reads the images by weights.
+        """
+        from tmi.views.network_plots import network
+
+        return network(self, what, ax)
 
     def certificate(self, images: Any, labels: Any = None) -> torch.Tensor:
         """Return how far each image may change before a constructed network's answer can.

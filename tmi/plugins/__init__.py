@@ -1,1 +1,8 @@
 """Plug-ins: find the function behind a registered name, and fingerprint its code."""
+
+from typing import TYPE_CHECKING
+
+from tmi._lazy import submodules
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of the package
+    __getattr__ = submodules(__name__)

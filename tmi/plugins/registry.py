@@ -265,7 +265,8 @@ class Registry:
         component = self.find("probe", name)
         values = self.check("probe", component, params)
         if not isinstance(network, Network):
-            raise InputError(f"probe {component.name!r}: expected a Network, got {type(network).__name__}")
+            hint = "; make one of it by tmi.wrap(module, data, layers=[…])" if hasattr(network, "named_modules") else ""
+            raise InputError(f"probe {component.name!r}: expected a Network, got {type(network).__name__}{hint}")
         if not isinstance(data, Dataset):
             raise InputError(f"probe {component.name!r}: expected a Dataset, got {type(data).__name__}")
         _check_on(network, data)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tmi.errors import InputError, did_you_mean
+from tmi.errors import InputError, UnknownNameError, did_you_mean
 
 if TYPE_CHECKING:
     import xarray
+    from matplotlib.axes import Axes
 
 RESERVED = ("header", "metrics", "metric")
 """Names that the file format uses; metrics, arrays and axes cannot have them."""
+
+_LONGEST = 2000  # characters of an attribute
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,11 @@ class LabelledArray:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.values, dtype=dtype) if copy else np.asarray(self.values, dtype=dtype)
+
+    def __repr__(self) -> str:
+        from tmi.views.results import array_text
+
+        return array_text(self.dims, self.values)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -65,6 +73,14 @@ class MetricInfo:
     low: float | None = None
     high: float | None = None
     unit: str = ""
+
+    @property
+    def line(self) -> str:
+        """The description with unit, direction and range: ``"Share of … (higher is better; from 0 to 1)"``."""
+        better = f"{self.better} is better" if self.better else ""
+        ends = (f"from {self.low:g}" if self.low is not None else "", f"to {self.high:g}" if self.high is not None else "")
+        remarks = "; ".join(filter(None, (self.unit, better, " ".join(filter(None, ends)))))
+        return f"{self.text} ({remarks})" if remarks else self.text
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare by
@@ -176,6 +192,54 @@ class ProbeResult:
         more = f", … {len(self.metrics) - 6} more" if len(self.metrics) > 6 else ""
         return f"ProbeResult({shown}{more}; arrays: {', '.join(self.arrays) or 'none'})"
 
+    def _repr_html_(self) -> str:
+        from tmi.views.results import probe_result
+
+        return probe_result(self)
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a metric or an array by its name.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is neither; the message names the nearest.
+        """
+        if name in self.metrics:
+            return self.metrics[name]
+        if name in self.arrays:
+            return self.arrays[name]
+        hint = did_you_mean(name, [*self.metrics, *self.arrays])
+        raise UnknownNameError(f"result: there is no metric and no array {name!r}{hint}")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.metrics or name in self.arrays
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.metrics, *self.arrays])
+
+    def plot(self, name: str | None = None, ax: Axes | None = None) -> Axes:
+        """Draw metrics or an array on ``ax``, or on the axes of a new figure; return the axes.
+
+        Parameters
+        ----------
+        name : str, optional
+            A metric, or the part of its name before a dot; or an array: one of one axis as a curve or bars, one of two axes as a
+            map, and one of images as pictures. By default the metrics of the commonest unit and range, with their intervals
+            and controls.
+        ax : Axes, optional
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no metric and no array of this name.
+        InputError
+            For an array that is empty, holds text, or has three axes or more and no images.
+        """
+        from tmi.views.result_plots import probe_result
+
+        return probe_result(self, name, ax)
+
     def describe(self, metric: str) -> MetricInfo | None:
         """Return the description of a metric, or None if the probe gives none.
 
@@ -186,20 +250,44 @@ class ProbeResult:
         """
         return self.info.get(metric.partition(".")[0])
 
+    def attributes(self) -> dict[str, dict[str, str]]:
+        """Return what a file or an `xarray.Dataset` says beside its numbers.
+
+        Returns
+        -------
+        dict of str to (dict of str to str)
+            ``"metrics"``: ``meaning.NAME`` for the metrics whose name begins with NAME; ``"/"``: ``notes``, where there are any.
+        """
+        meanings = {f"meaning.{name}": info.line[:_LONGEST] for name, info in self.info.items()}
+        notes = "\n".join(self.notes)[:_LONGEST]
+        return {"metrics": meanings, "/": {"notes": notes} if notes else {}}
+
     def to_xarray(self) -> xarray.Dataset:
-        """Return the arrays with their labelled axes as an `xarray.Dataset`, and the metrics as its attributes.
+        """Return the arrays and the metrics with their labelled axes as an `xarray.Dataset`, as xarray reads them from the file.
+
+        Returns
+        -------
+        xarray.Dataset
+            The metrics are the variable ``metrics`` along the axis ``metric``: ``data["metrics"].sel(metric="accuracy")``. Its
+            attributes ``meaning.NAME`` say what each measures, with unit, direction and range. The places of an axis without
+            labels are numbered. The attribute ``notes`` of the data set holds the notes, where there are any.
 
         Raises
         ------
         ImportError
-            If xarray is not installed (``pip install xarray``).
+            If xarray is not installed (``pip install "tmi-interp[xarray]"``).
         """
         import xarray
 
+        attributes = self.attributes()
+        arrays = {name: (array.dims, array.values) for name, array in self.arrays.items()}
+        lengths = {dim: size for array in self.arrays.values() for dim, size in zip(array.dims, array.shape, strict=True)}
+        places = {dim: np.arange(size) for dim, size in lengths.items()} | {"metric": np.array(list(self.metrics), dtype=str)}
+        metrics = ("metric", np.array(list(self.metrics.values()), float), attributes["metrics"])
         return xarray.Dataset(
-            {name: (array.dims, array.values) for name, array in self.arrays.items()},
-            coords={name: (name, values) for name, values in self.coords.items()},
-            attrs=dict(self.metrics),
+            {**arrays, "metrics": metrics},
+            coords={dim: (dim, labels) for dim, labels in (places | dict(self.coords)).items()},
+            attrs=attributes["/"],
         )
 
 

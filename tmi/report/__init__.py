@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from tmi._lazy import submodules
+
 from .html import Section, bullets, code, definitions, figure, folded, for_probes, paragraph, table
 from .sweep_sections import sweeps
 
 __all__ = ["Section", "bullets", "code", "definitions", "figure", "folded", "for_probes", "paragraph", "sweeps", "table"]
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of the package
+    __getattr__ = submodules(__name__)

@@ -13,7 +13,10 @@ from tmi.engines.job import JobResult
 from tmi.engines.running import Running, in_words
 from tmi.runtime.colour import colour
 from tmi.runtime.formatting import format_count, format_duration
+from tmi.runtime.notebook import in_notebook
 from tmi.runtime.progress import shown_by
+
+from .notebook import below_cell
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -47,6 +50,9 @@ def watching(watcher: Watcher | None, running: Running) -> Iterator[Watcher]:
     if watcher is not None:
         with _reminders(watcher, running):
             yield watcher
+    elif in_notebook():
+        with below_cell(running) as below, _reminders(below, running):
+            yield below
     elif sys.stderr.isatty():
         with _bars(running) as bars, shown_by(bars.track):
             yield bars

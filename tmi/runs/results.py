@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,8 @@ from tmi.runtime.paths import absolute
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray
+    from matplotlib.axes import Axes
 
     from tmi.plugins.registry import Registry
     from tmi.probing.result import ProbeResult
@@ -79,6 +82,11 @@ class Entry:
         """The registered name of its probe; the label where nothing is recorded."""
         return str(self.record.get("probe", {}).get("name", self.probe))
 
+    def __repr__(self) -> str:
+        from tmi.views.results import entry_text
+
+        return entry_text(self)
+
 
 class Results:
     """The results of a suite: one entry a cell, one row a metric.
@@ -127,6 +135,11 @@ class Results:
     def __repr__(self) -> str:
         return f"Results({self.name}: {len(self)} cells, {len(self.failed)} failed)"
 
+    def _repr_html_(self) -> str:
+        from tmi.views.results import results
+
+        return results(self)
+
     @property
     def failed(self) -> list[Entry]:
         """The entries that failed."""
@@ -143,23 +156,62 @@ class Results:
         return [entry for entry in self.entries if entry.status == "not applicable"]
 
     def select(self, **wanted: Any) -> Results:
-        """Return the entries with the given labels or swept values, as in ``select(dataset="fashion", tiles_per_class=1)``.
+        """Return the entries with exactly these labels or swept values, as in ``select(dataset="fashion", tiles_per_class=1)``.
+
+        Where no entry has a value, the result is empty; `sel` raises an error instead, and takes several values.
 
         Raises
         ------
         UnknownNameError
             For a name that is not a column.
         """
-        known = ("dataset", "network", "probe", "seed", "status", *self.columns)
-        for name in wanted:
+        self._check_columns(wanted)
+        return self._with(e for e in self.entries if all(self._value(e, name) == value for name, value in wanted.items()))
+
+    def sel(self, **wanted: Any) -> Results:
+        """Return the part of the results that is asked for, as in ``sel(network="trained", seed=[0, 1], metric="accuracy")``.
+
+        Parameters
+        ----------
+        **wanted
+            By the name of a column, ``dataset``, ``network``, ``probe``, ``seed``, ``status``, ``metric`` or a swept setting: a
+            value, or a list of which each entry has one. Text may be a pattern such as ``"mcc.*"``. With ``metric`` only these
+            metrics are kept, and the entries that have one.
+
+        Returns
+        -------
+        Results
+
+        Raises
+        ------
+        UnknownNameError
+            For a name that is no column, or a value that no entry has; the message names the nearest.
+        """
+        metric = wanted.pop("metric", None)
+        self._check_columns(wanted, "metric")
+        entries = self.entries
+        for name, value in wanted.items():
+            known = list(dict.fromkeys(map(_hashable, (self._value(entry, name) for entry in self.entries))))
+            chosen = _chosen(name, value, known)
+            entries = [entry for entry in entries if _hashable(self._value(entry, name)) in chosen]
+        if metric is not None:
+            chosen = _chosen("metric", metric, list(dict.fromkeys(m for entry in self.entries for m in entry.metrics)))
+            kept = [{m: v for m, v in entry.metrics.items() if m in chosen} for entry in entries]
+            entries = [replace(entry, metrics=metrics) for entry, metrics in zip(entries, kept, strict=True) if metrics]
+        return self._with(entries)
+
+    def _check_columns(self, names: Iterable[str], *more: str) -> None:
+        known = ("dataset", "network", "probe", "seed", "status", *more, *self.columns)
+        for name in names:
             if name not in known:
                 raise UnknownNameError(f"column {name!r} is unknown{did_you_mean(name, known)}")
+
+    def _value(self, entry: Entry, column: str) -> Any:
+        return entry.swept.get(column) if column in self.columns else getattr(entry, column)
+
+    def _with(self, entries: Iterable[Entry]) -> Results:
         return Results(
-            [
-                e
-                for e in self.entries
-                if all((e.swept.get(n) if n in self.columns else getattr(e, n)) == value for n, value in wanted.items())
-            ],
+            entries,
             self.store,
             name=self.name,
             description=self.description,
@@ -250,6 +302,54 @@ class Results:
             {c: "Int64" for c in self.columns if all(v is None or type(v) is int for v in self._swept(c))}
         )
 
+    def to_xarray(self) -> xarray.Dataset:
+        """Return the metrics as an `xarray.Dataset`, a variable for each metric.
+
+        Returns
+        -------
+        xarray.Dataset
+            Each variable, float64, has the axes ``dataset``, ``network``, the swept settings, and ``seed``; NaN where a cell has
+            no value. A metric that several probes have is named ``PROBE.METRIC``. The attributes of a variable are ``probe``,
+            ``metric`` and, as the probe declares them, ``long_name``, ``units``, ``better``, ``low`` and ``high``. Where a table
+            does not sweep a setting its cells have the label NaN along that axis (an empty text for a setting that is text).
+
+        Raises
+        ------
+        ImportError
+            If xarray is not installed (``pip install "tmi-interp[xarray]"``).
+        InputError
+            If it would hold more than 100 million numbers; `sel` chooses a part.
+        """
+        from .arrays import to_xarray
+
+        return to_xarray(self)
+
+    def plot(self, metric: str | None = None, x: str | None = None, ax: Axes | None = None) -> Axes:
+        """Draw a metric on ``ax``, or on the axes of a new figure; return the axes.
+
+        Points are means over the seeds, with 95 % intervals (`tmi.statistics.over_seeds`). Each combination of the columns that
+        differ is a curve; at most 8 are drawn, and `sel` chooses others.
+
+        Parameters
+        ----------
+        metric : str, optional
+            By default the first one.
+        x : str, optional
+            The column along the horizontal axis: "dataset", "network", "probe" or a swept setting; by default the swept setting
+            with most numbers, else "network".
+        ax : Axes, optional
+
+        Raises
+        ------
+        UnknownNameError
+            For an unknown metric or column.
+        InputError
+            If there is no metric.
+        """
+        from tmi.views.result_plots import results
+
+        return results(self, metric, x, ax)
+
     def _swept(self, column: str) -> list[Any]:
         return [entry.swept.get(column) for entry in self.entries]
 
@@ -257,3 +357,20 @@ class Results:
         """Write `rows` as a JSON list of objects."""
         text = json.dumps(self.rows(), indent=1, ensure_ascii=False) + "\n"
         absolute(path).write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, bool | int | float | str | None) else repr(value)
+
+
+def _chosen(column: str, wanted: Any, known: Sequence[Any]) -> list[Any]:
+    """Return the known values that are wanted, or that a wanted pattern matches; an error for one that chooses none."""
+    chosen: list[Any] = []
+    for value in wanted if isinstance(wanted, list | tuple | set | range) else [wanted]:
+        value = _hashable(value)
+        equal = [one for one in known if one == value]
+        matching = [one for one in known if isinstance(value, str) and isinstance(one, str) and fnmatchcase(one, value)]
+        if not equal and not matching:
+            raise UnknownNameError(f"{column}: no result has {value!r}{did_you_mean(value, map(str, known))}")
+        chosen += equal or matching
+    return chosen

@@ -218,7 +218,7 @@ def _record_failure(options: Options, result: JobResult) -> None:
         options.store.failures.write(planned.key, failure)
 
 
-def collect(
+def load_results(
     suite: str | Path | Mapping[str, Any] | Suite,
     store: str | Path | Store | None = None,
     *,
@@ -228,12 +228,23 @@ def collect(
 ) -> Results:
     """Return what the store has of a suite; nothing is computed.
 
-    A cell without a stored result has the status ``failed`` and its message if it failed in its last run, else ``missing``.
-
     Parameters
     ----------
     suite, store, only, plugins, registry
         As for `run`.
+
+    Returns
+    -------
+    Results
+        One entry a cell. A cell without a stored result has the status ``failed`` and its message if it failed in its last run,
+        else ``missing``.
+
+    Raises
+    ------
+    SuiteError
+        With everything that is wrong with the suite.
+    StoreError
+        If the store cannot be read.
     """
     store = store if isinstance(store, Store) else Store(store)  # first: a plug-in may change the working folder
     if not isinstance(suite, Suite):
@@ -250,6 +261,9 @@ def collect(
         else:
             entries.append(_stored_entry(suite, planned, stored.get(key)))
     return _results(suite, entries, store)
+
+
+collect = load_results
 
 
 def estimate(suite: Suite, store: Store, cells: Collection[str], workers: int = 1) -> Estimate:

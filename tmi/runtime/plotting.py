@@ -29,6 +29,23 @@ STYLE: Any = {
 
 
 @contextmanager
+def axes_style(*, ink: bool = False) -> Iterator[None]:
+    """Use the style of tmi's figures inside the block, on the screen or notebook that matplotlib draws to.
+
+    Parameters
+    ----------
+    ink : bool
+        As for `figure_style`.
+    """
+    import cycler
+    import matplotlib as mpl
+
+    ink_rule: Any = {"image.cmap": "gray_r"} if ink else {}
+    with mpl.rc_context(STYLE | ink_rule | {"axes.prop_cycle": cycler.cycler(color=PALETTE)}):
+        yield
+
+
+@contextmanager
 def figure_style(*, ink: bool = False) -> Iterator[None]:
     """Draw in the style of tmi's figures inside the block, without a screen; matplotlib's settings are restored after it.
 
@@ -42,12 +59,7 @@ def figure_style(*, ink: bool = False) -> Iterator[None]:
     before = mpl.get_backend()
     mpl.use("agg")
     try:
-        with mpl.rc_context(STYLE):
-            import cycler
-
-            mpl.rcParams["axes.prop_cycle"] = cycler.cycler(color=PALETTE)
-            if ink:
-                mpl.rcParams["image.cmap"] = "gray_r"
+        with axes_style(ink=ink):
             yield
     finally:
         mpl.use(before)

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from .notebook import in_notebook
+from .notebook import track as track_below_cell
+
 T = TypeVar("T")
 
 Display = Callable[[Iterable[Any], str, int | None], Iterator[Any]]
@@ -30,12 +33,14 @@ def track(steps: Iterable[T], description: str, total: int | None = None) -> Ite
     Yields
     ------
     object
-        The steps, unchanged. Inside `tmi.run` the suite's display shows them as a second bar; in an interactive terminal a bar of
-        their own; elsewhere nothing.
+        The steps, unchanged. Inside `tmi.run` the suite's display shows them as a second bar; in an interactive terminal or a
+        notebook a bar of their own; elsewhere nothing.
     """
     display = _display.get()
     if display is not None:
         yield from display(steps, description, total)
+    elif in_notebook():
+        yield from track_below_cell(steps, description, total)
     elif sys.stderr.isatty() and threading.current_thread() is threading.main_thread():  # a terminal shows one bar at a time
         from rich.console import Console
         from rich.progress import track as rich_track

@@ -19,9 +19,12 @@ _SMALL_WORDS = 1_000_000  # bytes
 _DEFLATE = 1100  # bytes that one byte of gzip becomes at most, rounded up
 
 Arrays = Mapping[str, LabelledArray]
+Attributes = Mapping[str, Mapping[str, str]]
 
 
-def to_bytes(kind: Stage, header: Mapping[str, Any], arrays: Arrays, *, compress: bool = True) -> bytes:
+def to_bytes(
+    kind: Stage, header: Mapping[str, Any], arrays: Arrays, *, compress: bool = True, attrs: Attributes | None = None
+) -> bytes:
     """Return the HDF5 bytes of a file.
 
     Parameters
@@ -34,6 +37,8 @@ def to_bytes(kind: Stage, header: Mapping[str, Any], arrays: Arrays, *, compress
         An array of one axis with the axis's name holds its labels; an axis without labels has its places numbered.
     compress : bool
         Whether to compress larger arrays; with random numbers this only costs time.
+    attrs : mapping of str to (mapping of str to str), optional
+        For the name of an array its attributes, which other programs show beside it; tmi reads the header instead.
 
     Raises
     ------
@@ -54,6 +59,8 @@ def to_bytes(kind: Stage, header: Mapping[str, Any], arrays: Arrays, *, compress
         file["header"] = canonical(dict(header))  # not an attribute, which may have 64 kB at most
         for name, array in contents.items():
             _write_array(file, name, array, compress=compress)
+        for name, texts in (attrs or {}).items():
+            file[name].attrs.update(texts)
         for dim in lengths:
             file[dim].make_scale(dim)
         for name, array in contents.items():

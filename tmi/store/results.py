@@ -17,6 +17,7 @@ from tmi.stages import Stage
 from .files import Stamp
 from .format import Parts, damaged_if_it_fails, headed
 from .index import IndexRow
+from .roundtrip import is_text
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,11 @@ def result_bytes(key: str, result: ProbeResult, record: Mapping[str, Any]) -> by
         **result.arrays,
         "metrics": LabelledArray(("metric",), np.array(list(result.metrics.values()), float)),
     }
-    return to_bytes(Stage.PROBE, headed(key, header), arrays)
+    attrs = {
+        name: {key: text for key, text in texts.items() if is_text(key) and is_text(text)}
+        for name, texts in result.attributes().items()
+    }
+    return to_bytes(Stage.PROBE, headed(key, header), arrays, attrs=attrs)
 
 
 def result_of(data: bytes) -> ProbeResult:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tmi.plugins.component import Component
 from tmi.plugins.registry import Registry
+from tmi.runtime.formatting import format_count
 
 COLUMNS = ("dataset", "network", "probe", "seed", "metric", "value", "status", "key", "message")
 """Columns of every table of results; the swept settings stand between ``seed`` and ``metric``."""
@@ -40,6 +41,9 @@ class Choice:
         swept = ",".join(f"{name}={value}" for name, value in self.swept.items())
         return f"{self.label}[{swept}]" if swept else self.label
 
+    def __repr__(self) -> str:
+        return f"Choice({self.kind} {self}: {self.component.name})"
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -52,6 +56,9 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.dataset}/{self.network}/{self.probe} seed {self.seed}"
+
+    def __repr__(self) -> str:
+        return f"Cell({self})"
 
     @property
     def labels(self) -> str:
@@ -87,6 +94,12 @@ class Suite:
     description: str = ""
     report: str | None = None
     source: str = field(default="", compare=False)
+
+    def __repr__(self) -> str:
+        of_kind = ((kind, len({str(getattr(cell, kind)) for cell in self.cells})) for kind in ("dataset", "network", "probe"))
+        counts = ", ".join(format_count(count, {"dataset": "data set"}.get(kind, kind)) for kind, count in of_kind)
+        seeds = format_count(len({cell.seed for cell in self.cells}), "seed")
+        return f"Suite({self.name}: {format_count(len(self.cells), 'cell')}; {counts}, {seeds})"
 
     @cached_property
     def columns(self) -> dict[str, tuple[str, str]]:

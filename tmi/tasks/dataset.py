@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tmi.errors import InputError
 from tmi.hashing import canonical
 
 from .scenes import Scenes
 from .task import TemplateTask
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -52,3 +55,20 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"Dataset({self.name or 'unnamed'}: {self.task!r}, {len(self.train)} train, {len(self.test)} test)"
+
+    def _repr_html_(self) -> str:
+        from tmi.views.tasks import dataset
+
+        return dataset(self)
+
+    def plot(self, ax: Axes | None = None, *, per_class: int = 6) -> Axes:
+        """Draw the first images of each class, a class in a row, on ``ax``, or on the axes of a new figure; return the axes.
+
+        Raises
+        ------
+        InputError
+            If ``per_class`` is below 1.
+        """
+        from tmi.views.task_plots import dataset
+
+        return dataset(self, ax, per_class=per_class)

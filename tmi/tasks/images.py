@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from tmi.errors import InputError
 
+from .hints import order_hint, scale_hint
+
 if TYPE_CHECKING:
     import torch
 
@@ -47,7 +49,8 @@ def check_images(images: Any, image_shape: tuple[int, int, int] | None = None, w
         hint = "; a single image is images[None]" if tensor.ndim == 3 else ""
         raise InputError(f"{what}: expected shape (N, C, m, n), got {tuple(tensor.shape)}{hint}")
     if image_shape is not None and tuple(tensor.shape[1:]) != tuple(image_shape):
-        raise InputError(f"{what}: expected (C, m, n) = {tuple(image_shape)}, got {tuple(tensor.shape[1:])}")
+        hint = order_hint(tensor.shape, image_shape)
+        raise InputError(f"{what}: expected (C, m, n) = {tuple(image_shape)}, got {tuple(tensor.shape[1:])}{hint}")
     if tensor.dtype not in (torch.float32, torch.float64):
         hint = "; divide by 255 and convert first" if tensor.dtype == torch.uint8 else ""
         raise InputError(f"{what}: expected float32 or float64, got {str(tensor.dtype).removeprefix('torch.')}{hint}")
@@ -58,6 +61,6 @@ def check_images(images: Any, image_shape: tuple[int, int, int] | None = None, w
             first = tuple(int(i) for i in bad.nonzero()[0])
             raise InputError(
                 f"{what}: {int(bad.sum())} values are NaN or outside [0, 1], the first at (image, channel, row, col) = "
-                f"{first}: {float(tensor.detach()[first]):g}"
+                f"{first}: {float(tensor.detach()[first]):g}{scale_hint(low, high)}"
             )
     return tensor

@@ -23,6 +23,7 @@ from .task import TemplateTask
 
 if TYPE_CHECKING:
     import torch
+    from matplotlib.axes import Axes
 
 
 Paste = Literal["rectangle", "support", "blend"]
@@ -140,6 +141,23 @@ class Scenes:
 
     def __repr__(self) -> str:
         return f"Scenes({len(self)} of {self.task!r}, paste={self.paste!r})"
+
+    def _repr_html_(self) -> str:
+        from tmi.views.tasks import scenes
+
+        return scenes(self)
+
+    def plot(self, ax: Axes | None = None, *, count: int = 12) -> Axes:
+        """Draw the first images with their labels and what decides, on ``ax`` or the axes of a new figure; return the axes.
+
+        Raises
+        ------
+        InputError
+            If ``count`` is below 1.
+        """
+        from tmi.views.task_plots import scenes
+
+        return scenes(self, ax, count=count)
 
     @cached_property
     def backgrounds(self) -> torch.Tensor:

@@ -14,6 +14,7 @@ from .tiles import TileClass, as_tuple
 
 if TYPE_CHECKING:
     import torch
+    from matplotlib.axes import Axes
 
     from .separation import Separation
 
@@ -76,6 +77,23 @@ class TemplateTask:
     def __repr__(self) -> str:
         size = "×".join(map(str, self.image_shape))
         return f"TemplateTask({len(self.classes)} classes, {len(self.tiles)} tiles, images {size})"
+
+    def _repr_html_(self) -> str:
+        from tmi.views.tasks import task
+
+        return task(self)
+
+    def plot(self, ax: Axes | None = None, *, per_class: int = 8) -> Axes:
+        """Draw the first tiles of each class, a class in a row, on ``ax``, or on the axes of a new figure; return the axes.
+
+        Raises
+        ------
+        InputError
+            If ``per_class`` is below 1.
+        """
+        from tmi.views.task_plots import task
+
+        return task(self, ax, per_class=per_class)
 
     @cached_property
     def windows(self) -> tuple[tuple[int, int], ...]:

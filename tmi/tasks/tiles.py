@@ -9,12 +9,17 @@ from __future__ import annotations
 import numbers
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tmi.errors import InputError
+
+from .hints import scale_hint, warn_of_order
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class FeatureTile:
@@ -134,6 +139,17 @@ class FeatureTile:
         size = "×".join(map(str, self.shape))
         return f"FeatureTile({size}, epsilon={self.epsilon:g}, support={int(self.support.sum())} of {self.values.size})"
 
+    def _repr_html_(self) -> str:
+        from tmi.views.tasks import tile
+
+        return tile(self)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the template and the outline of its support on ``ax``, or on the axes of a new figure; return the axes."""
+        from tmi.views.task_plots import tile
+
+        return tile(self, ax)
+
 
 class TileClass:
     """A label and the tiles that show it: the paper's image I = {T_1, …, T_q}.
@@ -164,6 +180,11 @@ class TileClass:
     def __repr__(self) -> str:
         return f"TileClass({self.name!r}, {len(self.tiles)} tiles)"
 
+    def _repr_html_(self) -> str:
+        from tmi.views.tasks import tile_class
+
+        return tile_class(self)
+
 
 def as_tuple(values: Iterable[Any], what: str) -> tuple[Any, ...]:
     """Return the values as a tuple; InputError where they cannot be iterated over."""
@@ -185,6 +206,7 @@ def _template(values: ArrayLike) -> NDArray[np.float64]:
     if array.ndim != 3 or 0 in array.shape:
         raise InputError(f"tile values: expected shape (k, l) or (C, k, l) with no empty side, got {array.shape}")
     _check_range(array, "tile values")
+    warn_of_order(array.shape, stacklevel=3)
     return array
 
 
@@ -228,4 +250,8 @@ def _check_range(array: NDArray[Any], what: str) -> None:
     inside = (array >= 0) & (array <= 1)  # False for NaN
     if not inside.all():
         first = tuple(int(i) for i in np.argwhere(~inside)[0])
-        raise InputError(f"{what}: {int((~inside).sum())} values are NaN or outside [0, 1], the first at {first}: {array[first]}")
+        hint = scale_hint(float(array.min()), float(array.max())) if array.dtype.kind != "b" else ""
+        hint += ", or read a file by FeatureTile.from_image" if hint and what == "tile values" else ""
+        raise InputError(
+            f"{what}: {int((~inside).sum())} values are NaN or outside [0, 1], the first at {first}: {array[first]}{hint}"
+        )

@@ -215,7 +215,7 @@ def test_refuses(squares):
 
 
 def test_repr(network):
-    assert repr(network) == "Network(Plain, trained, layers: conv, relu, logits)"
+    assert repr(network) == "Network(Plain, trained, layers: conv (before relu), relu, logits)"
     assert make_one(network).layers == ("logits",)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tmi import InputError, LabelledArray, MetricInfo, ProbeResult
+from tmi import InputError, LabelledArray, MetricInfo, ProbeResult, UnknownNameError
 
 
 def test_metrics_become_floats():
@@ -128,7 +128,39 @@ def test_to_xarray():
     data = result.to_xarray()
     assert data["map"].sel(image="y").values.tolist() == [3.0, 4.0, 5.0]
     assert data["one"].item() == 5
-    assert data.attrs == {"m": 1.0}
+    assert data["metrics"].sel(metric="m").item() == 1.0
+    assert data["row"].values.tolist() == [0, 1, 2]  # an axis without labels
+
+
+def test_to_xarray_says_what_metrics_mean():
+    pytest.importorskip("xarray")
+    info = {"m": MetricInfo("a share", "higher", 0, 1), "n": MetricInfo("a distance", low=0, unit="pixels")}
+    data = ProbeResult({"m.a": 1.0, "n": 2.0}, info=info, notes=["one", "two"]).to_xarray()
+    assert data["metrics"].attrs == {
+        "meaning.m": "a share (higher is better; from 0 to 1)",
+        "meaning.n": "a distance (pixels; from 0)",
+    }
+    assert data.attrs == {"notes": "one\ntwo"}
+    assert MetricInfo("text").line == "text"
+
+
+def test_by_name():
+    result = ProbeResult({"accuracy": 0.5}, {"logits": ("x", [1, 2])})
+    assert result["accuracy"] == 0.5
+    assert result["logits"] is result.arrays["logits"]
+    assert list(result) == ["accuracy", "logits"]
+    assert "accuracy" in result
+    assert "accurracy" not in result
+    assert result  # one without metrics too: it has no length
+    with pytest.raises(UnknownNameError, match="no metric and no array 'acuracy'; did you mean \"accuracy\""):
+        result["acuracy"]
+
+
+def test_an_array_is_one_line():
+    assert repr(LabelledArray(("x", "y"), np.arange(6.0).reshape(2, 3))) == "LabelledArray((x: 2, y: 3) float64: 0, 1, 2, …)"
+    assert repr(LabelledArray(("x",), np.zeros(0))) == "LabelledArray((x: 0) float64, empty)"
+    assert repr(LabelledArray((), np.array(True))) == "LabelledArray(() bool: 1)"
+    assert len(repr(LabelledArray(("x",), np.array(["a" * 1000])))) < 100
 
 
 def test_not_applicable():

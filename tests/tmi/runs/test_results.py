@@ -53,6 +53,50 @@ def test_rows(results):
     assert [entry.network for entry in results.not_applicable] == ["q"]
 
 
+def cells(results):
+    return [str(entry) for entry in results]
+
+
+def test_sel(results):
+    assert cells(results.sel(dataset="d", seed=1)) == ["d[k=3]/n/p seed 1"]
+    assert len(results.sel(k=[1, 3])) == 2
+    assert len(results.sel(k=None)) == 4
+    assert len(results.sel(network=["n", "m"], status="*")) == 4
+    assert len(results.sel()) == 6
+    chosen = results.sel(metric="b.*")
+    assert [entry.metrics for entry in chosen] == [{"b.c": 2.5}] * 2
+    assert [list(entry.metrics) for entry in results.sel(metric=["a", "b.c"], seed=0, dataset="d")] == [["a", "b.c"]]
+    assert results.entries[0].metrics == {"a": 1.0, "b.c": 2.5}  # the whole results are as they were
+    assert (chosen.name, chosen.columns) == (results.name, results.columns)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"network": "nn"}, "network: no result has 'nn'"),
+        ({"metric": "bb"}, "metric: no result has 'bb'"),
+        ({"metric": ["a", "b.d"]}, "no result has 'b.d'; did you mean \"b.c\""),
+        ({"seed": 7}, "seed: no result has 7; known: 0, 1"),
+        ({"netwrok": "n"}, "column 'netwrok' is unknown; did you mean \"network\""),
+    ],
+)
+def test_sel_names_what_it_does_not_find(results, wanted, message):
+    with pytest.raises(UnknownNameError, match=message):
+        results.sel(**wanted)
+
+
+def test_a_name_with_brackets_is_chosen_by_itself():
+    results = Results([entry("d[1]"), entry("d1")])
+    assert len(results.sel(dataset="d[1]")) == 1
+    assert len(results.sel(dataset="d*")) == 2
+
+
+def test_an_entry_is_one_line(results):
+    assert repr(results.entries[0]) == "Entry(d[k=1]/n/p seed 0: ok; a=1, b.c=2.5)"
+    assert repr(results.entries[3]) == "Entry(e[k=None]/m/p seed 0: failed; ValueError: ü)"
+    assert len(repr(entry(metrics={f"m{i}": i for i in range(1000)}))) < 100
+
+
 def test_json_is_the_rows(results, tmp_path):
     results.to_json(tmp_path / "rows.json")
     text = (tmp_path / "rows.json").read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ from tmi.engines import serial as engines
 from tmi.plugins import host as plugins
 from tmi.plugins.registry import Registry
 from tmi.runs import runner
-from tmi.runs.runner import collect
+from tmi.runs.runner import load_results
 from tmi.store.store import Store
 
 PLUGINS = 'plugins = ["toys.py"]'
@@ -177,7 +177,7 @@ def test_failures_are_remembered_until_they_are_mended(folder, monkeypatch):
     content = toys.BASE + "[probes.q]\nuse = 'toy-probe'\nscale = 2\n"
     first = run(folder, content, only=["/p"])
     assert [e.status for e in first] == ["failed"]
-    found = collect(folder / "suite.toml", folder / "store")
+    found = load_results(folder / "suite.toml", folder / "store")
     assert [e.status for e in found] == ["failed", "missing"]
     assert (found.entries[0].message, found.entries[0].traceback) == (first.entries[0].message, first.entries[0].traceback)
     assert "in toy_probe" in found.entries[0].traceback
@@ -293,11 +293,11 @@ def test_collect_computes_nothing(folder):
     suite = toys.suite(folder, head=PLUGINS + "\nseeds = [0, 1]")
     tmi.run(suite, folder / "store", only=["seed 1"])
     toys.calls(folder)
-    found = collect(suite, folder / "store")
+    found = load_results(suite, folder / "store")
     assert [e.status for e in found] == ["missing", "ok"]
     assert toys.calls(folder) == []
-    assert [str(e) for e in collect(suite, folder / "store", only=["seed 0"])] == ["d/n/p seed 0"]
-    assert [e.status for e in collect(suite, folder / "nosuch")] == ["missing"] * 2
+    assert [str(e) for e in load_results(suite, folder / "store", only=["seed 0"])] == ["d/n/p seed 0"]
+    assert [e.status for e in load_results(suite, folder / "nosuch")] == ["missing"] * 2
     assert not (folder / "nosuch").exists()
     assert found.rows()[0] | {"key": ""} == {
         "dataset": "d", "network": "n", "probe": "p", "seed": 0, "metric": None, "value": None, "status": "missing", "key": "",

@@ -157,4 +157,8 @@ def test_xarray_opens_a_file(kept):
         assert opened["right"].dtype == bool
         assert opened["right"].values.tolist() == [True, False, True]
         assert dict(zip(opened["metric"].values, opened["metrics"].values, strict=True)) == RESULT.metrics
+        shown = RESULT.to_xarray()
+        xarray.testing.assert_equal(opened.drop_vars("header"), shown)
+        assert opened["metrics"].attrs == shown["metrics"].attrs != {}
+        assert opened.attrs == {"format": "tmi result", **shown.attrs}
     same(RESULT, kept.load(KEY))

@@ -18,6 +18,7 @@ from tmi.tasks.tiles import FeatureTile
 
 if TYPE_CHECKING:
     import torch
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,20 @@ class Matches:
 
     def __len__(self) -> int:
         return len(self.slack)
+
+    def __repr__(self) -> str:
+        return f"Matches({len(self):,} windows with a tile)"
+
+    def _repr_html_(self) -> str:
+        from tmi.views.tasks import matches
+
+        return matches(self)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw how many windows contain a tile, by their place, on ``ax``, or on the axes of a new figure; return the axes."""
+        from tmi.views.task_plots import matches
+
+        return matches(self, ax)
 
 
 BACKENDS = ("auto", "cpu", "torch", "reference")

@@ -1,0 +1,1 @@
+"""How objects show themselves: small HTML in a notebook, and plots on matplotlib axes."""
