@@ -11,6 +11,7 @@ from tmi._version import __version__
 
 from .common import Group
 from .data import data
+from .explore import explore
 from .report import report
 from .results import results
 from .run import run
@@ -24,5 +25,5 @@ def main() -> None:
     """Probe networks whose every neuron is understood beside trained ones."""
 
 
-for command in (run, list_, describe, check, data, results, report, store):
+for command in (run, list_, describe, check, data, results, report, explore, store):
     main.add_command(command)
