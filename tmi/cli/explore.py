@@ -60,7 +60,7 @@ def explore(
         title = f"{suite.name}, {source.data.label}"
     else:
         source = from_names(registry, what, data or "fashion", seed=seed or 0)
-        title = f"{', '.join(what)} on {source.data.label}"
+        title = f"{', '.join(what)} on {source.data.label.partition('(')[0]}"
     for name, why in write([source], file, title=title):
         warn(f"{name} is not in the page: {why}")
     click.echo(shown(file))

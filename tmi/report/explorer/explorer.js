@@ -1,146 +1,10 @@
-// The explorer: a scene whose tile is moved and morphed, and networks that answer at once. network.js computes; this file draws.
+// The explorer: a scene whose tile is moved and morphed, and networks that answer at once. network.js computes, pictures.js draws.
 "use strict";
 
 const tmiExplorer = (() => {
   const N = tmiNetwork;
-  const COLOURS = { constructed: [0, 114, 178], trained: [213, 94, 0], imported: [0, 158, 115] };
-  const CHOSEN = [230, 159, 0];
+  const { COLOURS, CHOSEN, number, many, clamp, el, option, select, colourOf, noise, paint, mixed, pixelColour, paintTile, decodeLayer, placeOf, carried, montage, newId } = tmiPictures;
   const MOST_CLASSES = 20, MOST_MAPS = 24, MOST_TRIES = 4000;
-
-  // --- Small helpers ----------------------------------------------------------------------------------------------------
-
-  /** Make an element with properties (aria-… and data-… are attributes) and children. */
-  function el(tag, properties = {}, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(properties)) {
-      if (/^(aria-|role$|for$)/.test(name)) element.setAttribute(name, value);
-      else element[name] = value;
-    }
-    element.append(...children);
-    return element;
-  }
-
-  const number = (value) => (value === 0 ? "0" : Math.abs(value) < 0.001 ? value.toExponential(1) : String(+value.toPrecision(3)));
-  const many = (count) => count.toLocaleString("en");
-  const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
-  const option = (value, text) => el("option", { value, textContent: text });
-  let lastId = 0;
-
-  /** A labelled select; `change` is called with the value. */
-  function select(label, options, change) {
-    const id = `tmi-explorer-${++lastId}`, control = el("select", { id }, ...options);
-    control.addEventListener("change", () => change(control.value));
-    return { control, box: el("div", { className: "field" }, el("label", { for: id, textContent: label }), control) };
-  }
-
-  /** The red, green and blue of a CSS variable of the page, which may change with light and dark. */
-  function colourOf(element, name, otherwise) {
-    const context = el("canvas", { width: 1, height: 1 }).getContext("2d");
-    context.fillStyle = getComputedStyle(element).getPropertyValue(name).trim() || otherwise;
-    context.fillRect(0, 0, 1, 1);
-    return [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)];
-  }
-
-  /** Numbers in [0, 1) that are the same for the same seed (mulberry32). */
-  function noise(seed, length) {
-    let state = seed >>> 0;
-    return Float32Array.from({ length }, () => {
-      state = (state + 0x6d2b79f5) >>> 0;
-      let t = Math.imul(state ^ (state >>> 15), 1 | state);
-      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-      return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-    });
-  }
-
-  /** Fill a canvas of rows × cols pixels; `colour(i)` returns [r, g, b], or null for a pixel that shows what is below. */
-  function paint(canvas, rows, cols, colour) {
-    if (canvas.width !== cols || canvas.height !== rows) Object.assign(canvas, { width: cols, height: rows });
-    const context = canvas.getContext("2d"), picture = context.createImageData(cols, rows);
-    for (let i = 0; i < rows * cols; i++) {
-      const rgb = colour(i);
-      if (rgb) picture.data.set([rgb[0], rgb[1], rgb[2], 255], 4 * i);
-    }
-    context.putImageData(picture, 0, 0);
-  }
-
-  const mixed = (from, to, share) => from.map((value, i) => Math.round(value + share * (to[i] - value)));
-
-  /** The colours of an image's pixels: three channels as colours, others as the mean grey; ink is dark. */
-  function pixelColour(world, image, places) {
-    const channels = image.length / places;
-    return (i) => {
-      if (channels === 3) return [0, 1, 2].map((c) => Math.round(255 * image[c * places + i]));
-      let grey = 0;
-      for (let c = 0; c < channels; c++) grey += image[c * places + i] / channels;
-      grey = Math.round(255 * (world.ink ? 1 - grey : grey));
-      return [grey, grey, grey];
-    };
-  }
-
-  function paintTile(world, canvas, tile, colours) {
-    const [, rows, cols] = tile.shape, colour = pixelColour(world, tile.values, rows * cols);
-    const counts = (i) => { for (let at = i; at < tile.support.length; at += rows * cols) if (tile.support[at]) return true; return false; };
-    paint(canvas, rows, cols, (i) => (counts(i) ? colour(i) : colours.wash));
-  }
-
-  // --- What neurons mean ------------------------------------------------------------------------------------------------
-
-  /** Decode the columns of a table; the result gives the value of a row. */
-  function table(columns) {
-    const read = Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, [N.unpack(column.index), column.names]]));
-    return (name, row) => (read[name] ? (read[name][1] ? read[name][1][read[name][0][row]] : read[name][0][row]) : undefined);
-  }
-
-  function decodeLayer(layer) {
-    if (layer.neurons) layer.meaning = table(layer.neurons);
-    if (layer.directions) {
-      const { starts, columns, values, features } = layer.directions;
-      Object.assign(layer.directions, { starts: N.unpack(starts), columns: N.unpack(columns), values: N.unpack(values), feature: table(features) });
-    }
-  }
-
-  /** The tile and place that a neuron stands for, or null. */
-  function placeOf(layer, neuron) {
-    const [tile, row, col] = ["tile", "row", "col"].map((name) => layer.meaning && layer.meaning(name, neuron));
-    return tile === undefined || row === undefined || col === undefined ? null : { tile, row, col };
-  }
-
-  /** The features that a neuron carries, with their weights: [{feature, weight}]. */
-  function carried(layer, neuron) {
-    const { starts, columns, values, by_place: byPlace } = layer.directions, found = [];
-    const wanted = byPlace ? Math.floor(neuron / (layer.shape[1] * layer.shape[2])) : neuron;
-    for (let feature = 0; feature + 1 < starts.length; feature++) {
-      for (let i = starts[feature]; i < starts[feature + 1]; i++) if (columns[i] === wanted) found.push({ feature, weight: values[i] });
-    }
-    return found;
-  }
-
-  // --- Layers as pictures: maps side by side, one for each channel or tile ------------------------------------------------
-
-  function montage(world, layer) {
-    const count = layer.shape.reduce((a, b) => a * b, 1);
-    let maps;
-    if (layer.shape.length === 3) maps = Array.from({ length: layer.shape[0] }, () => [layer.shape[1], layer.shape[2]]);
-    else if (placeOf(layer, 0) && count === world.tiles.reduce((sum, tile) => sum + tile.windows[0] * tile.windows[1], 0)) maps = world.tiles.map((tile) => tile.windows);
-    else { const cols = Math.ceil(Math.sqrt(2 * count)); maps = [[Math.ceil(count / cols), cols]]; }
-    const height = Math.max(...maps.map((map) => map[0])), width = Math.max(...maps.map((map) => map[1]));
-    const gap = Math.max(height, width) > 1 ? 1 : 0;
-    const across = clamp(Math.round(Math.sqrt((maps.length * 2 * height) / width)), 1, maps.length);
-    const rows = Math.ceil(maps.length / across) * (height + gap) - gap, cols = across * (width + gap) - gap;
-    const neuronAt = new Int32Array(rows * cols).fill(-1), pixelOf = new Int32Array(count);
-    let neuron = 0;
-    maps.forEach(([mapRows, mapCols], m) => {
-      const top = Math.floor(m / across) * (height + gap), left = (m % across) * (width + gap);
-      for (let r = 0; r < mapRows; r++) {
-        for (let c = 0; c < mapCols && neuron < count; c++) {
-          const pixel = (top + r) * cols + left + c;
-          neuronAt[pixel] = neuron;
-          pixelOf[neuron++] = pixel;
-        }
-      }
-    });
-    return { rows, cols, neuronAt, pixelOf };
-  }
 
   // --- The explorer -------------------------------------------------------------------------------------------------------
 
@@ -188,16 +52,15 @@ const tmiExplorer = (() => {
         "aria-label": "Scene. Drag the tile, or move it with the arrow keys; with Shift by five pixels." });
       this.overlay = el("canvas", { className: "overlay", "aria-hidden": "true" });
       this.drags();
-      const sliderId = `tmi-explorer-${++lastId}`;
+      const sliderId = newId();
       this.slider = el("input", { id: sliderId, type: "range", min: 0, max: 100, step: 0.5, value: 0 });
-      this.slider.addEventListener("input", () => this.set({ morph: +this.slider.value / 100 }));
+      this.slider.addEventListener("input", () => this.set({ morph: (this.slider.value / 100) ** 2 }));
       this.mark = el("span", { className: "mark", textContent: "ε", title: "The tile's distance reaches ε: its neuron stops firing" });
       this.morphText = el("p", { className: "note" });
       this.caption = el("p", { className: "caption" });
       this.status = el("p", { className: "status", role: "status", "aria-live": "polite" });
       this.cards = world.networks.map((network) => this.card(network));
-      this.panel = el("section", { className: "neuron", "aria-label": "A neuron" },
-        el("p", { className: "note", textContent: "Click a neuron in a layer's picture to see what it stands for and what it fires for." }));
+      this.panel = el("section", { className: "neuron", "aria-label": "The chosen neuron" });
       const leftOut = world.left_out.map(({ name, why }) => el("li", { textContent: `${name}: ${why}` }));
       this.root.replaceChildren(...(pick ? [pick] : []),
         el("div", { className: "bar" }, this.scene.box, this.tileField.box, this.background.box, again, this.method.box, this.logit.box),
@@ -205,8 +68,9 @@ const tmiExplorer = (() => {
           el("div", { className: "left" }, el("div", { className: "view" }, this.canvas, this.overlay), this.caption,
             el("div", { className: "morph" }, this.target.box,
               el("label", { for: sliderId, textContent: "Morph the tile" }), el("div", { className: "track" }, this.slider, this.mark), this.morphText)),
-          el("div", { className: "cards" }, ...this.cards.map((card) => card.box))),
-        this.panel, this.status,
+          el("div", {}, el("p", { className: "note", textContent: "Click a neuron in the picture of a layer to see what it stands for and what it fires for." }),
+            el("div", { className: "cards" }, ...this.cards.map((card) => card.box)))),
+        this.status,
         ...(leftOut.length ? [el("details", { className: "left-out" }, el("summary", { textContent: `Networks that are not shown (${leftOut.length})` }), el("ul", {}, ...leftOut))] : []));
     }
 
@@ -236,26 +100,33 @@ const tmiExplorer = (() => {
         "aria-label": `Layer ${layer.name} of ${network.name}. Click a neuron, or choose one with the arrow keys.` });
       const figure = el("figure", { className: "layer-figure" }, caption, el("div", { className: "picture" }, canvas, ring));
       figure.querySelector(".picture").style.maxWidth = `${Math.max(6, Math.min(grid.cols * 16, 560))}px`;
-      canvas.addEventListener("click", (event) => {
+      const picture = { layer, grid, canvas, caption, figure, ring };
+      const under = (event) => {
         const box = canvas.getBoundingClientRect();
-        const x = Math.floor(((event.clientX - box.left) / box.width) * grid.cols), y = Math.floor(((event.clientY - box.top) / box.height) * grid.rows);
-        const neuron = grid.neuronAt[clamp(y, 0, grid.rows - 1) * grid.cols + clamp(x, 0, grid.cols - 1)];
-        if (neuron >= 0) this.choose(network, layer, neuron);
+        const [x, y] = [((event.clientX - box.left) / box.width) * grid.cols, ((event.clientY - box.top) / box.height) * grid.rows].map(Math.floor);
+        const pixel = clamp(y, 0, grid.rows - 1) * grid.cols + clamp(x, 0, grid.cols - 1);
+        // In a gap between maps the nearest neuron to the left or above is meant.
+        return Math.max(...[0, 1, grid.cols, grid.cols + 1].map((back) => grid.neuronAt[pixel - back] ?? -1).filter((neuron, i, all) => i === 0 || all[0] < 0));
+      };
+      canvas.addEventListener("pointermove", (event) => {
+        const neuron = under(event), place = neuron < 0 ? null : placeOf(layer, neuron);
+        canvas.title = neuron < 0 ? "" : `neuron ${many(neuron)}${place ? `: ${this.world.tiles[place.tile].name} at row ${place.row}, column ${place.col}` : ""}`;
       });
+      canvas.addEventListener("click", (event) => { if (under(event) >= 0) this.choose(network, picture, under(event)); });
       canvas.addEventListener("keydown", (event) => {
         const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -grid.cols, ArrowDown: grid.cols }[event.key];
         if (step === undefined) return;
         event.preventDefault();
-        const mine = this.chosen && this.chosen.layer === layer ? this.chosen.neuron : this.strongest(network, layer) - 0;
-        let pixel = grid.pixelOf[mine];
-        if (this.chosen && this.chosen.layer === layer) do pixel += step; while (grid.neuronAt[pixel] === -1);  // gaps between maps
-        if (grid.neuronAt[pixel] >= 0) this.choose(network, layer, grid.neuronAt[pixel]);
+        const mine = this.chosen && this.chosen.layer === layer;
+        let pixel = grid.pixelOf[mine ? this.chosen.neuron : this.strongest(network, layer)];
+        if (mine) do pixel += step; while (grid.neuronAt[pixel] === -1);  // the gaps between maps
+        if (grid.neuronAt[pixel] >= 0) this.choose(network, picture, grid.neuronAt[pixel]);
       });
-      return { layer, grid, canvas, caption, figure, ring };
+      return picture;
     }
 
     strongest(network, layer) {
-      const values = network.operations[layer.operation].output;
+      const values = N.forward(network, this.image, layer.operation);
       return values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
     }
 
@@ -311,7 +182,7 @@ const tmiExplorer = (() => {
         this.firing = null;
       }
       for (const [field, value] of [[this.tileField, state.tile], [this.background, state.background], [this.target, state.target], [this.method, state.method]]) field.control.value = value;
-      this.slider.value = 100 * state.morph;
+      this.slider.value = 100 * Math.sqrt(state.morph);
       if (!this.waiting) this.waiting = requestAnimationFrame(() => { this.waiting = 0; this.draw(); });
     }
 
@@ -384,9 +255,9 @@ const tmiExplorer = (() => {
       const t = N.distance(tile, this.image, state.row * cols + state.col);
       this.shownText = shown.length ? shown.map((c) => world.classes[c]).join(", ") : "no class";
       this.caption.textContent = `Tile ${tile.name} at row ${state.row}, column ${state.col}. The image shows: ${this.shownText}.`;
-      this.morphText.textContent = `${number(100 * state.morph)} %: t = ${number(t)} from the tile; contained while t < ε = ${number(tile.epsilon)}`;
+      this.morphText.textContent = `Morphed by ${number(100 * state.morph)} %: t = ${number(t)} from the tile, which the image contains while t < ε = ${number(tile.epsilon)}.`;
       this.mark.hidden = world.paste === "blend" || !(far > tile.epsilon);
-      this.mark.style.setProperty("--at", clamp(tile.epsilon / far, 0, 1));
+      this.mark.style.setProperty("--at", Math.sqrt(clamp(tile.epsilon / far, 0, 1)));  // as the slider, on which the start is wider
     }
 
     drawCard(card, shown) {
@@ -411,8 +282,8 @@ const tmiExplorer = (() => {
         Object.assign(bar.style, { left: `${(100 * (Math.min(logits[c], 0) - low)) / span}%`, width: `${100 * Math.abs(share)}%` });
       });
       for (const picture of card.layers) this.drawLayer(card, picture);
-      card.spent = spent;
-      card.time.textContent = `${spent < 1 ? "under 1" : Math.round(spent)} ms an image`;
+      card.spent = card.spent === undefined ? spent : 0.8 * card.spent + 0.2 * spent;  // the first frames are slower
+      card.time.textContent = `${card.spent < 1 ? "less than 1" : Math.round(card.spent)} ms an image`;
       this.drawAttribution(card, false);
     }
 
@@ -425,7 +296,7 @@ const tmiExplorer = (() => {
         if (neuron < 0) return null;
         return values[neuron] > 0 ? mixed(wash, card.colour, 0.3 + (0.7 * values[neuron]) / most) : wash;
       });
-      caption.textContent = `${layer.name}: ${many(firing)} of ${many(values.length)} fire${most ? `, up to ${number(most)}` : ""}`;
+      caption.textContent = `${layer.name}: ${many(firing)} of ${many(values.length)} neurons fire${most ? `, up to ${number(most)}` : ""}`;
       const mine = this.chosen && this.chosen.layer === layer;
       ring.hidden = !mine;
       if (mine) {
@@ -449,18 +320,19 @@ const tmiExplorer = (() => {
       paint(map, world.shape[1], world.shape[2], (i) => mixed(wash, sums[i] > 0 ? COLOURS.trained : COLOURS.constructed, most ? Math.abs(sums[i]) / most : 0));
       map.classList.remove("old");
       map.setAttribute("aria-label", `${state.method} of logit ${world.classes[logit]} for ${network.name}`);
-      attribution.firstChild.textContent = `${state.method} of logit ${world.classes[logit]}: ` + (most ? `orange + , blue −, up to ${number(most)}` : "0 everywhere");
+      attribution.firstChild.textContent = `${state.method} of logit ${world.classes[logit]}: ` + (most ? `orange +, blue −, up to ${number(most)}` : "0 everywhere");
     }
 
     // --- A neuron ---
 
-    choose(network, layer, neuron) {
+    choose(network, picture, neuron) {
+      const { layer } = picture;
       this.chosen = { network, layer, neuron };
       this.firing = null;
       const { world } = this, place = placeOf(layer, neuron), parts = [];
       const thumbnail = (tile) => { const canvas = el("canvas", { className: "thumbnail", role: "img", "aria-label": `Tile ${tile.name}` }); paintTile(world, canvas, tile, this.colours); return canvas; };
       const where = layer.shape.length === 3 ? [Math.floor(neuron / (layer.shape[1] * layer.shape[2])), Math.floor(neuron / layer.shape[2]) % layer.shape[1], neuron % layer.shape[2]] : null;
-      const title = `${network.name}, layer ${layer.name}, neuron ${many(neuron)}${where ? ` (channel ${where[0]}, row ${where[1]}, column ${where[2]})` : ""}`;
+      const title = `Layer ${layer.name}, neuron ${many(neuron)}${where ? ` (channel ${where[0]}, row ${where[1]}, column ${where[2]})` : ""}`;
       if (place) {
         const tile = world.tiles[place.tile];
         parts.push(el("div", { className: "meaning" }, thumbnail(tile), el("p", { textContent: `Stands for tile ${tile.name} (class ${world.classes[tile.class]}) with its corner at row ${place.row}, column ${place.col}: the dashed outline in the scene.` })));
@@ -479,7 +351,8 @@ const tmiExplorer = (() => {
       }
       this.now = el("p");
       this.fires = el("div", { className: "fires" }, el("p", { className: "note", textContent: "What it fires for is being computed …" }));
-      this.panel.replaceChildren(el("h3", { textContent: title }), ...parts, this.now, el("h4", { textContent: "What it fires for on this background" }), this.fires);
+      picture.figure.after(this.panel);
+      this.panel.replaceChildren(el("h4", { textContent: title }), ...parts, this.now, el("h5", { textContent: "What it fires for on this background" }), this.fires);
       this.set({});
     }
 

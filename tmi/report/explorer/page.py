@@ -103,13 +103,13 @@ def section(results: Results) -> Section | None:
 def fragment(worlds: Sequence[dict[str, Any]]) -> str:
     """Return the explorer as HTML with its style, its program and its data."""
     data = json.dumps(worlds, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
-    style, network, explorer = (
-        (_FOLDER / name).read_text(encoding="utf-8") for name in ("explorer.css", "network.js", "explorer.js")
+    style, *programs = (
+        (_FOLDER / name).read_text(encoding="utf-8") for name in ("explorer.css", "network.js", "pictures.js", "explorer.js")
     )
     return (
         f'<style>{style}</style><div class="tmi-explorer"><noscript><p>The explorer needs JavaScript.</p></noscript></div>'
         f'<script type="application/json" class="tmi-explorer-data">{data}</script>'
-        f"<script>{network}{explorer}</script>"
+        f"<script>{''.join(programs)}</script>"
     )
 
 
