@@ -53,11 +53,12 @@ def write(results: Results, folder: str | Path) -> Path:
             return path
     except OSError as error:
         raise StoreError(f"report {shown(path)}: cannot be read ({error.strerror or error})") from error
+    from . import explorer
     from . import sections as standard
     from .html import page
 
     sections = _first(writer, results) if writer else [standard.summary(results)]
-    sections += standard.sections(results)
+    sections += [*filter(None, [explorer.section(results)]), *standard.sections(results)]
     text = page(title=results.name, description=results.description, mark=mark, sections=sections)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
@@ -95,7 +96,7 @@ def _digest(results: Results, writer: Component | None) -> str:
     """Hash what the page is made from: the results, the code of tmi and of the report plug-in, and the libraries that draw."""
     core = Path(__file__).parents[1]
     # The bytes of all of tmi: whatever aggregates, formats or draws counts, and hashing a megabyte takes milliseconds.
-    files = sorted(file for file in core.rglob("*") if file.suffix in (".py", ".j2"))
+    files = sorted(file for file in core.rglob("*") if file.suffix in (".py", ".j2", ".js", ".css"))
     code = [[file.relative_to(core).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()] for file in files]
     return digest(
         {

@@ -94,7 +94,9 @@ def section(results: Results) -> Section | None:
         pass
     if not worlds:
         return None
-    text = "Move the tile over the background, morph it, and see what each network makes of the image. All is computed in the page."
+    text = (
+        "Move the tile over the background, morph it, and see what each network makes of the image. All is computed in the page."
+    )
     if not any(network["origin"] == "trained" for one in worlds for network in one["networks"]):
         text += " Trained networks are here if the store has them; tmi explore SUITE builds all networks of a suite."
     return Section("Explorer", paragraph(text) + fragment(worlds))

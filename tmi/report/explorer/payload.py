@@ -78,7 +78,9 @@ def world(data: Dataset, networks: Mapping[str, Network], room: int, left_out: I
             if same:
                 raise InputError(f"the page computes it by the same operations as {same[0]}")
             if size(described) > room:
-                raise InputError(f"its weights take {size(described) / 1e6:.1f} MB, and the page has room for {room / 1e6:.1f} MB")
+                raise InputError(
+                    f"its weights take {size(described) / 1e6:.1f} MB, and the page has room for {room / 1e6:.1f} MB"
+                )
         except TmiError as error:
             result["left_out"].append({"name": name, "why": str(error)})
             continue
@@ -99,7 +101,7 @@ def pack(array: Any) -> dict[str, Any] | None:
     kind, scale = "<f4", 0
     if not values.size:
         kind = "u1"
-    elif values.dtype.kind in "bui" or (np.abs(values) < 2**31).all() and (values == np.rint(values)).all():
+    elif values.dtype.kind in "bui" or ((np.abs(values) < 2**31).all() and (values == np.rint(values)).all()):
         low, high = values.min(), values.max()
         kind = "<i4" if low < 0 or high >= 2**16 else "u1" if high < 2**8 else "<u2"
     elif values.min() >= 0 and values.max() <= 1 and (np.rint(values * 255) / 255 == values).all():

@@ -233,4 +233,3 @@ def _has_training(store: Store | None, key: str | None) -> bool:
     except StoreError:
         return False
     return stored is not None and stored[0] is not None
-
