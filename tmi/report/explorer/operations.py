@@ -66,9 +66,10 @@ def program(network: Network, images: torch.Tensor) -> Program:
     try:
         found = _layers(network, images)
     except InputError:
-        found = _matching(network)
-        if found is None:
+        formula = _matching(network)
+        if formula is None:
             raise
+        found = formula
     _compare(network, found, images)
     return found
 

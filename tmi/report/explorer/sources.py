@@ -30,7 +30,7 @@ MOST = 2
 """Data sets in the explorer of a report."""
 
 QUICK = 10.0
-"""Seconds that a data set or an untrained network of a report may have taken: it is made again where the store does not have it."""
+"""Seconds that a data set or an untrained network of a report may have taken: it is made again if the store does not have it."""
 
 
 @dataclass(frozen=True)

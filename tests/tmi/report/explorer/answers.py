@@ -27,10 +27,13 @@ ASK = """(worlds => {
     const world = tmiNetwork.prepare(worlds), answers = {};
     for (const network of world.networks) answers[network.name] = world.scenes.map((scene, i) => {
         const tile = world.tiles[scene.tile], label = tile.class, attributions = {};
-        const image = tmiNetwork.render(world, scene.background, tile, tile.values, scene.row, scene.col, new Float32Array(scene.background.length));
-        for (const [name, of] of Object.entries(tmiNetwork.ATTRIBUTIONS)) attributions[name] = Array.from(of(network, image, label));
+        const image = new Float32Array(scene.background.length);
+        tmiNetwork.render(world, scene.background, tile, tile.values, scene.row, scene.col, image);
+        for (const [name, method] of Object.entries(tmiNetwork.ATTRIBUTIONS))
+            attributions[name] = Array.from(method(network, image, label));
         const logits = Array.from(tmiNetwork.forward(network, image));
-        const layers = Object.fromEntries(network.layers.map(one => [one.name, Array.from(network.operations[one.operation].output)]));
+        const activations = one => Array.from(network.operations[one.operation].output);
+        const layers = Object.fromEntries(network.layers.map(one => [one.name, activations(one)]));
         return {image: Array.from(image), logits, layers, attributions, phi: Array.from(tmiNetwork.truth(world, image).phi)};
     });
     return answers;
@@ -55,7 +58,7 @@ def in_node(asked, *data):
 
 
 def check(answers, data, networks, *, literal=()):
-    """Compare a page's answers with PyTorch's to 1e-4; the attributions not of ``literal``, whose gradient is another network's."""
+    """Compare a page's answers with PyTorch's to 1e-4; not the attributions of ``literal``, which have another gradient."""
     scenes = data.test[_chosen(data.test)]
     labels = scenes.labels
     for name, network in networks.items():
