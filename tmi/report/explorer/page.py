@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tmi.errors import InputError, StoreError, TmiError
+from tmi.errors import InputError, StoreError
 from tmi.report.html import Section, paragraph
 from tmi.runtime.paths import absolute, shown
 
@@ -84,14 +84,9 @@ def section(results: Results) -> Section | None:
     Section or None
         None where no data set of the suite has tiles and a constructed network, or its code cannot make them any more.
     """
-    worlds = []
-    try:
+    worlds: list[dict[str, Any]] = []
+    with suppress(Exception):  # generators and builders may raise anything, and a report is worth more than its explorer
         worlds = [one for one in _worlds(from_results(results), SECTION) if one["networks"]]
-    except TmiError:
-        pass
-    except Exception:
-        # Generators and builders may raise anything, and a report is worth more than its explorer.
-        pass
     if not worlds:
         return None
     text = (
@@ -117,7 +112,7 @@ def fragment(worlds: Sequence[dict[str, Any]]) -> str:
 
 def _worlds(sources: Sequence[Source], room: int) -> list[dict[str, Any]]:
     """Return data sets with their networks; those with the largest images first, for they show most."""
-    worlds = []
+    worlds: list[dict[str, Any]] = []
     for source in sources:
         data = source.dataset()
         networks, failed = source.build(data)
