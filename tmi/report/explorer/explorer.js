@@ -3,7 +3,7 @@
 
 const tmiExplorer = (() => {
   const N = tmiNetwork;
-  const { COLOURS, CHOSEN, number, many, clamp, el, option, select, colourOf, noise, paint, mixed, pixelColour, paintTile, decodeLayer, placeOf, carried, montage, newId } = tmiPictures;
+  const { COLOURS, CHOSEN, number, many, clamp, el, option, select, colourOf, noise, packed, palette, paint, say, pixelColour, paintTile, decodeLayer, placeOf, carried, montage, newId } = tmiPictures;
   const MOST_CLASSES = 20, MOST_MAPS = 24, MOST_TRIES = 4000;
 
   // --- The explorer -------------------------------------------------------------------------------------------------------
@@ -26,7 +26,9 @@ const tmiExplorer = (() => {
     get tile() { return this.world.tiles[this.state.tile]; }
 
     readColours() {
-      this.colours = { wash: colourOf(this.root, "--wash", "#f3f5f7"), ink: colourOf(this.root, "--ink", "#1a1a1a") };
+      const wash = colourOf(this.root, "--wash", "#f3f5f7");
+      this.colours = Object.fromEntries(Object.entries(COLOURS).map(([origin, colour]) => [origin, palette(wash, colour)]));
+      this.colours.wash = [packed(...wash)];
     }
 
     // --- Controls ---
@@ -76,22 +78,22 @@ const tmiExplorer = (() => {
 
     /** The column of a network. */
     card(network) {
-      const { world } = this, colour = COLOURS[network.origin] || COLOURS.imported;
+      const { world } = this, origin = COLOURS[network.origin] ? network.origin : "imported", colour = `rgb(${COLOURS[origin]})`;
       const verdict = el("p", { className: "verdict" }), time = el("span", { className: "time" });
       const rows = world.classes.slice(0, world.classes.length > MOST_CLASSES ? 12 : MOST_CLASSES).map(() => {
         const name = el("th", { scope: "row" }), bar = el("div", { className: "fill" }), value = el("td", { className: "value" });
-        bar.style.background = `rgb(${colour})`;
+        bar.style.background = colour;
         return { name, bar, value, row: el("tr", {}, name, el("td", { className: "bar-cell" }, el("div", { className: "zero" }, bar)), value) };
       });
-      const map = el("canvas", { className: "map", role: "img" });
+      const map = el("canvas", { className: "map", role: "img", "aria-label": `Attribution map of ${network.name}` });
       const attribution = el("figure", {}, el("figcaption"), map);
       const layers = network.layers.slice(0, -1).map((layer) => this.layerPicture(network, layer));
       const box = el("article", { className: "card", "aria-label": network.name },
         el("h3", {}, el("span", { textContent: network.name }), el("span", { className: "origin", textContent: network.origin })), verdict,
         el("table", { className: "logits" }, el("caption", { textContent: "Logits" }), el("tbody", {}, ...rows.map(({ row }) => row))),
         attribution, ...layers.map(({ figure }) => figure), ...(network.note ? [el("p", { className: "note", textContent: network.note })] : []), time);
-      box.style.setProperty("--origin", `rgb(${colour})`);
-      return { network, colour, box, verdict, rows, attribution, map, layers, time };
+      box.style.setProperty("--origin", colour);
+      return { network, origin, box, verdict, rows, attribution, map, layers, time };
     }
 
     layerPicture(network, layer) {
@@ -181,7 +183,9 @@ const tmiExplorer = (() => {
         this.pixelsOfBackground = this.makeBackground();
         this.firing = null;
       }
-      for (const [field, value] of [[this.tileField, state.tile], [this.background, state.background], [this.target, state.target], [this.method, state.method]]) field.control.value = value;
+      for (const [field, name] of [[this.tileField, "tile"], [this.background, "background"], [this.target, "target"], [this.method, "method"]]) {
+        if (field.control.value !== String(state[name])) field.control.value = state[name];
+      }
       this.slider.value = 100 * Math.sqrt(state.morph);
       if (!this.waiting) this.waiting = requestAnimationFrame(() => { this.waiting = 0; this.draw(); });
     }
@@ -240,8 +244,9 @@ const tmiExplorer = (() => {
       const { world, state, tile } = this, [, rows, cols] = world.shape;
       paint(this.canvas, rows, cols, pixelColour(world, this.image, this.pixels));
       const scale = Math.max(2, Math.ceil(480 / cols)), outline = this.overlay;
-      Object.assign(outline, { width: cols * scale, height: rows * scale });
+      if (outline.width !== cols * scale) Object.assign(outline, { width: cols * scale, height: rows * scale });
       const context = outline.getContext("2d");
+      context.clearRect(0, 0, outline.width, outline.height);
       const frame = (one, row, col, colour, dash) => {
         for (const [stroke, width] of [["rgba(255, 255, 255, .9)", 5], [colour, 2.5]]) {
           Object.assign(context, { strokeStyle: stroke, lineWidth: width });
@@ -254,8 +259,8 @@ const tmiExplorer = (() => {
       if (meant) frame(world.tiles[meant.tile], meant.row, meant.col, `rgb(${CHOSEN})`, [8, 6]);
       const t = N.distance(tile, this.image, state.row * cols + state.col);
       this.shownText = shown.length ? shown.map((c) => world.classes[c]).join(", ") : "no class";
-      this.caption.textContent = `Tile ${tile.name} at row ${state.row}, column ${state.col}. The image shows: ${this.shownText}.`;
-      this.morphText.textContent = `Morphed by ${number(100 * state.morph)} %: t = ${number(t)} from the tile, which the image contains while t < ε = ${number(tile.epsilon)}.`;
+      say(this.caption, `Tile ${tile.name} at row ${state.row}, column ${state.col}. The image shows: ${this.shownText}.`);
+      say(this.morphText, `Morphed by ${number(100 * state.morph)} %: t = ${number(t)} from the tile, which the image contains while t < ε = ${number(tile.epsilon)}.`);
       this.mark.hidden = world.paste === "blend" || !(far > tile.epsilon);
       this.mark.style.setProperty("--at", Math.sqrt(clamp(tile.epsilon / far, 0, 1)));  // as the slider, on which the start is wider
     }
@@ -271,32 +276,32 @@ const tmiExplorer = (() => {
       card.predicted = high === 0 && low === 0 ? -1 : best;
       card.answer = card.predicted < 0 ? "no class" : world.classes[best];
       const right = card.predicted < 0 ? !shown.length : shown.length === 1 && shown[0] === best;
-      card.verdict.textContent = `${right ? "✓" : "✗"} predicts ${card.answer}`;
+      say(card.verdict, `${right ? "✓" : "✗"} predicts ${card.answer}`);
       card.verdict.classList.toggle("wrong", !right);
       card.verdict.title = `The image shows: ${this.shownText}`;
       rows.forEach(({ name, bar, value, row }, i) => {
         const c = order[i], share = logits[c] / span;
-        name.textContent = world.classes[c];
-        value.textContent = number(logits[c]);
+        say(name, world.classes[c]);
+        say(value, number(logits[c]));
         row.classList.toggle("shown", shown.includes(c));
         Object.assign(bar.style, { left: `${(100 * (Math.min(logits[c], 0) - low)) / span}%`, width: `${100 * Math.abs(share)}%` });
       });
       for (const picture of card.layers) this.drawLayer(card, picture);
-      card.spent = card.spent === undefined ? spent : 0.8 * card.spent + 0.2 * spent;  // the first frames are slower
-      card.time.textContent = `${card.spent < 1 ? "less than 1" : Math.round(card.spent)} ms an image`;
+      card.spent = card.spent === undefined ? Math.min(spent, 4) : 0.8 * card.spent + 0.2 * spent;  // the first frame is slower
+      say(card.time, `${card.spent < 1 ? "less than 1" : Math.round(card.spent)} ms an image`);
       this.drawAttribution(card, false);
     }
 
     drawLayer(card, { layer, grid, canvas, caption, ring }) {
-      const values = card.network.operations[layer.operation].output, { wash } = this.colours;
+      const values = card.network.operations[layer.operation].output, colours = this.colours[card.origin];
       let most = 0, firing = 0;
       for (const value of values) { if (value > 0) firing++; if (value > most) most = value; }
       paint(canvas, grid.rows, grid.cols, (i) => {
         const neuron = grid.neuronAt[i];
-        if (neuron < 0) return null;
-        return values[neuron] > 0 ? mixed(wash, card.colour, 0.3 + (0.7 * values[neuron]) / most) : wash;
+        if (neuron < 0) return 0;
+        return values[neuron] > 0 ? colours[Math.round(76 + (179 * values[neuron]) / most)] : colours[0];
       });
-      caption.textContent = `${layer.name}: ${many(firing)} of ${many(values.length)} neurons fire${most ? `, up to ${number(most)}` : ""}`;
+      say(caption, `${layer.name}: ${many(firing)} of ${many(values.length)} neurons fire${most ? `, up to ${number(most)}` : ""}`);
       const mine = this.chosen && this.chosen.layer === layer;
       ring.hidden = !mine;
       if (mine) {
@@ -313,14 +318,15 @@ const tmiExplorer = (() => {
       if (!state.method) return;
       const slow = state.method === "integrated gradients" || card.spent > 8;
       if (slow !== paused) { map.classList.toggle("old", slow); return; }
+      if (paused) N.forward(network, this.image);
       const logit = state.logit === "tile" ? this.tile.class : state.logit === "predicted" ? Math.max(0, card.predicted) : +state.logit.slice(6);
       const values = N.ATTRIBUTIONS[state.method](network, this.image, logit), sums = new Float64Array(this.pixels);
       values.forEach((value, i) => { sums[i % this.pixels] += value; });
-      const most = sums.reduce((top, value) => Math.max(top, Math.abs(value)), 0), { wash } = this.colours;
-      paint(map, world.shape[1], world.shape[2], (i) => mixed(wash, sums[i] > 0 ? COLOURS.trained : COLOURS.constructed, most ? Math.abs(sums[i]) / most : 0));
+      const most = sums.reduce((top, value) => Math.max(top, Math.abs(value)), 0), { constructed: blue, trained: orange } = this.colours;
+      paint(map, world.shape[1], world.shape[2], (i) => (sums[i] > 0 ? orange : blue)[most ? Math.round((255 * Math.abs(sums[i])) / most) : 0]);
       map.classList.remove("old");
       map.setAttribute("aria-label", `${state.method} of logit ${world.classes[logit]} for ${network.name}`);
-      attribution.firstChild.textContent = `${state.method} of logit ${world.classes[logit]}: ` + (most ? `orange +, blue −, up to ${number(most)}` : "0 everywhere");
+      say(attribution.firstChild, `${state.method} of logit ${world.classes[logit]}: ${most ? `orange +, blue −, up to ${number(most)}` : "0 everywhere"}`);
     }
 
     // --- A neuron ---
@@ -389,12 +395,12 @@ const tmiExplorer = (() => {
     showFiring(maps, step) {
       const tries = maps.reduce((sum, map) => sum + map.values.length, 0), fired = maps.reduce((sum, map) => sum + map.count, 0);
       const active = maps.filter((map) => map.count).sort((a, b) => b.count - a.count), most = Math.max(0, ...active.map((map) => map.most));
-      const colour = COLOURS[this.chosen.network.origin] || COLOURS.imported;
+      const colours = this.colours[this.chosen.network.origin] || this.colours.imported;
       this.fires.replaceChildren(
         el("p", { textContent: `Fires for ${many(fired)} of ${many(tries)} pairs of a tile and a place${step > 1 ? ` (every ${step} pixels)` : ""}, of ${active.length} of ${maps.length} tiles.${fired ? ` A map shows the places of a tile's corner; the darkest is ${number(most)}.` : ""}` }),
         el("div", { className: "features" }, ...active.slice(0, MOST_MAPS).map((map) => {
           const canvas = el("canvas", { className: "places", role: "img", "aria-label": `Places at which tile ${map.tile.name} makes the neuron fire` });
-          paint(canvas, map.rows, map.cols, (i) => (map.values[i] > 0 ? mixed(this.colours.wash, colour, 0.3 + (0.7 * map.values[i]) / most) : this.colours.wash));
+          paint(canvas, map.rows, map.cols, (i) => colours[map.values[i] > 0 ? Math.round(76 + (179 * map.values[i]) / most) : 0]);
           const picture = el("canvas", { className: "thumbnail", "aria-hidden": "true" });
           paintTile(this.world, picture, map.tile, this.colours);
           return el("figure", {}, el("div", { className: "pair" }, picture, canvas), el("figcaption", { textContent: `${map.tile.name}: ${many(map.count)} of ${many(map.values.length)}` }));

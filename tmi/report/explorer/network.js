@@ -282,18 +282,17 @@ const tmiNetwork = (() => {
     return gradient;
   }
 
-  const gradientOf = (network, image, logit) => (forward(network, image), backward(network, image, logit));
-
-  /** Attribution maps of one logit, one value a channel and pixel. */
+  /** Attribution maps of one logit, one value a channel and pixel; after `forward` on the image. */
   const ATTRIBUTIONS = {
-    gradient: gradientOf,
-    "input × gradient": (network, image, logit) => gradientOf(network, image, logit).map((value, i) => value * image[i]),
+    gradient: backward,
+    "input × gradient": (network, image, logit) => backward(network, image, logit).map((value, i) => value * image[i]),
     // From the black image, the mean gradient at the middle of each of 64 steps (Captum's "riemann_middle").
     "integrated gradients": (network, image, logit, steps = 64) => {
       const total = new Float64Array(image.length);
       for (let step = 0; step < steps; step++) {
         const part = image.map((value) => (value * (step + 0.5)) / steps);
-        gradientOf(network, part, logit).forEach((value, i) => { total[i] += value / steps; });
+        forward(network, part);
+        backward(network, part, logit).forEach((value, i) => { total[i] += value / steps; });
       }
       return total.map((value, i) => value * image[i]);
     },

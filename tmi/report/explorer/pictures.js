@@ -20,7 +20,8 @@ const tmiPictures = (() => {
   }
 
   const number = (value) => (value === 0 ? "0" : Math.abs(value) < 0.001 ? value.toExponential(1) : String(+value.toPrecision(3)));
-  const many = (count) => count.toLocaleString("en");
+  const inThousands = new Intl.NumberFormat("en");
+  const many = (count) => inThousands.format(count);
   const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
   const option = (value, text) => el("option", { value, textContent: text });
   let lastId = 0;
@@ -52,35 +53,45 @@ const tmiPictures = (() => {
     });
   }
 
-  /** Fill a canvas of rows × cols pixels; `colour(i)` returns [r, g, b], or null for a pixel that shows what is below. */
+  /** A colour as the 32 bits of a pixel. Numbers, not arrays: a frame has some ten thousand of them. */
+  const packed = (red, green, blue) => (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
+
+  /** 256 colours from one to another. */
+  const palette = (from, to) =>
+    Uint32Array.from({ length: 256 }, (_, i) => packed(...from.map((value, c) => Math.round(value + (i / 255) * (to[c] - value)))));
+
+  /** Fill a canvas of rows × cols pixels; `colour(i)` returns a packed colour, or 0 for a pixel that shows what is below. */
   function paint(canvas, rows, cols, colour) {
-    if (canvas.width !== cols || canvas.height !== rows) Object.assign(canvas, { width: cols, height: rows });
-    const context = canvas.getContext("2d"), picture = context.createImageData(cols, rows);
-    for (let i = 0; i < rows * cols; i++) {
-      const rgb = colour(i);
-      if (rgb) picture.data.set([rgb[0], rgb[1], rgb[2], 255], 4 * i);
+    if (!canvas.picture || canvas.width !== cols || canvas.height !== rows) {
+      Object.assign(canvas, { width: cols, height: rows });
+      canvas.picture = canvas.getContext("2d").createImageData(cols, rows);
     }
-    context.putImageData(picture, 0, 0);
+    const pixels = new Uint32Array(canvas.picture.data.buffer);
+    for (let i = 0; i < pixels.length; i++) pixels[i] = colour(i);
+    canvas.getContext("2d").putImageData(canvas.picture, 0, 0);
   }
 
-  const mixed = (from, to, share) => from.map((value, i) => Math.round(value + share * (to[i] - value)));
+  /** Change an element's text, if it is another one. */
+  function say(element, text) {
+    if (element.textContent !== text) element.textContent = text;
+  }
 
   /** The colours of an image's pixels: three channels as colours, others as the mean grey; ink is dark. */
   function pixelColour(world, image, places) {
     const channels = image.length / places;
     return (i) => {
-      if (channels === 3) return [0, 1, 2].map((c) => Math.round(255 * image[c * places + i]));
+      if (channels === 3) return packed(...[0, 1, 2].map((c) => Math.round(255 * image[c * places + i])));
       let grey = 0;
       for (let c = 0; c < channels; c++) grey += image[c * places + i] / channels;
       grey = Math.round(255 * (world.ink ? 1 - grey : grey));
-      return [grey, grey, grey];
+      return packed(grey, grey, grey);
     };
   }
 
   function paintTile(world, canvas, tile, colours) {
     const [, rows, cols] = tile.shape, colour = pixelColour(world, tile.values, rows * cols);
     const counts = (i) => { for (let at = i; at < tile.support.length; at += rows * cols) if (tile.support[at]) return true; return false; };
-    paint(canvas, rows, cols, (i) => (counts(i) ? colour(i) : colours.wash));
+    paint(canvas, rows, cols, (i) => (counts(i) ? colour(i) : colours.wash[0]));
   }
 
   // --- What neurons mean ------------------------------------------------------------------------------------------------
@@ -151,5 +162,5 @@ const tmiPictures = (() => {
     return { rows, cols, neuronAt, pixelOf };
   }
 
-  return { COLOURS, CHOSEN, number, many, clamp, el, option, select, colourOf, noise, paint, mixed, pixelColour, paintTile, decodeLayer, placeOf, carried, montage, newId };
+  return { COLOURS, CHOSEN, number, many, clamp, el, option, select, colourOf, noise, packed, palette, paint, say, pixelColour, paintTile, decodeLayer, placeOf, carried, montage, newId };
 })();

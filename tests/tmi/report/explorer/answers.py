@@ -29,8 +29,10 @@ ASK = """(worlds => {
         const tile = world.tiles[scene.tile], label = tile.class, attributions = {};
         const image = new Float32Array(scene.background.length);
         tmiNetwork.render(world, scene.background, tile, tile.values, scene.row, scene.col, image);
-        for (const [name, method] of Object.entries(tmiNetwork.ATTRIBUTIONS))
+        for (const [name, method] of Object.entries(tmiNetwork.ATTRIBUTIONS)) {
+            tmiNetwork.forward(network, image);
             attributions[name] = Array.from(method(network, image, label));
+        }
         const logits = Array.from(tmiNetwork.forward(network, image));
         const activations = one => Array.from(network.operations[one.operation].output);
         const layers = Object.fromEntries(network.layers.map(one => [one.name, activations(one)]));
