@@ -31,7 +31,8 @@ const tmiNetwork = (() => {
       value.push(tile.values[i]);
       patch.push(known.get(corner));
     }
-    return { offset: Int32Array.from(offset), value: Float32Array.from(value), patch: Int32Array.from(patch), patches: known.size };
+    const [offsets, patchOf] = [offset, patch].map((one) => Int32Array.from(one));
+    return { offset: offsets, value: Float32Array.from(value), patch: patchOf, patches: known.size };
   }
 
   /** Decode a data set and its networks, once. */
@@ -47,7 +48,9 @@ const tmiNetwork = (() => {
     for (const network of world.networks) {
       let shape = world.shape;
       for (const operation of network.operations) {
-        for (const [name, entry] of Object.entries(operation)) if (entry && entry.data !== undefined) operation[name] = unpack(entry);
+        for (const [name, entry] of Object.entries(operation)) {
+          if (entry && entry.data !== undefined) operation[name] = unpack(entry);
+        }
         operation.tiles = world.tiles;
         operation.image = world.shape;
         operation.from = shape;
@@ -82,6 +85,9 @@ const tmiNetwork = (() => {
     for (let i = 0; i < offset.length && sum < enough; i++) sum += Math.abs(image[corner + offset[i]] - value[i]);
     return sum;
   }
+
+  /** How many pairs of a tile and a window there are. */
+  const windowsOf = (tiles) => tiles.reduce((sum, tile) => sum + tile.windows[0] * tile.windows[1], 0);
 
   /** Call `visit(neuron, tile, row, col, corner)` for every tile and window, in the order of the theorems' hidden layer. */
   function eachWindow(tiles, shape, visit) {
@@ -122,7 +128,8 @@ const tmiNetwork = (() => {
   function eachPool(op, visit) {
     const [channels, height, width] = op.from, [, rows, cols] = op.shape;
     const range = (i, axis, side) => {
-      if (op.kind === "adaptive-average-pool") return [Math.floor((i * side) / op.shape[axis + 1]), Math.ceil(((i + 1) * side) / op.shape[axis + 1])];
+      const parts = op.shape[axis + 1];
+      if (op.kind === "adaptive-average-pool") return [Math.floor((i * side) / parts), Math.ceil(((i + 1) * side) / parts)];
       const start = i * op.stride[axis] - op.padding[axis];
       return [Math.max(0, start), Math.min(side, start + op.size[axis])];
     };
@@ -310,7 +317,7 @@ const tmiNetwork = (() => {
     return { phi, tiles };
   }
 
-  return { unpack, prepare, render, distance, eachWindow, forward, backward, truth, ATTRIBUTIONS };
+  return { unpack, prepare, render, distance, windowsOf, forward, backward, truth, ATTRIBUTIONS };
 })();
 
 if (typeof module !== "undefined") module.exports = tmiNetwork;

@@ -26,6 +26,7 @@ SECTION = 2_500_000
 """Characters that the explorer may take in a report."""
 
 _FOLDER = Path(__file__).parent
+_PROGRAMS = ("network.js", "pictures.js", "neuron.js", "explorer.js")
 
 
 def write(sources: Sequence[Source], path: str | Path, *, title: str) -> list[tuple[str, str]]:
@@ -100,9 +101,7 @@ def section(results: Results) -> Section | None:
 def fragment(worlds: Sequence[dict[str, Any]]) -> str:
     """Return the explorer as HTML with its style, its program and its data."""
     data = json.dumps(worlds, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
-    style, *programs = (
-        (_FOLDER / name).read_text(encoding="utf-8") for name in ("explorer.css", "network.js", "pictures.js", "explorer.js")
-    )
+    style, *programs = ((_FOLDER / name).read_text(encoding="utf-8") for name in ("explorer.css", *_PROGRAMS))
     return (
         f'<style>{style}</style><div class="tmi-explorer"><noscript><p>The explorer needs JavaScript.</p></noscript></div>'
         f'<script type="application/json" class="tmi-explorer-data">{data}</script>'
