@@ -30,9 +30,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, chromium() as page:
         file = Path(folder) / "explorer.html"
         write([from_names(installed(), NETWORKS, "fashion")], file, title="theorem1, superposed, cnn on fashion")
-        page.open(file, width=1300)
+        page.open(file, width=1280, height=1480)
         page.evaluate(SCENE)
-        page.screenshot(Path(__file__).parent / "figures" / "explorer.png", whole=True)
+        page.screenshot(Path(__file__).parent / "figures" / "explorer.png")
 
 
 if __name__ == "__main__":

@@ -430,7 +430,10 @@ const tmiExplorer = (() => {
     const names = worlds.map((world, i) => option(i, world.name));
     const pick = worlds.length > 1 ? select("Data set", names, (value) => show(+value)) : null;
     show(0);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => root.explorer.recolour());
+    // Light and dark change with the system, or with an attribute that the page sets.
+    const recolour = () => root.explorer.recolour();
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
+    new MutationObserver(recolour).observe(document.documentElement, { attributes: true });
   }
 
   document.querySelectorAll(".tmi-explorer").forEach((root, i) => {

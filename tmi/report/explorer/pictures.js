@@ -52,10 +52,12 @@ const tmiPictures = (() => {
 
   /** The red, green and blue of a CSS variable of the page, which differs between light and dark. */
   function colourOf(element, name, otherwise) {
-    const context = el("canvas", { width: 1, height: 1 }).getContext("2d");
-    context.fillStyle = getComputedStyle(element).getPropertyValue(name).trim() || otherwise;
-    context.fillRect(0, 0, 1, 1);
-    return [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+    const probe = el("span", { hidden: true });
+    probe.style.color = `var(${name}, ${otherwise})`;
+    element.append(probe);
+    const rgb = getComputedStyle(probe).color.match(/[\d.]+/g).slice(0, 3).map(Number);
+    probe.remove();
+    return rgb;
   }
 
   /** A colour as the 32 bits of a pixel. Numbers, not arrays: a frame has some ten thousand of them. */
