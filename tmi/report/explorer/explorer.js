@@ -65,7 +65,7 @@ const tmiExplorer = (() => {
       this.cards = world.networks.map((network) => this.card(network));
       const choices = this.choices(), view = el("div", { className: "view" }, this.canvas, this.overlay);
       const left = el("div", { className: "left" }, view, this.caption, this.morphing());
-      const cards = el("div", { className: "cards" }, ...this.cards.map((card) => card.box));
+      const cards = el("div", { className: "nets" }, ...this.cards.map((card) => card.box));
       this.root.replaceChildren(
         el("div", { className: "bar" }, ...(pick ? [pick.box] : []), ...choices),
         el("div", { className: "stage" }, left, el("div", {}, text("p", HELP, "note"), cards)),
@@ -125,18 +125,19 @@ const tmiExplorer = (() => {
       const { classes } = this.world, colour = `rgb(${P.COLOURS[network.colour]})`;
       const verdict = text("p", "", "verdict"), time = text("p", "", "time");
       const rows = classes.slice(0, classes.length > MOST_CLASSES ? 12 : MOST_CLASSES).map(() => {
-        const name = el("th", { scope: "row" }), bar = el("div", { className: "fill" }), value = text("td", "", "value");
+        const name = text("span", "", "name"), bar = el("span", { className: "fill" }), value = text("span", "", "value");
         bar.style.background = colour;
-        return { name, bar, value, row: el("tr", {}, name, el("td", {}, el("div", { className: "zero" }, bar)), value) };
+        return { name, bar, value, row: el("li", {}, name, el("span", { className: "zero" }, bar), value) };
       });
       const map = el("canvas", { className: "map", role: "img", "aria-label": `Attribution map of ${network.name}` });
       const attribution = el("figure", {}, el("figcaption"), map);
       const layers = network.layers.slice(0, -1).map((layer) => this.layerPicture(network, layer));
       const box = el(
-        "article", { className: "card", "aria-label": network.name },
+        "article", { className: "net", "aria-label": network.name },
         el("h3", {}, text("span", network.name), text("span", network.origin, "origin")),
         verdict,
-        el("table", { className: "logits" }, text("caption", "Logits"), el("tbody", {}, ...rows.map(({ row }) => row))),
+        text("p", "Logits", "note"),
+        el("ul", { className: "logits" }, ...rows.map(({ row }) => row)),
         attribution,
         ...layers.map(({ figure }) => figure),
         ...(network.note ? [text("p", network.note, "note")] : []),
@@ -154,7 +155,7 @@ const tmiExplorer = (() => {
         "aria-label": `Layer ${layer.name} of ${network.name}. Click a neuron, or choose one with the arrow keys.`,
       });
       const frame = el("div", { className: "picture" }, canvas, ring);
-      frame.style.maxWidth = `${clamp(grid.cols * 16, 6, 560)}px`;
+      frame.style.maxWidth = `${clamp(grid.cols * 28, 6, 560)}px`;
       const picture = { layer, grid, canvas, caption, ring, figure: el("figure", {}, caption, frame) };
       const under = (event) => {
         const [y, x] = this.pixelUnder(event, canvas, grid.rows, grid.cols).map(Math.floor);

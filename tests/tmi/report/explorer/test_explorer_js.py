@@ -91,7 +91,7 @@ def test_dragging_moves_the_tile_and_changes_the_logits_as_in_pytorch(page, made
     moved = scene.moved(now["row"], now["col"])
     for logits, network in zip(shown_logits(page), networks.values(), strict=True):
         np.testing.assert_allclose(logits, network.logits(moved.images)[0], atol=1e-4)
-    shown = page.evaluate("[...document.querySelectorAll('.card:last-child .value')].map(e => +e.textContent)")
+    shown = page.evaluate("[...document.querySelectorAll('.net:last-child .value')].map(e => +e.textContent)")
     np.testing.assert_allclose(shown, networks[NAMES[-1]].logits(moved.images)[0], rtol=0.01, atol=1e-3)
 
 
@@ -160,15 +160,15 @@ def test_morphing_beyond_epsilon_stops_the_neuron(page):
 
 
 def test_attributions_and_backgrounds_are_chosen(page):
-    assert page.evaluate("document.querySelector('.card figcaption').textContent").startswith("gradient of logit ")
+    assert page.evaluate("document.querySelector('.net figcaption').textContent").startswith("gradient of logit ")
     page.evaluate(f"{EXPLORER}.set({{method: 'integrated gradients', background: 'black'}})")
     page.evaluate("new Promise(done => setTimeout(done, 900))")
-    assert page.evaluate("document.querySelector('.card:last-child figcaption').textContent").startswith(
+    assert page.evaluate("document.querySelector('.net:last-child figcaption').textContent").startswith(
         "integrated gradients of logit"
     )
     page.evaluate(f"{EXPLORER}.set({{method: ''}})")
     drawn(page)
-    assert page.evaluate("document.querySelector('.card figure').hidden")
+    assert page.evaluate("document.querySelector('.net figure').hidden")
     assert torch.tensor(page.evaluate(f"Array.from({EXPLORER}.image.slice(0, 40))")).max() == 0
     page.click(".bar button")
     drawn(page)
