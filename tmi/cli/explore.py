@@ -13,8 +13,13 @@ from .common import UserPath, check_file, plugin_option, registry_of, store_opti
 
 @click.command()
 @click.argument("what", nargs=-1, required=True, metavar="SUITE | NETWORK...")
-@click.option("--data", metavar="NAME", help='Data set of networks, as "fashion(tiles_per_class=3)" [default: fashion].')
-@click.option("--dataset", metavar="LABEL", help="Data set of the suite [default: the first].")
+@click.option(
+    "--data",
+    "--dataset",
+    metavar="NAME",
+    help='A data set of SUITE [default: its first], or for NETWORK a registered one, as "fashion(tiles_per_class=3)" '
+    "[default: fashion].",
+)
 @click.option("--network", "networks", multiple=True, metavar="PATTERN", help="Networks of the suite, as 'trained*'; repeatable.")
 @click.option("--seed", type=click.IntRange(0), help="The seed [default: the suite's first, or 0].")
 @click.option("--out", type=UserPath(), metavar="FILE", help="The page, or a folder for it [default: explorer.html].")
@@ -25,7 +30,6 @@ def explore(
     context: click.Context,
     what: tuple[str, ...],
     data: str | None,
-    dataset: str | None,
     networks: tuple[str, ...],
     seed: int | None,
     out: str | None,
@@ -40,10 +44,8 @@ def explore(
     """
     registry = registry_of(plugins)
     is_suite = len(what) == 1 and (what[0].endswith(".toml") or what[0] in registry.names("suite"))
-    if is_suite and data is not None:
-        context.fail("--data goes with NETWORK; a data set of the suite is chosen by --dataset")
-    if not is_suite and (dataset is not None or networks):
-        context.fail("--dataset and --network go with SUITE; the data set of a NETWORK is chosen by --data")
+    if networks and not is_suite:
+        context.fail("--network chooses networks of SUITE; here they are named as arguments")
     file = Path(out) if out else Path("explorer.html").absolute()
     if file.is_dir():
         file /= "explorer.html"
@@ -56,7 +58,7 @@ def explore(
         from tmi.suites.reader import load_suite
 
         suite = load_suite(what[0], plugins=plugins, registry=registry)
-        source = from_suite(suite, Store(store), dataset=dataset, networks=networks, seed=seed)
+        source = from_suite(suite, Store(store), dataset=data, networks=networks, seed=seed)
         title = f"{suite.name}, {source.data.label}"
     else:
         source = from_names(registry, what, data or "fashion", seed=seed or 0)

@@ -30,8 +30,7 @@ def test_a_suite_in_a_folder(tmp_path):
     [
         (("theorm1",), "network 'theorm1' is unknown; did you mean \"theorem1\"?"),
         (("theorem1", "--data", "fashon"), "dataset 'fashon' is unknown; did you mean \"fashion\"?"),
-        (("paper", "--data", "squares"), "--data goes with NETWORK"),
-        (("theorem1", "--dataset", "squares"), "--dataset and --network go with SUITE"),
+        (("theorem1", "--network", "cnn"), "--network chooses networks of SUITE"),
         (("suite.toml", "--dataset", "x"), "data set 'x': suite"),
         (("theorem1", "--out", "no/such/page.html"), "there is no such folder"),
         (("vit(epochs=0)", "--data", "squares(samples=5, test_samples=5)"), "no network can be shown (vit(epochs=0): "),

@@ -61,10 +61,10 @@ def in_node(asked, *data):
 
 def check(answers, data, networks, *, literal=()):
     """Compare a page's answers with PyTorch's to 1e-4; not the attributions of ``literal``, which have another gradient."""
-    scenes = data.test[_chosen(data.test)]
-    labels = scenes.labels
     for name, network in networks.items():
         page = answers[name]
+        scenes = data.test[_chosen(data.test)[: len(page)]]
+        labels = scenes.labels
         images = np.array([one["image"] for one in page]).reshape(scenes.images.shape)
         np.testing.assert_allclose(images, scenes.images.float().numpy(), rtol=0, atol=1e-7 if scenes.paste == "blend" else 0)
         x = scenes.images.detach().clone().to(next((p.dtype for p in network.module.parameters()), torch.float32))
@@ -93,8 +93,9 @@ def assert_near(found, expected):
     np.testing.assert_allclose(np.array(found), expected.detach().numpy(), rtol=1e-4, atol=1e-4)
 
 
-def as_page(data, networks):
-    """Return a world as the page has it, after JSON, with every network."""
+def as_page(data, networks, scenes=None):
+    """Return a world as the page has it, after JSON, with every network and so many scenes."""
     made = world(data, networks, ROOM)
+    made["scenes"] = made["scenes"][:scenes]
     assert [one["name"] for one in made["networks"]] == [*networks], made["left_out"]
     return json.loads(json.dumps(made))
