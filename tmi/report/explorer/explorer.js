@@ -392,7 +392,12 @@ const tmiExplorer = (() => {
         if (value > 0) firing++;
         if (value > most) most = value;
       }
-      P.paint(canvas, grid.rows, grid.cols, (i) => (grid.neuronAt[i] < 0 ? 0 : P.shade(colours, values[grid.neuronAt[i]], most)));
+      const halo = P.halo(grid, values, firing);
+      P.paint(canvas, grid.rows, grid.cols, (i) => {
+        const neuron = grid.neuronAt[i];
+        if (neuron < 0) return 0;
+        return values[neuron] > 0 || !halo.has(i) ? P.shade(colours, values[neuron], most) : colours[100];
+      });
       say(caption, `${layer.name}: ${many(firing)} of ${many(values.length)} fire${most ? `, up to ${number(most)}` : ""}`);
       ring.hidden = !this.chosen || this.chosen.layer !== layer;
       if (ring.hidden) return;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -83,11 +84,13 @@ def section(results: Results) -> Section | None:
     Returns
     -------
     Section or None
-        None where no data set of the suite has tiles and a constructed network, or its code cannot make them any more.
+        None where no data set of the suite has tiles and a constructed network, and with a warning where they cannot be made.
     """
     worlds: list[dict[str, Any]] = []
-    with suppress(Exception):  # generators and builders may raise anything, and a report is worth more than its explorer
+    try:
         worlds = [one for one in _worlds(from_results(results), SECTION) if one["networks"]]
+    except Exception as error:  # generators and builders may raise anything, and a report is worth more than its explorer
+        warnings.warn(f"report: the explorer is left out ({type(error).__name__}: {error})", stacklevel=2)
     if not worlds:
         return None
     text = (

@@ -202,6 +202,17 @@ const tmiPictures = (() => {
     return { rows, cols, neuronAt, pixelOf };
   }
 
+  /** The pixels around the few neurons that fire in a picture of many, where a single pixel would hardly be seen. */
+  function halo(grid, values, firing) {
+    const around = new Set();
+    if (firing > 40 || grid.cols < 60) return around;
+    for (let neuron = 0; neuron < values.length; neuron++) {
+      if (values[neuron] <= 0) continue;
+      for (const down of [-grid.cols, 0, grid.cols]) for (const across of [-1, 0, 1]) around.add(grid.pixelOf[neuron] + down + across);
+    }
+    return around;
+  }
+
   /** The neuron at a pixel; in a gap between maps the nearest one to the left or above. */
   function neuronNear(grid, pixel) {
     const near = [0, 1, grid.cols, grid.cols + 1].map((back) => grid.neuronAt[pixel - back] ?? -1);
@@ -211,6 +222,6 @@ const tmiPictures = (() => {
   return {
     COLOURS, CHOSEN, el, text, say, option, newId, select, clamp, many, number,
     colourOf, packed, palette, shade, paint, pixelColour, thumbnail, noise,
-    decodeLayer, placeOf, channelOf, carried, montage, neuronNear,
+    decodeLayer, placeOf, channelOf, carried, montage, halo, neuronNear,
   };
 })();
