@@ -37,6 +37,7 @@ def main() -> None:
     write_block(PAGE, "attribution: trust", "\n".join(trusted(trusts)))
     with figure_style():
         save("attribution-leaderboard", leaderboard(rows), 100)
+        save("attribution-leaderboard-narrow", leaderboard(rows, columns=2), 100)
         save("attribution-trust", trust_scatter(rows, trusts), 100)
 
 

@@ -35,7 +35,17 @@ _AXE = "4.14.1"
 _AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
 _CACHE = Path(__file__).parents[1] / ".pytest_cache" / "axe-core"
 
-KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+KEYS = {
+    "Backspace": 8,
+    "Tab": 9,
+    "Enter": 13,
+    "Escape": 27,
+    " ": 32,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+}
 """Virtual key codes of the keys that `Page.key` presses."""
 
 
@@ -54,7 +64,7 @@ class Page:
         self._browser, self._session = browser, session
         self.problems: list[str] = []
         self.requests: list[str] = []
-        self._loaded = False
+        self._loaded, self._size = False, (1400, 900)
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
 
@@ -104,6 +114,7 @@ class Page:
 
     def size(self, width: int, height: int = 900) -> None:
         """Set the size of the window, in CSS pixels."""
+        self._size = width, height
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500)
 
     def media(self, *, dark: bool = False, printed: bool = False) -> None:
@@ -154,17 +165,20 @@ class Page:
         )
         self.drag((place[0], place[1]))
 
-    def screenshot(self, path: str | Path, *, whole: bool = False, selector: str = "", scale: float = 1) -> Path:
+    def screenshot(self, path: str | Path, *, whole: bool = False, selector: str = "") -> Path:
         """Write a PNG of the window, of the whole page, or of the first element of a CSS selector."""
         clip: dict[str, Any] = {}
         if selector or whole:
+            width, height = self._size
+            self.size(width, max(height, self.evaluate("document.documentElement.scrollHeight")))  # so that all is in the window
             box = self.evaluate(
-                f"(e => {{const r = e.getBoundingClientRect();"
-                "return {x: r.x + scrollX, y: r.y + scrollY, width: r.width, height: r.height}})"
-                f"(document.querySelector({json.dumps(selector or 'html')}))"
+                f"(e => {{scrollTo(0, 0); const r = e.getBoundingClientRect(); return {{x: r.x, y: r.y, width: r.width, "
+                f"height: r.height, scale: 1}}}})(document.querySelector({json.dumps(selector or 'html')}))"
             )
-            clip = {"clip": {**box, "scale": scale}, "captureBeyondViewport": True}
+            clip = {"clip": box}
         data = self.send("Page.captureScreenshot", format="png", **clip)["data"]
+        if clip:
+            self.size(width, height)
         Path(path).write_bytes(base64.b64decode(data))
         return Path(path)
 

@@ -31,7 +31,7 @@ _LEAST = -1.0
 """Skills below it are drawn at the left edge."""
 
 
-def leaderboard(rows: Sequence[MethodScores]) -> Figure:
+def leaderboard(rows: Sequence[MethodScores], *, columns: int | None = None) -> Figure:
     """Draw the skill of every method: a row for each method, best first and controls below, a panel for each network.
 
     Parameters
@@ -39,6 +39,8 @@ def leaderboard(rows: Sequence[MethodScores]) -> Figure:
     rows : sequence of MethodScores
         A mark is hollow where a method is shown to have less skill than Sobel, whose skill is the dashed line; bars are 95 %
         intervals. A small line is the skill of the method on the network before training.
+    columns : int, optional
+        Networks beside each other, 2 for a phone; by default all.
     """
     import matplotlib.pyplot as plt
 
@@ -47,10 +49,13 @@ def leaderboard(rows: Sequence[MethodScores]) -> Figure:
     places = {name: place + (0.6 if name in controls else 0) for place, name in enumerate(names)}
     networks = networks_of(rows)
     low = max(_LEAST, min([0.0, *(row.skill for row in rows if row.skill is not None)]) - 0.1)
-    figure, axes = plt.subplots(
-        1, len(networks), figsize=(1.7 + 1.25 * len(networks), 0.19 * len(names) + 1.2), squeeze=False, sharey=True
-    )
-    for axis, (network, methods) in zip(axes[0], networks.items(), strict=True):
+    columns = min(columns or len(networks), len(networks))
+    lines = -(-len(networks) // columns)
+    size = (1.7 + 1.25 * columns, (0.19 * len(names) + 0.7) * lines + 0.5)
+    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False, sharey=True)
+    for axis in axes.flat[len(networks) :]:
+        axis.axis("off")
+    for axis, (network, methods) in zip(axes.flat, networks.items(), strict=False):
         color = _color(methods)
         edges = methods[EDGES].skill if EDGES in methods else None
         worse = {row.method for row, difference in against(list(methods.values()), EDGES) if difference.direction == "lower"}
@@ -65,14 +70,15 @@ def leaderboard(rows: Sequence[MethodScores]) -> Figure:
         axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=7)
     axes[0, 0].set_yticks(list(places.values()), list(places), fontsize=7.5)
     axes[0, 0].set_ylim(max(places.values(), default=0) + 0.7, -0.7)
-    for axis in axes[0]:
-        axis.tick_params(axis="y", length=0)
+    for axis in axes.flat[: len(networks)]:
+        axis.tick_params(axis="y", length=0, labelsize=7.5)
         for name, place in places.items():
             axis.axhline(place, color="0.93", linewidth=0.6, zorder=-1)
             if name in controls and places[name] == min(places[control] for control in controls):
                 axis.axhline(place - 0.8, color="0.6", linewidth=0.8)
-    figure.supxlabel("skill, mean over the localisation measures: 0 is chance, 1 the oracle", fontsize=9)
-    _explain_marks(figure, rows)
+    where = "mean over the localisation measures" if columns > 2 else "mean over the measures"
+    figure.supxlabel(f"skill, {where}: 0 is chance, 1 the oracle", fontsize=9)
+    _explain_marks(figure, rows, 2 if columns < 4 else 9)
     return figure
 
 
@@ -249,7 +255,7 @@ def _mark(axis: Axes, row: MethodScores, place: float, color: str, *, hollow: bo
     )
 
 
-def _explain_marks(figure: Figure, rows: Sequence[MethodScores]) -> None:
+def _explain_marks(figure: Figure, rows: Sequence[MethodScores], ncols: int) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], marker="o", color=color, label=origin, markersize=4) for origin, color in _origins(rows).items()]
@@ -270,7 +276,7 @@ def _explain_marks(figure: Figure, rows: Sequence[MethodScores]) -> None:
     ]
     if any(np.isfinite(row.untrained).any() for row in rows):
         handles.append(Line2D([], [], marker="|", color="0.35", linestyle="none", label="before training", markersize=7))
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(ncols, len(handles)), fontsize=8)
 
 
 def _explain_points(figure: Figure, rows: Sequence[MethodScores]) -> None:

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import tmi
 
+from .cells import with_entries
 from .labels import NETWORKS
 
 if TYPE_CHECKING:
+    from tmi.runs.results import Entry
+
     Metrics = Mapping[str, float]
 
 LEARNT = 0.5
@@ -34,7 +37,7 @@ def learnt_runs(results: tmi.Results) -> tuple[tmi.Results, dict[str, list[int]]
     Parameters
     ----------
     results : Results
-        Runs without a result of a probe ``accuracy`` are kept.
+        Runs without a result of the registered probe ``accuracy`` are kept.
 
     Returns
     -------
@@ -42,21 +45,27 @@ def learnt_runs(results: tmi.Results) -> tuple[tmi.Results, dict[str, list[int]]
     seeds : dict of str to list of int
         By the network's display name; networks that all learnt are missing.
     """
-    failed = {
-        (entry.dataset, entry.network, entry.seed)
+    runs = {
+        _run(results, entry): entry
         for entry in results
-        if entry.probe == "accuracy" and "accuracy" in entry.metrics and not has_learnt(entry.metrics)
+        if entry.registered_probe == "accuracy" and "accuracy" in entry.metrics and not has_learnt(entry.metrics)
     }
     seeds: dict[str, list[int]] = {}
-    for _, network, seed in sorted(failed):
-        seeds.setdefault(NETWORKS.get(network, network), []).append(seed)
-    kept = tmi.Results(
-        [entry for entry in results if (entry.dataset, entry.network, entry.seed) not in failed],
-        results.store,
-        name=results.name,
-        description=results.description,
-        columns=results.columns,
-        report=results.report,
-        registry=results.registry,
-    )
-    return kept, seeds
+    datasets = {entry.dataset for entry in results if entry.registered_probe == "accuracy"}
+    for entry in sorted(runs.values(), key=lambda entry: (entry.dataset, entry.network, entry.seed)):
+        settings = [f"{name}={entry.swept[name]}" for name in _of_networks(results) if entry.swept.get(name) is not None]
+        name = NETWORKS.get(entry.network, entry.network) + (f" ({', '.join(settings)})" if settings else "")
+        name += f" on {entry.dataset}" if len(datasets) > 1 else ""
+        seeds.setdefault(name, []).append(entry.seed)
+    return with_entries(results, (entry for entry in results if _run(results, entry) not in runs)), seeds
+
+
+def _of_networks(results: tmi.Results) -> list[str]:
+    """Return the swept settings of networks."""
+    return [name for name, kind in results.columns.items() if kind == "network"]
+
+
+def _run(results: tmi.Results, entry: Entry) -> tuple[object, ...]:
+    """Return what is equal for all results on one trained network."""
+    settings = (repr(entry.swept.get(name)) for name, kind in results.columns.items() if kind != "probe")
+    return entry.dataset, entry.network, entry.seed, *settings

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmi.report import Section, bullets, figure, folded, paragraph, table
+from tmi.report import Section, bullets, figure, folded, for_probes, paragraph, table
 from tmi.runtime.plotting import figure_style
 
 from . import figures, tables
+from .cells import relabelled
 from .comparisons import FreeMeasure, truth_free
 from .comparisons import trust as trust_in
 from .findings import cell, checks, in_words, left_out, on_architectures, refusals
-from .labels import LAYERS, METHODS, NETWORKS
+from .labels import METHODS, NETWORKS
 from .leaderboard import MethodScores, method_scores, networks_of
 from .learnt import learnt_runs
 from .report_maps import all_maps, same_function
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
     import tmi
 
 
+@for_probes("attribution-bench")
 def sections(results: tmi.Results) -> list[Section]:
     """Return the sections of the report; a section without results is left out.
 
     Parameters
     ----------
     results : Results
-        Of suite ``attribution``, or of a part of it.
+        Of suite ``attribution``, of any other with probe ``attribution-bench``, or of a part of it.
 
     Returns
     -------
@@ -39,6 +41,7 @@ def sections(results: tmi.Results) -> list[Section]:
         weights, cost, the convergence of integrated gradients, layers and neurons.
     """
     results, failed = learnt_runs(results)
+    results, layers = relabelled(results)
     rows = method_scores(results, METHODS, NETWORKS)
     measures = truth_free(results, METHODS)
     parts: list[Callable[[], Section | None]] = [
@@ -53,7 +56,7 @@ def sections(results: tmi.Results) -> list[Section]:
         lambda: _randomisation(results),
         lambda: _cost(rows),
         lambda: _convergence(results),
-        lambda: _layers(results),
+        lambda: _layers(results, layers),
     ]
     with figure_style(ink=any(entry.record.get("ink") for entry in results)):  # the maps shown are on one data set
         drawn = [part() for part in parts]
@@ -68,26 +71,25 @@ def _words(rows: Sequence[MethodScores], failed: Mapping[str, Sequence[int]]) ->
         "Attribution methods say which pixels decided. Here that is known: the pixels of the pasted tile. Skill is (score − "
         "chance)/(oracle − chance), averaged over the localisation measures of |a|: the true mask has skill 1, noise has skill "
         "0. A method that is no better than Sobel, which draws edges and does not use the network, or than itself on the "
-        "network before training, says nothing about what was learnt. Better and worse are said where the interval of the "
-        "paired difference, over the seeds, excludes 0 after Holm's correction for the number of methods of the network, and "
-        "for the method of highest skill, which the data chose, for all pairs of methods. A network with fewer than three seeds "
-        "has numbers and no words. A constructed network depends on the tile alone, so low skill is the method's error; a "
-        "trained network may depend on other pixels too."
+        "network before training, says nothing about what was learnt. A constructed network depends on the tile alone, so low "
+        "skill is the method's error; a trained network may depend on other pixels too."
     )
-    body = paragraph(text) + bullets(findings)
+    rule = (
+        "Better and worse are said where the interval of the paired difference, over the seeds, excludes 0 after Holm's "
+        "correction for the number of methods of the network, and for the method of highest skill, which the data chose, for all "
+        "pairs of methods. A network with fewer than three seeds has numbers and no words."
+    )
+    compared, refused = ([one for one in findings if mark in one] for mark in (". Compared with ", ". Refused: "))
+    body = paragraph(text) + bullets(one for one in findings if one not in (*compared, *refused))
+    if compared:
+        body += folded("Every method beside the controls", paragraph(rule) + bullets(compared))
+    if refused:
+        body += folded("Methods that are refused, and why", bullets(refused))
     checked = checks(rows)
-    return Section(
-        "",
-        body
-        + (
-            folded(
-                "Controls, and attribution to the null region: pixels on which the logit provably does not depend",
-                bullets(checked),
-            )
-            if checked
-            else ""
-        ),
-    )
+    if checked:
+        title = "Controls, and attribution to the null region: pixels on which the logit provably does not depend"
+        body += folded(title, bullets(checked))
+    return Section("", body)
 
 
 def _leaderboard(rows: Sequence[MethodScores]) -> Section | None:
@@ -100,6 +102,7 @@ def _leaderboard(rows: Sequence[MethodScores]) -> Section | None:
         "Skill of every attribution method on every network",
         f"Skill with 95 % intervals over {' or '.join(units)}. Controls are below the line. A method is refused where its "
         "numbers would be wrong without a sign of it.",
+        narrow=figures.leaderboard(rows, columns=2) if len(networks_of(rows)) > 2 else None,
     )
     more = [
         (row.network, row.method, row.evaluations, row.zero_map, row.completeness)
@@ -260,10 +263,10 @@ def _median(result: tmi.ProbeResult, kind: str, place: int) -> float | None:
     return float(np.median(known)) if len(known) else None
 
 
-def _layers(results: tmi.Results) -> Section | None:
+def _layers(results: tmi.Results, layers: Mapping[str, str]) -> Section | None:
     body = [
         (layer, row.network, row.method, cell(row), next(iter(refusals([row])), ""))
-        for probe, layer in LAYERS.items()
+        for probe, layer in layers.items()
         for methods in networks_of(method_scores(results, [probe], NETWORKS)).values()
         for row in sorted(methods.values(), key=lambda row: (row.skill is None, -(row.skill or 0)))
     ]

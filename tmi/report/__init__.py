@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .html import Section, bullets, figure, folded, paragraph, table
+from .html import Section, bullets, code, definitions, figure, folded, for_probes, paragraph, table
+from .sweep_sections import sweeps
 
-__all__ = ["Section", "bullets", "figure", "folded", "paragraph", "table"]
+__all__ = ["Section", "bullets", "code", "definitions", "figure", "folded", "for_probes", "paragraph", "sweeps", "table"]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+Writer = TypeVar("Writer", bound=Callable[..., Any])
+
+LONG = 48
+"""Characters of a cell; a column with a longer one keeps a width in which it can be read."""
+PROSE = 64
+"""Characters of a cell; a table with longer ones in two columns is shown row by row on a phone."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,22 @@ class Section:
     html: str
 
 
+def for_probes(*names: str) -> Callable[[Writer], Writer]:
+    """Declare that a report writes about these registered probes: its sections are on the page of every suite that uses one.
+
+    Parameters
+    ----------
+    *names : str
+        Registered names of probes; the labels of a suite's tables do not matter.
+    """
+
+    def declare(function: Writer) -> Writer:
+        function.tmi_probes = names  # type: ignore[attr-defined]
+        return function
+
+    return declare
+
+
 def paragraph(text: str) -> str:
     """Return escaped text as a paragraph."""
     return f"<p>{escape(text)}</p>"
@@ -41,32 +63,54 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:
-    """Return a table of escaped cells.
+    """Return a table of escaped cells, which readers can sort by a column, and search.
 
     Parameters
     ----------
     head : sequence of str
     rows : iterable of sequences
-        Strings, numbers (written with four significant digits) or None (written as a dash).
+        Strings, numbers (written with four significant digits) or None (written as a dash). Text that begins with a number, as
+        ``"0.93 ± 0.01"``, is sorted by it; dashes stay last.
     caption : str
     """
     rows = [list(row) for row in rows]
     # Columns of numbers are aligned right, with their headings.
     right = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(head))]
-    kinds = [' class="number"' if one else "" for one in right]
-    body = "".join("<tr>" + "".join(f"<td{k}>{_text(v)}</td>" for k, v in zip(kinds, row, strict=True)) + "</tr>" for row in rows)
+    longest = [max((len(str(row[i])) for row in rows), default=0) for i in range(len(head))]
+    kinds = [
+        ' class="number"' if one else ' class="long"' if most > LONG else "" for one, most in zip(right, longest, strict=True)
+    ]
+    prose = sum(most > PROSE for most in longest) > 1
+    names = [f' data-head="{escape(title, quote=True)}"' if prose else "" for title in head]
+    which = ' class="prose"' if prose else ""
+    cells = list(map("".join, zip(kinds, names, strict=True)))
+    body = "".join("<tr>" + "".join(f"<td{k}>{_text(v)}</td>" for k, v in zip(cells, row, strict=True)) + "</tr>" for row in rows)
     above = f"<caption>{escape(caption)}</caption>" if caption else ""
     titles = "".join(f'<th scope="col"{kind}>{escape(title)}</th>' for kind, title in zip(kinds, head, strict=True))
-    return f'<div class="wide"><table>{above}<thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
+    name = escape(f"Table: {caption or ', '.join(head)}", quote=True)
+    return (
+        f'<div class="wide" role="group" aria-label="{name}">'
+        f"<table{which}>{above}<thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def definitions(meanings: Iterable[tuple[str, str]]) -> str:
+    """Return terms with their meanings, escaped, each meaning beside its term."""
+    return "<dl>" + "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in meanings) + "</dl>"
+
+
+def code(text: str) -> str:
+    """Return escaped lines of code."""
+    return f'<pre class="wide"><code>{escape(text)}</code></pre>'
 
 
 def folded(title: str, html: str) -> str:
-    """Return HTML behind a title that opens it."""
+    """Return HTML behind a title that opens it; it is open on paper."""
     return f"<details><summary>{escape(title)}</summary>{html}</details>"
 
 
-def figure(drawn: Figure, alt: str, caption: str) -> str:
-    """Embed a matplotlib figure as a PNG, and close it.
+def figure(drawn: Figure, alt: str, caption: str, *, narrow: Figure | None = None) -> str:
+    """Embed a matplotlib figure, and close it: as SVG, or where that would be large as PNG with a PDF to download.
 
     Parameters
     ----------
@@ -75,16 +119,23 @@ def figure(drawn: Figure, alt: str, caption: str) -> str:
         What it shows, for readers who cannot see it.
     caption : str
         What the reader should see in it.
+    narrow : matplotlib.figure.Figure, optional
+        The same on at most four inches, for phones. Without it a phone shows a part of a wide figure, which can be moved.
     """
-    import matplotlib.pyplot as plt
+    from .embed import embedded
 
-    data = io.BytesIO()
-    drawn.savefig(data, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
-    plt.close(drawn)
-    encoded = base64.b64encode(data.getvalue()).decode()
+    source, download, width = embedded(drawn)
+    name = re.sub(r"[^a-z0-9]+", "-", alt.lower()).strip("-")[:60].rstrip("-") or "figure"
+    alt = escape(alt, quote=True)
+    image = f'<img src="{source}" alt="{alt}" data-name="{name}" style="--width:{width}px">'
+    if narrow is not None:
+        on_phones, _, width = embedded(narrow)
+        on_phones = on_phones.replace(" ", "%20")  # a space ends an address in this attribute
+        image = f'<picture style="--narrow:{width}px"><source media="(max-width: 640px)" srcset="{on_phones}">{image}</picture>'
+    link = f'<a download="{name}.pdf" href="{download}">Download PDF</a>' if download else ""
     return (
-        f'<figure><img src="data:image/png;base64,{encoded}" alt="{escape(alt, quote=True)}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        f'<figure><div class="drawing" role="group" aria-label="Figure: {alt}">{image}</div>'
+        f'<figcaption>{escape(caption)} <span class="downloads">{link}</span></figcaption></figure>'
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +15,7 @@ from tmi.hashing import digest
 from tmi.plugins.fingerprint import versions
 from tmi.runtime.paths import absolute, shown
 
-from .html import Section
+from .html import Section, paragraph
 
 if TYPE_CHECKING:
     from tmi.plugins.component import Component
@@ -29,8 +30,9 @@ def write(results: Results, folder: str | Path) -> Path:
     Parameters
     ----------
     results : Results
-        The registered report that its suite names writes the first sections; every report ends with the failures, a table of all
-        metrics and their provenance.
+        The first sections are those of the registered report that its suite names, and of the reports that write about a probe of
+        the suite (`tmi.report.for_probes`). Where the suite names none, a summary comes before them, and the swept settings are
+        drawn after them. Every page ends with failures, a table of all metrics, how to reproduce them, and provenance.
     folder : str or Path
         Created if it does not exist.
 
@@ -46,20 +48,16 @@ def write(results: Results, folder: str | Path) -> Path:
     """
     folder = absolute(folder)
     path = folder / NAME
-    writer = _writer(results)
-    mark = f'<meta name="tmi-digest" content="{_digest(results, writer)}">'
+    writers = _writers(results)
+    mark = f'<meta name="tmi-digest" content="{_digest(results, writers)}">'
     try:
         if path.is_file() and mark.encode() in path.read_bytes()[:2000]:
             return path
     except OSError as error:
         raise StoreError(f"report {shown(path)}: cannot be read ({error.strerror or error})") from error
-    from . import explorer
-    from . import sections as standard
     from .html import page
 
-    sections = _first(writer, results) if writer else [standard.summary(results)]
-    sections += [*filter(None, [explorer.section(results)]), *standard.sections(results)]
-    text = page(title=results.name, description=results.description, mark=mark, sections=sections)
+    text = page(title=results.name, description=results.description, mark=mark, sections=_sections(results, writers))
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,38 +71,66 @@ def write(results: Results, folder: str | Path) -> Path:
     return path
 
 
-def _writer(results: Results) -> Component | None:
+def _writers(results: Results) -> list[Component]:
+    """Return the report that the suite names, and those that write about a probe of the suite."""
     from tmi.plugins.registry import installed
 
-    if results.report is None:
-        return None
     registry = results.registry or installed()
-    return registry.find("report", results.report)
+    writers = [] if results.report is None else [registry.find("report", results.report)]
+    for name in registry.names("report"):
+        writer = registry.find("report", name)
+        if writer not in writers and _probes(writer) & {entry.registered_probe for entry in results}:
+            writers.append(writer)
+    return writers
 
 
-def _first(writer: Component, results: Results) -> list[Section]:
+def _probes(writer: Component) -> set[str]:
+    """Return the registered probes that a report writes about without being named."""
     try:
-        return list(writer.function(results))
+        return set(getattr(writer.function, "tmi_probes", ()))
+    except PluginError:  # its code is missing or broken, which is said where a suite names it
+        return set()
+
+
+def _sections(results: Results, writers: Sequence[Component]) -> list[Section]:
+    from . import explorer
+    from . import sections as standard
+    from .summary import summary
+    from .sweep_sections import sweeps
+
+    first = [] if results.report else [summary(results)]
+    written = [section for writer in writers for section in _written(writer, results)]
+    about = {probe for writer in writers for probe in _probes(writer)}
+    own = {entry.probe for entry in results if entry.registered_probe in about}
+    drawn = [] if results.report else sweeps(results, without=own)
+    live = explorer.section(results)
+    return [*first, *written, *drawn, *([live] if live else []), *standard.sections(results)]
+
+
+def _written(writer: Component, results: Results) -> list[Section]:
+    where = f"report {writer.name!r} of plug-in {writer.plugin.name}"
+    try:
+        found = list(writer.function(results))
     except TmiError:
         raise
     except Exception as error:
-        where = f"report {writer.name!r} of plug-in {writer.plugin.name}"
         raise PluginError(f"{where}: failed ({type(error).__name__}: {error})") from error
+    return found or [Section("", paragraph(f"The {where} found no result that it can write about."))]
 
 
-def _digest(results: Results, writer: Component | None) -> str:
-    """Hash what the page is made from: the results, the code of tmi and of the report plug-in, and the libraries that draw."""
+def _digest(results: Results, writers: Sequence[Component]) -> str:
+    """Hash what the page is made from: the results, the code of tmi and of the report plug-ins, and the libraries that draw."""
     core = Path(__file__).parents[1]
     # The bytes of all of tmi: whatever aggregates, formats or draws counts, and hashing a megabyte takes milliseconds.
-    files = sorted(file for file in core.rglob("*") if file.suffix in (".py", ".j2", ".js", ".css"))
+    files = sorted(file for file in core.rglob("*") if file.suffix in (".py", ".j2", ".css", ".js"))
     code = [[file.relative_to(core).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()] for file in files]
     return digest(
         {
             # A result that is computed again keeps its key, but may differ in its last digits.
             "results": [[str(e), e.status, e.key, e.message, e.metrics, e.notes, e.record.get("finished")] for e in results],
-            "text": [results.name, results.description],
+            "text": [results.name, results.description, results.source],
             "code": code,
             "libraries": {**versions(), "matplotlib": metadata.version("matplotlib")},
-            "writer": writer.fingerprint() if writer else None,
+            "writers": [writer.fingerprint() for writer in writers],
         }
     )

@@ -1,48 +1,38 @@
-"""The sections of every report: failures, cells that are not applicable, all metrics with their spread, and provenance."""
+"""The sections of every report: failures, cells that are not applicable, all metrics, how to reproduce them, and provenance."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
-from itertools import groupby
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from tmi.runtime.formatting import format_count
+from tmi.runtime.formatting import format_count, format_duration
 
 from .aggregate import Group, groups
-from .html import Section, bullets, folded, paragraph, table
+from .choice import meanings
+from .html import Section, bullets, definitions, folded, paragraph, table
+from .reproduce import reproduce
 
 if TYPE_CHECKING:
     from tmi.probing.result import MetricInfo
     from tmi.runs.results import Entry, Results
 
-
-def summary(results: Results) -> Section:
-    """Summarise in a sentence what was run, for suites without a report of their own."""
-    seeds = len({entry.seed for entry in results})
-    networks = sorted({entry.network for entry in results})
-    datasets = sorted({entry.dataset for entry in results})
-    return Section(
-        "",
-        paragraph(
-            f"{len(results)} results: {format_count(len(networks), 'network')} ({', '.join(networks)}) on "
-            f"{format_count(len(datasets), 'data set')} ({', '.join(datasets)}), {format_count(seeds, 'seed')}; "
-            f"{len(results.failed)} failed, {len(results.not_applicable)} not applicable, {len(results.missing)} missing."
-        ),
-    )
+MOST_COLUMNS = 8
+"""Networks with their settings beside each other in a table; of more, the settings stand in the rows."""
 
 
 def sections(results: Results) -> list[Section]:
-    """Return failures and cells that are not applicable (if any), all metrics, and provenance."""
+    """Return failures and cells that are not applicable (if any), all metrics, how to reproduce them, and provenance."""
     failures = [_failures(results)] if results.failed or results.missing else []
     inapplicable = [_not_applicable(results)] if results.not_applicable else []
-    return [*failures, *inapplicable, _metrics(results), _provenance(results)]
+    return [*failures, *inapplicable, _metrics(results), reproduce(results), _provenance(results)]
 
 
 def _failures(results: Results) -> Section:
     rows = [(str(entry), entry.status, entry.message) for entry in (*results.failed, *results.missing)]
-    return Section("Cells without a result", table(("cell", "status", "why"), rows))
+    text = paragraph("These cells have no numbers; nothing on this page is about them.")
+    return Section("Cells without a result", text + table(("cell", "status", "why"), rows))
 
 
 def _not_applicable(results: Results) -> Section:
@@ -54,40 +44,99 @@ def _not_applicable(results: Results) -> Section:
 
 
 def _metrics(results: Results) -> Section:
-    """One table a data set and probe: a row a metric, a column a network."""
+    """For each probe what its metrics mean, and a table for each data set."""
     parts = [paragraph("Mean over the seeds, ± standard deviation (n − 1), and the range from least to greatest.")]
-    ordered = sorted(groups(results), key=lambda g: (g.dataset, _swept(g, results, "dataset"), g.probe))
-    for (dataset, probe), same in groupby(ordered, key=lambda g: (f"{g.dataset}{_swept(g, results, 'dataset')}", g.probe)):
-        members = list(same)
-        networks = list(dict.fromkeys(_network(g, results) for g in members))
-        cells = {(g.metric, _network(g, results)): _spread(g) for g in members}
-        info = _info(results, members[0].probe)
-        rows = [
-            (metric, _better(info.get(metric.partition(".")[0])), *(cells.get((metric, n)) for n in networks))
-            for metric in dict.fromkeys(g.metric for g in members)
-        ]
-        meaning = [f"{name}: {about.text.rstrip('.')}.{_range(about)}" for name, about in info.items()]
-        parts.append(
-            folded(f"{dataset}: {probe}", table(("metric", "better", *networks), rows) + (bullets(meaning) if meaning else ""))
-        )
+    by_probe: dict[str, dict[str, list[Group]]] = {}
+    for group in groups(results):
+        by_probe.setdefault(group.probe, {}).setdefault(_dataset(group, results), []).append(group)
+    for probe, by_dataset in by_probe.items():
+        info = meanings(results, probe)
+        said = [(name, f"{about.text.rstrip('.')}.{_range(about)}") for name, about in info.items()]
+        body = definitions(said) if said else ""
+        for dataset, members in by_dataset.items():
+            body += table(*_table(members, results, info), f"{probe} on {dataset}")
+        parts.append(folded(f"{probe}: {', '.join(by_dataset)}", body))
     return Section("All metrics", "".join(parts))
+
+
+def _table(members: Sequence[Group], results: Results, info: Mapping[str, MetricInfo]) -> tuple[list[str], list[list[Any]]]:
+    """Return the table of one probe on one data set.
+
+    Rows are metrics by the probe's swept settings, columns are networks. With many networks, counting each of their settings, a
+    row is a metric of one network.
+    """
+    by_kind = {
+        kind: [name for name, of in results.columns.items() if of == kind and any(g.swept[name] is not None for g in members)]
+        for kind in ("network", "probe")
+    }
+    rank = {metric: place for place, metric in enumerate(dict.fromkeys(group.metric for group in members))}
+    members = sorted(members, key=lambda group: rank[group.metric])
+    networks = list(dict.fromkeys(group.network + _settings(group, by_kind["network"]) for group in members))
+    if len(networks) > MOST_COLUMNS:
+        settings = by_kind["network"] + by_kind["probe"]
+        rows = [
+            [*_metric(group, info), group.network, *(_written(group.swept[name]) for name in settings), *_numbers(group)]
+            for group in members
+        ]
+        return ["metric", "better", "network", *settings, "mean", "± std", "least", "greatest", "seeds"], rows
+    cells: dict[tuple[str, ...], dict[str, str]] = {}
+    first: dict[tuple[str, ...], Group] = {}
+    for group in members:
+        key = (group.metric, *(repr(group.swept[name]) for name in by_kind["probe"]))
+        first.setdefault(key, group)
+        cells.setdefault(key, {})[group.network + _settings(group, by_kind["network"])] = _spread(group)
+    rows = [
+        [*_metric(group, info), *(_written(group.swept[name]) for name in by_kind["probe"]), *map(cells[key].get, networks)]
+        for key, group in first.items()
+    ]
+    return ["metric", "better", *by_kind["probe"], *networks], rows
+
+
+def _numbers(group: Group) -> list[float | None]:
+    return [group.mean, group.std, group.low, group.high, len(group.values)]
+
+
+def _metric(group: Group, info: Mapping[str, MetricInfo]) -> list[str]:
+    return [group.metric, _better(info.get(group.metric.partition(".")[0]))]
 
 
 def _provenance(results: Results) -> Section:
     recorded = [entry for entry in results if entry.record]
     seconds = sum(_seconds(recorded).values())
-    lines = [f"Suite {results.name}: {len(results)} cells; computing them took {seconds:,.0f} s."]
-    for what in ("versions", "data", "threads", "network_threads", "device", "tmi"):
-        values = sorted({json.dumps(entry.record.get(what), sort_keys=True) for entry in recorded})
-        lines += [f"{what}: {value}" for value in values if value not in ("null", "{}")]
-    notes = sorted({f"{entry.network} on {entry.dataset}, {entry.probe}: {note}" for entry in results for note in entry.notes})
-    warned = sorted({f"{entry.probe}: {text}" for entry in recorded for text in entry.record.get("warnings", ())})
+    lines = [f"{format_count(len(results), 'cell')}; computing them took {format_duration(seconds)} in all."]
+    for what in ("threads", "network_threads", "device", "platform"):
+        found = sorted({str(_written(entry.record[what])) for entry in recorded if entry.record.get(what)})
+        lines += [f"{what.replace('_', ' ')}: {value}" for value in found]
+    times = sorted(entry.record["finished"] for entry in recorded if "finished" in entry.record)
+    lines += [f"computed from {times[0]} to {times[-1]}"] if times else []
     body = bullets(lines)
-    if notes:
-        body += folded(f"Remarks of the probes ({len(notes)})", bullets(notes))
-    if warned:
-        body += folded(f"Warnings ({len(warned)})", bullets(warned))
+    settings = _settings_used(recorded)
+    if settings:
+        body += folded(
+            f"Data sets, networks and probes with their settings ({len(settings)})",
+            table(("kind", "label", "registered as", "settings", "from"), settings),
+        )
+    sources = {(entry.dataset, str(_written(entry.record["data"]))) for entry in recorded if entry.record.get("data")}
+    if sources:
+        body += folded(f"What the data sets were made from ({len(sources)})", table(("data set", "made from"), sorted(sources)))
+    notes = Counter(f"{entry.network} on {entry.dataset}, {entry.probe}: {note}" for entry in results for note in entry.notes)
+    warned = Counter(f"{entry.probe}: {text}" for entry in recorded for text in entry.record.get("warnings", ()))
+    for title, said in (("Remarks of the probes", notes), ("Warnings", warned)):
+        if said:
+            body += folded(f"{title} ({len(said)})", table(("remark", "cells"), sorted(said.items())))
     return Section("Where the numbers came from", body)
+
+
+def _settings_used(recorded: Iterable[Entry]) -> list[tuple[str, ...]]:
+    """Return a row for each data set, network and probe as it was called: with its values of swept settings."""
+    rows: dict[tuple[str, ...], None] = {}
+    for entry in recorded:
+        for kind in ("dataset", "network", "probe"):
+            made = entry.record.get(kind)
+            if made:
+                settings = ", ".join(f"{name} = {_written(value)}" for name, value in made["params"].items())
+                rows[kind, getattr(entry, kind), made["name"], settings, f"{made['plugin']} ({made['origin']})"] = None
+    return sorted(rows, key=lambda row: (("dataset", "network", "probe").index(row[0]), *row[1:]))
 
 
 def _seconds(recorded: Iterable[Entry]) -> dict[str, float]:
@@ -100,24 +149,20 @@ def _seconds(recorded: Iterable[Entry]) -> dict[str, float]:
     return seconds_of
 
 
-def _info(results: Results, probe: str) -> dict[str, MetricInfo]:
-    """Return what the metrics of a probe mean, from the first result on each network."""
-    info: dict[str, MetricInfo] = {}
-    seen = set()
-    for entry in results:
-        if entry.probe == probe and entry.status == "ok" and entry.network not in seen:
-            seen.add(entry.network)
-            info |= results.load(entry).info
-    return info
+def _dataset(group: Group, results: Results) -> str:
+    return group.dataset + _settings(group, [name for name, kind in results.columns.items() if kind == "dataset"])
 
 
-def _swept(group: Group, results: Results, kind: str) -> str:
-    shown = [f"{c}={group.swept[c]}" for c, k in results.columns.items() if k == kind and group.swept[c] is not None]
+def _settings(group: Group, names: Iterable[str]) -> str:
+    shown = [f"{name}={_written(group.swept[name])}" for name in names if group.swept[name] is not None]
     return f" ({', '.join(shown)})" if shown else ""
 
 
-def _network(group: Group, results: Results) -> str:
-    return f"{group.network}{_swept(group, results, 'network')}{_swept(group, results, 'probe')}"
+def _written(value: Any) -> Any:
+    """Return a setting as a cell of a table: numbers and text as they are, the rest as JSON writes it."""
+    if isinstance(value, str | int | float | None) and not isinstance(value, bool):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _spread(group: Group) -> str:
@@ -127,12 +172,12 @@ def _spread(group: Group) -> str:
 
 
 def _better(info: MetricInfo | None) -> str:
-    return {"higher": "↑ higher", "lower": "↓ lower"}.get((info.better if info else None) or "", "")
+    return {"higher": "↑\xa0higher", "lower": "↓\xa0lower"}.get((info.better if info else None) or "", "")
 
 
 def _range(info: MetricInfo) -> str:
     if info.low is None and info.high is None:
-        return ""
+        return f" Unit: {info.unit}." if info.unit else ""
     low = "−∞" if info.low is None else f"{info.low:g}"
     high = "∞" if info.high is None else f"{info.high:g}"
     return f" Range {low} to {high}{' ' + info.unit if info.unit else ''}."

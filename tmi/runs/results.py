@@ -74,6 +74,11 @@ class Entry:
     def __str__(self) -> str:
         return self.cell
 
+    @property
+    def registered_probe(self) -> str:
+        """The registered name of its probe; the label where nothing is recorded."""
+        return str(self.record.get("probe", {}).get("name", self.probe))
+
 
 class Results:
     """The results of a suite: one entry a cell, one row a metric.
@@ -91,6 +96,8 @@ class Results:
         The registered report of the suite.
     registry : Registry, optional
         Where the suite's plug-ins are found.
+    source : str
+        The name of the suite's file, in the registry's folder.
     """
 
     def __init__(
@@ -103,12 +110,13 @@ class Results:
         columns: Mapping[str, str] | None = None,
         report: str | None = None,
         registry: Registry | None = None,
+        source: str = "",
     ) -> None:
         self.entries = list(entries)
         self.store = store
         self.name, self.description, self.report = name, description, report
         self.columns = dict(columns or {})
-        self.registry = registry
+        self.registry, self.source = registry, source
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -158,6 +166,7 @@ class Results:
             columns=self.columns,
             report=self.report,
             registry=self.registry,
+            source=self.source,
         )
 
     def values(self, metric: str) -> list[float]:

@@ -284,6 +284,7 @@ def _results(suite: Suite, entries: list[Entry], store: Store) -> Results:
         columns={column: kind for column, (kind, _) in suite.columns.items()},
         report=suite.report,
         registry=suite.registry,
+        source=suite.source,
     )
 
 

@@ -99,13 +99,18 @@ def converging(images=5) -> tmi.ProbeResult:
     )
 
 
-def entry(network, method, result, seed=0, probe="methods") -> Entry:
-    swept = {} if method is None else {"method": method}
+def entry(network, method, result, seed=0, probe="methods", *, dataset="fashion", use="", settings=(), swept=None) -> Entry:
+    """Of suite ``attribution``; of another one with the registered probe ``use``, its settings, and other labels."""
+    swept = {**({} if method is None else {"method": method}), **(swept or {})}
     record = {"network_origin": "constructed" if network.startswith("theorem") else "trained"}
+    if use:
+        record["probe"] = {
+            "name": use,
+            "params": {"method": method, **dict(settings)},
+            "uses": [{"kind": "method", "name": method}],
+        }
     metrics = dict(result.metrics)
-    return Entry(
-        "", "fashion", network, probe, seed, swept, "ok", None, metrics, record=record, notes=result.notes, _result=result
-    )
+    return Entry("", dataset, network, probe, seed, swept, "ok", None, metrics, record=record, notes=result.notes, _result=result)
 
 
 def board(skills, seeds=(0,), **settings) -> tmi.Results:
@@ -116,7 +121,7 @@ def board(skills, seeds=(0,), **settings) -> tmi.Results:
         for method, skill in of.items()
         for seed in seeds
     ]
-    return tmi.Results(entries, columns={"method": "probe"})
+    return tmi.Results(entries, columns={"method": "probe"}, report="attribution")
 
 
 def bench(net, data, method="saliency", **settings):

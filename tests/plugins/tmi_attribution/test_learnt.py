@@ -5,7 +5,7 @@ import pytest
 import tmi
 from tmi_attribution.learnt import LEARNT, has_learnt, learnt_runs
 
-from .boards import board, entry
+from .boards import board, entry, scored
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,23 @@ def test_entries_of_runs_that_did_not_learn_are_left_out():
     assert [each.seed for each in kept if each.network == "theorem1" and each.probe == "methods"] == [0, 1, 2]
     assert kept.columns == {"method": "probe"}
     assert learnt_runs(results)[1] == {}  # not known
+
+
+def test_runs_with_other_settings_stay():
+    """A seed that learnt nothing in one epoch took the same seed with many epochs with it."""
+    runs = [
+        entry(
+            "net",
+            None,
+            tmi.ProbeResult({"accuracy": accuracy, "chance": 0.1}),
+            3,
+            "right",
+            use="accuracy",
+            swept={"epochs": epochs},
+        )
+        for epochs, accuracy in ((1, 0.2), (9, 0.9))
+    ]
+    maps = [entry("net", "saliency", scored(0.5), 3, "mine", swept={"epochs": epochs}) for epochs in (1, 9)]
+    kept, seeds = learnt_runs(tmi.Results([*runs, *maps], columns={"method": "probe", "epochs": "network"}))
+    assert [(one.probe, one.swept["epochs"]) for one in kept] == [("right", 9), ("mine", 9)]
+    assert seeds == {"net (epochs=1)": [3]}

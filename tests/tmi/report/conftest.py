@@ -35,7 +35,8 @@ import tmi
 
 @tmi.hookimpl
 def tmi_reports():
-    return {"fine": "STEM:fine", "broken": "STEM:broken", "none": "STEM:none", "tmi-error": "STEM:tmi_error"}
+    names = {"fine", "broken", "none", "tmi_error", "empty"}
+    return {name.replace("_", "-"): f"STEM:{name}" for name in names}
 
 
 def fine(results):
@@ -61,17 +62,64 @@ def none(results):
     \"\"\"Return nothing.\"\"\"
 
 
+def empty(results):
+    \"\"\"Return no section.\"\"\"
+    return []
+
+
 def tmi_error(results):
     \"\"\"Ask for what is not there.\"\"\"
     results.select(nosuch=1)
 """
 
 
+ABOUT = """
+import tmi
+from tmi.report import Section, for_probes, paragraph
+
+
+@tmi.hookimpl
+def tmi_reports():
+    return {"about": "STEM:about"}
+
+
+@for_probes("toy-probe", "another")
+def about(results):
+    \"\"\"Say which labels the probe has.\"\"\"
+    labels = {entry.probe for entry in results if entry.registered_probe == "toy-probe"}
+    return [Section("About", paragraph(f"About toy-probe, label {', '.join(labels)}"))]
+"""
+
+
+MISSING = """
+import tmi
+
+
+@tmi.hookimpl
+def tmi_reports():
+    return {"missing": "nowhere.at_all:sections"}
+"""
+
+
+@pytest.fixture
+def quick_figures(monkeypatch):
+    """Figures are closed and not saved, which takes most of the time of a page."""
+
+    def closed(drawn):
+        import matplotlib.pyplot as plt
+
+        plt.close(drawn)
+        return "data:,", "", 400
+
+    monkeypatch.setattr("tmi.report.embed.embedded", closed)
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     toys.plugin(folder)
-    toys.plugin(folder, "reports", REPORTS)
+    for name, text in (("reports", REPORTS), ("about", ABOUT), ("missing", MISSING)):
+        toys.plugin(folder, name, text)
     return tmi.run(toys.suite(folder, SUITE, head=HEAD), folder / "store"), folder
 
 

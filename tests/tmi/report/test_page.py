@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -16,11 +17,18 @@ from tmi.report.page import write
 from tmi.runs.runner import collect
 
 
-def with_report(results, ran, name):
+def with_report(results, ran, name, *more):
     from tmi.plugins.registry import with_files
 
-    results.report, results.registry = name, with_files([ran[1] / "toys.py", ran[1] / "reports.py"])
+    results.report, results.registry = name, with_files([ran[1] / file for file in ("toys.py", "reports.py", *more)])
     return results
+
+
+@pytest.fixture(autouse=True)
+def _without_figures(request, monkeypatch):
+    """Drawing takes most of the time, and is tested where it is done."""
+    if request.function is not test_a_page_stands_alone:
+        monkeypatch.setattr("tmi.report.sweep_sections.sweeps", lambda *_, **__: [])
 
 
 def read(path: Path) -> Page:
@@ -32,12 +40,13 @@ def test_a_page_stands_alone(ran, tmp_path):
     assert path == tmp_path / "a" / "b" / "index.html"
     assert [p.name for p in path.parent.iterdir()] == ["index.html"]
     page = read(path)
-    text = path.read_text(encoding="utf-8")
+    text = re.sub('"data:[^"]*"', '""', path.read_text(encoding="utf-8"))
     assert page.problems == []
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 1, "the page's own"
     assert all(source.startswith("data:") for source in page.sources)
     assert all(link.startswith("#") and link[1:] in page.ids for link in page.links)
-    assert len(page.links) == len(page.headings) == 3
+    assert len(page.headings) == 5
+    assert len(page.links) == 1 + 2 * len(page.headings), "past the contents, and contents beside and above"
     assert "://" not in text
     assert "@import" not in text
     assert "url(" not in text
@@ -70,6 +79,31 @@ def test_a_broken_report_is_named(results, ran, tmp_path, name):
 def test_a_reports_own_complaint_stays(results, ran, tmp_path):
     with pytest.raises(tmi.UnknownNameError, match="column 'nosuch'"):
         write(with_report(results, ran, "tmi-error"), tmp_path)
+
+
+def test_a_report_that_finds_nothing_says_so(results, ran, tmp_path):
+    page = read(write(with_report(results, ran, "empty"), tmp_path))
+    assert "The report 'empty' of plug-in reports found no result that it can write about." in page.text
+
+
+def test_a_report_about_a_probe_is_on_the_page_of_every_suite_that_uses_it(results, ran, tmp_path):
+    """Whatever the label of its table is; one's own leaderboard was there and hidden."""
+    for name in (None, "fine"):
+        page = read(write(with_report(results, ran, name, "about.py"), tmp_path / str(name)))
+        assert page.text.count("About toy-probe, label p") == 1, name
+        assert ("24 results" in page.text) == (name is None)
+    alone = results.select(probe="bad")
+    assert "About toy-probe" not in read(write(with_report(alone, ran, None, "about.py"), tmp_path / "bad")).text
+
+
+def test_a_report_about_a_probe_writes_once(results, ran, tmp_path):
+    page = read(write(with_report(results, ran, "about", "about.py"), tmp_path))
+    assert page.text.count("About toy-probe, label p") == 1
+
+
+def test_a_broken_report_that_no_suite_names_is_passed_over(results, ran, tmp_path):
+    page = read(write(with_report(results, ran, None, "missing.py"), tmp_path))
+    assert "24 results" in page.text
 
 
 def stamp(path: Path) -> tuple[int, int]:
@@ -175,7 +209,7 @@ WRITE = """
 from tmi.report.page import write
 from tmi.runs.runner import collect
 
-print(write(collect("suite.toml", "store"), "report"))
+print(write(collect("suite.toml", "store").select(probe="bad"), "report"))
 """
 
 
