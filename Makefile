@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
-	@$(BIN)/tmi run paper --store $(STORE) --report $(REPORT) --keep results --workers 2
+	@$(BIN)/tmi run paper --store $(STORE) --report $(REPORT) --keep networks --workers 2
 	@echo "Open $(abspath $(REPORT))/index.html in a browser."
 
 test: $(VENV)/.installed-dev

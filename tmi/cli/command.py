@@ -12,6 +12,7 @@ from .common import Group
 from .completion import completion
 from .data import data
 from .describe import describe
+from .explore import explore
 from .list import list_
 from .new import new
 from .report import report
@@ -41,5 +42,5 @@ def main() -> None:
     """Probe networks whose every neuron is understood beside trained ones."""
 
 
-for command in (run, list_, describe, check, new, data, results, report, store, completion):
+for command in (run, list_, describe, check, new, data, results, report, explore, store, completion):
     main.add_command(command)

@@ -93,6 +93,7 @@ def _probes(writer: Component) -> set[str]:
 
 
 def _sections(results: Results, writers: Sequence[Component]) -> list[Section]:
+    from . import explorer
     from . import sections as standard
     from .summary import summary
     from .sweep_sections import sweeps
@@ -102,7 +103,8 @@ def _sections(results: Results, writers: Sequence[Component]) -> list[Section]:
     about = {probe for writer in writers for probe in _probes(writer)}
     own = {entry.probe for entry in results if entry.registered_probe in about}
     drawn = [] if results.report else sweeps(results, without=own)
-    return [*first, *written, *drawn, *standard.sections(results)]
+    live = explorer.section(results)
+    return [*first, *written, *drawn, *([live] if live else []), *standard.sections(results)]
 
 
 def _written(writer: Component, results: Results) -> list[Section]:

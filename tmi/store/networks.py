@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-LARGEST_COPY = 64_000_000
+LARGEST_COPY = 16_000_000
 """Bytes of weights that are copied of a network whose builder does not need them."""
 
 _AXES = {"Linear": ("out", "in"), "Conv1d": ("out", "in", "col"), "Conv2d": ("out", "in", "row", "col")}
