@@ -48,14 +48,18 @@ class Program:
     note: str = ""
 
 
-def program(network: Network, images: torch.Tensor) -> Program:
+def program(network: Network, images: torch.Tensor, *, layers: bool = True) -> Program:
     """Return the operations of a network, compared with it on images.
+
+    A network is translated layer by layer. One that computes φ in layers that are not known is written as φ's formula.
 
     Parameters
     ----------
     network : Network
     images : Tensor of float32, shape (N, C, m, n)
         A few.
+    layers : bool
+        Whether its layers may be translated; otherwise only the formula is tried.
 
     Raises
     ------
@@ -64,6 +68,8 @@ def program(network: Network, images: torch.Tensor) -> Program:
     """
     network.check(images)
     try:
+        if not layers:
+            raise InputError(f"the layers of {network!r} are too large, and it is not written as a formula")
         found = _layers(network, images)
     except InputError:
         formula = _matching(network)
@@ -78,6 +84,8 @@ def _layers(network: Network, images: torch.Tensor) -> Program:
     """Translate module by module."""
     import torch
 
+    from tmi.networks.modes import evaluation_mode
+
     plain = network.plain()
     hooked = next((name for name, part in plain.module.named_modules() if part._forward_hooks or part._forward_pre_hooks), None)
     if hooked is not None:
@@ -86,7 +94,7 @@ def _layers(network: Network, images: torch.Tensor) -> Program:
     x = images if weight is None else images.to(weight.device, weight.dtype)
     operations: list[Operation] = []
     outputs = {}
-    with torch.no_grad():
+    with evaluation_mode(plain.module), torch.no_grad():
         for name, module in _called(plain.module):
             before, x = x, module(x)
             operations += _operations(name, module, before, x, network.task)

@@ -97,7 +97,7 @@ def section(results: Results) -> Section | None:
         "Move the tile over the background, morph it, and see what each network makes of the image. All is computed in the page."
     )
     if not any(network["origin"] == "trained" for one in worlds for network in one["networks"]):
-        text += " Trained networks are here if the store has them; tmi explore SUITE builds all networks of a suite."
+        text += " Trained networks are here if the store has them; tmi explore SUITE trains what it lacks."
     return Section("Explorer", paragraph(text) + fragment(worlds))
 
 
@@ -109,6 +109,7 @@ def fragment(worlds: Sequence[dict[str, Any]]) -> str:
         f'<style>{style}</style><div class="tmi-explorer"><noscript><p>The explorer needs JavaScript.</p></noscript></div>'
         f'<script type="application/json" class="tmi-explorer-data">{data}</script>'
         f"<script>{''.join(programs)}</script>"
+        '<p class="tmi-on-paper">It works in a browser and is not printed.</p>'
     )
 
 

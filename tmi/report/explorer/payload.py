@@ -10,7 +10,7 @@ import numpy as np
 
 from tmi.errors import InputError, TmiError
 
-from .operations import program
+from .operations import Program, program
 
 if TYPE_CHECKING:
     from tmi.networks.network import Network
@@ -73,14 +73,10 @@ def world(data: Dataset, networks: Mapping[str, Network], room: int, left_out: I
     images = scenes[chosen[:_CHECKED]].images.float()
     for name, network in networks.items():
         try:
-            described = _network(name, network, images)
+            described = _fitting(name, network, images, room)
             same = [other["name"] for other in result["networks"] if other["operations"] == described["operations"]]
             if same:
                 raise InputError(f"the page computes it by the same operations as {same[0]}")
-            if size(described) > room:
-                raise InputError(
-                    f"its weights take {size(described) / 1e6:.1f} MB, and the page has room for {room / 1e6:.1f} MB"
-                )
         except TmiError as error:
             result["left_out"].append({"name": name, "why": str(error)})
             continue
@@ -147,8 +143,21 @@ def _tiles(task: TemplateTask) -> list[dict[str, Any]]:
     ]
 
 
-def _network(name: str, network: Network, images: Any) -> dict[str, Any]:
-    found = program(network, images)
+def _fitting(name: str, network: Network, images: Any, room: int) -> dict[str, Any]:
+    """Describe a network by its layers, or where these are too large by its formula."""
+    described = _network(name, network, program(network, images))
+    if size(described) <= room:
+        return described
+    try:
+        formula = _network(name, network, program(network, images, layers=False))
+    except InputError:
+        formula = described
+    if size(formula) > room:
+        raise InputError(f"its weights take {size(described) / 1e6:.2g} MB, and the page has room for {room / 1e6:.2g} MB")
+    return formula
+
+
+def _network(name: str, network: Network, found: Program) -> dict[str, Any]:
     packed = [
         {key: pack(value) if isinstance(value, np.ndarray) else value for key, value in operation.items()}
         for operation in found.operations

@@ -74,8 +74,18 @@ def test_directions_of_shared_neurons_are_there():
     np.testing.assert_array_equal(unpacked(known["features"]["tile"]["index"]), np.arange(len(data.task.tiles)))
 
 
+def test_a_construction_whose_layers_have_no_room_is_written_as_its_formula(squares):
+    literal = tmi.build("theorem1", squares, realisation="literal")
+    (whole,) = world(squares, {"literal": literal}, 10**6)["networks"]
+    (small,) = world(squares, {"literal": literal}, size(world(squares, {}, 10**6)) + 2000)["networks"]
+    assert [layer["name"] for layer in whole["layers"]] == ["conv", "hidden", "logits"]
+    assert [layer["name"] for layer in small["layers"]] == ["hidden", "logits"]
+    assert not whole["note"]
+    assert "the layers conv are not shown" in small["note"]
+
+
 def test_what_has_no_room_is_left_out_with_the_reason(squares):
-    networks = {"one": tmi.build("theorem1", squares), "large": tmi.build("theorem1", squares, realisation="literal")}
+    networks = {"one": tmi.build("theorem1", squares), "large": tmi.build("mlp", squares, epochs=0)}
     room = size(world(squares, {}, 10**6)) + 2000
     made = world(squares, networks, room, [("broken", "why")])
     assert [one["name"] for one in made["networks"]] == ["one"]
