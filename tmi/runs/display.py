@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from tmi.engines.job import JobResult
 from tmi.engines.running import Running, in_words
 from tmi.runtime.formatting import format_duration
-from tmi.runtime.notebook import in_notebook
 from tmi.runtime.progress import shown_by
 
-from .notebook import below_cell
+from .notebook import below_cell, in_notebook
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -74,13 +74,13 @@ class Entry:
     mistake: bool = False
     _result: ProbeResult | None = field(default=None, repr=False)
 
-    def __str__(self) -> str:
-        return self.cell
-
     def __repr__(self) -> str:
         from tmi.views.results import entry_text
 
         return entry_text(self)
+
+    def __str__(self) -> str:
+        return self.cell
 
 
 class Results:
