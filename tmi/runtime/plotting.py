@@ -13,7 +13,7 @@ TRAINED = "#D55E00"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 """Colours of curves and bars, the most different ones first (Okabe and Ito 2008)."""
 
-_RULES: Any = {
+STYLE: Any = {
     "figure.constrained_layout.use": True,
     "figure.facecolor": "white",
     "font.size": 9,
@@ -25,6 +25,7 @@ _RULES: Any = {
     "image.cmap": "gray",
     "image.interpolation": "nearest",
 }
+"""Settings of matplotlib for all figures."""
 
 
 @contextmanager
@@ -40,7 +41,7 @@ def axes_style(*, ink: bool = False) -> Iterator[None]:
     import matplotlib as mpl
 
     ink_rule: Any = {"image.cmap": "gray_r"} if ink else {}
-    with mpl.rc_context(_RULES | ink_rule | {"axes.prop_cycle": cycler.cycler(color=PALETTE)}):
+    with mpl.rc_context(STYLE | ink_rule | {"axes.prop_cycle": cycler.cycler(color=PALETTE)}):
         yield
 
 
