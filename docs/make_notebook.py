@@ -64,7 +64,7 @@ def cell(code: str, namespace: dict[str, Any]) -> str:
         if last is not None:
             value = eval(compile(ast.Expression(last.value), PAGE.name, "eval"), namespace)
     output = f'<pre class="out">{escape(printed.getvalue())}</pre>' if printed.getvalue() else ""
-    if not code.rstrip().endswith(";") and value is not None:
+    if value is not None:
         output += value._repr_html_()
     for number in plt.get_fignums():
         output += picture(plt.figure(number))

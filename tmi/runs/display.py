@@ -13,10 +13,9 @@ from tmi.engines.job import JobResult
 from tmi.engines.running import Running, in_words
 from tmi.runtime.colour import colour
 from tmi.runtime.formatting import format_count, format_duration
-from tmi.runtime.notebook import in_notebook
 from tmi.runtime.progress import shown_by
 
-from .notebook import below_cell
+from .notebook import below_cell, in_notebook
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from tmi.engines.job import JobResult
 from tmi.engines.running import Running, in_words
 from tmi.runtime.formatting import format_count, format_duration
-from tmi.runtime.notebook import LiveHtml, bar, track
+from tmi.runtime.notebook import LiveHtml, bar, in_notebook, track
 from tmi.runtime.progress import shown_by
+
+__all__ = ["Below", "below_cell", "in_notebook"]
 
 
 class Below:

@@ -74,6 +74,11 @@ class Entry:
     mistake: bool = False
     _result: ProbeResult | None = field(default=None, repr=False)
 
+    def __repr__(self) -> str:
+        from tmi.views.results import entry_text
+
+        return entry_text(self)
+
     def __str__(self) -> str:
         return self.cell
 
@@ -81,11 +86,6 @@ class Entry:
     def registered_probe(self) -> str:
         """The registered name of its probe; the label where nothing is recorded."""
         return str(self.record.get("probe", {}).get("name", self.probe))
-
-    def __repr__(self) -> str:
-        from tmi.views.results import entry_text
-
-        return entry_text(self)
 
 
 class Results:
