@@ -14,7 +14,6 @@ from tmi.probing import attribution
 from tmi.probing.mutation import data_state, module_state
 
 from .imports import import_problems
-from .toys import SHAPE
 from .trial import Call, Trial
 
 if TYPE_CHECKING:
@@ -132,8 +131,6 @@ def check_labels(trial: Trial) -> list[str]:
         return []
     for part, scenes in (("training", data.train), ("test", data.test)):
         scenes = scenes[:256]
-        if not _in_unit_range(scenes.images):
-            continue  # `check_values` reports it, and the task takes no such image
         wrong = (data.task.labels(scenes.images) != scenes.labels).nonzero().flatten().tolist()
         if wrong:
             shown = data.task.memberships(scenes[wrong[0]].images)[0].nonzero().flatten().tolist()
@@ -146,21 +143,13 @@ def check_labels(trial: Trial) -> list[str]:
 
 
 def check_shapes(trial: Trial) -> list[str]:
-    """What it returns has the declared shape: images of the task, maps of the images, a score an image, a logit a class."""
+    """Maps have the shape of the images, and there is one score for each; a data set has images.
+
+    The shapes of images, logits and arrays are checked whenever they are made: `check_runs` reports what is wrong there.
+    """
     kind, product = trial.component.kind, trial.first.product
-    if kind == "background":
-        return _unless(product.shape[1:] == SHAPE, f"draws images of shape {tuple(product.shape[1:])}, expected {SHAPE}")
     if kind == "dataset":
-        shape = product.task.image_shape
-        parts = {"training": product.train, "test": product.test}
-        return [
-            f"its {part} images are {tuple(images.shape[1:])}, and those of its task {shape}"
-            for part, scenes in parts.items()
-            if tuple((images := scenes[:1].images).shape[1:]) != shape
-        ] + [f"it has no {part} images" for part, scenes in parts.items() if not len(scenes)]
-    if kind == "network":
-        logits, expected = _logits(*product), len(product[1].task.classes)
-        return _unless(logits.shape[1] == expected, f"gives {logits.shape[1]} logits, and the task has {expected} classes")
+        return [f"it has no {part} images" for part in ("train", "test") if not len(getattr(product, part))]
     if kind == "method" and attribution.method_info(trial.component.function).level == "input":
         return _first(_method_shape(inner.result, inner.arguments[1]) for inner in trial.first.inner)
     if kind == "measure":
@@ -169,15 +158,13 @@ def check_shapes(trial: Trial) -> list[str]:
 
 
 def check_values(trial: Trial) -> list[str]:
-    """What it returns is finite and in the declared range: images in [0, 1], metrics and scores between their bounds."""
+    """What it returns is finite and in the declared range: logits, maps, metrics and scores.
+
+    That images are in [0, 1] is checked whenever they are made.
+    """
     import numpy as np
 
     kind, product = trial.component.kind, trial.first.product
-    if kind == "background":
-        return _unless(_in_unit_range(product), "draws pixels outside [0, 1]")
-    if kind == "dataset":
-        images = {"training": product.train[:256].images, "test": product.test[:256].images}
-        return [f"has {part} pixels outside [0, 1]" for part, x in images.items() if not _in_unit_range(x)]
     if kind == "network":
         return _unless(np.isfinite(_logits(*product).numpy()).all(), "gives logits that are NaN or infinite")
     if kind == "probe":
@@ -195,14 +182,14 @@ def check_values(trial: Trial) -> list[str]:
 
 
 _OF_ALL = (check_signature, check_import)
-_OF_CALLS = (check_runs, check_reads, check_seed, check_global_state, check_memory, check_shapes, check_values)
+_OF_CALLS = (*_OF_ALL, check_runs, check_reads, check_seed, check_global_state, check_memory)
 CHECKS: dict[str, tuple[Check, ...]] = {
-    "dataset": (*_OF_ALL, *_OF_CALLS, check_labels),
-    "background": (*_OF_ALL, *_OF_CALLS),
-    "network": (*_OF_ALL, *_OF_CALLS, check_arguments),
-    "probe": (*_OF_ALL, *_OF_CALLS, check_arguments),
-    "method": (*_OF_ALL, *_OF_CALLS, check_arguments),
-    "measure": (*_OF_ALL, *_OF_CALLS, check_arguments),
+    "dataset": (*_OF_CALLS, check_shapes, check_labels),
+    "background": _OF_CALLS,
+    "network": (*_OF_CALLS, check_arguments, check_values),
+    "probe": (*_OF_CALLS, check_arguments, check_values),
+    "method": (*_OF_CALLS, check_arguments, check_shapes, check_values),
+    "measure": (*_OF_CALLS, check_arguments, check_shapes, check_values),
     "suite": (check_signature,),
     "report": _OF_ALL,
 }
@@ -259,10 +246,6 @@ def _method_shape(maps: Any, images: Any) -> str:
 def _measure_shape(scores: Any, count: int) -> str:
     shape = tuple(getattr(scores, "shape", ()))
     return "" if shape == (count,) else f"gives scores of shape {shape}, expected ({count},), one for each image"
-
-
-def _in_unit_range(images: Any) -> bool:
-    return bool(((images >= 0) & (images <= 1)).all())
 
 
 def _within(value: float, low: float | None, high: float | None) -> bool:

@@ -89,11 +89,25 @@ def test_data_sets():
     assert "4 of 4 training images do not show what their labels say: image 0 is labelled " in problem
     assert set(found("dataset", data(seed="another"))) == {"check_seed"}
 
-    def bright(scenes):
-        vars(scenes)["images"] = scenes.images + 1
-        return scenes
+    assert set(found("dataset", data(samples=0))) >= {"check_shapes"}
 
-    assert "pixels outside [0, 1]" in found("dataset", data(scenes=bright))["check_values"]
+
+def test_what_is_made_and_refused_by_tmi_is_wrong_and_no_refusal():
+    def other_task(*, seed: int) -> tmi.Dataset:
+        """A data set."""
+        return tmi.Dataset(tiny_data().task, tiny_data().train, tiny_data().test)
+
+    def law(rng, task):
+        """Too bright."""
+        return np.full(task.image_shape, 1.5)
+
+    def nothing(network, data) -> tmi.ProbeResult:
+        """A probe."""
+
+    assert found("dataset", other_task) == {"check_runs": "fails: train: its scenes belong to another task"}
+    assert found("network", network(classes=3))["check_runs"].startswith("fails: network: the module answers 2 images with")
+    assert "are NaN or outside [0, 1]" in found("background", law)["check_runs"]
+    assert "returned NoneType, expected ProbeResult" in found("probe", nothing)["check_runs"]
 
 
 def test_backgrounds():
@@ -157,6 +171,7 @@ def test_methods(give, problems):
     [
         (lambda maps, truth: maps.mean((1, 2)), {}),
         (lambda maps, truth: maps.mean((1, 2)) * np.nan, {}),
+        (lambda maps, truth: maps.mean(1), {"check_shapes": "gives scores of shape (8, 6), expected (8,), one for each image"}),
         (lambda maps, truth: maps.mean((1, 2)) + 7, {"check_values": "a score is "}),
         (lambda maps, truth: maps.mean((1, 2)) * 0 + next(count) / 1e4 % 1, {"check_seed": "two calls"}),
         (lambda maps, truth: maps.__imul__(2).mean((1, 2)) % 1, {"check_arguments": "changes the maps; work on a copy"}),
