@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import traceback
 import warnings
@@ -283,8 +284,8 @@ def _drawn(component: Component, registry: Registry, settings: Mapping[str, Any]
 
     from tmi.tasks.backgrounds import draw_recipes
 
-    bracket = ", ".join(f"{name}={value!r}" for name, value in settings.items())
-    law = registry.reference("background", f"{component.name}({bracket})" if bracket else component.name)
+    function = functools.partial(component.function, **settings) if settings else component.function
+    law = registry.reference("background", function)
     return draw_recipes(np.random.default_rng(0), tiny_data().task, 2, law).render()
 
 

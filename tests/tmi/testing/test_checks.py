@@ -115,7 +115,13 @@ def test_backgrounds():
         """Grey."""
         return np.full(task.image_shape, 0.5)
 
+    def unstable(rng, task, *, bright: float = 0.0):
+        """Another grey at each call."""
+        return np.full(task.image_shape, next(count) / 1e4 % 1 + bright)
+
     assert found("background", law) == {}
+    assert set(found("background", unstable)) == {"check_seed"}
+    assert set(found("background", unstable, settings={"background it": {"bright": 2.0}})) == {"check_runs"}
 
 
 def network(change=lambda module: None, classes=2, seeded=True):
