@@ -60,7 +60,7 @@ def _reasons(entry: Entry) -> Iterator[tuple[str, str]]:
 
 
 def lines(results: Results, *, most: int | None = MOST) -> list[str]:
-    """Write the reasons, one line each: ``"bench on trained: 3 of 5 methods refused: it needs a layer of maps (a, b, c)"``."""
+    """Write the reasons, one line each: ``"bench on trained: 3 of 5 methods refused (a, b, c): it needs maps"``."""
     listed = reasons(results)
     shown = listed if most is None else listed[:most]
     written = [_line(reason, results) for reason in shown]
@@ -81,7 +81,7 @@ def _line(reason: Reason, results: Results) -> str:
         if len(known) > 1:
             named = f" ({'' if is_kind else f'{owned[0]} '}{_listed(values)})"
     counted = f"{len(reason.entries)} of {format_count(len(same), noun)}"
-    return f"{reason.probe} on {_listed(networks)}: {counted} {reason.what}: {reason.text}{named}"
+    return f"{reason.probe} on {_listed(networks)}: {counted} {reason.what}{named}: {reason.text}"
 
 
 def _listed(names: Sequence[str]) -> str:

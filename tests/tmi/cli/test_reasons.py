@@ -22,8 +22,8 @@ def test_methods_that_were_refused():
         entry("ok", "other", method="a"),
     ]
     assert said(entries) == [
-        "bench on n: 2 of 4 methods refused: it needs maps (a, b)",
-        "bench on n: 1 of 4 methods not scored: for it gave NaN (d)",
+        "bench on n: 2 of 4 methods refused (a, b): it needs maps",
+        "bench on n: 1 of 4 methods not scored (d): for it gave NaN",
     ]
 
 
@@ -45,7 +45,7 @@ def test_swept_values_of_another_setting_have_its_name():
     entries = [entry("failed" if k == 1 else "ok", message="broken", probe="p") for k in (1, 2)]
     for each, k in zip(entries, (1, 2), strict=True):
         each.swept = {"k": k}
-    assert said(entries, "k") == ["p on n: 1 of 2 cells failed: broken (k 1)"]
+    assert said(entries, "k") == ["p on n: 1 of 2 cells failed (k 1): broken"]
 
 
 def test_long_lists_are_cut():
@@ -54,5 +54,5 @@ def test_long_lists_are_cut():
     assert len(said(entries)) == MOST + 1
     assert len(said(entries, most=None)) == MOST + 3
     (line,) = said([entry("failed", message="same", method=str(i)) for i in range(9)])
-    assert line == "bench on n: 9 of 9 methods failed: same (0, 1, 2, 3 and 5 more)"
+    assert line == "bench on n: 9 of 9 methods failed (0, 1, 2, 3 and 5 more): same"
     assert said([entry("ok"), entry("missing")]) == []

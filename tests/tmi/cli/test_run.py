@@ -271,8 +271,8 @@ def test_what_is_not_applicable_is_no_failure(folder):
             ("arrays", "ok", None, ""),
         ]
     lines = [
-        "p on n: 1 of 3 cells not applicable: a trained network has no certificate (what reason)",
-        "p on n: 1 of 3 cells not applicable: the probe gave no metric and no array (what nothing)",
+        "p on n: 1 of 3 cells not applicable (what reason): a trained network has no certificate",
+        "p on n: 1 of 3 cells not applicable (what nothing): the probe gave no metric and no array",
     ]
     assert call("results", "suite.toml").stderr.splitlines() == lines
     assert done.stderr.splitlines()[-2:] == [f"  {line}" for line in lines]
