@@ -41,6 +41,7 @@ def probe(body):
         (lambda n, d: tmi.ProbeResult({"a": next(count)}), "check_seed", "two calls with the same seed give different metrics"),
         (lambda n, d: tmi.ProbeResult({"a": 1}, {"b": ("c", [next(count)])}), "check_seed", "different array b"),
         (lambda n, d: tmi.ProbeResult({"a": 1}, {"b": ("c", [np.nan])}), None, ""),
+        (lambda n, d: tmi.ProbeResult({"a": 1}, {"b": ("c", [1])} if next(count) % 2 else {}), "check_seed", "two calls"),
         (lambda n, d: torch.set_num_threads(7), "check_global_state", "threads"),
         (lambda n, d: torch.set_default_dtype(torch.float64), "check_global_state", "default dtype"),
         (lambda n, d: torch.set_grad_enabled(False), "check_global_state", "the gradient mode"),
@@ -124,10 +125,11 @@ def test_backgrounds():
     assert set(found("background", unstable, settings={"background it": {"bright": 2.0}})) == {"check_runs"}
 
 
-def network(change=lambda module: None, classes=2, seeded=True):
+def network(change=lambda module: None, classes=2, seeded=True, bias=0.0):
     def it(data, *, seed: int = 0) -> tmi.Network:
         """A network."""
         module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, classes))
+        module[1].bias.data += bias
         if not seeded:
             module[1].bias.data.fill_(float(next(count)))
         change(data)
@@ -139,6 +141,7 @@ def network(change=lambda module: None, classes=2, seeded=True):
 def test_networks():
     assert found("network", network()) == {}
     assert set(found("network", network(seeded=False))) == {"check_seed"}
+    assert found("network", network(bias=float("nan")))["check_runs"].startswith("fails: network: logits are NaN or infinite")
     assert found("network", network(lambda data: data.train.images.zero_())) == {
         "check_arguments": "changes the data.train.images; work on a copy"
     }
