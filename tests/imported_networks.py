@@ -1,8 +1,8 @@
 """Networks from elsewhere, from a suite file alone: what each probe and each attribution method does with them.
 
-``python -m tests.imported_networks`` prints the table; ``--write`` writes it into docs/own-network.md. The strangers' code is in
-tests/plugins/tmi_networks/strangers. Each network is trained for a few steps by a loop of plain torch, saved as people save it,
-converted by the command that the error names, and named in a suite with a plug-in file for the data.
+``python -m tests.imported_networks`` prints the table; ``--write`` writes it into docs/own-network.md. The users' code is in
+tests/plugins/tmi_networks/user_projects. Each network is trained for a few steps by a loop of plain torch, saved as people save
+it, converted by the command that the error names, and named in a suite with a plug-in file for the data.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tmi.errors import InputError
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "own-network.md"
 MARK = "<!-- Written by python -m tests.imported_networks --write -->"
-STRANGERS = Path(__file__).parent / "plugins" / "tmi_networks" / "strangers"
+USER_PROJECTS = Path(__file__).parent / "plugins" / "tmi_networks" / "user_projects"
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 DATA = f"""
@@ -68,7 +68,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "the same, .pt2": {"module": "resnet.pt2", "mean": MEAN, "std": STD, "input_size": [24, 36]},
     "ONNX": {"module": "small.onnx", "output": "scores"},
 }
-"""The tables of the suite, as a stranger writes them."""
+"""The tables of the suite, as a user writes them."""
 
 
 class Twin(nn.Module):
@@ -100,7 +100,7 @@ class Twin(nn.Module):
 
 
 def train(module: nn.Module, data: tmi.Dataset, prepare: Any = lambda x: x, classes: tuple[int, ...] = (0, 1)) -> nn.Module:
-    """Train a module as strangers do."""
+    """Train a module as users do."""
     optimiser = torch.optim.Adam(module.parameters(), 0.01)
     for _ in range(12):
         for x, y in zip(data.train.images.split(50), data.train.labels.split(50), strict=True):
@@ -121,10 +121,10 @@ def importing(folder: Path) -> Iterator[None]:
 
 
 def lab(folder: Path) -> None:
-    """Put the strangers' files, the data and the suite into a folder."""
+    """Put the users' files, the data and the suite into a folder."""
     from safetensors.torch import save_file
 
-    shutil.copytree(STRANGERS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(USER_PROJECTS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     data = colour()
     torch.manual_seed(0)
 

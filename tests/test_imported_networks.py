@@ -1,4 +1,4 @@
-"""Strangers' networks from a suite file alone: a few probes here, all of them by ``python -m tests.imported_networks``."""
+"""Users' networks from a suite file alone: a few probes here, all of them by ``python -m tests.imported_networks``."""
 
 from __future__ import annotations
 

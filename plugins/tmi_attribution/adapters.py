@@ -1,23 +1,24 @@
 """Attribution methods of other libraries: each adapter makes a method of tmi of what the library has.
 
-What it makes is named as ``"module:name"``, and imported when the method is first called, so that a plug-in file that uses an
-adapter imports no large library. A function that takes a module, images and targets needs no adapter: a hook can name it.
+A class or function of the library is named as ``"module:name"``, and imported when the method is first called, so that a plug-in
+file that uses an adapter imports no large library. A function that takes a module, images and targets needs no adapter: a hook
+can name it.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import tmi
 from tmi.errors import InputError, did_you_mean
+from tmi.plugins.fingerprint import own_code
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +60,7 @@ def from_zennit(composite: Maker, *, needs: Sequence[Any] = ("gradient", "lrp-mo
         import torch
 
         gradient = _imported("zennit.attribution:Gradient")
-        rules = _made(composite, settings)
+        rules = _call(composite, settings)
         norms = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)
         if not getattr(rules, "canonizers", None) and any(isinstance(part, norms) for part in module.modules()):
             raise InputError(
@@ -101,12 +102,12 @@ def from_cam(cam: Maker, *, needs: Sequence[Any] = ("gradient", "maps"), **setti
     """
 
     def method(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, layer: str) -> Any:
-        made = _made(cam, {"model": module, "target_layers": [module.get_submodule(layer)], **settings})
-        logit = [lambda logits, target=int(target): logits[..., target] for target in targets]
-        if not hasattr(made, "__exit__"):
-            return made(input_tensor=images, targets=logit)
-        with made:  # its hooks are removed
-            return made(input_tensor=images, targets=logit)
+        class_map = _call(cam, {"model": module, "target_layers": [module.get_submodule(layer)], **settings})
+        logits_of_targets = [lambda logits, target=int(target): logits[..., target] for target in targets]
+        if not hasattr(class_map, "__exit__"):
+            return class_map(input_tensor=images, targets=logits_of_targets)
+        with class_map:  # its hooks are removed
+            return class_map(input_tensor=images, targets=logits_of_targets)
 
     return _method(method, cam, "grad-cam", needs=needs)
 
@@ -136,9 +137,9 @@ def from_xaitk(saliency: Maker, **settings: Any) -> Method:
     def method(module: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, *, seed: int) -> NDArray[np.float64]:
         import numpy as np
 
-        made = _imported(saliency) if isinstance(saliency, str) else saliency
-        seeded = {"seed": seed} if "seed" in inspect.signature(made).parameters else {}
-        generator = _made(made, seeded | settings)
+        saliency_class = _imported(saliency) if isinstance(saliency, str) else saliency
+        seeded = {"seed": seed} if "seed" in inspect.signature(saliency_class).parameters else {}
+        generator = _call(saliency_class, seeded | settings)
         classifier = _classifier()(module, images)
         maps = []
         for image, target in zip(images.detach(), targets, strict=True):
@@ -177,18 +178,18 @@ def from_shap(explainer: Maker, *, needs: Sequence[Any] = ("gradient",), **setti
     ) -> NDArray[np.float64]:
         import numpy as np
 
-        parts = []
+        attributions = []
         for image, target in zip(images.detach().split(1), targets, strict=True):  # type: ignore[no-untyped-call]
             # Of all classes but the target's nothing is asked, and each would take as long.
-            made = _made(explainer, (_one_logit()(module, int(target)), references))
-            parts.append(np.asarray(made.shap_values(image, **settings)).reshape(image.shape))
-        return np.concatenate(parts)
+            explanation = _call(explainer, (_one_logit()(module, int(target)), references))
+            attributions.append(np.asarray(explanation.shap_values(image, **settings)).reshape(image.shape))
+        return np.concatenate(attributions)
 
     return _method(method, explainer, "shap", needs=needs)
 
 
 def _method(method: Method, maker: Maker, library: str, needs: Sequence[Any] = ()) -> Method:
-    """Declare a method; the library's version and the file that a text names are part of its key."""
+    """Declare a method; the library's version and the own code that a text names are part of its key."""
     method.__name__ = _name(maker)
     method.__doc__ = f"{_name(maker)} of {library}."
 
@@ -202,32 +203,30 @@ def _method(method: Method, maker: Maker, library: str, needs: Sequence[Any] = (
     return tmi.external(version)(tmi.attribution_method(needs=needs)(method))
 
 
-def _code_of(maker: Maker) -> dict[str, str]:
-    """Return a digest of the own code, not of an installed package, that ``"module:name"`` names; empty where there is none."""
-    import hashlib
-    from importlib.util import find_spec
+_digests: dict[str, str] = {}  # of own code, when this process first looked at it or last imported it
 
-    spec = None
-    if isinstance(maker, str):
-        with suppress(ImportError, ValueError):
-            spec = find_spec(maker.partition(":")[0].partition(".")[0])  # of the package: that of a part would import it
-    if spec is None or not spec.has_location or not spec.origin:
+
+def _code_of(maker: Maker) -> dict[str, str]:
+    """Return a digest of the own code, not of an installed package, that ``"module:name"`` names; empty where there is none.
+
+    What was edited since this process imported it is imported again when it is next called.
+    """
+    place = maker.partition(":")[0] if isinstance(maker, str) else ""
+    code = own_code(place)
+    if code is None:
         return {}
-    origin = Path(spec.origin)
-    if {"site-packages", "dist-packages"} & set(origin.parts):
-        return {}
-    files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    return {"code": digest.hexdigest()}
+    if _digests.setdefault(place, code.digest) != code.digest:
+        for module in code.modules:
+            sys.modules.pop(module, None)
+        _digests[place] = code.digest
+    return {"code": code.digest}
 
 
 def _name(maker: Maker) -> str:
     return maker.rpartition(":")[2] if isinstance(maker, str) else getattr(maker, "__name__", type(maker).__name__)
 
 
-def _made(maker: Maker, arguments: Any) -> Any:
+def _call(maker: Maker, arguments: Any) -> Any:
     """Call a maker, which may have to be imported, with a dict or a tuple of arguments."""
     function = _imported(maker) if isinstance(maker, str) else maker
     return function(**arguments) if isinstance(arguments, dict) else function(*arguments)
@@ -293,8 +292,8 @@ def _classifier() -> Any:
 
         def classify_images(self, img_iter: Iterable[NDArray[Any]]) -> Iterator[dict[int, float]]:
             images = iter(img_iter)
-            while some := list(islice(images, _IMAGES)):
-                pixels = torch.from_numpy(np.stack(some)).to(self.like)
+            while batch := list(islice(images, _IMAGES)):
+                pixels = torch.from_numpy(np.stack(batch)).to(self.like)
                 pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
                 with torch.no_grad():
                     logits = self.module(pixels.contiguous()).tolist()

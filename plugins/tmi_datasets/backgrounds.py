@@ -9,13 +9,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+from weakref import WeakKeyDictionary
 
+import msgspec
 import numpy as np
 
 import tmi
 from tmi.errors import InputError
-from tmi.params import Index, NotNegative, Positive, Share
+from tmi.params import Index, Positive, Share
 
 from .photographs import crops, photographs, with_halves
 
@@ -24,8 +26,12 @@ if TYPE_CHECKING:
 
 _LEVELS = 2**12
 
+Sigma = Annotated[float, msgspec.Meta(gt=0, le=1000)]
+Exponent = Annotated[float, msgspec.Meta(ge=0, le=10)]
+Std = Annotated[float, msgspec.Meta(ge=0, le=100)]
 
-def gaussian(rng: np.random.Generator, task: tmi.TemplateTask, *, mean: Share = 0.5, std: NotNegative = 0.25) -> NDArray[Any]:
+
+def gaussian(rng: np.random.Generator, task: tmi.TemplateTask, *, mean: Share = 0.5, std: Std = 0.25) -> NDArray[Any]:
     """Every pixel Gaussian, cut off at 0 and 1: white noise.
 
     Parameters
@@ -57,9 +63,9 @@ def correlated(
     rng: np.random.Generator,
     task: tmi.TemplateTask,
     *,
-    sigma: Positive = 3.0,
+    sigma: Sigma = 3.0,
     mean: Share = 0.5,
-    std: NotNegative = 0.25,
+    std: Std = 0.25,
 ) -> NDArray[Any]:
     """Gaussian noise, smoothed by a Gaussian filter and cut off at 0 and 1, as the correlated backgrounds of XAI-TRIS.
 
@@ -80,9 +86,9 @@ def pink(
     rng: np.random.Generator,
     task: tmi.TemplateTask,
     *,
-    exponent: NotNegative = 1.0,
+    exponent: Exponent = 1.0,
     mean: Share = 0.5,
-    std: NotNegative = 0.25,
+    std: Std = 0.25,
 ) -> NDArray[Any]:
     """1/f noise, whose amplitude falls with the frequency as it does in photographs (Field 1987), cut off at 0 and 1.
 
@@ -106,18 +112,27 @@ def natural(rng: np.random.Generator, task: tmi.TemplateTask, *, folder: Path | 
     Parameters
     ----------
     folder : Path, optional
-        A folder of photographs. By default the two that come with scikit-learn, a temple and a flower.
+        A folder of photographs. By default the two that come with scikit-learn, a temple and a flower. It is read once for each
+        task, so that all images of a data set are of the same photographs.
 
     Raises
     ------
     DataFileError
         If there is no picture in the folder, or one cannot be read.
     """
-    crop: NDArray[np.float32] = crops(rng, (1, *task.image_shape), _photographs(folder, min(task.image_shape[1:])))[0]
+    folders = _photographs_of.setdefault(task, {})
+    if folder not in folders:
+        folders[folder] = _photographs(folder, min(task.image_shape[1:]))
+    crop: NDArray[np.float32] = crops(rng, (1, *task.image_shape), folders[folder])[0]
     return crop
 
 
+_photographs_of: WeakKeyDictionary[tmi.TemplateTask, dict[Path | None, list[NDArray[np.uint8]]]] = WeakKeyDictionary()
+"""By task and folder: to look whether a picture has changed for every image would take longer than to cut the image out."""
+
+
 def _photographs(folder: Path | None, side: int) -> list[NDArray[np.uint8]]:
+    """Return the photographs of a folder, which are read again if one of the files has changed."""
     files = [] if folder is None or not folder.is_dir() else sorted(folder.iterdir())
     state = tuple((file.name, stat.st_size, stat.st_mtime_ns) for file in files for stat in [file.stat()])
     return _read(folder, side, state)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +23,7 @@ from .sources.labelled_pictures import LabelledPictures, files_of_csv, find
 _LARGEST = 1024  # pixels of a side
 _MOST_TILES = 2000  # all pairs of tiles are compared
 _MOST_BYTES = 8e9
+_OF_TILES = ("tiles_per_class", "support", "epsilon", "image_size", "background", "paste", "samples", "test_samples")
 
 
 def which_pictures(*, path: Path, **_: Any) -> dict[str, Any]:
@@ -102,33 +105,49 @@ def folder(
         If the path holds no labelled pictures or one class alone, or a picture cannot be read; the message names the file.
     InputError
         If a picture is larger than the images or 1024 pixels, or its support is empty; if two classes cannot be told apart, or
-        hold the same picture; if plain images differ in size, or a class has too few for the split.
+        hold the same picture; if plain images differ in size, or a class has too few for the split; for a setting that has no
+        effect with these tiles.
     """
-    found = find(path)
+    _check_settings(locals(), tiles)
+    pictures = find(path)
     if not tiles:
-        for name, value in (("image_size", image_size), ("tiles_per_class", tiles_per_class)):
-            if value is not None:
-                raise InputError(f"{name}: is a setting of tiles = true; size scales the images of tiles = false")
-        return _labelled(found, size, test_share, seed)
+        return _labelled(pictures, size, test_share, seed)
     streams = [np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(3)]
-    chosen = _choose(found, tiles_per_class, streams[0])
-    classes = _tile_classes(found, chosen, size, support, epsilon)
-    with naming_files(_numbers(found, chosen)):
-        task = tmi.TemplateTask(classes, image_shape=_image_shape(found, chosen, classes, image_size))
+    chosen = _choose(pictures, tiles_per_class, streams[0])
+    classes = _tile_classes(pictures, chosen, size, support, epsilon)
+    with naming_files(_numbers(pictures, chosen)):
+        task = tmi.TemplateTask(classes, image_shape=_image_shape(pictures, chosen, classes, image_size))
     train, test = (
         tmi.Scenes.draw(task, count, rng=rng, background=background, paste=paste)
         for count, rng in ((samples, streams[1]), (test_samples, streams[2]))
     )
-    base = f"{path if path.is_dir() else path.parent}/"
-    notes = {"format": found.format, "tile_pictures": [found.names[i].removeprefix(base) for i in chosen]}
+    base = path if path.is_dir() else path.parent
+    notes = {"format": pictures.format, "tile_pictures": [os.path.relpath(pictures.names[i], base) for i in chosen]}
     return tmi.Dataset(task, train, test, notes=notes)
 
 
-def _choose(found: LabelledPictures, tiles_per_class: int | None, rng: np.random.Generator) -> list[int]:
+def _check_settings(settings: dict[str, Any], tiles: bool) -> None:
+    """Refuse settings that have no effect and are not left at their defaults."""
+    reason = (
+        "is a setting of tiles = false; samples and test_samples say how many images with tiles are drawn"
+        if tiles
+        else "is a setting of tiles = true; with tiles = false the pictures are the images, and size scales them"
+    )
+    for name in ("test_share",) if tiles else _OF_TILES:
+        value = settings[name]
+        if getattr(value, "text", value) != _default(name):  # a law of backgrounds has the text of its setting
+            raise InputError(f"{name}: {reason}")
+
+
+def _default(name: str) -> Any:
+    return inspect.signature(folder).parameters[name].default
+
+
+def _choose(pictures: LabelledPictures, tiles_per_class: int | None, rng: np.random.Generator) -> list[int]:
     """Return the numbers of the pictures that are tiles, class by class."""
     chosen: list[int] = []
-    for label, name in enumerate(found.class_names):
-        own = np.flatnonzero(found.labels == label)
+    for label, name in enumerate(pictures.class_names):
+        own = np.flatnonzero(pictures.labels == label)
         if tiles_per_class is not None:
             if len(own) < tiles_per_class:
                 raise InputError(f"tiles_per_class: class {name!r} has only {len(own)} of {tiles_per_class} pictures")
@@ -143,49 +162,49 @@ def _choose(found: LabelledPictures, tiles_per_class: int | None, rng: np.random
 
 
 def _tile_classes(
-    found: LabelledPictures, chosen: list[int], size: int | None, support: str, epsilon: float | Literal["auto"]
+    pictures: LabelledPictures, chosen: list[int], size: int | None, support: str, epsilon: float | Literal["auto"]
 ) -> tuple[tmi.TileClass, ...]:
-    pictures = [_for_tile(found, i, size) for i in chosen]
-    channels = 3 if any(map(_in_colour, pictures)) else 1
+    cropped = [_for_tile(pictures, i, size) for i in chosen]
+    channels = 3 if any(map(_in_colour, cropped)) else 1
     tiles = []
-    for i, picture in zip(chosen, pictures, strict=True):
+    for i, picture in zip(chosen, cropped, strict=True):
         values = _with_channels(np.where(picture.support, picture.values, 0), channels)
         counts = picture.support & (values > 0).any(0) if support == "nonzero" else picture.support
         if not counts.any():
             black = " and not black" if picture.support.any() else ""
-            raise InputError(f"{found.names[i]}: no pixel is of at least half opacity{black}, so that its support is empty")
+            raise InputError(f"{pictures.names[i]}: no pixel is of at least half opacity{black}, so that its support is empty")
         tiles.append(tmi.FeatureTile(values, 1.0 if epsilon == "auto" else epsilon, counts))
-    labels = found.labels[chosen]
+    labels = pictures.labels[chosen]
     classes = tuple(
         tmi.TileClass(name, [tile for tile, own in zip(tiles, labels, strict=True) if own == label])
-        for label, name in enumerate(found.class_names)
+        for label, name in enumerate(pictures.class_names)
     )
     if epsilon != "auto":
         return classes
-    check_different(tiles, labels.tolist(), [found.names[i] for i in chosen])
-    with naming_files(_numbers(found, chosen)):
+    check_different(tiles, labels.tolist(), [pictures.names[i] for i in chosen])
+    with naming_files(_numbers(pictures, chosen)):
         return with_auto_epsilon(classes, within=True)
 
 
 def _image_shape(
-    found: LabelledPictures, chosen: list[int], classes: tuple[tmi.TileClass, ...], image_size: int | None
+    pictures: LabelledPictures, chosen: list[int], classes: tuple[tmi.TileClass, ...], image_size: int | None
 ) -> tuple[int, int, int]:
-    shapes = [tile.shape for one in classes for tile in one.tiles]
+    shapes = [tile.shape for tile_class in classes for tile in tile_class.tiles]
     side = image_size or -(-3 * max(max(shape[1:]) for shape in shapes) // 2)
     for i, (_, rows, cols) in zip(chosen, shapes, strict=True):
         if max(rows, cols) > side:
             raise InputError(
-                f"{found.names[i]}: {rows}×{cols} pixels do not fit into images of {side}×{side}; use a smaller size or a larger "
-                "image_size"
+                f"{pictures.names[i]}: {rows}×{cols} pixels do not fit into images of {side}×{side}; use a smaller size or a "
+                "larger image_size"
             )
     return shapes[0][0], side, side
 
 
-def _for_tile(found: LabelledPictures, i: int, size: int | None) -> Picture:
-    picture = found.read(i).cropped()
+def _for_tile(pictures: LabelledPictures, i: int, size: int | None) -> Picture:
+    picture = pictures.read(i).cropped()
     if size is not None:
         picture = picture.scaled(size).cropped()
-    _check_size(picture, found.names[i])
+    _check_size(picture, pictures.names[i])
     return picture
 
 
@@ -195,63 +214,67 @@ def _check_size(picture: Picture, name: str) -> None:
         raise InputError(f"{name}: is {rows}×{cols} pixels; set size, to at most {_LARGEST}, to scale the pictures")
 
 
-def _numbers(found: LabelledPictures, chosen: list[int]) -> dict[str, str]:
+def _numbers(pictures: LabelledPictures, chosen: list[int]) -> dict[str, str]:
     """Return the file of each tile, by the tile's name, such as ``"cat/0"``."""
     files: dict[str, str] = {}
-    for label, name in enumerate(found.class_names):
-        own = [i for i in chosen if found.labels[i] == label]
-        files |= {f"{name}/{number}": found.names[i] for number, i in enumerate(own)}
+    for label, name in enumerate(pictures.class_names):
+        own = [i for i in chosen if pictures.labels[i] == label]
+        files |= {f"{name}/{number}": pictures.names[i] for number, i in enumerate(own)}
     return files
 
 
-def _labelled(found: LabelledPictures, size: int | None, test_share: float, seed: int) -> tmi.Dataset:
+def _labelled(pictures: LabelledPictures, size: int | None, test_share: float, seed: int) -> tmi.Dataset:
     values: list[NDArray[np.float32]] = []
     colour = False
     seen: dict[bytes, int] = {}
-    for i in tmi.track(range(len(found.names)), "pictures"):
-        picture = found.read(i)
+    for i in tmi.track(range(len(pictures.names)), "pictures"):
+        picture = pictures.read(i)
         picture = picture if size is None else _square(picture, size)
-        _check_size(picture, found.names[i])
+        _check_size(picture, pictures.names[i])
         shown = picture.values if picture.alpha is None else picture.values * picture.alpha
         values.append(shown.astype(np.float32))
         colour |= _in_colour(picture)
         if values[i].shape[1:] != values[0].shape[1:]:
             sizes = ["×".join(map(str, image.shape[1:])) for image in (values[i], values[0])]
-            raise InputError(f"{found.names[i]}: is {sizes[0]} pixels, and {found.names[0]} {sizes[1]}; set size to scale all")
+            raise InputError(
+                f"{pictures.names[i]}: is {sizes[0]} pixels, and {pictures.names[0]} {sizes[1]}; set size to scale all"
+            )
         other = seen.setdefault(hashlib.blake2b(_with_channels(values[i], 3).tobytes()).digest(), i)
-        if found.labels[other] != found.labels[i]:
-            raise InputError(f"{found.names[i]}: is the same picture as {found.names[other]}, which is of another class")
-        if not i and values[0].nbytes * len(found.names) > _MOST_BYTES:
-            raise InputError(f"{found.names[0]}: {len(found.names)} images of its size need over 8 GB; set a smaller size")
+        if pictures.labels[other] != pictures.labels[i]:
+            raise InputError(f"{pictures.names[i]}: is the same picture as {pictures.names[other]}, which is of another class")
+        if not i and values[0].nbytes * len(pictures.names) > _MOST_BYTES:
+            raise InputError(f"{pictures.names[0]}: {len(pictures.names)} images of its size need over 8 GB; set a smaller size")
     images = np.stack([_with_channels(image, 3 if colour else 1) for image in values])
     del values
-    task = tmi.LabelledTask(found.class_names, images.shape[1:])
-    held_out = _split(found, test_share, seed) if found.held_out is None else found.held_out
-    train, test = (tmi.LabelledImages(task, images[part], found.labels[part]) for part in (~held_out, held_out))
-    counts = np.bincount(found.labels).tolist()
+    task = tmi.LabelledTask(pictures.class_names, images.shape[1:])
+    if pictures.held_out is not None and test_share != _default("test_share"):
+        raise InputError("test_share: the files say which images are for tests; leave it out")
+    held_out = _split(pictures, test_share, seed) if pictures.held_out is None else pictures.held_out
+    train, test = (tmi.LabelledImages(task, images[part], pictures.labels[part]) for part in (~held_out, held_out))
+    counts = np.bincount(pictures.labels).tolist()
     return tmi.Dataset(
-        task, train, test, notes={"format": found.format, "pictures": dict(zip(found.class_names, counts, strict=True))}
+        task, train, test, notes={"format": pictures.format, "pictures": dict(zip(pictures.class_names, counts, strict=True))}
     )
 
 
-def _split(found: LabelledPictures, test_share: float, seed: int) -> NDArray[np.bool_]:
+def _split(pictures: LabelledPictures, test_share: float, seed: int) -> NDArray[np.bool_]:
     """Choose the same share of each class for tests."""
     from sklearn.model_selection import train_test_split
 
-    fewest = int(np.bincount(found.labels).argmin())
-    if np.bincount(found.labels)[fewest] < 2:
-        (i,) = np.flatnonzero(found.labels == fewest)
-        raise InputError(f"{found.names[i]}: is the only picture of its class; a split into training and tests needs two")
+    fewest = int(np.bincount(pictures.labels).argmin())
+    if np.bincount(pictures.labels)[fewest] < 2:
+        (i,) = np.flatnonzero(pictures.labels == fewest)
+        raise InputError(f"{pictures.names[i]}: is the only picture of its class; a split into training and tests needs two")
     try:
         _, test = train_test_split(
-            np.arange(len(found.labels)),
+            np.arange(len(pictures.labels)),
             test_size=float(test_share),
-            stratify=found.labels,
+            stratify=pictures.labels,
             random_state=int(np.random.SeedSequence(seed).generate_state(1)[0]),
         )
     except ValueError as error:
-        raise InputError(f"test_share: {test_share:g} of {len(found.labels)} pictures cannot be split ({error})") from None
-    return np.isin(np.arange(len(found.labels)), test)
+        raise InputError(f"test_share: {test_share:g} of {len(pictures.labels)} pictures cannot be split ({error})") from None
+    return np.isin(np.arange(len(pictures.labels)), test)
 
 
 def _square(picture: Picture, size: int) -> Picture:

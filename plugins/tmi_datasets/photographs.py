@@ -89,13 +89,12 @@ def crops(rng: np.random.Generator, shape: tuple[int, ...], photos: Photographs)
         In [0, 1].
     """
     channels, high, wide = shape[1:]
-    padded = []
-    for photo in photos:
-        more = [(0, max(0, need - have)) for need, have in zip((high, wide), photo.shape[:2], strict=True)]
-        padded.append(np.pad(photo, (*more, (0, 0)), mode="symmetric") if np.any(more) else photo)
     result = np.empty(shape, np.float32)
     for crop in result:
-        photo = padded[rng.integers(len(padded))]
+        photo = photos[int(rng.integers(len(photos)))]
+        missing = [(0, max(0, need - have)) for need, have in zip((high, wide), photo.shape[:2], strict=True)]
+        if np.any(missing):
+            photo = np.pad(photo, (*missing, (0, 0)), mode="symmetric")
         row, col = rng.integers(0, photo.shape[0] - high + 1), rng.integers(0, photo.shape[1] - wide + 1)
         values = photo[row : row + high, col : col + wide].astype(np.float32) / 255
         crop[:] = values.transpose(2, 0, 1) if channels == 3 else values.mean(2)

@@ -39,7 +39,19 @@ def without_wrappers(module: nn.Module) -> nn.Module:
     Notes
     -----
     Hooks on a layer need not run inside a compiled function, so that the module is evaluated as it was before.
+
+    Raises
+    ------
+    InputError
+        If it is no module.
     """
+    from torch import nn
+
+    if not isinstance(module, nn.Module):
+        what, remedy = type(module).__name__, ""
+        if isinstance(module, type):
+            what, remedy = f"the class {module.__name__}", f"; make one by {module.__name__}(…)"
+        raise InputError(f"module: expected a torch.nn.Module, got {what}{remedy}")
     return _without_wrappers(module, {})
 
 
@@ -65,15 +77,15 @@ def evaluating(module: nn.Module) -> nn.Module:
         raise InputError(f"module: has no evaluation mode ({type(error).__name__}: {text}); give the original module") from None
 
 
-def _without_wrappers(module: nn.Module, known: dict[int, nn.Module]) -> nn.Module:
-    if id(module) in known:
-        return known[id(module)]
-    known[id(module)] = module  # a module that contains itself ends the recursion here
+def _without_wrappers(module: nn.Module, replacements: dict[int, nn.Module]) -> nn.Module:
+    if id(module) in replacements:
+        return replacements[id(module)]
+    replacements[id(module)] = module  # a module that contains itself ends the recursion here
     inner = _inner_name(module)
     if inner is not None:
-        result = _without_wrappers(getattr(module, inner), known)
+        result = _without_wrappers(getattr(module, inner), replacements)
     else:
-        children = {n: None if child is None else _without_wrappers(child, known) for n, child in module._modules.items()}
+        children = {n: None if child is None else _without_wrappers(child, replacements) for n, child in module._modules.items()}
         changed = any(children[name] is not child for name, child in module._modules.items())
         result = module
         traced = any(kind.__name__ == "GraphModule" for kind in type(module).__mro__)
@@ -82,7 +94,7 @@ def _without_wrappers(module: nn.Module, known: dict[int, nn.Module]) -> nn.Modu
             result = _untraced(module) if traced else shallow_copy(module)
             result._modules = type(module._modules)(children)
             result._compiled_call_impl = None
-    known[id(module)] = result
+    replacements[id(module)] = result
     return result
 
 
@@ -103,13 +115,13 @@ def _untraced(module: nn.Module) -> nn.Module:
 
 def name_without_wrappers(module: nn.Module, name: str) -> str:
     """Return a submodule's name without the parts that stand for wrappers: ``"module.conv"`` of a DataParallel is ``"conv"``."""
-    kept = []
+    parts = []
     for part in name.split("."):
         if part != _inner_name(module):
-            kept.append(part)
+            parts.append(part)
         child = module._modules.get(part)
         module = module if child is None else child
-    return ".".join(kept)
+    return ".".join(parts)
 
 
 def _inner_name(module: nn.Module) -> str | None:

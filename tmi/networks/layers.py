@@ -69,8 +69,6 @@ class LayeredModule:
         seed: int | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> None:
-        if not hasattr(module, "named_modules"):
-            raise InputError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
         given, wrapped = (layers,) if isinstance(layers, str) else tuple(layers), module
         module = in_full_precision(evaluating(without_wrappers(module)))
         self.module = module if output is None and form is None else with_readout(module, output, form)

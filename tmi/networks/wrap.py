@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from tmi.errors import InputError, UnknownNameError, did_you_mean
+from tmi.errors import InputError, TmiError
+from tmi.params import Count, Index, Parameter, Positive, check_value
 
 from .adapters import (
     Form,
@@ -19,7 +18,7 @@ from .adapters import (
     with_readout,
     without_wrappers,
 )
-from .modes import evaluation_mode
+from .layer_choice import default_layers, layer_of_logits, named_layers, run
 from .network import Network
 from .plain import copied
 
@@ -29,6 +28,21 @@ if TYPE_CHECKING:
 
     from tmi.tasks.dataset import Dataset
     from tmi.tasks.task import TemplateTask
+
+Dtype = Literal["float32", "float64"]
+
+_OPTIONS: dict[str, tuple[Any, str]] = {
+    "layers": (list[str] | str, "names of submodules, patterns or kinds"),
+    "mean": (list[float] | float, "a finite number, or one a channel"),
+    "std": (list[Positive] | Positive, "a finite number above 0, or one a channel"),
+    "input_size": (list[Count] | Count, "rows and columns, whole numbers of at least 1"),
+    "channels": (Count, "a whole number of at least 1"),
+    "output": (int | str, "a position, a name or a function"),
+    "classes": (list[Index], "the numbers of outputs, one for each class of the task"),
+    "parts": (dict[str, int | str], "a dict that gives for each layer a position, a name or a function"),
+    "dtype": (Dtype, " or ".join(f'"{name}"' for name in get_args(Dtype))),
+}
+"""For each option its type and what is expected, in words; a function is also an ``output`` and a part."""
 
 
 def wrap(
@@ -44,7 +58,7 @@ def wrap(
     form: Form | None = None,
     classes: Sequence[int] | None = None,
     parts: Mapping[str, Output] | None = None,
-    dtype: Literal["float32", "float64"] | None = None,
+    dtype: Dtype | None = None,
 ) -> Network:
     """Make a network of a module: the result takes the images of the task, in [0, 1], and its layers are found.
 
@@ -58,7 +72,7 @@ def wrap(
         Each is the name of a submodule; a pattern such as ``"layer*"``; or a kind, which is the beginning of a class name, in
         letters of either case: ``"relu"``, ``"conv"``, ``"linear"``. A pattern stands for all submodules, and a kind for all
         submodules without parts, that run exactly once in a forward pass and give one tensor, in the order in which they run;
-        where one is used, the layer without parts that runs last comes last, for it gives the logits. By default: the
+        where one is used, the layer without parts from which the logits are computed last comes last. By default: the
         non-linearities of ``torch.nn`` (in place of one that runs several times the innermost module around it that runs once);
         where there is none, the innermost modules that have parts; where there is none, convolutions and linear layers.
     mean, std : float or sequence of float, optional
@@ -83,20 +97,25 @@ def wrap(
     Raises
     ------
     InputError
-        If the module fails on the images, answers with something else than one logit a class, or an option does not fit, with the
-        remedy.
+        If the module fails on the images, answers with something else than one logit a class, the layer of the logits cannot be
+        told, or an option does not fit, with the remedy.
     UnknownNameError
         For a layer, pattern or kind that the module does not have.
     """
     import torch
 
-    if not hasattr(module, "named_modules"):
-        raise InputError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
-    given: Any = task_or_data
-    task: TemplateTask = getattr(given, "task", given)
+    from tmi.tasks.task import TemplateTask
+
+    task: Any = getattr(task_or_data, "task", task_or_data)
+    if not isinstance(task, TemplateTask):
+        raise InputError(f"task_or_data: expected a TemplateTask or a Dataset, got {type(task).__name__}")
+    wanted, mean, std, input_size, channels, output, classes, parts, dtype = (
+        _checked(name, value)
+        for name, value in zip(_OPTIONS, (layers, mean, std, input_size, channels, output, classes, parts, dtype), strict=True)
+    )
     original, module = module, in_full_precision(evaluating(without_wrappers(module)))
     if dtype is not None:
-        module = copied(module).to(getattr(torch, dtype))
+        module = copied(module).double() if dtype == "float64" else copied(module).float()
     preparation = Preparation(task.image_shape[0], mean, std, input_size, channels)
     if not preparation.does_nothing:
         module = shallow_copy(module)
@@ -106,16 +125,51 @@ def wrap(
     if classes is not None:
         module = shallow_copy(module)
         module.register_forward_hook(Chosen(classes, len(task.classes)))
-    test: Any = getattr(given, "test", ())
+    test: Any = getattr(task_or_data, "test", ())
     image = test.images[:1] if len(test) else torch.rand(1, *task.image_shape, generator=torch.Generator().manual_seed(0))
     parts = {name_without_wrappers(original, name): part for name, part in (parts or {}).items()}
-    calls, answer = run(module, image, set(parts), channels)
+    calls, answer = run(module, image, parts, channels)
     _check_number(answer, len(task.classes), classes)
-    wanted = [layers] if isinstance(layers, str) else layers
-    chosen = default_layers(module, calls) if wanted is None else named_layers(module, wanted, calls, original)
+    are_names = False
+    if wanted is None:
+        chosen = default_layers(module, calls)
+    else:
+        chosen, are_names = named_layers(module, [wanted] if isinstance(wanted, str) else wanted, calls, original)
+    if not are_names:
+        last = layer_of_logits(module, image, calls, answer, parts)
+        chosen = [*(name for name in chosen if name != last), *filter(None, [last])]
     network = Network(module, chosen, "imported", task=task, parts=parts)
     network.check(image)
     return network
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Return the value of an option, as plain Python numbers and lists.
+
+    Raises
+    ------
+    InputError
+        If it is not what is expected.
+    """
+    if value is None or (name == "output" and callable(value)):
+        return value
+    kind, expected = _OPTIONS[name]
+    plain = _plain(value)
+    parts = isinstance(value, Mapping)  # a function stands for a part as well as a position does
+    try:
+        checked = check_value(
+            Parameter(name, kind, None), {k: 0 if callable(v) else v for k, v in value.items()} if parts else plain
+        )
+    except TmiError:
+        raise InputError(f"{name}: expected {expected}, got {' '.join(repr(plain).split())[:80]}") from None
+    return dict(value) if parts else checked
+
+
+def _plain(value: Any) -> Any:
+    """Return arrays, tensors and sequences as lists of Python numbers; other values as they are."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return [_plain(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 class Preparation:
@@ -133,15 +187,13 @@ class Preparation:
         channels: int | None,
     ) -> None:
         self.size = [size, size] if isinstance(size, int) else None if size is None else list(size)
-        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
+        if self.size is not None and len(self.size) != 2:
             raise InputError(f"input_size: expected rows and columns, got {size!r}")
         if channels not in (None, own_channels) and own_channels != 1:
             raise InputError(f"channels: images of the task have {own_channels}; only a grey image can be repeated to {channels}")
         self.channels = None if channels == own_channels else channels
         count = channels or own_channels
-        self.mean, self.std = (_numbers(name, value, count) for name, value in (("mean", mean), ("std", std)))
-        if self.std is not None and min(self.std) <= 0:
-            raise InputError(f"std: expected numbers above 0, got {std!r}")
+        self.mean, self.std = (_one_a_channel(name, value, count) for name, value in (("mean", mean), ("std", std)))
 
     @property
     def does_nothing(self) -> bool:
@@ -176,7 +228,7 @@ class Chosen:
 
     def __init__(self, classes: Sequence[int], count: int) -> None:
         self.classes = list(classes)
-        if len(self.classes) != count or len(set(self.classes)) != count or min(self.classes) < 0:
+        if len(self.classes) != count or len(set(self.classes)) != count:
             raise InputError(f"classes: expected {count} different outputs, one for each class of the task, got {self.classes}")
 
     def __call__(self, _module: Any, _inputs: Any, answer: Any) -> Any:
@@ -188,148 +240,13 @@ class Chosen:
         return answer[:, self.classes]
 
 
-class Call(NamedTuple):
-    """A submodule that ran.
-
-    Attributes
-    ----------
-    times : int
-    is_layer : bool
-        Whether it ran once and gave one tensor with an entry an image.
-    """
-
-    times: int
-    is_layer: bool
-
-
-def run(module: nn.Module, image: torch.Tensor, with_part: set[str], channels: int | None = None) -> tuple[dict[str, Call], Any]:
-    """Send an image through a module; return the submodules that ran, in the order in which they finished, and the answer."""
-    import torch
-
-    times: Counter[str] = Counter()
-    outputs: dict[str, bool] = {}
-
-    def leave(name: str, output: Any) -> None:
-        times[name] += 1
-        outputs.pop(name, None)  # the last use counts
-        is_tensor = isinstance(output, torch.Tensor) and output.ndim > 0 and len(output) == len(image)
-        outputs[name] = is_tensor or name in with_part
-
-    handles = [
-        part.register_forward_hook(lambda _m, _x, output, name=name: leave(name, output))  # type: ignore[misc]
-        for name, part in module.named_modules()
-        if name
-    ]
-    weight = next((p for p in module.parameters() if p.is_floating_point()), None)
-    try:
-        with evaluation_mode(module), torch.no_grad():
-            answer = module(image if weight is None else image.to(weight))
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(_failure(module, image, channels, error)) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-    return {name: Call(times[name], is_tensor and times[name] == 1) for name, is_tensor in outputs.items()}, answer
-
-
-def named_layers(module: nn.Module, wanted: Sequence[str], calls: Mapping[str, Call], original: nn.Module) -> list[str]:
-    """Return the layers that names, patterns and kinds stand for."""
-    submodules = dict(module.named_modules(remove_duplicate=False))
-    usable = [name for name, call in calls.items() if call.is_layer]
-    result: dict[str, None] = {}
-    is_found = False
-    for item in wanted:
-        name = name_without_wrappers(original, item)
-        if name in submodules and name:
-            result[name] = None
-            continue
-        is_found = True
-        if any(sign in item for sign in "*?["):
-            matching = [name for name in submodules if fnmatchcase(name, item)]
-        else:
-            matching = [name for name, part in submodules.items() if _is_kind(part, item)]
-        if not matching:
-            kinds = {type(part).__name__ for part in submodules.values() if not list(part.children())}
-            raise UnknownNameError(
-                f"layer {item!r}: the module has none{did_you_mean(item, {*filter(None, submodules), *kinds})}"
-            )
-        kept = [name for name in usable if name in matching]
-        if not kept:
-            raise InputError(
-                f"layer {item!r}: of {', '.join(matching[:3])}{' and others' if len(matching) > 3 else ''} none runs once "
-                "and gives one tensor; name the modules around them"
-            )
-        result |= dict.fromkeys(kept)
-    if is_found:
-        _put_last(result, module, calls)
-    return list(result)
-
-
-def default_layers(module: nn.Module, calls: Mapping[str, Call]) -> list[str]:
-    """Return the layers that are examined where none are named; see `wrap`."""
-    submodules = dict(module.named_modules())
-    usable = [name for name, call in calls.items() if call.is_layer]
-    leaves = {name for name, part in submodules.items() if not list(part.children())}
-    around = {name: _around(name, usable) for name in calls if _is_activation(submodules[name])}
-    chosen = set(filter(None, around.values()))
-    if not chosen:
-        blocks = [name for name in usable if name not in leaves]
-        chosen = {name for name in blocks if not any(other.startswith(f"{name}.") for other in blocks)}
-    if not chosen:
-        chosen = {name for name in usable if _is_kind(submodules[name], "conv") or _is_kind(submodules[name], "linear")}
-    result = dict.fromkeys(name for name in usable if name in chosen)
-    _put_last(result, module, calls)
-    if not result:
-        raise InputError("layers: no part of the module runs exactly once and gives one tensor; give it parts that do")
-    return list(result)
-
-
-def _put_last(result: dict[str, None], module: nn.Module, calls: Mapping[str, Call]) -> None:
-    """Add the layer that gives the logits."""
-    submodules = dict(module.named_modules())
-    last = next((name for name in reversed(list(calls)) if calls[name].is_layer and not list(submodules[name].children())), None)
-    if last is not None:
-        result.pop(last, None)
-        result[last] = None
-
-
-def _around(name: str, usable: Sequence[str]) -> str:
-    """Return a submodule if it runs once, else the innermost module around it that does; empty if there is none."""
-    while name and name not in usable:
-        name = name.rpartition(".")[0]
-    return name
-
-
-def _is_activation(part: nn.Module) -> bool:
-    return type(part).__module__ == "torch.nn.modules.activation" and not list(part.children())
-
-
-def _is_kind(part: nn.Module, word: str) -> bool:
-    return bool(word) and not list(part.children()) and type(part).__name__.lower().startswith(word.lower())
-
-
-def _numbers(name: str, value: Sequence[float] | float | None, count: int) -> list[float] | None:
+def _one_a_channel(name: str, value: Sequence[float] | float | None, count: int) -> list[float] | None:
     if value is None:
         return None
-    numbers = [float(value)] * count if isinstance(value, int | float) else [float(number) for number in value]
+    numbers = [value] * count if isinstance(value, int | float) else list(value)
     if len(numbers) != count:
         raise InputError(f"{name}: expected one number, or {count} for {count} channels, got {len(numbers)}")
     return numbers
-
-
-def _failure(module: nn.Module, image: torch.Tensor, channels: int | None, error: Exception) -> str:
-    """Return a sentence for a module that fails on an image, with the option that may help."""
-    text = " ".join(str(error).split()).removesuffix(".")[:200]
-    convolution = next((part for part in module.modules() if type(part).__name__ == "Conv2d"), None)
-    wanted, given = None if convolution is None else convolution.in_channels, channels or image.shape[1]
-    remedy = ""
-    if wanted not in (None, given):
-        remedy = f"; its first convolution takes {wanted} channels, and the images have {given}: channels={wanted}"
-    elif "shapes cannot be multiplied" in text or "size" in text:
-        remedy = "; if it was made for images of another size, give that as input_size=(rows, columns)"
-    return f"module: fails on an image {tuple(image.shape[1:])} ({type(error).__name__}: {text}){remedy}"
 
 
 def _check_number(answer: Any, count: int, classes: Sequence[int] | None) -> None:

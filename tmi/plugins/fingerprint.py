@@ -98,10 +98,41 @@ def fingerprint(module: str, file: Path | None = None) -> str:
     Notes
     -----
     A module's own modules are those outside the standard library and the installed packages, and those of the module's
-    top-level package wherever that is installed. Other installed packages are covered by their version. Imports that are
-    computed at run time are not found.
+    top-level package wherever that is installed. Of a module that is a file, what lies in its folder is its own too, whatever its
+    name: Python would import a ``utils.py`` there and not an installed ``utils``. Other installed packages are covered by their
+    version. Imports that are computed at run time are not found.
     """
     return record_of(module, file or source_of(module)).digest
+
+
+def own_code(module: str, file: Path | None = None) -> Record | None:
+    """Return the code of a module and of its own modules that it imports, as it is now; None for an installed package.
+
+    Parameters
+    ----------
+    module, file
+        As for `fingerprint`.
+
+    Returns
+    -------
+    Record
+        Its ``digest`` changes with the code, so that what `tmi.external` declares can be it. Its ``modules`` are the source files
+        by the names of the modules. None also if there is no source.
+
+    Raises
+    ------
+    PluginError
+        If a source file cannot be read as Python.
+    """
+    if file is None:
+        try:
+            file = source_of(module)
+        except PluginError:
+            return None
+        if _is_installed(file.parent):
+            return None
+    forget_changed([(module, file)])  # it may have been edited since this process read it
+    return record_of(module, file)
 
 
 class _File(NamedTuple):
@@ -120,7 +151,8 @@ class Record(NamedTuple):
         What the fingerprint is the digest of.
     modules : dict of str to Path
         The source file of each module.
-    files : dict of Path to _File
+    files : dict of Path to tuple
+        Of each source file the time and size, and the digest of its code.
     """
 
     content: dict[str, Any]
@@ -220,22 +252,30 @@ def record_of(module: str, file: Path) -> Record:
 
 
 def _record(module: str, file: Path) -> Record:
-    top = module.partition(".")[0]
+    folder = file.parent if "." not in module and file.name != "__init__.py" and not _is_installed(file.parent) else None
+    own = module.partition(".")[0] if folder is None else ""
     packages: dict[str, str] = {}
     sources: dict[str, Path] = {}
     pending = [(module, file)]
     while pending:
-        name, path = pending.pop()
+        module, path = pending.pop()
+        # Two modules may have one name, in the folder and elsewhere: which of them is imported is not known here, so both count.
+        name = module if _is_same(sources.get(module, path), path) else f"{module} elsewhere"
         if name in sources:
             continue
         sources[name] = path
         _file(path)
-        for imported in imports_of(path, name):
-            source_or_version = _locate(imported, top, path.parent)
+        for imported in imports_of(path, module):
+            if imported.partition(".")[0] == "tmi":
+                continue  # the core has a fingerprint of its own, which is part of every key
+            source_or_version = _locate(imported, own, folder)
             if isinstance(source_or_version, Path):
                 pending.append((imported, source_or_version))
             elif source_or_version:
                 packages[imported.partition(".")[0]] = source_or_version
+            beside = None if folder is None else _submodule(folder, imported)
+            if beside is not None:
+                pending.append((imported, beside))
     digests = {name: _file(path).digest for name, path in sources.items()}
     return Record({"modules": digests, "packages": packages}, sources, {path: _file(path) for path in sources.values()})
 
@@ -362,31 +402,31 @@ def _installed_folders() -> tuple[Path, ...]:
     return tuple({Path(sysconfig.get_paths()[key]).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
-def _locate(imported: str, own: str, folder: Path) -> Path | str | None:
+def _locate(imported: str, own: str, beside: Path | None) -> Path | str | None:
     """Return the source file of an own module, the version of an installed package, or None for what is not covered."""
     top, _, rest = imported.partition(".")
-    if top in sys.builtin_module_names or top in sys.stdlib_module_names or top == "tmi":
-        return None  # the core has a fingerprint of its own, which is part of every key
+    if top in sys.builtin_module_names or top in sys.stdlib_module_names:
+        return None
     try:
         spec = find_spec(top)
     except (ImportError, ValueError):
         spec = None
-    root: Path | None = None
-    if spec is None:
-        root = _submodule(folder, top)
-    elif spec.origin and spec.origin.endswith(".py"):
-        root = Path(spec.origin)
+    if spec is None and beside is not None and (_submodule(beside, top) or (beside / top).is_dir()):
+        return None  # it is in the folder of the first file, where `_record` finds it
+    root = Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
     # A namespace package, without __init__.py, has folders and no source file of its own.
     folders = [root.parent / top if root.name != "__init__.py" else root.parent] if root else []
     folders = folders or [Path(place) for place in (spec.submodule_search_locations or [] if spec else [])]
-    if spec is None and root is None and (folder / top).is_dir():
-        folders = [folder / top]
     if not folders or (top != own and any(map(_is_installed, folders))):
         return _version(top)
     if not rest:
         return root
     # None if `rest` is a name inside a module and not a module.
     return next(filter(None, (_submodule(place, rest) for place in folders)), None)
+
+
+def _is_same(file: Path, other: Path) -> bool:
+    return file == other or file.resolve() == other.resolve()
 
 
 def _is_installed(folder: Path) -> bool:

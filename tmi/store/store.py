@@ -341,11 +341,12 @@ class Store:
     def _write_other(
         self, kind: Stage, key: str, record: Mapping[str, Any], header: Mapping[str, Any], arrays: Mapping[str, LabelledArray]
     ) -> None:
-        """Write a data set or a network: uncompressed, since pixels are mostly random, and made again after a power cut."""
+        """Write a data set or a network, which are made again after a power cut; pixels and weights hardly compress."""
         from .hdf5 import to_bytes
 
+        compress = "recipes" in header
         header = headed(key, {**header, "record": dict(record)})
-        stamp = self._write(kind, key, lambda: to_bytes(kind, header, arrays, compress=False), sync=False)
+        stamp = self._write(kind, key, lambda: to_bytes(kind, header, arrays, compress=compress), sync=False)
         self._wait(row_of_other(kind, key, stamp, record))
 
     def _write(self, kind: Stage, key: str, make: Callable[[], bytes], *, sync: bool = True) -> Stamp:

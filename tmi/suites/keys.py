@@ -3,20 +3,23 @@
 A key covers the name of a function, its settings with defaults, the seed, its code (see `tmi.plugins.fingerprint`), the external
 inputs that it declares with `tmi.external`, the same for each method and measure that its settings name, the versions of the
 libraries, and the keys of its inputs. Of a setting that is a path, the content of the file or folder is part of the key, and the
-path is not. Nothing else is part of a key: not the device, the number of workers, the store, the report or the command.
+path is not. A setting that names a component is part of the key as it is written, so that of ``"natural(folder='pictures')"`` the
+path counts besides the content: a stored data set renders its backgrounds from that path. Nothing else is part of a key: not the
+device, the number of workers, the store, the report or the command.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tmi.errors import MissingPathError, SuiteError, TmiError
+from tmi.errors import MissingPathError, PluginError, SuiteError, TmiError
 from tmi.hashing import digest
 from tmi.params import Source, has_path, map_paths
 from tmi.plugins.component import Component
-from tmi.plugins.fingerprint import core_fingerprint, fingerprint, forget_changed, source_of, versions
+from tmi.plugins.fingerprint import core_fingerprint, fingerprint, forget_changed, own_code, source_of, versions
 from tmi.plugins.inputs import with_absolute_paths
 from tmi.plugins.references import Reference
 from tmi.plugins.registry import Registry
@@ -187,6 +190,8 @@ class Keys:
         for name, value in params.items():
             if isinstance(value, Source) and value.name:
                 result[name] = _code_of_source(value)
+                for file in _own_files(value):
+                    self._content(file)  # compared after the call: a file may be edited before it runs
             elif has_path(value):
                 try:
                     is_source = isinstance(value, Source)
@@ -209,12 +214,26 @@ def _code_of_source(source: Source) -> dict[str, str]:
     return {"code": fingerprint(*where), "name": name}
 
 
+def _own_files(source: Source) -> list[Path]:
+    """Return the files of the code that a setting names; none for an installed package."""
+    module = source.name.rpartition(":")[0]
+    code = own_code(module) if source.path is None else own_code(source.path.stem, source.path)
+    return [] if code is None else [*code.modules.values()]
+
+
 def paths_of(registry: Registry, choice: Choice) -> list[str]:
-    """Return the absolute paths in the settings of a choice, and in those of the methods and measures that they name."""
+    """Return the absolute paths in the settings of a choice, and in those of the methods and measures that they name.
+
+    Of code that a setting names these are all files of its own.
+    """
     paths: list[str] = []
     used = [reference.params for reference in registry.references(choice.component, choice.params)]
     for params in (_values(registry, choice), *used):
         map_paths(params, lambda path: paths.append(str(path)))
+        for value in params.values():
+            if isinstance(value, Source) and value.name:
+                with suppress(PluginError):  # it was edited and is no Python any more, which the call reports
+                    paths.extend(map(str, _own_files(value)))
     return paths
 
 

@@ -200,7 +200,12 @@ class LawRecipes(Recipes):
         for number, target in zip(self.numbers[:, 0], result, strict=True):
             start["state"]["key"][0] = number
             source.state = start
-            drawn = np.asarray(self.law(rng, self.task))
+            returned = self.law(rng, self.task)
+            try:
+                drawn = np.asarray(returned)
+            except ValueError:
+                kind = type(returned).__name__
+                raise InputError(f"{what}: expected numbers of shape {self.image_shape}, got a {kind} of no shape") from None
             if drawn.shape != self.image_shape or drawn.dtype.kind not in "fiu":
                 raise InputError(f"{what}: expected numbers of shape {self.image_shape}, got {drawn.dtype} {drawn.shape}")
             target[:] = drawn
@@ -233,12 +238,16 @@ def draw_recipes(
     Raises
     ------
     InputError
-        For the name of another law: the registry of plug-ins knows those.
+        For the name of another law, which the registry of plug-ins knows, and for what is no function of two arguments.
     """
-    if law is None or law == "uniform" or inspect.unwrap(getattr(law, "function", law)) is uniform:
+    if law is None or (isinstance(law, str) and law == "uniform") or inspect.unwrap(getattr(law, "function", law)) is uniform:
         if isinstance(rng.bit_generator, np.random.PCG64):
             return UniformRecipes.drawn(rng, task.image_shape, count)
         law = uniform
     if isinstance(law, str):
         raise InputError(f"background {law!r}: expected a law itself; its name is looked up by tmi.generate and in suites")
+    try:
+        inspect.signature(law).bind(rng, task)
+    except (TypeError, ValueError):
+        raise InputError(f"background: expected a function of a generator and the task, got {type(law).__name__}") from None
     return LawRecipes.drawn(rng, task, count, law)

@@ -126,11 +126,11 @@ class LabelledImages(Scenes):
         if not isinstance(task, LabelledTask):
             raise InputError(f"task: expected LabelledTask, got {type(task).__name__}")
         super().__init__(task, check_images(images, task.image_shape), NO_TILE, 0, 0)
-        given = _whole(labels, "labels", len(self))
-        unknown = given[(given < 0) | (given >= len(task.classes))]
+        numbers = _whole(labels, "labels", len(self))
+        unknown = numbers[(numbers < 0) | (numbers >= len(task.classes))]
         if len(unknown):
             raise InputError(f"labels: {int(unknown[0])} is not one of the task's {len(task.classes)} classes")
-        vars(self)["labels"] = torch.from_numpy(np.ascontiguousarray(given))
+        vars(self)["labels"] = torch.from_numpy(np.ascontiguousarray(numbers))
 
     def _check_places(self) -> None:
         """There are none."""

@@ -121,6 +121,8 @@ def open_picture(file: str | Path) -> Image:
         with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning), Image.open(file) as opened:
             frames = 1 if opened.format == "MPO" else getattr(opened, "n_frames", 1)  # MPO: a photograph and its previews
             picture: Any = ImageOps.exif_transpose(opened) if frames == 1 else None
+            if picture is not None and opened.format == "PNG" and picture.mode == "I":
+                picture = picture.convert("I;16")  # older versions of Pillow read PNG's 16 bits into 32
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise DataFileError(f"{file}: has more than {Image.MAX_IMAGE_PIXELS:,} pixels, Pillow's limit; reduce it first") from None
     except Exception as error:  # Pillow raises many kinds of error for damaged files, all with one remedy
@@ -137,14 +139,13 @@ def wide_greys(picture: Image, file: str | Path) -> NDArray[np.float64]:
     Raises
     ------
     DataFileError
-        If they are fractions or outside that range, or one of them stands for transparent.
+        If they have 32 bits, so that white is not known, or one of them stands for transparent.
     """
-    values = np.asarray(picture, np.float64)
-    if picture.mode == "F" or values.min() < 0 or values.max() > _LEVELS:
+    if picture.mode in ("I", "F"):
         raise DataFileError(f"{file}: its pixels are not whole numbers of 8 or 16 bits (mode {picture.mode}); save it as PNG")
     if picture.has_transparency_data:
         raise DataFileError(f"{file}: has a transparent grey value among 16 bits; save it as RGBA with 8 bits")
-    return values
+    return np.asarray(picture, np.float64)
 
 
 def _rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from .idx import decode, read_content
 from .pictures import SUFFIXES
 
 _LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _IMAGES, _LABELS = "-images-idx3-ubyte", "-labels-idx1-ubyte"
 EXPECTED = "a folder for each class with pictures, a CSV with columns file and class, an NPZ with images and labels, or IDX files"
 
@@ -31,7 +34,7 @@ class LabelledPictures:
     ----------
     format : {"folders", "csv", "npz", "idx"}
     class_names : tuple of str
-        Sorted; numbers by their value.
+        Sorted as text, or by value where all are numbers.
     labels : ndarray of int64, shape (N,)
         Numbers of classes.
     names : sequence of str
@@ -56,19 +59,26 @@ def find(path: Path) -> LabelledPictures:
     Raises
     ------
     DataFileError
-        If it is none of these, a file is missing, or there are fewer than two classes.
+        If it is none of these, a file is missing or may not be read, or there are fewer than two classes.
     """
-    if path.is_dir():
-        found = _idx(path) if any(_IMAGES in file.name for file in path.iterdir()) else _folders(path)
-    elif path.suffix.lower() == ".csv":
-        found = _csv(path)
-    elif path.suffix.lower() == ".npz":
-        found = _npz(path)
-    else:
-        raise DataFileError(f"{path}: expected {EXPECTED}")
-    if len(found.class_names) < 2:
-        raise DataFileError(f"{path}: all its pictures are of class {found.class_names[0]!r}; a task needs at least two classes")
-    return found
+    try:
+        if path.is_dir():
+            pictures = _idx(path) if any(_IMAGES in file.name for file in path.iterdir()) else _folders(path)
+        elif path.suffix.lower() == ".csv":
+            pictures = _csv(path)
+        elif path.suffix.lower() == ".npz":
+            pictures = _npz(path)
+        else:
+            raise DataFileError(f"{path}: expected {EXPECTED}")
+    except OSError as error:
+        raise DataFileError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from None
+    if "" in pictures.class_names:
+        raise DataFileError(f"{path}: the name of a class is empty")
+    if len(pictures.class_names) < 2:
+        raise DataFileError(
+            f"{path}: all its pictures are of class {pictures.class_names[0]!r}; a task needs at least two classes"
+        )
+    return pictures
 
 
 def files_of_csv(path: Path) -> list[tuple[Path, str]]:
@@ -77,37 +87,45 @@ def files_of_csv(path: Path) -> list[tuple[Path, str]]:
     Raises
     ------
     DataFileError
-        If it has no columns ``file`` and ``class``, a line lacks one, or a file is missing.
+        If it has not one column ``file`` and one ``class``, a line lacks one or has too many fields, or a file is missing.
     """
+    entries = []
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             rows = csv.DictReader(lines, skipinitialspace=True)
-            columns = rows.fieldnames or []
-            missing = [name for name in ("file", "class") if name not in columns]
-            if missing:
-                raise DataFileError(
-                    f"{path}: has no column {' and no column '.join(missing)}; its first line is {','.join(columns)!r}"
-                )
-            entries = [(rows.line_num, row["file"], row["class"]) for row in rows]
+            rows.fieldnames = columns = [name.strip() for name in rows.fieldnames or []]
+            for name in ("file", "class"):
+                if (count := columns.count(name)) != 1:
+                    has = f"{count} columns" if count else "no column"
+                    raise DataFileError(f"{path}: has {has} {name}; its first line is {','.join(columns)!r}")
+            for row in rows:
+                where = f"{path}, line {rows.line_num}"
+                if surplus := row.pop(None, []):
+                    count = len(columns) + len(surplus)
+                    raise DataFileError(f"{where}: has {count} fields, more than the {len(columns)} columns of the first line")
+                file, name = ((row[column] or "").strip() for column in ("file", "class"))
+                if not file or not name:
+                    raise DataFileError(f"{where}: names no {'class' if file else 'file'}")
+                if not (path.parent / file).is_file():
+                    raise DataFileError(f"{where}: there is no file {path.parent / file}")
+                entries.append((path.parent / file, name))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataFileError(f"{path}: cannot be read as CSV ({error})") from None
-    for line, file, name in entries:
-        if not file or not name:
-            raise DataFileError(f"{path}, line {line}: names no {'class' if file else 'file'}")
-        if not (path.parent / file).is_file():
-            raise DataFileError(f"{path}, line {line}: there is no file {path.parent / file}")
-    return [(path.parent / file, name) for _, file, name in entries]
+    return entries
 
 
 def _folders(path: Path) -> LabelledPictures:
-    members = sorted(one for one in path.iterdir() if not one.name.startswith((".", "_")))
-    folders = [one for one in members if one.is_dir()]
-    stray = [one for one in members if one.suffix.lower() in SUFFIXES and one.is_file()]
+    members = sorted(member for member in path.iterdir() if not member.name.startswith((".", "_")))
+    folders = [member for member in members if member.is_dir()]
+    stray = [member for member in members if member.suffix.lower() in SUFFIXES and member.is_file()]
+    for member in members:
+        if not member.exists():
+            raise DataFileError(f"{member}: is a link to nothing; repair it or remove it")
     if folders and stray:
         raise DataFileError(f"{stray[0]}: is a picture outside of the folders of the classes; move it into one")
     if not folders:
         raise DataFileError(f"{path}: {'is empty' if not members else 'holds no folder'}; expected {EXPECTED}")
-    return _of_files("folders", path, [(file, folder.name) for folder in folders for file in _pictures_of_class(folder)])
+    return _of_files("folders", [(file, folder.name) for folder in folders for file in _pictures_of_class(folder)])
 
 
 def _pictures_of_class(folder: Path) -> list[Path]:
@@ -115,7 +133,7 @@ def _pictures_of_class(folder: Path) -> list[Path]:
         file for file in folder.iterdir() if not file.name.startswith(".") and file.name.lower() not in _LEFT_BY_SYSTEMS
     )
     for file in files:
-        if file.is_dir() or file.suffix.lower() not in SUFFIXES:
+        if not file.is_file() or file.suffix.lower() not in SUFFIXES:
             raise DataFileError(
                 f"{file}: is {'a folder' if file.is_dir() else 'no picture'}, in the folder of a class; move it elsewhere"
             )
@@ -125,16 +143,17 @@ def _pictures_of_class(folder: Path) -> list[Path]:
 
 
 def _csv(path: Path) -> LabelledPictures:
-    return _of_files("csv", path, files_of_csv(path))
-
-
-def _of_files(form: str, path: Path, entries: list[tuple[Path, str]]) -> LabelledPictures:
+    entries = files_of_csv(path)
     if not entries:
         raise DataFileError(f"{path}: names no picture")
+    file, count = Counter(file.resolve() for file, _ in entries).most_common(1)[0]
+    if count > 1:
+        raise DataFileError(f"{path}: names {file} more than once")
+    return _of_files("csv", entries)
+
+
+def _of_files(form: str, entries: list[tuple[Path, str]]) -> LabelledPictures:
     files = [file for file, _ in entries]
-    twice = [file for file, count in Counter(files).items() if count > 1]
-    if twice:
-        raise DataFileError(f"{path}: names {twice[0]} more than once")
     names, labels = _numbered([name for _, name in entries])
     return LabelledPictures(form, names, labels, [str(file) for file in files], lambda i: read_picture(files[i]))
 
@@ -162,7 +181,7 @@ def _idx(path: Path) -> LabelledPictures:
         of_labels = of_labels if of_labels.is_file() else of_labels.with_name(f"{of_labels.name}.gz")
         if not of_labels.is_file():
             raise DataFileError(f"{file}: there is no file {of_labels.stem} (.gz or not) with its labels")
-        images, labels = (decode(read_content(one), one) for one in (file, of_labels))
+        images, labels = (decode(read_content(part), part) for part in (file, of_labels))
         if images.ndim != 3 or labels.shape != images.shape[:1]:
             raise DataFileError(
                 f"{file}: has shape {images.shape}, and {of_labels.name} {labels.shape}; expected (N, m, n) and (N,)"
@@ -172,10 +191,7 @@ def _idx(path: Path) -> LabelledPictures:
         raise DataFileError(f"{path}: its IDX files hold images of different sizes")
     images, labels = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
     held_out = np.concatenate([np.full(len(part[1]), part[2]) for part in parts])
-    found = _of_arrays("idx", path, images, labels)
-    return LabelledPictures(
-        found.format, found.class_names, found.labels, found.names, found.read, held_out if 0 < held_out.mean() < 1 else None
-    )
+    return replace(_of_arrays("idx", path, images, labels), held_out=held_out if 0 < held_out.mean() < 1 else None)
 
 
 def _of_arrays(form: str, path: Path, images: NDArray[Any], labels: NDArray[Any]) -> LabelledPictures:
@@ -202,5 +218,9 @@ def _of_arrays(form: str, path: Path, images: NDArray[Any], labels: NDArray[Any]
 
 def _numbered(classes: Iterable[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Return the names of the classes in order, and the number of each entry's class."""
-    names, labels = np.unique(np.array(list(classes)), return_inverse=True)
-    return tuple(str(name) for name in names.tolist()), labels.reshape(-1).astype(np.int64)
+    entries = [str(name) for name in classes]
+    names = sorted(set(entries))
+    if all(map(_NUMBER.fullmatch, names)):
+        names.sort(key=Decimal)
+    numbers = {name: number for number, name in enumerate(names)}
+    return tuple(names), np.array([numbers[name] for name in entries], np.int64)

@@ -76,14 +76,15 @@ def imported(
         If the module cannot be made, the weights do not fit or are pickled objects, an operator cannot be converted, or an option
         does not fit, with the remedy.
     """
-    made = _module(module, arguments or {}, weights, output)
+    size = data.task.image_shape[1:] if input_size is None else [input_size] * 2 if isinstance(input_size, int) else input_size
+    network = _module(module, arguments or {}, weights, output, (channels or data.task.image_shape[0], *size))
     if module.path is not None and module.path.suffix.lower() == ".onnx":
         output = None  # the file says which of its outputs that is
-    for part in made.modules():
+    for part in network.modules():
         if getattr(part, "inplace", False) is True:
             part.inplace = False  # type: ignore[assignment]
     return tmi.wrap(
-        made,
+        network,
         data,
         layers,
         mean=mean,
@@ -98,7 +99,9 @@ def imported(
     )
 
 
-def _module(source: Source, arguments: dict[str, Any], weights: Path | None, output: int | str | None) -> nn.Module:
+def _module(
+    source: Source, arguments: dict[str, Any], weights: Path | None, output: int | str | None, image_shape: tuple[int, ...]
+) -> nn.Module:
     if source.name:
         from .code import make
         from .weights import load_weights
@@ -127,4 +130,4 @@ def _module(source: Source, arguments: dict[str, Any], weights: Path | None, out
         return read_program(source.path)
     from .onnx_file import read_onnx
 
-    return read_onnx(source.path, output)
+    return read_onnx(source.path, output, image_shape)

@@ -35,8 +35,15 @@ class Conversion:
     values : dict of str to Node
     uses : Counter of str
         How often each value is used.
+    input : str
+    size : list of (int or None)
+        Those of the input, of which the first is the number of images; None for one that the model leaves open.
     batch : int or None
         The number of images, where the model fixes it.
+    channels_are_last : bool
+        Whether the input is (N, rows, columns, channels).
+    dtype : str
+        Of the input: "float32" or "float64".
     opset : int
     """
 
@@ -50,9 +57,9 @@ class Conversion:
         self.values: dict[str, fx.Node] = {}
         self.uses = Counter(name for node in model.graph.node for name in node.input)
         self.uses.update(value.name for value in model.graph.output)
-        self.opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
-        known = (*model.graph.value_info, *model.graph.input, *model.graph.output)
-        self.ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in known}
+        self.opset = opset_of(model)
+        values = (*model.graph.value_info, *model.graph.input, *model.graph.output)
+        self.ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in values}
         self.batch: int | None = None
         self.count: Counter[str] = Counter()
 
@@ -68,6 +75,10 @@ class Conversion:
             operators = ", ".join(sorted(unknown))
             raise InputError(f"module: {self.file.name} uses operators that cannot be converted: {operators}; {remedy}")
         self._input()
+        available = {self.input, *self.constants, *(name for node in nodes for name in node.output)}
+        missing = [name for name in (*wanted, *(name for node in nodes for name in node.input)) if name and name not in available]
+        if missing:
+            raise InputError(f"module: {self.file.name} is damaged: nothing in it gives the value {missing[0]!r}, which it uses")
         for node in nodes:
             self._convert(node)
         results = {name: self.node(name) for name in wanted}
@@ -89,20 +100,31 @@ class Conversion:
         return operators - self.operators.keys() - {"Constant"}
 
     def _input(self) -> None:
-        given = [value for value in self.model.graph.input if value.name not in self.constants]
-        sizes = [[dim.dim_value or None for dim in value.type.tensor_type.shape.dim] for value in given]
-        if len(given) != 1 or len(sizes[0]) not in (2, 4):
+        from onnx import TensorProto
+
+        inputs = [value for value in self.model.graph.input if value.name not in self.constants]
+        sizes = [[dim.dim_value or None for dim in value.type.tensor_type.shape.dim] for value in inputs]
+        if len(inputs) != 1 or len(sizes[0]) not in (2, 4):
             shapes = ", ".join(str(tuple("?" if n is None else n for n in size)) for size in sizes)
             raise InputError(
                 f"module: {self.file.name} takes {shapes or 'nothing'}, expected images (N, C, rows, columns) or (N, pixels)"
             )
-        image, (size,) = self.graph.placeholder("images"), sizes
-        self.batch, self.size = size[0], size
-        if len(size) == 2:
+        self.input, (self.size,) = inputs[0].name, sizes
+        kind = TensorProto.DataType.Name(inputs[0].type.tensor_type.elem_type)
+        if kind not in ("FLOAT", "DOUBLE"):
+            raise InputError(
+                f"module: {self.file.name} takes images of {kind.lower()}, expected float (float32) or double (float64); "
+                "export it so"
+            )
+        self.dtype = "float32" if kind == "FLOAT" else "float64"
+        self.batch = self.size[0]
+        self.channels_are_last = len(self.size) == 4 and self.size[3] in (1, 3) and self.size[1] not in (1, 3)
+        image = self.graph.placeholder("images")
+        if len(self.size) == 2:
             image = self.add("flatten_images", nn.Flatten(), image)
-        elif size[3] in (1, 3) and size[1] not in (None, 1, 3):
+        elif self.channels_are_last:
             image = self.graph.call_method("permute", (image, 0, 2, 3, 1))
-        self.values[given[0].name] = image
+        self.values[self.input] = image
 
     def _convert(self, node: Any) -> None:
         from onnx import helper, numpy_helper
@@ -118,11 +140,11 @@ class Conversion:
                 array = array.astype(np.float32) if array.dtype.kind == "f" else array
             self.constants[node.output[0]] = _tensor(array)
             return
-        given = [name for name in node.input if name]
-        if given and all(name in self.constants for name in given) and node.op_type not in ("Dropout",):
-            self._fold(node)
-            return
+        inputs = [name for name in node.input if name]
         try:
+            if inputs and all(name in self.constants for name in inputs) and node.op_type != "Dropout":
+                self._fold(node)
+                return
             results = self.operators[node.op_type](self, node, attributes)
         except NotImplementedError as error:
             raise InputError(f"module: {self.file.name}: operator {node.op_type} cannot be converted {error}") from None
@@ -177,6 +199,11 @@ class Conversion:
     def call(self, function: Any, *arguments: Any, **settings: Any) -> fx.Node:
         """Add an operation without weights."""
         return self.graph.call_function(function, arguments, settings)
+
+
+def opset_of(model: Any) -> int:
+    """Return the version of ONNX's own operators that a model uses."""
+    return next((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
 
 
 def _tensor(array: Any) -> torch.Tensor:

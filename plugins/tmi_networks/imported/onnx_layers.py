@@ -78,6 +78,8 @@ def gemm(c: Conversion, node: Any, a: dict[str, Any]) -> fx.Node:
     """Return an nn.Linear: α·A·B + β·C."""
     weight, bias = c.constant(node, 1), c.constant(node, 2)
     assert weight is not None
+    if weight.ndim != 2:
+        raise NotImplementedError(f"with weights {tuple(weight.shape)}, which are no matrix")
     if a.get("transA", 0) or (bias is not None and bias.numel() not in (1, weight.shape[0 if a.get("transB", 0) else 1])):
         raise NotImplementedError("with transA or a bias that differs between images")
     weight = (weight if a.get("transB", 0) else weight.T) * a.get("alpha", 1.0)

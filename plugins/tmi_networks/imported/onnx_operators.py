@@ -80,8 +80,8 @@ def _reshaped(x: torch.Tensor, shape: Any) -> torch.Tensor:
 
 
 def _axes(c: Conversion, node: Any, a: dict[str, Any]) -> list[int] | None:
-    given = a.get("axes") if "axes" in a else c.constant(node, 1)
-    return None if given is None else [int(axis) for axis in given]
+    axes = a.get("axes") if "axes" in a else c.constant(node, 1)
+    return None if axes is None else [int(axis) for axis in axes]
 
 
 def squeeze(c: Conversion, node: Any, a: dict[str, Any]) -> fx.Node:
@@ -118,22 +118,19 @@ def concat(c: Conversion, node: Any, a: dict[str, Any]) -> fx.Node:
 
 
 def gather(c: Conversion, node: Any, a: dict[str, Any]) -> fx.Node:
-    """Return entries along an axis."""
-    indices = c.constant(node, 1)
+    """Return entries along an axis; negative indices count from its end, in torch as in ONNX."""
+    indices, axis = c.constant(node, 1), a.get("axis", 0)
     assert indices is not None
-    axis = a.get("axis", 0)
-    if indices.ndim == 0:
-        return c.call(torch.select, c.node(node.input[0]), axis, int(indices))
-    if indices.ndim > 1:
-        raise NotImplementedError("with indices of several axes")
-    return c.call(torch.index_select, c.node(node.input[0]), axis, c.node(node.input[1]))
+    index = c.node(node.input[1]) if indices.ndim else int(indices)
+    place = (*[slice(None)] * axis, index) if axis >= 0 else (..., index, *[slice(None)] * (-1 - axis))
+    return c.call(operator.getitem, c.node(node.input[0]), place)
 
 
 def slice_(c: Conversion, node: Any, a: dict[str, Any]) -> fx.Node:
     """Return a part along some axes."""
     names = enumerate(("starts", "ends", "axes", "steps"), 1)
-    given = [a[name] if name in a else c.constant(node, position) for position, name in names]
-    starts, ends, axes, steps = (None if value is None else [int(n) for n in value] for value in given)
+    values = [a[name] if name in a else c.constant(node, position) for position, name in names]
+    starts, ends, axes, steps = (None if value is None else [int(n) for n in value] for value in values)
     assert starts is not None
     assert ends is not None
     result = c.node(node.input[0])

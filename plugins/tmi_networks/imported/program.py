@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,23 @@ from tmi.errors import DataFileError, InputError
 from .messages import one_line
 
 _SWITCH = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+
+_NAME = re.compile(r"[\w .,:;@#/+<>|-]*", re.ASCII)
+"""A text without brackets, quotes and line breaks, so that it calls nothing where torch writes it into Python code."""
+
+_TOKEN = re.compile(
+    r"(?P<word>[A-Za-z_]\w*)(?P<setting>=(True|False|\d+))?|'[\w.+-]*'|\d+(\.\d*)?(e[+-]?\d+)?|[-+*/%<>=(), ]", re.ASCII
+)
+"""A part of an expression of sizes, as torch and sympy write it."""
+
+_WORDS = re.compile(
+    r"Symbol|Integer|Float|Rational|Add|Mul|Pow|Mod|Max|Min|Abs|floor|ceiling|Equality|Unequality|Eq|Ne|"
+    r"StrictLessThan|LessThan|StrictGreaterThan|GreaterThan|And|Or|Not|Piecewise|ExprCondPair|ITE|true|false|True|"
+    r"False|FloorDiv|ModularIndexing|Where|PythonMod|CleanDiv|CeilToInt|FloorToInt|CeilDiv|LShift|RShift|"
+    r"PowByNatural|FloatPow|FloatTrueDiv|IntTrueDiv|IsNonOverlappingAndDenseIndicator|TruncToFloat|TruncToInt|"
+    r"RoundToInt|RoundDecimal|ToFloat|Identity|[a-z]+\d+"
+)
+"""Names of sizes, and the functions and constants of sympy and torch, in such expressions."""
 
 
 def read_program(file: Path) -> nn.Module:
@@ -35,7 +53,13 @@ def read_program(file: Path) -> nn.Module:
     DataFileError
         If the file is damaged or of another format.
     InputError
-        If it holds pickled objects, takes something else than a batch of any number of images, or was exported in training mode.
+        If it holds pickled objects or text that could run as code, takes something else than a batch of any number of images, or
+        was exported in training mode.
+
+    Notes
+    -----
+    Torch evaluates expressions of sizes with sympy, and writes names into Python code that it runs. Both are checked before torch
+    reads the file; torch itself allows no operators but its own and those of numbers. This is a check and no sandbox.
     """
     _check_archive(file)
     try:
@@ -45,6 +69,7 @@ def read_program(file: Path) -> nn.Module:
         raise InputError(f"module: {file.name} holds pickled objects; export a program of tensors alone") from None
     except Exception as error:
         raise DataFileError(f"module: {file.name} is no program of torch.export, or damaged ({one_line(error)})") from None
+    program._guards_code = []  # torch runs these conditions on inputs as code when it decomposes a program
     image = _check_inputs(file, program)
     graph_module = program.module(check_guards=False)
     has_mutations = _without_mutations(graph_module.graph)
@@ -56,16 +81,57 @@ def read_program(file: Path) -> nn.Module:
 
 
 def _check_archive(file: Path) -> None:
-    """Refuse a file with pickled objects that are no tensors, or compiled code. Torch itself evaluates expressions of sizes."""
+    """Refuse a file with pickled objects that are no tensors, compiled code, or text that could run as code."""
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
-            configs = [json.loads(archive.read(name)) for name in names if name.endswith("_config.json")]
+            tables = [json.loads(archive.read(entry)) for entry in archive.infolist() if entry.filename.lower().endswith(".json")]
     except (zipfile.BadZipFile, ValueError, OSError) as error:
         raise DataFileError(f"module: {file.name} is no program of torch.export, or damaged ({one_line(error)})") from None
-    payloads = [str(entry.get("path_name", "")) for config in configs for entry in config.get("config", {}).values()]
+    configs = [table["config"] for table in tables if isinstance(table, dict) and isinstance(table.get("config"), dict)]
+    payloads = [str(entry.get("path_name", "")) for config in configs for entry in config.values() if isinstance(entry, dict)]
     if any(path.startswith(("custom_obj", "opaque_obj")) for path in payloads) or any("aotinductor" in name for name in names):
         raise InputError(f"module: {file.name} holds pickled objects or compiled code; export a program of tensors alone")
+    for table in tables:
+        text = _code_in(table)
+        if text is not None:
+            raise InputError(
+                f"module: {file.name} holds {text[:60]!r}, which torch would run as code when it reads the program; "
+                "use names of letters and digits, and sizes that are formulas"
+            )
+
+
+def _code_in(value: Any, key: str = "", is_free: bool = False) -> str | None:
+    """Return a text that torch could run as code, in what a JSON file holds; None if there is none.
+
+    Expressions of sizes are checked everywhere; other text is not checked (``is_free``) in what torch never makes code of.
+    """
+    if isinstance(value, dict):
+        if "__enum__" in value or "default_factory_module" in value:  # torch would import the module that these name
+            return str(value)
+        is_free = is_free or key in ("metadata", "guards_code", "as_string")
+        parts = [*((name, "") for name in value), *((part, name) for name, part in value.items())]
+        return next((text for part, name in parts if (text := _code_in(part, name, is_free)) is not None), None)
+    if isinstance(value, list):
+        return next((text for part in value if (text := _code_in(part, key, is_free)) is not None), None)
+    if not isinstance(value, str):
+        return None
+    if key == "expr_str":
+        return None if _is_expression(value) else value
+    if is_free or key in ("guards_code", "as_string"):
+        return None
+    if key in ("in_spec", "out_spec", "context"):
+        try:
+            return _code_in(json.loads(value))
+        except ValueError:
+            return value
+    return None if _NAME.fullmatch(value) else value
+
+
+def _is_expression(text: str) -> bool:
+    """Return whether a text holds only numbers, operators, names of sizes and known functions."""
+    words = {match["word"] for match in _TOKEN.finditer(text) if match["word"] and not match["setting"]}
+    return not _TOKEN.sub("", text) and all(map(_WORDS.fullmatch, words))
 
 
 @contextmanager
@@ -85,8 +151,8 @@ def _check_inputs(file: Path, program: Any) -> torch.Tensor:
     """Return two random images of the size that a program takes."""
     values = [node.meta["val"] for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
     if len(values) != 1 or not isinstance(values[0], torch.Tensor) or values[0].ndim != 4:
-        given = ", ".join(str(tuple(getattr(value, "shape", ()))) for value in values)
-        raise InputError(f"module: {file.name} takes {given or 'nothing'}, expected one batch of images (N, C, rows, columns)")
+        shapes = ", ".join(str(tuple(getattr(value, "shape", ()))) for value in values)
+        raise InputError(f"module: {file.name} takes {shapes or 'nothing'}, expected one batch of images (N, C, rows, columns)")
     if isinstance(values[0].shape[0], int):
         raise InputError(
             f"module: {file.name} takes batches of {values[0].shape[0]} images alone; export it with "
@@ -99,36 +165,38 @@ def _check_inputs(file: Path, program: Any) -> torch.Tensor:
 def _without_mutations(graph: fx.Graph) -> bool:
     """Replace operations that work in place by those that give new tensors, for later operations; return whether any did."""
     position = {node: number for number, node in enumerate(graph.nodes)}
-    found = False
+    has_mutations = False
     for node in list(graph.nodes):
         name = operator_of(node)
         if not name.endswith("_") or not hasattr(torch.ops.aten, name[:-1]):
             continue
-        found = True
+        has_mutations = True
         node.target = getattr(getattr(torch.ops.aten, name[:-1]), str(node.target).rpartition(".")[2])
         changed = node.args[0]
         if isinstance(changed, fx.Node):
             later = {user for user in changed.users if position[user] > position[node]}
             changed.replace_all_uses_with(node, delete_user_cb=later.__contains__)
-    return found
+    return has_mutations
 
 
 def _agree(module: nn.Module, program: Any, image: torch.Tensor) -> bool:
     with torch.no_grad():
-        answers = [torch.utils._pytree.tree_leaves(part(image.clone())) for part in (module, program.module(check_guards=False))]
-    return all(torch.allclose(one, other, rtol=1e-4, atol=1e-5) for one, other in zip(*answers, strict=True))
+        outputs, expected = (
+            torch.utils._pytree.tree_leaves(function(image.clone())) for function in (module, program.module(check_guards=False))
+        )
+    return all(torch.allclose(*pair, rtol=1e-4, atol=1e-5) for pair in zip(outputs, expected, strict=True))
 
 
-def _with_modules(file: Path, given: fx.GraphModule) -> nn.Module:
+def _with_modules(file: Path, program: fx.GraphModule) -> nn.Module:
     """Replace operations by modules of ``torch.nn``."""
-    graph = given.graph
+    graph = program.graph
     modules: dict[str, nn.Module] = {}
     for node in list(graph.nodes):
         if node.op == "call_module" and node.target.startswith("_guards"):
             graph.erase_node(node)
             continue
         operator = operator_of(node)
-        module = _module_for(file, given, operator, node) if operator in CONVERTERS else None
+        module = _module_for(file, program, operator, node) if operator in CONVERTERS else None
         if module is None:
             continue
         name = _name(node, operator, modules)
@@ -141,7 +209,7 @@ def _with_modules(file: Path, given: fx.GraphModule) -> nn.Module:
     for node in reversed(list(graph.nodes)):
         if node.op == "get_attr" and not node.users:
             graph.erase_node(node)
-    tensors = {node.target: _tensor(given, node) for node in graph.nodes if node.op == "get_attr"}
+    tensors = {node.target: _tensor(program, node) for node in graph.nodes if node.op == "get_attr"}
     for node in graph.nodes:
         node.meta.clear()  # symbolic shapes cannot be copied
     result = fx.GraphModule({**tensors, **modules}, graph, class_name="Program")
@@ -176,7 +244,7 @@ def _tensor(module: nn.Module, node: Any) -> Any:
     return value
 
 
-def _module_for(file: Path, given: nn.Module, operator: str, node: fx.Node) -> nn.Module | None:
+def _module_for(file: Path, program: nn.Module, operator: str, node: fx.Node) -> nn.Module | None:
     """Return the module that performs an operation; None if its weights are computed by the program."""
     names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
     defaults = {argument.name: argument.default_value for argument in node.target._schema.arguments}  # type: ignore[union-attr]
@@ -187,7 +255,7 @@ def _module_for(file: Path, given: nn.Module, operator: str, node: fx.Node) -> n
     if values.get("training") or values.get("train"):
         raise InputError(f"module: {file.name} was exported in training mode; call module.eval() before torch.export.export")
     shape = node.args[0].meta["val"].shape  # type: ignore[union-attr]
-    return CONVERTERS[operator]({name: _tensor(given, value) for name, value in values.items()}, len(shape))
+    return CONVERTERS[operator]({name: _tensor(program, value) for name, value in values.items()}, len(shape))
 
 
 def _filled(module: nn.Module, **values: Any) -> nn.Module:

@@ -11,7 +11,7 @@ from torch import nn
 
 from tmi.errors import DataFileError, InputError
 
-from .messages import one_line
+from .messages import one_line, python_command
 
 HOLDERS = ("state_dict", "model_state_dict", "model", "net", "module", "weights")
 """Under which names checkpoints hold the weights."""
@@ -20,27 +20,37 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 """What wrappers put before all names: DataParallel, torch.compile, and the classes that people train with."""
 
 CONVERT = (
-    "import torch; c = torch.load('{old}', map_location='cpu', weights_only=False); "
-    "c = next((c[k] for k in {holders} if isinstance(c, dict) and k in c), c); "
-    "torch.save(dict(c.state_dict() if hasattr(c, 'state_dict') else c), '{new}')"
+    'import torch; c = torch.load({}, map_location="cpu", weights_only=False); '
+    'c = next((c[k] for k in ["state_dict", "model_state_dict", "model"] if isinstance(c, dict) and k in c), c); '
+    'torch.save(dict(c.state_dict() if hasattr(c, "state_dict") else c), {})'
 )
 """A program that writes the weights of a pickled module or checkpoint alone; it runs where the file was made."""
 
+CONVERT_SCRIPT = 'import torch; torch.save(dict(torch.jit.load({}, "cpu").state_dict()), {})'
+"""The same for a TorchScript program."""
+
 
 def load_weights(module: nn.Module, file: Path) -> None:
-    """Load weights into a module.
+    """Load weights into a module, whose weights become float32 or float64 where those of the file are more precise.
 
     Raises
     ------
     DataFileError
         If the file is damaged or of another format.
     InputError
-        If it holds pickled objects, or names or shapes are not the module's.
+        If it holds pickled objects, or names, shapes or kinds of numbers are not the module's.
     """
-    weights = _without_prefix(_weights_in(read(file), file), module.state_dict())
     own = module.state_dict()
+    weights = _without_prefix(_weights_in(read(file), file), own)
     _check_fit(file, weights, own, _tied(module))
-    module.load_state_dict(weights, strict=False)
+    pairs = [(own[name], value) for name, value in weights.items() if value.is_floating_point()]
+    is_double = any(value.dtype == torch.float64 for _, value in pairs)
+    if any(old.dtype != value.dtype and old.itemsize < (8 if is_double else 4) for old, value in pairs):
+        module.double() if is_double else module.float()
+    try:
+        module.load_state_dict(weights, strict=False)
+    except Exception as error:
+        raise InputError(f"weights: {file.name} cannot be loaded into the module ({one_line(error)})") from error
 
 
 def read(file: Path) -> Any:
@@ -51,7 +61,12 @@ def read(file: Path) -> Any:
     DataFileError, InputError
         See `load_weights`.
     """
-    if file.suffix == ".safetensors":
+    try:
+        with file.open("rb") as opened:
+            is_pickled = opened.read(1) in (b"P", b"\x80")  # a zip archive, or a pickle as torch.save wrote it before 1.6
+    except OSError as error:
+        raise DataFileError(f"weights: {file.name} cannot be read as a file ({error.strerror})") from None
+    if file.suffix.lower() == ".safetensors":
         try:
             from safetensors import SafetensorError
             from safetensors.torch import load_file
@@ -64,24 +79,18 @@ def read(file: Path) -> Any:
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
+        new = f"{file.stem}-weights.pt"
         if "TorchScript" in str(error):
             raise InputError(
                 f"weights: {file.name} is a TorchScript program; where it was made, write its weights by "
-                f"python -c \"import torch; torch.save(dict(torch.jit.load('{file.name}', 'cpu').state_dict()), '{_new(file)}')\""
+                f"{python_command(CONVERT_SCRIPT, file.name, new)}"
             ) from None
-        with file.open("rb") as opened:
-            is_pickled = opened.read(2)[:1] in (b"P", b"\x80")  # a zip archive, or a pickle as torch.save wrote it before 1.6
         if is_pickled and type(error).__name__ == "UnpicklingError":
-            program = CONVERT.format(old=file.name, new=_new(file), holders=HOLDERS[:3])
             raise InputError(
                 f"weights: {file.name} holds pickled objects{_objects(file)}, which may run any code when they are loaded; where "
-                f'it was made, write its weights alone by python -c "{program}" and give {_new(file)}'
+                f"it was made, write its weights alone by {python_command(CONVERT, file.name, new)} and give {new}"
             ) from None
         raise DataFileError(f"weights: {file.name} is no file of torch.save, or damaged ({one_line(error)})") from None
-
-
-def _new(file: Path) -> str:
-    return f"{file.stem}-weights.pt"
 
 
 def _objects(file: Path) -> str:
@@ -90,7 +99,9 @@ def _objects(file: Path) -> str:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(file)
     except Exception:
         return ""
-    names = sorted((name for name in names if not name.startswith("torch._utils")), key=lambda name: (name.startswith("torch."), name))
+    names = sorted(
+        (name for name in names if not name.startswith("torch._utils")), key=lambda name: (name.startswith("torch."), name)
+    )
     shown = names[:3]  # one's own classes first: the others are there whenever a module is pickled
     return f" ({', '.join(shown)}{', …' if len(names) > len(shown) else ''})" if shown else ""
 
@@ -112,7 +123,12 @@ def _weights_in(content: Any, file: Path) -> dict[str, torch.Tensor]:
 
 
 def _are_weights(value: Any) -> bool:
-    return isinstance(value, Mapping) and bool(value) and all(isinstance(tensor, torch.Tensor) for tensor in value.values())
+    """Whether a value is tensors by name."""
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in value.items())
+    )
 
 
 def _without_prefix(weights: dict[str, torch.Tensor], own: Mapping[str, Any]) -> dict[str, torch.Tensor]:
@@ -146,10 +162,24 @@ def _check_fit(file: Path, weights: Mapping[str, Any], own: Mapping[str, Any], t
         for name, value in own.items()
         if name in weights and weights[name].shape != getattr(value, "shape", None)
     ]
-    faults = [("missing", missing), ("unexpected", unexpected), ("of another shape", shapes)]
-    said = [f"{what}: {_some(names)}" for what, names in faults if names]
-    if said:
-        raise InputError(f"weights: {file.name} does not fit the module; {'; '.join(said)}")
+    kinds = [
+        f"{name} {_kind(weights[name])}, expected {_kind(value)}"
+        for name, value in own.items()
+        if name in weights and _kind(weights[name]) != _kind(value) and not name.endswith("num_batches_tracked")
+    ]
+    by_kind = [("missing", missing), ("unexpected", unexpected), ("of another shape", shapes), ("of another kind", kinds)]
+    mismatches = [f"{kind}: {_some(names)}" for kind, names in by_kind if names]
+    if mismatches:
+        raise InputError(f"weights: {file.name} does not fit the module; {'; '.join(mismatches)}")
+
+
+def _kind(value: Any) -> str:
+    """Return what a tensor holds; a tensor of one kind can take the values of another of the same."""
+    if not isinstance(value, torch.Tensor):  # the extra state of a module, which is of any type
+        return "object"
+    numbers = "complex" if value.is_complex() else "real" if value.is_floating_point() else "whole"
+    layout = "" if value.layout == torch.strided else f"{str(value.layout).removeprefix('torch.')} "
+    return f"{layout}{'quantised' if value.is_quantized else numbers} numbers"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -263,6 +263,22 @@ def test_own_code_that_a_text_names_is_part_of_the_key(tmp_path, monkeypatch):
     assert set(keys[0]) == {"grad-cam", "code"}
 
 
+def test_own_code_is_covered_with_its_helpers_and_the_edited_code_runs(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "zzlayers.py").write_text("from zzhelper import SCALE\ndef cam(model, target_layers):\n    return CAM(SCALE)\n")
+    with (tmp_path / "zzlayers.py").open("a") as file:
+        file.write("class CAM:\n    def __init__(self, s):\n        self.s = s\n")
+        file.write("    def __call__(self, input_tensor, targets):\n        return input_tensor[:, 0] * self.s\n")
+    method, keys = from_cam("zzlayers:cam"), []
+    for scale in (2, 33):
+        (tmp_path / "zzhelper.py").write_text(f"SCALE = {scale}")
+        keys.append(method.tmi_external())
+        assert torch.equal(method(module(), IMAGES, TARGETS, layer="0"), IMAGES[:, 0] * scale)
+    assert keys[0] != keys[1]
+    for name in ("zzlayers", "zzhelper"):
+        monkeypatch.delitem(sys.modules, name)
+
+
 @pytest.mark.parametrize(
     ("place", "message"),
     [

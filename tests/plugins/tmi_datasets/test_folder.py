@@ -1,6 +1,8 @@
 """Your own pictures, of the kinds that people have, as tiles and as plain images; every refusal names the file."""
 
 import gzip
+import hashlib
+import re
 import shutil
 
 import numpy as np
@@ -9,7 +11,9 @@ import torch
 from PIL import Image
 
 import tmi
-from tmi_datasets.folder import which_pictures
+from tests.tmi.cli.calls import call
+from tmi.params import parameters
+from tmi_datasets.folder import folder, which_pictures
 from tmi_datasets.sources.idx import encode
 
 SMALL = {"samples": 12, "test_samples": 6}
@@ -112,8 +116,8 @@ def test_plain_images_keep_their_pixels_and_show_on_black(tmp_path):
     data = tmi.generate("folder", path=tmp_path, tiles=False, test_share=0.5)
     shown = {(image * 255).round().numpy().astype(int).tobytes() for part in (data.train, data.test) for image in part.images}
     values = [(rgba + i).astype(np.uint8) / 255 for i in range(4)]
-    on_black = [(one[..., :3] * one[..., 3:]).transpose(2, 0, 1).astype(np.float32) for one in values]
-    assert shown == {(one * 255).round().astype(int).tobytes() for one in on_black}
+    on_black = [(rgba[..., :3] * rgba[..., 3:]).transpose(2, 0, 1).astype(np.float32) for rgba in values]
+    assert shown == {(image * 255).round().astype(int).tobytes() for image in on_black}
 
 
 def test_a_csv(tmp_path, mixed):
@@ -147,6 +151,8 @@ def test_idx_files_keep_their_split(tmp_path):
         (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(encode((np.arange(count) % 2).astype(np.uint8)))
     data = tmi.generate("folder", path=tmp_path, tiles=False)
     assert (len(data.train), len(data.test)) == (6, 4)
+    with pytest.raises(tmi.InputError, match="test_share: the files say which images are for tests"):
+        tmi.generate("folder", path=tmp_path, tiles=False, test_share=0.5)
     assert np.array_equal(data.test.images[:, 0].numpy(), picture(1, (4, 5, 4)).astype(np.float32) / 255)
     (tmp_path / "train-images-idx3-ubyte").write_bytes(encode(picture(0, (6, 5, 4))))  # unpacked, and the packed one kept
     for kind in ("images", "labels"):
@@ -154,6 +160,29 @@ def test_idx_files_keep_their_split(tmp_path):
             file.rename(tmp_path / file.name.replace("t10k", "letters-test"))
     data = tmi.generate("folder", path=tmp_path, tiles=False)
     assert (len(data.train), len(data.test)) == (6, 4)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("settings", "digest"),
+    [
+        (SMALL, "2a1b242adf8a4a8e"),
+        (SMALL | {"size": 5, "background": "pink", "support": "nonzero"}, "a02e31213c1266fe"),
+        ({"tiles": False, "size": 5, "test_share": 0.5}, "7793a36897ea140c"),
+    ],
+)
+def test_images_are_the_same_on_every_machine(tmp_path, settings, digest, threads):
+    for i in range(8):
+        values = (np.arange(9 * 7 * 4) * (2 * i + 3) + 40 * i) % 251
+        save(tmp_path / "ab"[i % 2] / f"{i}.png", values.astype(np.uint8).reshape(9, 7, 4))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        data = tmi.generate("folder", seed=3, path=tmp_path, **settings)
+        parts = [part.numpy() for scenes in (data.train, data.test) for part in (scenes.images, scenes.labels)]
+    finally:
+        torch.set_num_threads(before)
+    assert hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16] == digest
 
 
 def bad(name, make, message, **settings):
@@ -187,42 +216,91 @@ def emptied(root):
     (root / "grey").mkdir()
 
 
-@pytest.mark.parametrize(
-    ("make", "message", "settings"),
-    [
-        bad("truncated", truncated, "grey/c.png: cannot be read as a picture"),
-        bad("animated", animated, "grey/z.gif: has 2 frames"),
-        bad("equal", copied, r"another class.*; colour/1 is .*colour/b.tif, grey/1 is .*grey/z.tif|grey/1 is .*colour/1 is"),
-        bad("equal-epsilon", copied, "cannot be told apart: .*b.tif.*z.tif|cannot be told apart: .*z.tif.*b.tif", epsilon=1.0),
-        bad("equal-plain", copied, "z.tif: is the same picture as .*b.tif, which is of another class", tiles=False, size=4),
-        bad("equal-in-class", twice, "z.tif: its tile equals that of .*b.tif"),
-        bad("transparent", transparent, "grey/z.png: no pixel is of at least half opacity"),
-        bad("no-picture", lambda root: (root / "grey" / "a.txt").touch(), "grey/a.txt: is no picture"),
-        bad("folder-in-folder", lambda root: (root / "grey" / "sub").mkdir(), "grey/sub: is a folder"),
-        bad("stray", lambda root: shutil.copy(root / "colour" / "a.png", root), "a.png: is a picture outside of the folders"),
-        bad("empty-class", emptied, "grey: holds no picture"),
-        bad("one-class", lambda root: shutil.rmtree(root / "grey"), "of class 'colour'; a task needs at least two"),
-        bad("too-large", lambda root: None, "b.tif: 4×7 pixels do not fit into images of 6×6", image_size=6),
-        bad("huge", lambda root: save(root / "grey" / "z.png", picture(0, (2, 1030))), "z.png: is 2×1030 pixels; set size"),
-        bad("few", lambda root: None, "class 'grey' has only 1 of 2 pictures", tiles_per_class=2),
-        bad("sizes", lambda root: None, "b.tif: is 4×7 pixels, and .*a.png 6×5; set size", tiles=False),
-        bad("no-split", lambda root: None, "c.png: is the only picture of its class", tiles=False, size=4),
-        bad(
-            "no-tests",
-            lambda root: save(root / "grey" / "d.png", picture(8)),
-            "test_share: 0 of 4",
-            tiles=False,
-            size=4,
-            test_share=0,
-        ),
-        bad("setting", lambda root: None, "image_size: is a setting of tiles = true", tiles=False, image_size=9),
-    ],
-)
+BAD = [
+    bad("truncated", truncated, "grey/c.png: cannot be read as a picture"),
+    bad("animated", animated, "grey/z.gif: has 2 frames"),
+    bad("equal", copied, r"another class.*; colour/1 is .*colour/b.tif, grey/1 is .*grey/z.tif|grey/1 is .*colour/1 is"),
+    bad("equal-epsilon", copied, "cannot be told apart: .*b.tif.*z.tif|cannot be told apart: .*z.tif.*b.tif", epsilon=1.0),
+    bad("equal-plain", copied, "z.tif: is the same picture as .*b.tif, which is of another class", tiles=False, size=4),
+    bad("equal-in-class", twice, "z.tif: its tile equals that of .*b.tif"),
+    bad("transparent", transparent, "grey/z.png: no pixel is of at least half opacity"),
+    bad("no-picture", lambda root: (root / "grey" / "a.txt").touch(), "grey/a.txt: is no picture"),
+    bad("folder-in-folder", lambda root: (root / "grey" / "sub").mkdir(), "grey/sub: is a folder"),
+    bad("stray", lambda root: shutil.copy(root / "colour" / "a.png", root), "a.png: is a picture outside of the folders"),
+    bad("empty-class", emptied, "grey: holds no picture"),
+    bad("one-class", lambda root: shutil.rmtree(root / "grey"), "of class 'colour'; a task needs at least two"),
+    bad("too-large", lambda root: None, "b.tif: 4×7 pixels do not fit into images of 6×6", image_size=6),
+    bad("huge", lambda root: save(root / "grey" / "z.png", picture(0, (2, 1030))), "z.png: is 2×1030 pixels; set size"),
+    bad("few", lambda root: None, "class 'grey' has only 1 of 2 pictures", tiles_per_class=2),
+    bad("sizes", lambda root: None, "b.tif: is 4×7 pixels, and .*a.png 6×5; set size", tiles=False),
+    bad("no-split", lambda root: None, "c.png: is the only picture of its class", tiles=False, size=4),
+    bad(
+        "no-tests",
+        lambda root: save(root / "grey" / "d.png", picture(8)),
+        "test_share: 0 of 4",
+        tiles=False,
+        size=4,
+        test_share=0,
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "message", "settings"), BAD)
 def test_bad_folders(mixed, make, message, settings):
     make(mixed)
     with pytest.raises(tmi.TmiError, match=message) as caught:
-        tmi.generate("folder", path=mixed, **(SMALL | settings))
+        tmi.generate("folder", path=mixed, **(SMALL if settings.get("tiles", True) else {}) | settings)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_run_names_the_fault_of_each_bad_folder(mixed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sets = [f"path = {str(mixed)!r}\n"]
+    for case in BAD:
+        make, _, settings = case.values
+        shutil.copytree(mixed, tmp_path / case.id)
+        make(tmp_path / case.id)
+        settings = (SMALL if settings.get("tiles", True) else {}) | settings
+        sets.append(f"path = {case.id!r}\n" + "".join(f"{name} = {str(value).lower()}\n" for name, value in settings.items()))
+    names = ["good", *(case.id for case in BAD)]
+    tables = [f'[datasets.{name}]\nuse = "folder"\n{content}' for name, content in zip(names, sets, strict=True)]
+    parts = '[networks.n]\nuse = "theorem1"\n[probes.p]\nuse = "accuracy"\n'
+    (tmp_path / "suite.toml").write_text("\n".join(tables) + parts)
+    lines = call("run", "suite.toml", "--store", "store", code=1).stderr.splitlines()
+    for case in BAD:
+        expected = rf"failed: {case.id}/n/p seed 0: .*(?:{case.values[1]})"
+        assert sum(bool(re.search(expected, line)) for line in lines) == 1, case.id
+    assert not any("failed: good" in line for line in lines)
+
+
+OF_TILES = {
+    "tiles_per_class": 1,
+    "support": "nonzero",
+    "epsilon": 1.0,
+    "image_size": 9,
+    "background": "pink",
+    "paste": "rectangle",
+    "samples": 12,
+    "test_samples": 6,
+}
+
+
+@pytest.mark.parametrize("name", [*OF_TILES, "test_share"])
+def test_a_setting_without_effect_is_refused(mixed, name):
+    tiles = name == "test_share"
+    message = f"{name}: is a setting of tiles = {'false' if tiles else 'true'}"
+    with pytest.raises(tmi.InputError, match=message):
+        tmi.generate("folder", path=mixed, tiles=tiles, **{name: (OF_TILES | {"test_share": 0.5})[name]})
+
+
+def test_settings_without_effect_may_have_their_defaults(mixed):
+    save(mixed / "grey" / "d.png", picture(5, (9, 3)))
+    defaults = {name: parameter.default for name, parameter in parameters(folder).items() if name in OF_TILES}
+    assert set(defaults) == set(OF_TILES)
+    data = tmi.generate("folder", path=mixed, tiles=False, size=4, test_share=0.5, **defaults)
+    assert len(data.test) == 2
+    assert len(tmi.generate("folder", path=mixed, test_share=0.2, **SMALL).test) == 6
 
 
 def test_other_bad_paths(tmp_path):

@@ -174,7 +174,6 @@ def test_output_and_form():
     ("options", "message"),
     [
         ({"mean": [0.1, 0.2]}, "mean: expected one number, or 1 for 1 channels, got 2"),
-        ({"std": 0.0}, "std: expected numbers above 0, got 0.0"),
         ({"input_size": [3]}, r"input_size: expected rows and columns, got \[3\]"),
         ({"classes": [1]}, r"classes: expected 2 different outputs, one for each class of the task, got \[1\]"),
         ({"classes": [1, 7]}, "classes: the module has 2 outputs, so there is no output 7"),
@@ -183,6 +182,10 @@ def test_output_and_form():
         ({"module": nn.Sequential(nn.Flatten(), nn.Linear(64, 2))}, r"give that as input_size=\(rows, columns\)"),
         ({"module": Answer()}, 'name the part by output="scores"'),
         ({"module": lambda x: x}, "expected a torch.nn.Module, got function"),
+        ({"module": Net}, r"module: expected a torch.nn.Module, got the class Net; make one by Net\(…\)"),
+        ({"module": nn.Conv2d(1, 2, 3)}, "layers: no part .*; put the Conv2d into a torch.nn.Sequential"),
+        ({"task": "x"}, "task_or_data: expected a TemplateTask or a Dataset, got str"),
+        ({"module": Answer(), "output": 3}, "output: 3 is not a part of a dict of 'scores', 'x'"),
         ({"layers": "gelu"}, "layer 'gelu': the module has none; known: "),
         ({"layers": ["blok"]}, 'did you mean "block"'),
         ({"layers": ["*.relu"]}, "of block.relu none runs once and gives one tensor; name the modules around them"),
@@ -197,6 +200,40 @@ def test_errors(options, message):
     with pytest.raises((InputError, UnknownNameError), match=message) as info:
         tmi.wrap(module, task, **options)
     assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "values", "expected"),
+    [
+        ("channels", [0, -1, 1.0, True], "a whole number of at least 1"),
+        ("mean", [True, "7", float("nan"), [None]], "a finite number, or one a channel"),
+        ("std", [0, -1.0, [0.0], float("inf"), float("nan")], "a finite number above 0, or one a channel"),
+        ("input_size", [True, 0, 2.5, [3, 0]], "rows and columns, whole numbers of at least 1"),
+        ("classes", [1, [0.0, 1.0], [-1, 0], [False, True]], "the numbers of outputs, one for each class of the task"),
+        ("layers", [1, [1]], "names of submodules, patterns or kinds"),
+        ("parts", [[1], "fc", {1: 0}, {"fc": 1.5}], "a dict that gives for each layer a position, a name or a function"),
+        ("output", [1.5, [0], True], "a position, a name or a function"),
+        ("dtype", ["float16", "flaot32", torch.float64], '"float32" or "float64"'),
+    ],
+)
+def test_an_option_of_another_kind(option, values, expected):
+    for value in values:
+        with pytest.raises(InputError) as info:
+            tmi.wrap(Net(), task_of(), **{option: value})
+        assert str(info.value) == f"{option}: expected {expected}, got {value!r}"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mean": np.array([0.5]), "std": (0.25,), "classes": np.array([0, 1]), "channels": np.int64(1)},
+        {"mean": torch.tensor(0.5), "std": torch.tensor([0.25]), "classes": range(2), "input_size": (6, 7)},
+    ],
+)
+def test_options_as_arrays(options):
+    images = torch.rand(2, 1, 6, 7)
+    expected = tmi.wrap(Net(), task_of(), mean=0.5, std=0.25).logits(images)
+    torch.testing.assert_close(tmi.wrap(Net(), task_of(), **options).logits(images), expected)
 
 
 def test_copies_of_a_traced_module_keep_the_preparation_of_images():

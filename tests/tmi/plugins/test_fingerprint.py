@@ -151,6 +151,47 @@ def test_a_folder_without_init_beside_a_file_that_is_not_on_the_path(tmp_path, t
     assert fingerprint.fingerprint("zznet", folder / "zznet.py") != before
 
 
+@pytest.mark.parametrize(
+    ("statement", "changed"),
+    [
+        ("import utils", "utils.py"),
+        ("from utils import g", "utils.py"),
+        ("from types import g", "types.py"),  # a name of the standard library
+        ("import PIL.Image", "PIL/Image.py"),  # an installed package
+        ("from zzparts.layers import g", "utils.py"),  # what a helper in a folder imports
+        ("from zzparts.layers import g", "zzparts/layers.py"),
+    ],
+)
+def test_a_file_beside_counts_whatever_its_name(tmp_path, tree, statement, changed):
+    """A folder that comes first on the path, which it is not yet when the fingerprint is taken."""
+    folder = tmp_path / "elsewhere"
+    tree.write(utils="other = 1")  # another module with the name of one
+    for name in ("utils.py", "types.py", "PIL/__init__.py", "PIL/Image.py", "zzparts/layers.py", "tmi.py"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("import utils\ng = 1")
+    (folder / "zznet.py").write_text(f"import tmi\n{statement}")
+    clear()
+    before = fingerprint.record_of("zznet", folder / "zznet.py")
+    assert folder / "tmi.py" not in before.files
+    (folder / changed).write_text("import utils\ng = 2")
+    clear()
+    assert fingerprint.fingerprint("zznet", folder / "zznet.py") != before.digest
+    if "utils" in statement:
+        assert set(before.content["modules"]) == {"zznet", "utils", "utils elsewhere"}
+    if "PIL" in statement:
+        assert "PIL" in before.content["packages"]
+
+
+def test_own_code(tree):
+    tree.write(zzmod="import zzbeside", zzbeside="g = 1")
+    before = fingerprint.own_code("zzmod")
+    assert before.modules == {name: tree.folder / f"{name}.py" for name in ("zzmod", "zzbeside")}
+    assert fingerprint.own_code("zzmod", tree.folder / "zzmod.py").digest == before.digest
+    (tree.folder / "zzbeside.py").write_text("g = 22")  # in this process, after it was read
+    assert fingerprint.own_code("zzmod").digest != before.digest
+    assert [fingerprint.own_code(name) for name in ("torch.nn", "json", "math", "zznowhere", "zznowhere.sub")] == [None] * 5
+
+
 def test_other_packages_count_by_version(tree, monkeypatch):
     tree.write(zzmod="import numpy.linalg\nimport sklearn.metrics\nimport PIL.Image\nimport os.path, json")
     found = fingerprint.record_of("zzmod", tree.folder / "zzmod.py").content

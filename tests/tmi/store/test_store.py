@@ -223,6 +223,15 @@ def test_a_data_set_comes_back(store, data):
     assert [(cost.kind, cost.name, cost.seconds) for cost in store.index.costs()] == [("dataset", "d", 0.5)]
 
 
+def test_recipes_are_compressed(store):
+    """As numbers of 64 bits, 4,400 images need 400 kB."""
+    data = tmi.generate("squares", samples=4000, test_samples=400)
+    store.write_dataset(KEY, data, PRODUCT)
+    assert store.path(KEY, Stage.DATASET).stat().st_size < 50_000
+    back, _ = store.load_dataset(KEY)
+    assert torch.equal(back.train.images, data.train.images)
+
+
 def test_a_network_comes_back_as_its_training(store, data):
     assert store.load_network(KEY) is None
     network = tmi.Network(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2)), ["1"], "trained", task=data.task)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 import tmi
 from tests.tmi.test_hashing import JSON
@@ -15,6 +16,7 @@ from tmi.hashing import canonical
 from tmi.stages import Stage
 from tmi.suites import keys
 from tmi.suites.keys import make_key
+from tmi.suites.plan import make_plan
 
 SAME = {"name": "fashion", "code": "c0de", "params": {"k": 1}, "seed": 0, "outside": None}
 UPSTREAM = {Stage.DATASET: {}, Stage.NETWORK: {Stage.DATASET: "d"}, Stage.PROBE: {Stage.DATASET: "d", Stage.NETWORK: "n"}}
@@ -156,3 +158,22 @@ class TestRule:
     def test_a_method_that_a_setting_names_changes_the_result(self, copy, unchanged):
         assert edited(copy, [("*/**/methods/path.py", code)])[:2] == unchanged[:2]
         assert edited(copy, [("*/**/methods/path.py", code)])[2] != unchanged[2]
+
+
+def test_a_path_in_the_text_of_a_setting_counts_as_it_is_written(tmp_path):
+    """A data set in the store renders its backgrounds from that path, so that it must not be found for another one."""
+
+    def key(folder, path, value=0):
+        pictures = tmp_path / folder / path
+        pictures.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (20, 20), value).save(pictures / "a.png")
+        (tmp_path / folder / "suite.toml").write_text(
+            SUITE.replace('use = "squares"', f'''use = "squares"\nbackground = "natural(folder='{path}')"''')
+        )
+        (planned,) = make_plan(tmi.load_suite(tmp_path / folder / "suite.toml"))
+        return planned.dataset_key
+
+    first = key("one", "pictures")
+    assert key("other", "pictures") == first  # a folder that is moved with its suite
+    assert key("one", "elsewhere") != first
+    assert key("one", "pictures", value=1) != first

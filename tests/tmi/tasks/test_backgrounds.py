@@ -78,11 +78,40 @@ class TestLaws:
             (lambda rng, task: np.full(task.image_shape, np.nan), "NaN or outside"),
             (lambda rng, task: np.zeros((4, 4)), r"expected numbers of shape \(1, 4, 4\), got float64 \(4, 4\)"),
             (lambda rng, task: np.full(task.image_shape, "a"), "expected numbers of shape"),
+            (lambda rng, task: None, "expected numbers of shape"),
+            (lambda rng, task: [[1, 2], [3]], r"expected numbers of shape \(1, 4, 4\), got a list"),
         ],
     )
     def test_bad_values(self, squares, law, message):
         with pytest.raises(InputError, match=f"background .*{message}"):
             draw_recipes(np.random.default_rng(0), squares, 2, law).render()
+
+    @pytest.mark.parametrize(
+        "law", [3, 2.5, True, [1], {}, b"pink", object(), np.zeros((1, 4, 4)), int, lambda: 0, lambda rng: 0]
+    )
+    def test_what_is_no_law(self, squares, law):
+        with pytest.raises(InputError, match=r"background: expected a function of a generator and the task, got \w+$") as caught:
+            tmi.Scenes.draw(squares, 2, rng=np.random.default_rng(0), background=law)
+        assert "\n" not in str(caught.value)
+
+    def test_an_error_of_a_law_is_the_callers(self, squares):
+        with pytest.raises(ZeroDivisionError):
+            tmi.Scenes.draw(squares, 2, rng=np.random.default_rng(0), background=lambda rng, task: 1 / 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"rng": 0}, "rng: expected a numpy.random.Generator, such as numpy.random.default_rng.*, got int"),
+        ({"rng": None}, "rng: expected a numpy.random.Generator, .*, got NoneType"),
+        ({"task": 3}, "task: expected a TemplateTask, got int"),
+        ({"task": "fashion"}, "task: expected a TemplateTask, got str"),
+    ],
+)
+def test_draw_refuses_other_types(squares, given, message):
+    arguments = {"task": squares, "samples": 2, "rng": np.random.default_rng(0)} | given
+    with pytest.raises(InputError, match=message):
+        tmi.Scenes.draw(**arguments)
 
 
 def test_a_million_scenes_take_no_pixels(squares):

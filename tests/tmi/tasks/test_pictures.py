@@ -38,6 +38,14 @@ def test_16_bits_keep_their_precision(tmp_path, name):
     assert np.array_equal(read_picture(saved(tmp_path, values, name)).values, values[None] / 65535)
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_of_32_bits_white_is_not_known(tmp_path, kind):
+    file = saved(tmp_path, np.array([[0, 200], [255, 17]], kind), "x.tif")
+    mode = {np.int32: "I", np.float32: "F"}[kind]
+    with pytest.raises(tmi.DataFileError, match=rf"x\.tif: its pixels are not whole numbers of 8 or 16 bits \(mode {mode}\)"):
+        read_picture(file)
+
+
 def test_other_kinds(tmp_path):
     rgb = RGBA[..., :3]
     palette = Image.fromarray(rgb).quantize(6)

@@ -28,6 +28,18 @@ def test_support(task):
     assert image[1:3, 2:4].tolist() == [[0.25, 0.125], [0.5, 0.75]]
 
 
+@given(scenes())
+def test_pasted_pixels_are_those_of_the_tile(given):
+    expected = given.backgrounds.numpy().copy()
+    for image, tile, row, col in zip(expected, given.tile, given.row, given.col, strict=True):
+        if tile >= 0:
+            shown = given.task.tiles[tile]
+            covered = np.ones(shown.shape, bool) if given.paste == "rectangle" else shown.support
+            for channel, i, j in np.argwhere(covered):
+                image[channel, row + i, col + j] = shown.values[channel, i, j]
+    assert given.images.numpy().tobytes() == expected.tobytes()
+
+
 def test_masks_show_the_support_whatever_the_paste(task):
     expected = torch.zeros(2, 4, 5, dtype=torch.bool)
     expected[0, 1:3, 2:4] = torch.tensor([[True, False], [True, True]])

@@ -1,4 +1,4 @@
-"""A folder with the files of strangers: code in two files, weights in several forms, and a small colour task."""
+"""A folder with the files of users: code in two files, weights in several forms, and a small colour task."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import torch
 
 from tests.plugins.test_all_probes import colour as small_colour
 
-STRANGERS = Path(__file__).parents[1] / "strangers"
+USER_PROJECTS = Path(__file__).parents[1] / "user_projects"
 
 
 @contextlib.contextmanager
 def importing(folder):
-    """Import the strangers' modules as their own programs do."""
+    """Import the users' modules as their own programs do."""
     before = set(sys.modules)
     sys.path.insert(0, str(folder))
     try:
@@ -38,8 +38,8 @@ def colour():
 @pytest.fixture(scope="package")
 def made(tmp_path_factory):
     """The folder, and the modules whose weights are in its files."""
-    folder = tmp_path_factory.mktemp("stranger") / "lab"
-    shutil.copytree(STRANGERS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    folder = tmp_path_factory.mktemp("user") / "lab"
+    shutil.copytree(USER_PROJECTS, folder, ignore=shutil.ignore_patterns("__pycache__"))
     torch.manual_seed(0)
     with importing(folder):
         import cifar_resnet

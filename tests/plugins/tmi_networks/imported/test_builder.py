@@ -1,4 +1,4 @@
-"""The builder `imported` in Python and in suites: strangers' files, keys that follow their content, and errors in one line."""
+"""The builder `imported` in Python and in suites: users' files, keys that follow their content, and errors in one line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_stranger_s_network(made, colour, monkeypatch, name):
+def test_a_user_s_network(made, colour, monkeypatch, name):
     folder, modules = made
     monkeypatch.chdir(folder)
     network = tmi.build("imported", colour, **FORMS[name])
@@ -110,6 +110,20 @@ def test_keys_follow_the_code_the_weights_and_the_name(lab, tmp_path):
     keys.append(key_of(suite_in(lab, module="cifar_resnet.py:resnet20", weights="safe.th")))  # a file that the code imports
     keys.append(key_of(suite_in(lab, module="cifar_resnet.py:ResNet", weights="safe.th")))
     assert len(set(keys)) == len(keys)
+
+
+def test_code_with_helpers_is_kept_unless_it_is_edited_before_it_runs(lab, tmp_path):
+    layers = "nn.Conv2d(3, 3, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, SIZE)"
+    net = f"from torch import nn\nfrom helper import SIZE\ndef make(num_classes, width):\n    return nn.Sequential({layers})\n"
+    edit = "from pathlib import Path\nPath(__file__).with_name('helper.py').write_text('SIZE = 1 + 1')\n"
+    (lab / "helper.py").write_text("SIZE = 2")
+    for code, cached in ((net, 0), (net, 1), (edit + net, 0), (edit + net, 0), (edit + net, 1)):
+        (lab / "own.py").write_text(code)
+        suite = suite_in(lab, module="own.py:make").read_text().splitlines()
+        (lab / "suite.toml").write_text("\n".join(line for line in suite if "weights" not in line))
+        results = tmi.run(lab / "suite.toml", store=tmp_path / "store")
+        assert not results.failed
+        assert sum(entry.cached for entry in results) == cached
 
 
 @pytest.mark.parametrize(

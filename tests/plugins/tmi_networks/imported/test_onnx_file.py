@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -68,6 +73,89 @@ def test_a_wrong_conversion_is_found(made, monkeypatch):
         read_onnx(made[0] / "small.onnx", "scores")
 
 
+@pytest.mark.parametrize("size", [["N", 1, "rows", "columns"], ["N", "rows", "columns", 1]])
+def test_a_model_that_leaves_sizes_open_is_compared_at_those_of_the_images(tmp_path, monkeypatch, size):
+    data = tmi.generate("squares", samples=1, test_samples=4)
+    first = (
+        [helper.make_node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2])]
+        if size[1] != 1
+        else [helper.make_node("Relu", ["x"], ["t"])]
+    )
+    nodes = [
+        *first,
+        helper.make_node("Conv", ["t", "w"], ["conv"]),
+        helper.make_node("Tanh", ["conv"], ["tanh"]),
+        helper.make_node("GlobalAveragePool", ["tanh"], ["pool"]),
+        helper.make_node("Flatten", ["pool"], ["y"]),
+    ]
+    constants = {"w": draw(len(data.task.classes), 1, 2, 2)}
+    path = saved(tmp_path / "m.onnx", nodes, constants, size, {"y": TensorProto.FLOAT}, 17)
+    network = tmi.build("imported", data, module=str(path))
+    images = data.test.images.numpy()
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (expected,) = session.run(None, {"x": images if size[1] == 1 else images.transpose(0, 2, 3, 1)})
+    np.testing.assert_allclose(network.logits(data.test.images).numpy(), expected, rtol=1e-4, atol=1e-5)
+    monkeypatch.setitem(onnx_operators.OPERATORS, "Tanh", onnx_operators.layer(lambda _: torch.nn.Sigmoid()))
+    with pytest.raises(InputError, match=r"m.onnx: output 'y' of the converted module differs from ONNX's"):
+        tmi.build("imported", data, module=str(path), input_size=[7, 9])
+
+
+DENSE = [helper.make_node("Flatten", ["x"], ["flat"])]
+
+
+def dense(name, constants, **attributes):
+    return [*DENSE, helper.make_node(name, ["flat", "c"], ["y"], **attributes)], {"c": constants}
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (dense("MatMul", draw(48, 2)), {"kind": TensorProto.FLOAT16}, " takes images of float16, expected float"),
+        (dense("MatMul", draw(48, 2)), {"kind": TensorProto.UINT8}, " takes images of uint8, expected float"),
+        (dense("MatMul", draw(48, 2)), {"opset": 99}, " has opset 99, and the installed onnx knows those up to"),
+        (dense("Gemm", draw(47, 2)), {}, r" cannot be evaluated on images \(3, 4, 4\)"),
+        (dense("Gemm", draw(48)), {}, r": operator Gemm cannot be converted with weights \(48,\), which are no matrix"),
+        (dense("MatMul", draw(47, 2)), {}, r" cannot be evaluated on images"),
+        (dense("Gather", ints(99), axis=1), {}, " cannot be evaluated on images"),
+        (dense("Reshape", ints(0, 7)), {}, " cannot be evaluated on images"),
+        ((dense("MatMul", draw(48, 2))[0], {}), {}, " is damaged: nothing in it gives the value 'c'"),
+        ((DENSE, {}), {}, " is damaged: nothing in it gives the value 'y'"),
+        (
+            (
+                [*DENSE, helper.make_node("Add", ["a", "b"], ["c"]), *dense("MatMul", None)[0][1:]],
+                {"a": draw(48, 2), "b": draw(3)},
+            ),
+            {},
+            ": operator Add cannot be converted",
+        ),
+    ],
+)
+def test_a_faulty_model_is_refused_in_a_line(tmp_path, monkeypatch, capfd, is_installed, model, options, message):
+    if not is_installed:
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    path = saved(tmp_path / "m.onnx", *model, ["N", 3, 4, 4], {"y": TensorProto.FLOAT}, **({"opset": 17} | options))
+    with pytest.raises(InputError, match=f"^module: m.onnx{message}") as info:
+        read_onnx(path)
+    assert "\n" not in str(info.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("weights", ["float64", "float32"])
+def test_a_model_in_float64(tmp_path, weights):
+    data = tmi.generate("squares", samples=1, test_samples=4)
+    flat, double = int(np.prod(data.task.image_shape)), weights == "float64"
+    kind = TensorProto.DOUBLE if double else TensorProto.FLOAT
+    nodes = [helper.make_node("Cast", ["x"], ["a"], to=kind), helper.make_node("Flatten", ["a"], ["b"])]
+    nodes += [helper.make_node("MatMul", ["b", "w"], ["y"])]
+    constants = {"w": np.random.default_rng(0).normal(size=(flat, len(data.task.classes))).astype(weights)}
+    path = saved(tmp_path / "m.onnx", nodes, constants, ["N", *data.task.image_shape], {"y": kind}, 17, TensorProto.DOUBLE)
+    logits = tmi.build("imported", data, module=str(path)).logits(data.test.images)
+    assert str(logits.dtype) == f"torch.{weights}"
+    expected = data.test.images.double().flatten(1).numpy() @ constants["w"]
+    np.testing.assert_allclose(logits.numpy(), expected, rtol=1e-12 if double else 1e-4, atol=0 if double else 1e-5)
+
+
 def test_what_is_no_model(tmp_path):
     (tmp_path / "no.onnx").write_bytes(b"nothing")
     with pytest.raises(DataFileError, match=r"no.onnx is no ONNX file, or damaged"):
@@ -84,9 +172,12 @@ def test_weights_in_another_file(tmp_path):
     onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.onnx.data", size_threshold=0)
     assert read_onnx(tmp_path / "m.onnx")(torch.rand(2, 1, 8, 8)).shape == (2, 40)
     model = onnx.load(tmp_path / "m.onnx")
-    onnx.save(model, tmp_path / "n.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
-    with pytest.raises(InputError, match=r"keeps its weights in weights.bin; put all into one file by python -c"):
-        read_onnx(tmp_path / "n.onnx")
+    onnx.save(model, tmp_path / "it's.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    with pytest.raises(InputError, match=r"keeps its weights in weights.bin; put all into one file by python -c") as info:
+        read_onnx(tmp_path / "it's.onnx")
+    command = re.search(r"by python (-c .*)$", str(info.value))[1]
+    subprocess.run(["sh", "-c", f"{shlex.quote(sys.executable)} {command}"], cwd=tmp_path, check=True)
+    assert read_onnx(tmp_path / "it's-whole.onnx")(torch.rand(2, 1, 8, 8)).shape == (2, 40)
 
 
 @pytest.mark.slow

@@ -100,17 +100,21 @@ CASES = [
     ("Pad", [], {"pads": [0, 0, 1, 2, 0, 0, 0, 3]}, 9),
     ("Gather", [ints(1)[0]], {"axis": 1}, 13),
     ("Gather", [ints(2, 0)], {"axis": 1}, 13),
+    ("Gather", [ints(-1)[0]], {"axis": 2}, 13),
+    ("Gather", [ints(-1, 0, -3)], {"axis": 1}, 13),
+    ("Gather", [ints(-1, 4)], {"axis": -1}, 13),
+    ("Gather", [ints(0, -1, 1, 2).reshape(2, 2)], {"axis": -2}, 13),
 ]
 # Operators that take several values that depend on the image, or a vector of numbers; they are in the models below.
 ELSEWHERE = {"Concat", "Gemm", "Shape", "Split", "Squeeze"}
 
 
-def saved(path, nodes, constants, given, output, opset):
+def saved(path, nodes, constants, given, output, opset, kind=TensorProto.FLOAT):
     graph = helper.make_graph(
         nodes,
         "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, given)],
-        [helper.make_tensor_value_info(name, kind, None) for name, kind in output.items()],
+        [helper.make_tensor_value_info("x", kind, given)],
+        [helper.make_tensor_value_info(name, given_kind, None) for name, given_kind in output.items()],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])

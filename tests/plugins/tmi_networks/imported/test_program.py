@@ -158,3 +158,49 @@ def test_nothing_is_run(tmp_path, place):
     with pytest.raises((InputError, DataFileError)):
         read_program(changed)
     assert not sprung.exists()
+
+
+@pytest.fixture(scope="module")
+def sizes(tmp_path_factory):
+    """A program whose sizes are expressions, and whose answer is a dict."""
+
+    class Sizes(nn.Module):
+        def forward(self, x):
+            y = torch.einsum("ncij,ncij->ni", x, x.relu()).reshape(2 * x.shape[0], -1).sum(1)[: x.shape[0]]
+            return {"logits": y * (x.shape[0] ** 0.5), "other": max(x.shape[0], 1) * x.mean()}
+
+    return saved(Sizes(), tmp_path_factory.mktemp("sizes") / "net.pt2")
+
+
+def test_expressions_of_sizes_are_read(sizes):
+    program, images = read_program(sizes), torch.rand(4, 2, 6, 7)
+    logits = (images**2).sum((1, 3)).reshape(8, -1).sum(1)[:4] * 2
+    torch.testing.assert_close(program(images)["logits"], logits)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Symbol('s77', positive=True, integer=True)", "{code}"),
+        ("ToFloat(", "{code} or ToFloat("),
+        ("Symbol('s77', positive=True, integer=True)", "s77.__class__"),
+        ('"name": "x"', '"name": "x={code}"'),
+        ('"forward_arg_names": ["x"', '"forward_arg_names": ["x={code}"'),
+        (r"\\\"logits\\\"", r"{{\\\"__enum__\\\": 1}}"),
+    ],
+)
+def test_no_text_of_a_program_is_run(sizes, tmp_path, old, new):
+    """Torch evaluates expressions of sizes when it reads a program, and writes names into code."""
+    changed, sprung = tmp_path / "net.pt2", tmp_path / "sprung"
+    new = new.format(code=f"__import__('pathlib').Path('{sprung}').touch()")
+    with zipfile.ZipFile(sizes) as source, zipfile.ZipFile(changed, "w") as target:
+        texts = {name: source.read(name) for name in source.namelist()}
+        (name,) = (name for name in texts if "models/" in name)
+        assert old.encode() in texts[name]
+        texts[name] = texts[name].replace(old.encode(), new.encode())
+        for name, text in texts.items():
+            target.writestr(name, text)
+    with pytest.raises(InputError, match=r"net.pt2 holds .*, which torch would run as code") as info:
+        read_program(changed)
+    assert "\n" not in str(info.value)
+    assert not sprung.exists()
