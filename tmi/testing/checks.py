@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tmi import params as parameters
@@ -14,7 +15,6 @@ from tmi.probing import attribution
 from tmi.probing.mutation import data_state, module_state
 
 from .imports import import_problems
-from .toys import SHAPE
 from .trial import Call, Trial
 
 if TYPE_CHECKING:
@@ -91,11 +91,8 @@ def check_seed(trial: Trial) -> list[str]:
     first, again = trial.first, trial.again
     if again.error is not None and first.error is None:
         return [f"a second call with the same arguments fails: {type(again.error).__name__}: {again.error}"]
-    differing = [
-        what
-        for (what, one), (_, other) in zip(_outputs(trial, first), _outputs(trial, again), strict=False)
-        if not _same(one, other)
-    ]
+    pairs = zip_longest(_outputs(trial, first), _outputs(trial, again), fillvalue=("numbers of results", None))
+    differing = [what for (what, one), (other_what, other) in pairs if what != other_what or not _same(one, other)]
     if not differing:
         return []
     return [f"two calls with the same seed give different {differing[0]}; take random numbers from seed alone"]
@@ -132,8 +129,6 @@ def check_labels(trial: Trial) -> list[str]:
         return []
     for part, scenes in (("training", data.train), ("test", data.test)):
         scenes = scenes[:256]
-        if not _in_unit_range(scenes.images):
-            continue  # `check_values` reports it, and the task takes no such image
         wrong = (data.task.labels(scenes.images) != scenes.labels).nonzero().flatten().tolist()
         if wrong:
             shown = data.task.memberships(scenes[wrong[0]].images)[0].nonzero().flatten().tolist()
@@ -146,21 +141,13 @@ def check_labels(trial: Trial) -> list[str]:
 
 
 def check_shapes(trial: Trial) -> list[str]:
-    """What it returns has the declared shape: images of the task, maps of the images, a score an image, a logit a class."""
+    """Maps have the shape of the images, and there is one score for each; a data set has images.
+
+    The shapes of images, logits and arrays are checked whenever they are made: `check_runs` reports what is wrong there.
+    """
     kind, product = trial.component.kind, trial.first.product
-    if kind == "background":
-        return _unless(product.shape[1:] == SHAPE, f"draws images of shape {tuple(product.shape[1:])}, expected {SHAPE}")
     if kind == "dataset":
-        shape = product.task.image_shape
-        parts = {"training": product.train, "test": product.test}
-        return [
-            f"its {part} images are {tuple(images.shape[1:])}, and those of its task {shape}"
-            for part, scenes in parts.items()
-            if tuple((images := scenes[:1].images).shape[1:]) != shape
-        ] + [f"it has no {part} images" for part, scenes in parts.items() if not len(scenes)]
-    if kind == "network":
-        logits, expected = _logits(*product), len(product[1].task.classes)
-        return _unless(logits.shape[1] == expected, f"gives {logits.shape[1]} logits, and the task has {expected} classes")
+        return [f"it has no {part} images" for part in ("train", "test") if not len(getattr(product, part))]
     if kind == "method" and attribution.method_info(trial.component.function).level == "input":
         return _first(_method_shape(inner.result, inner.arguments[1]) for inner in trial.first.inner)
     if kind == "measure":
@@ -169,17 +156,13 @@ def check_shapes(trial: Trial) -> list[str]:
 
 
 def check_values(trial: Trial) -> list[str]:
-    """What it returns is finite and in the declared range: images in [0, 1], metrics and scores between their bounds."""
+    """Maps are finite, and metrics and scores in their declared range.
+
+    That metrics and logits are finite and images in [0, 1] is checked whenever they are made.
+    """
     import numpy as np
 
     kind, product = trial.component.kind, trial.first.product
-    if kind == "background":
-        return _unless(_in_unit_range(product), "draws pixels outside [0, 1]")
-    if kind == "dataset":
-        images = {"training": product.train[:256].images, "test": product.test[:256].images}
-        return [f"has {part} pixels outside [0, 1]" for part, x in images.items() if not _in_unit_range(x)]
-    if kind == "network":
-        return _unless(np.isfinite(_logits(*product).numpy()).all(), "gives logits that are NaN or infinite")
     if kind == "probe":
         found = ((name, value, product.describe(name)) for name, value in product.metrics.items())
         return [_out_of_range(name, value, i.low, i.high) for name, value, i in found if i and not _within(value, i.low, i.high)]
@@ -187,7 +170,7 @@ def check_values(trial: Trial) -> list[str]:
     if kind == "method":
         bad = sum(int((~np.isfinite(maps.reshape(len(maps), -1))).any(1).sum()) for maps in values)
         total = sum(len(maps) for maps in values)
-        return _unless(not bad, f"gives NaN or infinity on {bad} of {total} images")
+        return [f"gives NaN or infinity on {bad} of {total} images"] if bad else []
     info = attribution.measure_info(trial.component.function)
     scores = np.concatenate([value.ravel() for value in values])
     outside = [float(score) for score in scores[~np.isnan(scores)] if not _within(score, info.low, info.high)]
@@ -195,14 +178,14 @@ def check_values(trial: Trial) -> list[str]:
 
 
 _OF_ALL = (check_signature, check_import)
-_OF_CALLS = (check_runs, check_reads, check_seed, check_global_state, check_memory, check_shapes, check_values)
+_OF_CALLS = (*_OF_ALL, check_runs, check_reads, check_seed, check_global_state, check_memory)
 CHECKS: dict[str, tuple[Check, ...]] = {
-    "dataset": (*_OF_ALL, *_OF_CALLS, check_labels),
-    "background": (*_OF_ALL, *_OF_CALLS),
-    "network": (*_OF_ALL, *_OF_CALLS, check_arguments),
-    "probe": (*_OF_ALL, *_OF_CALLS, check_arguments),
-    "method": (*_OF_ALL, *_OF_CALLS, check_arguments),
-    "measure": (*_OF_ALL, *_OF_CALLS, check_arguments),
+    "dataset": (*_OF_CALLS, check_shapes, check_labels),
+    "background": _OF_CALLS,
+    "network": (*_OF_CALLS, check_arguments),
+    "probe": (*_OF_CALLS, check_arguments, check_values),
+    "method": (*_OF_CALLS, check_arguments, check_shapes, check_values),
+    "measure": (*_OF_CALLS, check_arguments, check_shapes, check_values),
     "suite": (check_signature,),
     "report": _OF_ALL,
 }
@@ -261,10 +244,6 @@ def _measure_shape(scores: Any, count: int) -> str:
     return "" if shape == (count,) else f"gives scores of shape {shape}, expected ({count},), one for each image"
 
 
-def _in_unit_range(images: Any) -> bool:
-    return bool(((images >= 0) & (images <= 1)).all())
-
-
 def _within(value: float, low: float | None, high: float | None) -> bool:
     return (low is None or value >= low - 1e-9) and (high is None or value <= high + 1e-9)
 
@@ -276,10 +255,6 @@ def _out_of_range(name: str, value: float, low: float | None, high: float | None
 
 def _class_name(data: Dataset, label: int) -> str:
     return data.task.class_names[label] if 0 <= label < len(data.task.classes) else str(label)
-
-
-def _unless(holds: Any, problem: str) -> list[str]:
-    return [] if holds else [problem]
 
 
 def _first(problems: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tmi.errors import PluginError, did_you_mean
+from tmi.errors import PluginError, TmiError, did_you_mean
 from tmi.plugins.component import Component, Plugin
 from tmi.plugins.host import PluginHost, load, module_file
 from tmi.plugins.registry import Registry
@@ -94,7 +94,7 @@ def check_plugin(
         if check is check_runs and trial.fault and trial.fault not in (("wrong", "failed") if must_run else ("wrong",)):
             remarks.append(f"{trial}: not tried: {trial.why_not}")
         else:
-            problems += [f"{trial}: {problem}" for problem in check(trial)]
+            problems += [f"{trial}: {problem}" for problem in problems_of(trial, check)]
     return PluginCheck(found.name, tuple(map(str, trials)), tuple(problems), tuple(remarks), tuple(trials))
 
 
@@ -106,6 +106,14 @@ def checks_of(trials: Trials) -> Iterator[tuple[Trial, Check]]:
         for check in checks[:1] if unsound else checks:
             if check in WITHOUT_CALL or trial.answered:
                 yield trial, check
+
+
+def problems_of(trial: Trial, check: Check) -> list[str]:
+    """Return the problems that a check finds; an error of tmi about what the function made is one."""
+    try:
+        return check(trial)
+    except TmiError as error:
+        return [str(error)]
 
 
 def plugin_trials(plugin: str | Path, **options: Any) -> Trials:

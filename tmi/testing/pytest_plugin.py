@@ -14,8 +14,13 @@ The marker takes what `tmi.testing.check_plugin` takes: ``@pytest.mark.tmi("tmi_
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from .checks import Check
+    from .trial import Trial
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,18 +49,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("tmi_check", [_checker(trial, check) for trial, check in pairs], ids=names)
 
 
-def _checker(trial: object, check: object) -> Callable[[], None]:
+def _checker(trial: Trial, check: Check) -> Callable[[], None]:
     from .checks import WITHOUT_CALL
-    from .trial import Trial
-
-    assert isinstance(trial, Trial)
-    assert callable(check)
+    from .plugins import problems_of
 
     def tmi_check() -> None:
         if check not in WITHOUT_CALL and not trial.answered:
             pytest.skip(f"{trial} cannot be tried: {trial.why_not}")
-        problems = check(trial)
-        if problems:
+        if problems := problems_of(trial, check):
             pytest.fail("; ".join(f"{trial}: {problem}" for problem in problems), pytrace=False)
 
     return tmi_check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import traceback
 import warnings
@@ -12,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from tmi import params as parameters
-from tmi.errors import PluginError, TmiError
+from tmi.errors import NoTilesError, PluginError, TmiError
 from tmi.plugins.component import Component
 from tmi.plugins.inputs import with_absolute_paths
 from tmi.plugins.registry import Registry
@@ -197,7 +198,7 @@ class Trial:
         error = self.first.error
         if self.answered:
             return ""
-        if isinstance(error, PluginError) or (error is not None and _made_a_result(error)):
+        if error is not None and _is_about_the_product(self.component.kind, error):
             return "wrong"
         return "refused" if error is None or isinstance(error, TmiError) else "failed"
 
@@ -250,10 +251,17 @@ class Trial:
         return scoring(component, registry, network, data, settings, call.inner)
 
 
-def _made_a_result(error: BaseException) -> bool:
-    """Return whether an error was raised while a `ProbeResult` was made, which checks what it is given."""
-    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
-    return any(frame.f_globals.get("__name__") == "tmi.probing.result" for frame in frames)
+def _is_about_the_product(kind: str, error: BaseException) -> bool:
+    """Return whether an error is about what a function makes, which tmi checks, and not about what it was given."""
+    if isinstance(error, PluginError):  # of another type than its hook says
+        return True
+    if not isinstance(error, TmiError) or isinstance(error, NoTilesError):
+        return False
+    modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if kind == "probe":  # as a metric that is NaN
+        return "tmi.probing.result" in modules
+    package = {"dataset": "tmi.tasks.", "background": "tmi.tasks.", "network": "tmi.networks."}.get(kind)
+    return package is not None and modules[-1].startswith(package)
 
 
 def _says_something(kind: str, call: Call) -> bool:
@@ -276,8 +284,8 @@ def _drawn(component: Component, registry: Registry, settings: Mapping[str, Any]
 
     from tmi.tasks.backgrounds import draw_recipes
 
-    bracket = ", ".join(f"{name}={value!r}" for name, value in settings.items())
-    law = registry.reference("background", f"{component.name}({bracket})" if bracket else component.name)
+    function = functools.partial(component.function, **settings) if settings else component.function
+    law = registry.reference("background", function)
     return draw_recipes(np.random.default_rng(0), tiny_data().task, 2, law).render()
 
 

@@ -41,6 +41,7 @@ def probe(body):
         (lambda n, d: tmi.ProbeResult({"a": next(count)}), "check_seed", "two calls with the same seed give different metrics"),
         (lambda n, d: tmi.ProbeResult({"a": 1}, {"b": ("c", [next(count)])}), "check_seed", "different array b"),
         (lambda n, d: tmi.ProbeResult({"a": 1}, {"b": ("c", [np.nan])}), None, ""),
+        (lambda n, d: tmi.ProbeResult({"a": 1}, {"b": ("c", [1])} if next(count) % 2 else {}), "check_seed", "two calls"),
         (lambda n, d: torch.set_num_threads(7), "check_global_state", "threads"),
         (lambda n, d: torch.set_default_dtype(torch.float64), "check_global_state", "default dtype"),
         (lambda n, d: torch.set_grad_enabled(False), "check_global_state", "the gradient mode"),
@@ -89,11 +90,25 @@ def test_data_sets():
     assert "4 of 4 training images do not show what their labels say: image 0 is labelled " in problem
     assert set(found("dataset", data(seed="another"))) == {"check_seed"}
 
-    def bright(scenes):
-        vars(scenes)["images"] = scenes.images + 1
-        return scenes
+    assert set(found("dataset", data(samples=0))) >= {"check_shapes"}
 
-    assert "pixels outside [0, 1]" in found("dataset", data(scenes=bright))["check_values"]
+
+def test_what_is_made_and_refused_by_tmi_is_wrong_and_no_refusal():
+    def other_task(*, seed: int) -> tmi.Dataset:
+        """A data set."""
+        return tmi.Dataset(tiny_data().task, tiny_data().train, tiny_data().test)
+
+    def law(rng, task):
+        """Too bright."""
+        return np.full(task.image_shape, 1.5)
+
+    def nothing(network, data) -> tmi.ProbeResult:
+        """A probe."""
+
+    assert found("dataset", other_task) == {"check_runs": "fails: train: its scenes belong to another task"}
+    assert found("network", network(classes=3))["check_runs"].startswith("fails: network: the module answers 2 images with")
+    assert "are NaN or outside [0, 1]" in found("background", law)["check_runs"]
+    assert "returned NoneType, expected ProbeResult" in found("probe", nothing)["check_runs"]
 
 
 def test_backgrounds():
@@ -101,13 +116,20 @@ def test_backgrounds():
         """Grey."""
         return np.full(task.image_shape, 0.5)
 
+    def unstable(rng, task, *, bright: float = 0.0):
+        """Another grey at each call."""
+        return np.full(task.image_shape, next(count) / 1e4 % 1 + bright)
+
     assert found("background", law) == {}
+    assert set(found("background", unstable)) == {"check_seed"}
+    assert set(found("background", unstable, settings={"background it": {"bright": 2.0}})) == {"check_runs"}
 
 
-def network(change=lambda module: None, classes=2, seeded=True):
+def network(change=lambda module: None, classes=2, seeded=True, bias=0.0):
     def it(data, *, seed: int = 0) -> tmi.Network:
         """A network."""
         module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, classes))
+        module[1].bias.data += bias
         if not seeded:
             module[1].bias.data.fill_(float(next(count)))
         change(data)
@@ -119,6 +141,7 @@ def network(change=lambda module: None, classes=2, seeded=True):
 def test_networks():
     assert found("network", network()) == {}
     assert set(found("network", network(seeded=False))) == {"check_seed"}
+    assert found("network", network(bias=float("nan")))["check_runs"].startswith("fails: network: logits are NaN or infinite")
     assert found("network", network(lambda data: data.train.images.zero_())) == {
         "check_arguments": "changes the data.train.images; work on a copy"
     }
@@ -157,6 +180,7 @@ def test_methods(give, problems):
     [
         (lambda maps, truth: maps.mean((1, 2)), {}),
         (lambda maps, truth: maps.mean((1, 2)) * np.nan, {}),
+        (lambda maps, truth: maps.mean(1), {"check_shapes": "gives scores of shape (8, 6), expected (8,), one for each image"}),
         (lambda maps, truth: maps.mean((1, 2)) + 7, {"check_values": "a score is "}),
         (lambda maps, truth: maps.mean((1, 2)) * 0 + next(count) / 1e4 % 1, {"check_seed": "two calls"}),
         (lambda maps, truth: maps.__imul__(2).mean((1, 2)) % 1, {"check_arguments": "changes the maps; work on a copy"}),
