@@ -86,7 +86,7 @@ def _writers(results: Results) -> list[Component]:
 
 
 def _names_one(writer: Component, probes: set[str]) -> bool:
-    """Return whether a report may be about one of these probes, by its file: to import all reports takes longer than a warm run."""
+    """Return whether a report may be about one of these probes, by its file: importing all takes longer than a warm run."""
     if writer.source_file is None:
         return True
     with suppress(OSError):
