@@ -42,7 +42,8 @@ def for_probes(*names: str) -> Callable[[Writer], Writer]:
     Parameters
     ----------
     *names : str
-        Registered names of probes; the labels of a suite's tables do not matter.
+        Registered names of probes; the labels of a suite's tables do not matter. They must stand in the file that the hook names,
+        where they are looked up before it is imported.
     """
 
     def declare(function: Writer) -> Writer:

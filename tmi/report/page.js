@@ -89,6 +89,7 @@
     if (before.length < 2) continue;
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, column) => {
+      if (!head.textContent) return;
       const button = made("button", { type: "button" }, ...head.childNodes);
       head.append(button);
       button.onclick = () => {

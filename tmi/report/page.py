@@ -76,12 +76,23 @@ def _writers(results: Results) -> list[Component]:
     from tmi.plugins.registry import installed
 
     registry = results.registry or installed()
+    used = {entry.registered_probe for entry in results}
     writers = [] if results.report is None else [registry.find("report", results.report)]
     for name in registry.names("report"):
         writer = registry.find("report", name)
-        if writer not in writers and _probes(writer) & {entry.registered_probe for entry in results}:
+        if writer not in writers and _names_one(writer, used) and _probes(writer) & used:
             writers.append(writer)
     return writers
+
+
+def _names_one(writer: Component, probes: set[str]) -> bool:
+    """Return whether a report may be about one of these probes, by its file: importing all takes longer than a warm run."""
+    if writer.source_file is None:
+        return True
+    with suppress(OSError):
+        text = writer.source_file.read_text(encoding="utf-8", errors="replace")
+        return "for_probes" in text and any(probe in text for probe in probes)
+    return False
 
 
 def _probes(writer: Component) -> set[str]:
@@ -100,7 +111,7 @@ def _sections(results: Results, writers: Sequence[Component]) -> list[Section]:
 
     first = [] if results.report else [summary(results)]
     written = [section for writer in writers for section in _written(writer, results)]
-    about = {probe for writer in writers for probe in _probes(writer)}
+    about = set().union(*map(_probes, writers))
     own = {entry.probe for entry in results if entry.registered_probe in about}
     drawn = [] if results.report else sweeps(results, without=own)
     live = explorer.section(results)

@@ -42,18 +42,21 @@ def sweeps(results: Results, *, without: Collection[str] = ()) -> list[Section]:
     for group in groups(results):
         if group.probe not in without:
             tables.setdefault((group.probe, group.dataset), []).append(group)
-    parts: list[str] = []
+    found: list[tuple[str, Sweep, list[Entry]]] = []
     undrawn: list[str] = []
-    with figure_style():
-        for (probe, dataset), members in tables.items():
-            swept = {group.network: _varying(members, group.network, results.columns) for group in members}
-            undrawn += [f"{probe} on {dataset}, {network}: {', '.join(s)}" for network, s in swept.items() if len(s) > 2]
+    for (probe, dataset), members in tables.items():
+        networks = dict.fromkeys(group.network for group in members)
+        swept = {network: _varying(members, network, results.columns) for network in networks}
+        undrawn += [f"{probe} on {dataset}, {network}: {', '.join(s)}" for network, s in swept.items() if len(s) > 2]
+        if any(0 < len(names) < 3 for names in swept.values()):
             entries = [entry for entry in results if (entry.probe, entry.dataset) == (probe, dataset) and entry.metrics]
-            parts += [
-                _figure(f"Probe {probe} on {dataset}", sweep, entries) for sweep in _sweeps(results, members, swept, entries)
-            ]
-    if not parts and not undrawn:
+            found += [(f"Probe {probe} on {dataset}", sweep, entries) for sweep in _sweeps(results, members, swept, entries)]
+    if not found and not undrawn:
         return []
+    parts = []
+    if found:  # matplotlib is imported only where something is drawn
+        with figure_style():
+            parts = [_figure(*one) for one in found]
     text = paragraph(
         "The metrics of each probe against the settings that the suite sweeps. Means over the seeds; bands and bars are 95 % "
         "intervals of Student's t over the seeds."

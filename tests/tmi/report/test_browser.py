@@ -176,10 +176,11 @@ def test_dashes_stay_last_and_numbers_come_before_words(browser, tmp_path):
     from tmi.report import Section, table
     from tmi.report.html import page
 
-    rows = [("b", "10"), ("a", None), ("c", "−2 [−3, −1]"), ("d", "refused"), ("e", "1,000"), ("f", "3e-05")]
+    rows = [("b", "10", 1), ("a", None, 1), ("c", "−2 [−3, −1]", 1), ("d", "refused", 1), ("e", "1,000", 1), ("f", "3e-05", 1)]
     file = tmp_path / "page.html"
-    file.write_text(page(title="t", description="", mark="", sections=[Section("A", table(("name", "value"), rows))]))
+    file.write_text(page(title="t", description="", mark="", sections=[Section("A", table(("name", "value", ""), rows))]))
     browser.open(file)
+    assert browser.evaluate("document.querySelectorAll('th button').length") == 2, "a column without a name has no button either"
     names = "[...document.querySelectorAll('tbody tr')].map(row => row.cells[0].textContent).join('')"
     browser.click("th:nth-child(2) button")
     assert browser.evaluate(names) == "cfbeda"
