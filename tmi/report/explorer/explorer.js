@@ -408,16 +408,35 @@ const tmiExplorer = (() => {
 
     /** Gradients are drawn with each frame; integrated gradients, and those of slow networks, when the reader pauses. */
     drawAttribution(card, paused) {
-      const { state, world } = this, { network, map, attribution } = card;
+      const { state } = this, { network, map, attribution } = card;
       attribution.hidden = !state.method;
       if (!state.method) return;
       const slow = state.method === "integrated gradients" || card.spent > SLOW;
-      map.classList.toggle("old", slow && !paused);
+      if (slow && !paused) map.classList.add("old");
       if (slow !== paused) return;
-      if (paused) N.forward(network, this.image);
       const logit = { tile: this.tile.class, predicted: Math.max(0, card.predicted) }[state.logit] ?? +state.logit.slice(6);
-      const sums = new Float64Array(this.pixels);
-      N.ATTRIBUTIONS[state.method](network, this.image, logit).forEach((value, i) => { sums[i % this.pixels] += value; });
+      if (state.method === "integrated gradients") return this.integrate(card, logit);
+      if (paused) N.forward(network, this.image);
+      this.showAttribution(card, logit, N.ATTRIBUTIONS[state.method](network, this.image, logit));
+    }
+
+    /** Integrated gradients, some steps at a time, until something changes. */
+    async integrate(card, logit) {
+      const image = this.image.slice(), total = new Float64Array(image.length), { later } = this;
+      for (let step = 0; step < N.STEPS; ) {
+        for (const until = performance.now() + 12; step < N.STEPS && performance.now() < until; step++) {
+          N.integrate(card.network, image, logit, step, total);
+        }
+        await new Promise(requestAnimationFrame);
+        if (this.later !== later) return;
+      }
+      this.showAttribution(card, logit, total);
+    }
+
+    showAttribution({ network, map, attribution }, logit, values) {
+      const { state, world } = this, sums = new Float64Array(this.pixels);
+      values.forEach((value, i) => { sums[i % this.pixels] += value; });
+      map.classList.remove("old");
       const most = sums.reduce((top, value) => Math.max(top, Math.abs(value)), 0), scale = most ? 255 / most : 0;
       const { constructed: blue, trained: orange } = this.colours;
       P.paint(map, world.shape[1], world.shape[2], (i) => (sums[i] > 0 ? orange : blue)[Math.round(scale * Math.abs(sums[i]))]);

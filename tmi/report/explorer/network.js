@@ -289,19 +289,23 @@ const tmiNetwork = (() => {
     return gradient;
   }
 
+  const STEPS = 64;
+
+  /** Add one step of integrated gradients from the black image: the gradient at its middle (Captum's "riemann_middle"). */
+  function integrate(network, image, logit, step, total) {
+    const part = image.map((value) => (value * (step + 0.5)) / STEPS);
+    forward(network, part);
+    backward(network, part, logit).forEach((value, i) => { total[i] += (value * image[i]) / STEPS; });
+  }
+
   /** Attribution maps of one logit, one value a channel and pixel; after `forward` on the image. */
   const ATTRIBUTIONS = {
     gradient: backward,
     "input × gradient": (network, image, logit) => backward(network, image, logit).map((value, i) => value * image[i]),
-    // From the black image, the mean gradient at the middle of each of 64 steps (Captum's "riemann_middle").
-    "integrated gradients": (network, image, logit, steps = 64) => {
+    "integrated gradients": (network, image, logit) => {
       const total = new Float64Array(image.length);
-      for (let step = 0; step < steps; step++) {
-        const part = image.map((value) => (value * (step + 0.5)) / steps);
-        forward(network, part);
-        backward(network, part, logit).forEach((value, i) => { total[i] += value / steps; });
-      }
-      return total.map((value, i) => value * image[i]);
+      for (let step = 0; step < STEPS; step++) integrate(network, image, logit, step, total);
+      return total;
     },
   };
 
@@ -317,7 +321,7 @@ const tmiNetwork = (() => {
     return { phi, tiles };
   }
 
-  return { unpack, prepare, render, distance, windowsOf, forward, backward, truth, ATTRIBUTIONS };
+  return { unpack, prepare, render, distance, windowsOf, forward, backward, truth, integrate, STEPS, ATTRIBUTIONS };
 })();
 
 if (typeof module !== "undefined") module.exports = tmiNetwork;
