@@ -271,13 +271,13 @@ def foreign(quick: bool, part: Part) -> None:
 
 def _run_twice(suite: Path, store: Path, truth: Path, keys: list[str]) -> list[str]:
     import tmi
-    from tmi.runs.runner import collect
+    from tmi.runs.runner import load_results
 
     problems = []
     for _ in range(2):
         results = tmi.run(suite, store, threads=1)
         problems += [entry.message for entry in results if entry.status != "ok"]
-    problems += [str(entry) for entry in collect(suite, store) if entry.status != "ok"]
+    problems += [str(entry) for entry in load_results(suite, store) if entry.status != "ok"]
     return problems + toys.differences(store, truth, keys)
 
 

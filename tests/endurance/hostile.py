@@ -334,11 +334,11 @@ def _small(ground: Ground, name: str, text: str | None, when: float | None = Non
     ground.store.path(ground.key).unlink()
 
     def attack() -> list[str]:
-        from tmi.runs.runner import collect
+        from tmi.runs.runner import load_results
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for entry in collect(ground.suite, ground.home):
+            for entry in load_results(ground.suite, ground.home):
                 str(entry.message)
             return ground.survives()
 

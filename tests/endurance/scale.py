@@ -28,7 +28,7 @@ ANSWER = """
 import json, sys, time
 begun = time.perf_counter()
 from tmi.suites.plan import make_plan
-from tmi.runs.runner import collect
+from tmi.runs.runner import load_results
 from tmi.store.store import Store
 from tmi.suites.reader import load_suite
 imported = time.perf_counter()
@@ -40,7 +40,7 @@ found = store.read_all(p.key for p in plan)
 answered = time.perf_counter()
 again = len(Store(sys.argv[2]).read_all(p.key for p in plan))
 twice = time.perf_counter()
-results = collect(suite, store)
+results = load_results(suite, store)
 print(json.dumps({
     "cells": len(plan),
     "found": len(found),

@@ -22,9 +22,9 @@ from .completion import suite_argument
 )
 def report(suite: str, store: str | None, plugins: tuple[str, ...], report_dir: str) -> None:
     """Write the HTML report of SUITE from what the store has; nothing is computed."""
-    from tmi.runs.runner import collect
+    from tmi.runs.runner import load_results
 
-    collected = collect(suite, store, plugins=plugins, registry=registry_of(plugins))
+    collected = load_results(suite, store, plugins=plugins, registry=registry_of(plugins))
     if len(collected.missing) == len(collected):
         raise InputError(f"report: the store has nothing of suite {suite!r}; tmi run {suite} --report {shown(report_dir)}")
     check_folder(Path(report_dir), must_exist=False, name="index.html")

@@ -62,7 +62,7 @@ def results(
 
     SUITE may also be one file of a store (.h5).
     """
-    from tmi.runs.runner import collect
+    from tmi.runs.runner import load_results
 
     for file in (options["out"], json_file):
         if isinstance(file, str):
@@ -77,7 +77,7 @@ def results(
         return
     if store and not Path(store).exists():
         raise StoreError(f"store {shown(store)}: there is no such folder")
-    collected = collect(suite, store, only=only, plugins=plugins, registry=registry_of(plugins))
+    collected = load_results(suite, store, only=only, plugins=plugins, registry=registry_of(plugins))
     if failed:
         for entry in collected.failed:
             click.echo(f"{entry}: {entry.message}\n{entry.traceback}")

@@ -146,10 +146,10 @@ def _print_plan(
     quiet: bool,
 ) -> None:
     """List the cells, what would be done with each, and what it would cost."""
-    from tmi.runs.runner import collect, estimate
+    from tmi.runs.runner import load_results, estimate
     from tmi.store.store import Store
 
-    results = collect(suite, store, only=only)
+    results = load_results(suite, store, only=only)
     todo = results.failed if retry_failed else results.failed + results.missing
     chosen = {id(entry) for entry in todo}
 

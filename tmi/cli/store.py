@@ -153,9 +153,9 @@ def export(
         context.fail("--with-data needs a folder, and DEST is a table")
     results = None
     if suite is not None:
-        from tmi.runs.runner import collect
+        from tmi.runs.runner import load_results
 
-        results = collect(suite, source, only=only, plugins=plugins, registry=registry_of(plugins))
+        results = load_results(suite, source, only=only, plugins=plugins, registry=registry_of(plugins))
     if table or not isinstance(dest, str):
         exported = write_table(source, dest, results)
     else:

@@ -263,9 +263,6 @@ def load_results(
     return _results(suite, entries, store)
 
 
-collect = load_results
-
-
 def estimate(suite: Suite, store: Store, cells: Collection[str], workers: int = 1) -> Estimate:
     """Return what computing cells of a suite would take, by the costs that the store has recorded.
 

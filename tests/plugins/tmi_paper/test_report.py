@@ -13,7 +13,7 @@ from tests.browser import chromium, needs_chromium
 from tests.plugins.tmi_paper.test_claims import entry
 from tmi.report.page import write
 from tmi.runs.results import Results
-from tmi.runs.runner import collect
+from tmi.runs.runner import load_results
 from tmi_paper.claims import claims
 from tmi_paper.claims.squares import is_dead
 from tmi_paper.report import sections
@@ -175,7 +175,7 @@ def test_any_part_of_the_results_has_a_report(results, seed):
 
 @pytest.mark.slow
 def test_missing_cells_are_listed(results, tmp_path):
-    missing = collect(small(), tmp_path / "nothing")
+    missing = load_results(small(), tmp_path / "nothing")
     page = write(missing, tmp_path).read_text()
     assert "Cells without a result" in page
     assert f"{len(missing)} of {len(missing)} measurements are missing" in page

@@ -20,7 +20,7 @@ from tests.tmi.engines.counting import NETWORKS, counts, write_suite
 from tmi import EngineError, Store
 from tmi.plugins import host as plugins
 from tmi.plugins.registry import Registry
-from tmi.runs.runner import collect
+from tmi.runs.runner import load_results
 from tmi.store import files
 
 pytestmark = pytest.mark.slow
@@ -114,7 +114,7 @@ def test_a_data_set_that_cannot_be_made_is_tried_once(folder):
     assert len(bad) == 3
     assert {(e.status, e.message, e.mistake) for e in bad} == {("failed", "the toy is broken", True)}
     assert [e.status for e in results if e.dataset == "d"] == ["ok", "failed", "ok"]
-    again = collect(folder / "suite.toml", folder / "store")
+    again = load_results(folder / "suite.toml", folder / "store")
     assert [(e.status, e.message, e.traceback) for e in again] == [(e.status, e.message, e.traceback) for e in results]
 
 

@@ -14,7 +14,7 @@ from tmi.maintenance.export import export, write_table
 from tmi.maintenance.info import info
 from tmi.maintenance.prune import prune
 from tmi.maintenance.verify import verify
-from tmi.runs.runner import collect
+from tmi.runs.runner import load_results
 from tmi.store import files
 
 
@@ -53,7 +53,7 @@ def test_it_answers_a_run(run_folder, store, registry, tmp_path):
 
 
 def test_a_suite(run_folder, store, tmp_path):
-    results = collect(run_folder / "suite.toml", store, only="d/n/p seed 1")
+    results = load_results(run_folder / "suite.toml", store, only="d/n/p seed 1")
     exported = export(store, tmp_path / "out", results, with_data=True)
     assert dict(exported.counts) == {"probe": 1, "dataset": 1, "network": 1}
     import pandas as pd
@@ -65,7 +65,7 @@ def test_a_suite(run_folder, store, tmp_path):
 
 
 def test_tables(run_folder, store, tmp_path):
-    results = collect(run_folder / "suite.toml", store)
+    results = load_results(run_folder / "suite.toml", store)
     assert write_table(store, tmp_path / "suite.json", results).rows == 9
     assert json.loads((tmp_path / "suite.json").read_text()) == results.rows()
     assert write_table(store, tmp_path / "all.csv").rows == 6
@@ -102,7 +102,7 @@ def test_places_that_are_taken(store, tmp_path):
 
 
 def test_nothing_to_export(run_folder, store, tmp_path):
-    results = collect(run_folder / "suite.toml", Store(tmp_path / "other"))
+    results = load_results(run_folder / "suite.toml", Store(tmp_path / "other"))
     with pytest.raises(InputError, match="has no result of suite 'suite'"):
         export(store, tmp_path / "out", results)
     prune(store, max_size=0)

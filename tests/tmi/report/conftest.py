@@ -4,7 +4,7 @@ import pytest
 
 import tmi
 from tests.tmi import toys
-from tmi.runs.runner import collect
+from tmi.runs.runner import load_results
 
 HOSTILE = "<script>alert('x')</script>"
 
@@ -125,4 +125,4 @@ def ran(tmp_path_factory):
 
 @pytest.fixture
 def results(ran):
-    return collect(ran[1] / "suite.toml", ran[1] / "store")
+    return load_results(ran[1] / "suite.toml", ran[1] / "store")

@@ -14,7 +14,7 @@ from tests.tmi.report.conftest import HOSTILE
 from tests.tmi.report.pages import Page
 from tmi import PluginError, StoreError
 from tmi.report.page import write
-from tmi.runs.runner import collect
+from tmi.runs.runner import load_results
 
 
 def with_report(results, ran, name, *more):
@@ -113,7 +113,7 @@ def stamp(path: Path) -> tuple[int, int]:
 def test_it_is_left_as_it_is_when_nothing_changed(ran, results, tmp_path):
     before = stamp(write(results, tmp_path))
     assert stamp(write(results, tmp_path)) == before
-    assert stamp(write(collect(ran[1] / "suite.toml", ran[1] / "store"), tmp_path)) == before
+    assert stamp(write(load_results(ran[1] / "suite.toml", ran[1] / "store"), tmp_path)) == before
 
 
 def change_metric(results):
@@ -207,9 +207,9 @@ def test_no_space_leaves_the_old_page(results, tmp_path, monkeypatch):
 
 WRITE = """
 from tmi.report.page import write
-from tmi.runs.runner import collect
+from tmi.runs.runner import load_results
 
-print(write(collect("suite.toml", "store").select(probe="bad"), "report"))
+print(write(load_results("suite.toml", "store").select(probe="bad"), "report"))
 """
 
 

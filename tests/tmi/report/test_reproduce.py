@@ -7,7 +7,7 @@ from tests.tmi import toys
 from tests.tmi.report.pages import Page
 from tmi.plugins.registry import with_files
 from tmi.report.reproduce import _ranges, reproduce
-from tmi.runs.runner import collect
+from tmi.runs.runner import load_results
 
 
 def text(results):
@@ -29,13 +29,13 @@ def test_a_registered_suite_is_named(tmp_path):
     toys.plugin(tmp_path, "more", "import tmi\n\n@tmi.hookimpl\ndef tmi_suites():\n    return {'mine': 'more:suite.toml'}\n")
     toys.suite(tmp_path, toys.BASE, head='name = "mine"')
     registry = with_files([tmp_path / "toys.py", tmp_path / "more.py"])
-    said = text(collect("mine", tmp_path / "store", registry=registry))
+    said = text(load_results("mine", tmp_path / "store", registry=registry))
     assert f"tmi run mine --store {tmp_path / 'store'} --plugin" in said
 
 
 def test_a_suite_from_python_has_no_file(tmp_path):
     suite = {"datasets": {"d": {"use": "squares"}}, "networks": {"n": {"use": "theorem1"}}, "probes": {"p": {"use": "accuracy"}}}
-    said = text(collect(suite, tmp_path))
+    said = text(load_results(suite, tmp_path))
     assert "The suite came from Python and has no file" in said
     assert "tmi run SUITE.toml" in said
 
@@ -45,7 +45,7 @@ def test_other_plug_in_files_are_named(tmp_path, monkeypatch):
     toys.plugin(tmp_path, "more", "import tmi\n\n@tmi.hookimpl\ndef tmi_probes():\n    return {}\n")
     file = toys.suite(tmp_path, toys.BASE, head='plugins = ["toys.py"]')
     monkeypatch.chdir(tmp_path)
-    assert " --plugin more.py --report" in text(collect(file, "store", registry=with_files("more.py")))
+    assert " --plugin more.py --report" in text(load_results(file, "store", registry=with_files("more.py")))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from tmi.report.aggregate import groups
 from tmi.report.page import write
 from tmi.report.sections import _table
 from tmi.runs.results import Entry, Results
-from tmi.runs.runner import collect
+from tmi.runs.runner import load_results
 
 pytestmark = pytest.mark.usefixtures("quick_figures")
 
@@ -35,7 +35,7 @@ def test_without_failures_there_is_no_table_of_them(ran, tmp_path):
 
 
 def test_of_what_the_store_lacks(ran, tmp_path):
-    page = read(write(collect(ran[1] / "suite.toml", tmp_path / "nothing"), tmp_path))
+    page = read(write(load_results(ran[1] / "suite.toml", tmp_path / "nothing"), tmp_path))
     assert page.problems == []
     assert [row[1] for row in page.cells if len(row) == 3] == ["missing"] * 24
 
