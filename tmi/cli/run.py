@@ -146,7 +146,7 @@ def _print_plan(
     quiet: bool,
 ) -> None:
     """List the cells, what would be done with each, and what it would cost."""
-    from tmi.runs.runner import load_results, estimate
+    from tmi.runs.runner import estimate, load_results
     from tmi.store.store import Store
 
     results = load_results(suite, store, only=only)
