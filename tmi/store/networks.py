@@ -81,7 +81,7 @@ def pack(network: Network, trained: Trained | None = None) -> tuple[dict[str, An
         ``weights.NAME`` by the names of the module's ``state_dict``, ``history.NAME``, and ``trained.NUMBER`` for what was
         trained and is not among these.
     """
-    copied = _copy_of(network, always=trained is not None)
+    copied = _copy_of(network, always=trained is not None and trained.calls > 0)
     arrays: Labelled = {}
     _add_weights(arrays, copied, network.module)
     _add_history(arrays, network.history)

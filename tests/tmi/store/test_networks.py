@@ -212,6 +212,7 @@ class TestCopy:
         monkeypatch.setattr(networks, "LARGEST_COPY", 10)
         assert weights_of(*through_file(network)) == {}
         assert weights_of(*through_file(network, Trained(calls=1)))  # its training has them anyway
+        assert weights_of(*through_file(network, Trained())) == {}  # it trains nothing
 
     @pytest.mark.parametrize(
         "buffer",
