@@ -6,7 +6,7 @@ Results of another suite get such labels here: a network is named by its origin,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -77,21 +77,7 @@ def relabelled(results: tmi.Results) -> tuple[tmi.Results, dict[str, str]]:
         network = ", ".join([f"{entry.record.get('network_origin', 'network')}: {entry.network}", *apart])
         method = entry.swept.get("method", _settings(entry).get("method"))
         entries.append(replace(entry, probe=label, network=network, swept={"method": method} if method else {}))
-    return with_entries(results, entries), layers
-
-
-def with_entries(results: tmi.Results, entries: Iterable[Entry]) -> tmi.Results:
-    """Return results of other entries, with the same store, suite and plug-ins."""
-    return tmi.Results(
-        entries,
-        results.store,
-        name=results.name,
-        description=results.description,
-        columns=results.columns,
-        report=results.report,
-        registry=results.registry,
-        source=results.source,
-    )
+    return results.with_entries(entries), layers
 
 
 def _settings(entry: Entry) -> Mapping[str, Any]:

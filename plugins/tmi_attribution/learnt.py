@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import tmi
 
-from .cells import with_entries
 from .labels import NETWORKS
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def learnt_runs(results: tmi.Results) -> tuple[tmi.Results, dict[str, list[int]]
         name = NETWORKS.get(entry.network, entry.network) + (f" ({', '.join(settings)})" if settings else "")
         name += f" on {entry.dataset}" if len(datasets) > 1 else ""
         seeds.setdefault(name, []).append(entry.seed)
-    return with_entries(results, (entry for entry in results if _run(results, entry) not in runs)), seeds
+    return results.with_entries(entry for entry in results if _run(results, entry) not in runs), seeds
 
 
 def _of_networks(results: tmi.Results) -> list[str]:

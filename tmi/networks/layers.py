@@ -28,7 +28,7 @@ from .adapters import (
 from .check import Forward, RandomError, check
 from .directions import Directions, one_a_neuron
 from .modes import evaluation_mode
-from .nonlinearity import defined_after, watching
+from .nonlinearity import can_watch, defined_after, watching
 from .plain import copied
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class LayeredModule:
         (image,) = self._batches(images[:1], 1)
 
         def forward(batch: torch.Tensor) -> tuple[Any, dict[str, list[Any]]]:
-            if self._followed is None:
+            if self._followed is None and can_watch(self.module):
                 with watching(self.module, self.layers[:-1]) as self._followed:
                     answer, outputs = self._evaluate(batch, self.layers)
             else:

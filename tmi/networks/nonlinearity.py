@@ -88,6 +88,13 @@ def watching(module: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, str
             handle.remove()
 
 
+def can_watch(module: nn.Module) -> bool:
+    """Return whether `watching` changes no bit: attention takes other kernels while functions are watched."""
+    from torch.nn import MultiheadAttention, TransformerEncoder, TransformerEncoderLayer
+
+    return not any(isinstance(part, MultiheadAttention | TransformerEncoder | TransformerEncoderLayer) for part in module.modules())
+
+
 def defined_after(module: nn.Module, layer: str) -> str:
     """Return the name of the non-linear module that is defined after a layer without one; empty if there is none.
 

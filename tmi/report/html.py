@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from tmi.errors import StoreError
+from tmi.runtime.paths import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -138,6 +143,26 @@ def figure(drawn: Figure, alt: str, caption: str, *, narrow: Figure | None = Non
         f'<figure><div class="drawing" role="group" aria-label="Figure: {alt}">{image}</div>'
         f'<figcaption>{escape(caption)} <span class="downloads">{link}</span></figcaption></figure>'
     )
+
+
+def write_page(path: Path, text: str, name: str) -> None:
+    """Write a page; an older one stays as it was if it cannot be written.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written, with its name.
+    """
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise StoreError(f"{name} {shown(path)}: cannot be written ({error.strerror or error})") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def page(*, title: str, description: str, mark: str, sections: Sequence[Section]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import metadata
@@ -15,13 +14,16 @@ from tmi.hashing import digest
 from tmi.plugins.fingerprint import versions
 from tmi.runtime.paths import absolute, shown
 
-from .html import Section, paragraph
+from .html import Section, paragraph, write_page
 
 if TYPE_CHECKING:
     from tmi.plugins.component import Component
     from tmi.runs.results import Results
 
 NAME = "index.html"
+
+PAGE = 5_500_000
+"""Characters that a page may have before its explorer leaves networks out."""
 
 
 def write(results: Results, folder: str | Path) -> Path:
@@ -58,16 +60,7 @@ def write(results: Results, folder: str | Path) -> Path:
     from .html import page
 
     text = page(title=results.name, description=results.description, mark=mark, sections=_sections(results, writers))
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise StoreError(f"report {shown(path)}: cannot be written ({error.strerror or error})") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    write_page(path, text, "report")
     return path
 
 
@@ -114,8 +107,9 @@ def _sections(results: Results, writers: Sequence[Component]) -> list[Section]:
     about = set().union(*map(_probes, writers))
     own = {entry.probe for entry in results if entry.registered_probe in about}
     drawn = [] if results.report else sweeps(results, without=own)
-    live = explorer.section(results)
-    return [*first, *written, *drawn, *([live] if live else []), *standard.sections(results)]
+    last = standard.sections(results)
+    live = explorer.section(results, PAGE - sum(len(section.html) for section in (*first, *written, *drawn, *last)))
+    return [*first, *written, *drawn, *([live] if live else []), *last]
 
 
 def _written(writer: Component, results: Results) -> list[Section]:

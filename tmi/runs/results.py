@@ -166,7 +166,7 @@ class Results:
             For a name that is not a column.
         """
         self._check_columns(wanted)
-        return self._with(e for e in self.entries if all(self._value(e, name) == value for name, value in wanted.items()))
+        return self.with_entries(e for e in self.entries if all(self._value(e, name) == value for name, value in wanted.items()))
 
     def sel(self, **wanted: Any) -> Results:
         """Return the part of the results that is asked for, as in ``sel(network="trained", seed=[0, 1], metric="accuracy")``.
@@ -198,7 +198,7 @@ class Results:
             chosen = _chosen("metric", metric, list(dict.fromkeys(m for entry in self.entries for m in entry.metrics)))
             kept = [{m: v for m, v in entry.metrics.items() if m in chosen} for entry in entries]
             entries = [replace(entry, metrics=metrics) for entry, metrics in zip(entries, kept, strict=True) if metrics]
-        return self._with(entries)
+        return self.with_entries(entries)
 
     def _check_columns(self, names: Iterable[str], *more: str) -> None:
         known = ("dataset", "network", "probe", "seed", "status", *more, *self.columns)
@@ -209,7 +209,8 @@ class Results:
     def _value(self, entry: Entry, column: str) -> Any:
         return entry.swept.get(column) if column in self.columns else getattr(entry, column)
 
-    def _with(self, entries: Iterable[Entry]) -> Results:
+    def with_entries(self, entries: Iterable[Entry]) -> Results:
+        """Return results of other entries, with the same store, suite and plug-ins."""
         return Results(
             entries,
             self.store,

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tmi.errors import InputError, StoreError
-from tmi.report.html import Section, paragraph
-from tmi.runtime.paths import absolute, shown
+from tmi.errors import InputError
+from tmi.report.html import Section, paragraph, write_page
+from tmi.runtime.paths import absolute
 
 from .payload import world
 from .sources import Source, from_results
@@ -37,7 +35,7 @@ def write(sources: Sequence[Source], path: str | Path, *, title: str) -> list[tu
     ----------
     sources : sequence of Source
     path : str or Path
-        The file; its folder must exist.
+        The file; its folder is made if it does not exist.
     title : str
 
     Returns
@@ -62,24 +60,18 @@ def write(sources: Sequence[Source], path: str | Path, *, title: str) -> list[tu
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, undefined=jinja2.StrictUndefined)
     text = environment.get_template("explorer.html.j2").render(title=title, body=fragment(worlds))
     file = absolute(path)
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(file)
-    except OSError as error:
-        raise StoreError(f"explorer {shown(file)}: cannot be written ({error.strerror or error})") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    write_page(file, text, "explorer")
     return left_out
 
 
-def section(results: Results) -> Section | None:
+def section(results: Results, room: int) -> Section | None:
     """Return the explorer of a report, with what the store has or is quickly made.
 
     Parameters
     ----------
     results : Results
+    room : int
+        Characters that the page has left for it; it takes at most `SECTION`.
 
     Returns
     -------
@@ -88,7 +80,7 @@ def section(results: Results) -> Section | None:
     """
     worlds: list[dict[str, Any]] = []
     try:
-        worlds = [one for one in _worlds(from_results(results), SECTION) if one["networks"]]
+        worlds = [one for one in _worlds(from_results(results), min(room, SECTION)) if one["networks"]]
     except Exception as error:  # generators and builders may raise anything, and a report is worth more than its explorer
         warnings.warn(f"report: the explorer is left out ({type(error).__name__}: {error})", stacklevel=2)
     if not worlds:

@@ -11,7 +11,7 @@ import tmi
 from tests.tmi.report.pages import Page
 from tmi.errors import InputError, StoreError
 from tmi.plugins.registry import installed
-from tmi.report.explorer.page import fragment, section, write
+from tmi.report.explorer.page import SECTION, fragment, section, write
 from tmi.report.explorer.sources import from_names
 from tmi.runs.results import Results
 
@@ -70,7 +70,7 @@ def test_an_old_page_stays_when_a_new_one_cannot_be_written(tmp_path):
 
 
 def test_a_report_without_a_constructed_network_has_no_explorer():
-    assert section(Results([])) is None
+    assert section(Results([]), SECTION) is None
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def results(tmp_path_factory):
 
 
 def test_a_report_shows_what_the_store_has(results):
-    made = section(results[0])
+    made = section(results[0], SECTION)
     assert made.title == "Explorer"
     (world,) = data_of(made.html)
     assert [(one["name"], one["origin"]) for one in world["networks"]] == [("built", "constructed"), ("sgd", "trained")]
@@ -99,7 +99,7 @@ def test_a_report_shows_what_the_store_has(results):
 
 def test_a_report_trains_nothing_and_says_how_to(results, monkeypatch):
     monkeypatch.setattr("torch.optim.SGD.step", lambda *_: pytest.fail("trains"))
-    made = section(results[1])
+    made = section(results[1], SECTION)
     assert [one["name"] for one in data_of(made.html)[0]["networks"]] == ["built"]
     assert "Trained networks are here if the store has them; tmi explore SUITE trains what it lacks." in made.html
 
@@ -107,4 +107,4 @@ def test_a_report_trains_nothing_and_says_how_to(results, monkeypatch):
 def test_a_report_is_written_even_if_the_explorer_fails(results, monkeypatch):
     monkeypatch.setattr("tmi.report.explorer.sources.Source.dataset", lambda _: 1 / 0)
     with pytest.warns(UserWarning, match=r"the explorer is left out \(ZeroDivisionError"):
-        assert section(results[0]) is None
+        assert section(results[0], SECTION) is None
