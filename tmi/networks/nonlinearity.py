@@ -92,7 +92,9 @@ def can_watch(module: nn.Module) -> bool:
     """Return whether `watching` changes no bit: attention takes other kernels while functions are watched."""
     from torch.nn import MultiheadAttention, TransformerEncoder, TransformerEncoderLayer
 
-    return not any(isinstance(part, MultiheadAttention | TransformerEncoder | TransformerEncoderLayer) for part in module.modules())
+    return not any(
+        isinstance(part, MultiheadAttention | TransformerEncoder | TransformerEncoderLayer) for part in module.modules()
+    )
 
 
 def defined_after(module: nn.Module, layer: str) -> str:
