@@ -110,5 +110,5 @@ def test_report_of_a_small_copy(tmp_path):
     assert not results.failed, [(str(e), e.message) for e in results.failed]
     drawn = sections(results)
     assert len(drawn) == 3
-    assert all("data:image/png" in section.html for section in drawn[:2])
+    assert all("<figure>" in section.html for section in drawn[:2])
     assert sections(results.select(dataset="nothing")) == []

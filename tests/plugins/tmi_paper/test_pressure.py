@@ -156,6 +156,6 @@ def test_report_of_a_small_copy(tmp_path):
     assert not results.failed, [(str(e), e.message) for e in results.failed]
     drawn = sections(results)
     assert [section.title for section in drawn] == ["", "The network of section 6.2", "The network of section 6.1"]
-    assert "data:image/png" in drawn[0].html
+    assert "<figure>" in drawn[0].html
     assert (len(effects(results, "fashion")), len(effects(results, "squares"))) == (12, 13)
     assert sections(results.select(dataset="nothing")) == []
