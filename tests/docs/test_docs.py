@@ -194,7 +194,8 @@ def test_every_status_is_explained() -> None:
 def test_relative_links_have_targets(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
-    assert [link for link in links if link and not (page.parent / link).exists()] == []
+    targets = [link.replace("_gallery/index.rst", "examples/README.rst") for link in links]  # made of it when the pages are built
+    assert [target for target in targets if target and not (page.parent / target).exists()] == []
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:
