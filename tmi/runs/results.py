@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tmi.errors import UnknownNameError, did_you_mean
+from tmi.runtime.formatting import format_count
 from tmi.runtime.paths import absolute
 
 if TYPE_CHECKING:
@@ -133,7 +134,8 @@ class Results:
         return iter(self.entries)
 
     def __repr__(self) -> str:
-        return f"Results({self.name}: {len(self)} cells, {len(self.failed)} failed)"
+        missing = f", {len(self.missing)} missing" if self.missing else ""
+        return f"Results({self.name}: {format_count(len(self), 'cell')}, {len(self.failed)} failed{missing})"
 
     def _repr_html_(self) -> str:
         from tmi.views.results import results

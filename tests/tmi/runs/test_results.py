@@ -172,4 +172,6 @@ def test_load(results, tmp_path):
 
 def test_text(results):
     assert repr(results) == "Results(s: 6 cells, 1 failed)"
+    assert repr(Results([entry(status="missing")], name="s")) == "Results(s: 1 cell, 0 failed, 1 missing)"
+    assert "1 cell: 1 ok" in Results([entry()])._repr_html_()
     assert [str(e) for e in results][:3] == ["d[k=1]/n/p seed 0", "d[k=3]/n/p seed 1", "e[k=None]/n/p seed 0"]
