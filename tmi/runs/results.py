@@ -374,6 +374,9 @@ def _chosen(column: str, wanted: Any, known: Sequence[Any]) -> list[Any]:
         equal = [one for one in known if one == value]
         matching = [one for one in known if isinstance(value, str) and isinstance(one, str) and fnmatchcase(one, value)]
         if not equal and not matching:
-            raise UnknownNameError(f"{column}: no result has {value!r}{did_you_mean(value, map(str, known))}")
+            texts = [str(one) for one in known]
+            same = [one for one, text in zip(known, texts, strict=True) if text == value]  # a number that was given as text
+            hint = f"; did you mean {same[0]!r}?" if same else did_you_mean(value, texts)
+            raise UnknownNameError(f"{column}: no result has {value!r}{hint}")
         chosen += equal or matching
     return chosen

@@ -77,6 +77,7 @@ def test_sel(results):
         ({"metric": "bb"}, "metric: no result has 'bb'"),
         ({"metric": ["a", "b.d"]}, "no result has 'b.d'; did you mean \"b.c\""),
         ({"seed": 7}, "seed: no result has 7; known: 0, 1"),
+        ({"seed": "1"}, r"seed: no result has '1'; did you mean 1\?"),
         ({"netwrok": "n"}, "column 'netwrok' is unknown; did you mean \"network\""),
     ],
 )
