@@ -58,9 +58,9 @@ tmi list methods --json - | jq -r '.[].name'
 ```
 
 Every command that lists something has `--json`. Data goes to standard output; progress, warnings, errors, and the reasons why
-cells have no numbers go to standard error. `--report`, `--json` and `--out` are tried before anything is computed: the folders
-are made, a file is written, and both are removed. If an output fails all the same, as on a disk that has become full, the exit
-code is 2, and the results are in the store.
+cells have no numbers go to standard error. `--report`, `--json` and `--out` are tried before anything is computed: a file is
+written and removed. The folder of a report is made where it is missing, that of a file is not. If an output fails all the same,
+as on a disk that has become full, the exit code is 2, and the results are in the store.
 
 A kind may be given in the plural, as listings print it: `tmi list methods`.
 

@@ -54,7 +54,7 @@ def _reasons(entry: Entry) -> Iterator[tuple[str, str]]:
         yield entry.status, entry.message
     elif entry.status == "ok":
         for what in NOTES:
-            notes = [note.removeprefix(what).lstrip(":, ") for note in entry.notes if note.startswith(what)]
+            notes = [note.removeprefix(what).lstrip(":, ").removeprefix("for ") for note in entry.notes if note.startswith(what)]
             if notes:
                 yield what, "; ".join(notes)
 

@@ -81,6 +81,8 @@ def results(
     if failed:
         for entry in collected.failed:
             click.echo(f"{entry}: {entry.message}\n{entry.traceback}")
+        if not collected.failed and not options["quiet"]:
+            click.echo(f"0 of {format_count(len(collected), 'cell')} failed", err=True)
     else:
         _print_tables(collected, suite, **options)
     if json_file:

@@ -57,7 +57,8 @@ if TYPE_CHECKING:
 @click.option("--fail-fast", is_flag=True, help="Start nothing new after the first failure.")
 @click.option("--retry-failed", is_flag=True, help="Compute only the cells that failed in their last run.")
 @verbosity_options(
-    "Print warnings and errors alone.", "Print each cell that is done, all reasons for missing numbers, and tracebacks."
+    "Print warnings and errors of the call alone; the exit code says if cells failed.",
+    "Print each cell that is done, all reasons for missing numbers, and tracebacks.",
 )
 def run(
     suite: str,

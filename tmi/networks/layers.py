@@ -147,7 +147,7 @@ class LayeredModule:
 
         def forward(batch: torch.Tensor) -> tuple[Any, dict[str, list[Any]]]:
             if self._followed is None and can_watch(self.module):
-                with watching(self.module, self.layers[:-1]) as self._followed:
+                with watching(self.module, self.layers) as self._followed:
                     answer, outputs = self._evaluate(batch, self.layers)
             else:
                 answer, outputs = self._evaluate(batch, self.layers)
@@ -179,7 +179,7 @@ class LayeredModule:
         -------
         str
             The function that is applied to the layer's output, as ``"relu"``, seen when the network was checked. Of a network
-            that was never evaluated it is the non-linear module that is defined after the layer. Empty for the last layer.
+            that was never evaluated it is the non-linear module that is defined after the layer.
 
         Raises
         ------
@@ -187,8 +187,6 @@ class LayeredModule:
             For a layer that the network does not have.
         """
         self._check_layer(layer)
-        if layer == self.layers[-1]:
-            return ""
         return defined_after(self.module, layer) if self._followed is None else self._followed.get(layer, "")
 
     def with_module(self: N, module: nn.Module) -> N:

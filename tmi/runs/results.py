@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tmi.errors import UnknownNameError, did_you_mean
+from tmi.runtime.formatting import format_count
 from tmi.runtime.paths import absolute
 
 if TYPE_CHECKING:
@@ -133,7 +134,8 @@ class Results:
         return iter(self.entries)
 
     def __repr__(self) -> str:
-        return f"Results({self.name}: {len(self)} cells, {len(self.failed)} failed)"
+        missing = f", {len(self.missing)} missing" if self.missing else ""
+        return f"Results({self.name}: {format_count(len(self), 'cell')}, {len(self.failed)} failed{missing})"
 
     def _repr_html_(self) -> str:
         from tmi.views.results import results
@@ -372,6 +374,9 @@ def _chosen(column: str, wanted: Any, known: Sequence[Any]) -> list[Any]:
         equal = [one for one in known if one == value]
         matching = [one for one in known if isinstance(value, str) and isinstance(one, str) and fnmatchcase(one, value)]
         if not equal and not matching:
-            raise UnknownNameError(f"{column}: no result has {value!r}{did_you_mean(value, map(str, known))}")
+            texts = [str(one) for one in known]
+            same = [one for one, text in zip(known, texts, strict=True) if text == value]  # a number that was given as text
+            hint = f"; did you mean {same[0]!r}?" if same else did_you_mean(value, texts)
+            raise UnknownNameError(f"{column}: no result has {value!r}{hint}")
         chosen += equal or matching
     return chosen

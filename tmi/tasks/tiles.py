@@ -74,12 +74,14 @@ class FeatureTile:
         DataFileError
             If the file cannot be read as a picture; the message names it.
         InputError
-            For a bad ε or size, or if no pixel is of at least half opacity.
+            For a path, an ε or a size of another kind, or if no pixel is of at least half opacity.
         """
         from .pictures import read_picture
 
         if size is not None and (isinstance(size, bool) or not isinstance(size, numbers.Integral) or size < 1):
             raise InputError(f"size: expected a whole number of at least 1, got {size!r}")
+        if not isinstance(path, str | Path):
+            raise InputError(f"path: expected that of a picture file, got {type(path).__name__}; FeatureTile takes values")
         picture = read_picture(path)
         picture = picture if size is None else picture.scaled(int(size))
         if not picture.support.any():

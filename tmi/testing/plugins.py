@@ -172,6 +172,8 @@ def _of_folder(host: PluginHost, folder: Path) -> Plugin:
     try:
         project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
         names = list(project.get("entry-points", {}).get("tmi", {}))
+    except FileNotFoundError:
+        raise PluginError(f"{shown(folder)}: is no package, which has a file pyproject.toml") from None
     except (OSError, ValueError) as error:
         raise PluginError(f"{shown(folder)}: is no package ({error})") from None
     if len(names) != 1:

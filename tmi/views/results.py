@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tmi.runtime.formatting import format_count
+
 from .html import ROWS, card, clip, line, table
 from .tasks import size_of
 
@@ -43,7 +45,7 @@ def results(shown: Any) -> str:
     """HTML of `Results`: how many cells have which status, and the first metric of each over the seeds."""
     counts = Counter(entry.status for entry in shown.entries)
     status = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-    about = f"{len(shown):,} cells{': ' if status else ''}{status}"
+    about = f"{format_count(len(shown), 'cell')}{': ' if status else ''}{status}"
     swept = [*shown.columns]
     rows, total = _means(shown)
     head = ("data set", "network", *swept, "probe", "metric", "mean ± standard deviation", "seeds")

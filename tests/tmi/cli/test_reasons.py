@@ -23,7 +23,7 @@ def test_methods_that_were_refused():
     ]
     assert said(entries) == [
         "bench on n: 2 of 4 methods refused (a, b): it needs maps",
-        "bench on n: 1 of 4 methods not scored (d): for it gave NaN",
+        "bench on n: 1 of 4 methods not scored (d): it gave NaN",
     ]
 
 

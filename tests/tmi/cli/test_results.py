@@ -41,6 +41,7 @@ def test_quiet_and_verbose(two_seeds):
     call("run", "suite.toml", "--only", "seed 0")
     assert "1 of 2 cells not in the store" in call("results", "suite.toml").stderr
     assert call("results", "suite.toml", "--quiet").stderr == ""
+    assert call("results", "suite.toml", "--failed").stderr == "0 of 2 cells failed\n"
     assert call("results", "suite.toml", "-v").stderr.splitlines()[0] == "p: total: Sum of the logits."
 
 

@@ -83,6 +83,13 @@ def test_the_text_of_a_network_says_it():
         shown.nonlinearity_after("nosuch")
 
 
+def test_the_only_chosen_layer_is_told_of_too():
+    shown = network(nn.Sequential(nn.Conv2d(1, 4, 2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 2)), ["0"])
+    assert shown.nonlinearity_after("0") == "1"
+    shown.logits(IMAGES)
+    assert repr(shown).endswith("layers: 0 (before relu))")
+
+
 def test_before_the_first_evaluation_the_parts_tell():
     module = nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.ReLU(), nn.Linear(4, 2))
     shown = network(module, ["1", "2", "3"])

@@ -77,6 +77,7 @@ def test_sel(results):
         ({"metric": "bb"}, "metric: no result has 'bb'"),
         ({"metric": ["a", "b.d"]}, "no result has 'b.d'; did you mean \"b.c\""),
         ({"seed": 7}, "seed: no result has 7; known: 0, 1"),
+        ({"seed": "1"}, r"seed: no result has '1'; did you mean 1\?"),
         ({"netwrok": "n"}, "column 'netwrok' is unknown; did you mean \"network\""),
     ],
 )
@@ -172,4 +173,6 @@ def test_load(results, tmp_path):
 
 def test_text(results):
     assert repr(results) == "Results(s: 6 cells, 1 failed)"
+    assert repr(Results([entry(status="missing")], name="s")) == "Results(s: 1 cell, 0 failed, 1 missing)"
+    assert "1 cell: 1 ok" in Results([entry()])._repr_html_()
     assert [str(e) for e in results][:3] == ["d[k=1]/n/p seed 0", "d[k=3]/n/p seed 1", "e[k=None]/n/p seed 0"]

@@ -107,6 +107,8 @@ def test_bad_pictures_are_named(tmp_path, monkeypatch):
             tmi.FeatureTile.from_image(tmp_path / name, 1)
         assert message in str(caught.value)
         assert "\n" not in str(caught.value)
+    with pytest.raises(tmi.InputError, match=r"path: expected that of a picture file, got ndarray; FeatureTile takes values"):
+        tmi.FeatureTile.from_image(np.zeros((3, 3)), 1)
     for size in (0, True, 1.5):
         with pytest.raises(tmi.InputError, match="size: expected a whole number"):
             tmi.FeatureTile.from_image(tmp_path / "d.png", 1, size=size)

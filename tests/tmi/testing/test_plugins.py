@@ -195,7 +195,7 @@ def test_a_package_that_is_installed_from_elsewhere(package, tmp_path):
     with pytest.raises(PluginError, match="expected one entry point in the group tmi, but it has none"):
         check_plugin(tmp_path / "elsewhere")
     copy.unlink()
-    with pytest.raises(PluginError, match="elsewhere: is no package"):
+    with pytest.raises(PluginError, match=r"elsewhere: is no package, which has a file pyproject\.toml$"):
         check_plugin(tmp_path / "elsewhere")
 
 
