@@ -28,7 +28,8 @@ SMALL = SETTINGS | {
 }
 PROBES = tuple(tmi.names("probe"))
 # Too slow for the quick tests.
-SLOW = [pytest.param(name, marks=pytest.mark.slow) if name in ("dictionary", "direction-recovery") else name for name in PROBES]
+_LONG = ("activation-maximisation", "attack", "dictionary", "direction-recovery")
+SLOW = [pytest.param(name, marks=pytest.mark.slow) if name in _LONG else name for name in PROBES]
 
 
 def colour(samples=24):

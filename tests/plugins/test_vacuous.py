@@ -183,7 +183,15 @@ def could_not_fail(name, data):
 
 
 # Each takes seconds on each data set.
-SLOW = ("activation-maximisation", "attribution-bench", "decodability", "dictionary", "direction-recovery")
+SLOW = (
+    "activation-maximisation",
+    "attack",
+    "attribution-bench",
+    "decodability",
+    "dictionary",
+    "direction-recovery",
+    "prunability",
+)
 
 
 @pytest.mark.parametrize("make", DATA)

@@ -76,6 +76,7 @@ def test_means_chance_oracle_and_skill_are_those_of_the_arrays(data, trained):
     assert "|a| is scored" in result.describe("mass").text
 
 
+@pytest.mark.slow
 def test_an_image_does_not_depend_on_its_neighbours(trained):
     data = dataset(40)
     for method in ("gradient-shap(draws=3)", "feature-permutation(draws=2)"):

@@ -25,7 +25,7 @@ from tmi_networks.theorem2 import theorem2
 FOURTHS = ((4, 0.0),)  # sums of fourths are exact: what is 0 on paper is 0 in the layers
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_both_theorems_the_formula_and_phi_agree(data):
     task = data.draw(tasks())

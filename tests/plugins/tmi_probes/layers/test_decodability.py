@@ -24,6 +24,7 @@ def test_what_the_logits_hold_and_what_not():
     assert (right.values[4] == right.values[2] * right.values[3]).all()
 
 
+@pytest.mark.slow
 def test_from_a_silent_layer_the_commonest_class_is_predicted():
     module = Sums()
     with torch.no_grad():
@@ -51,6 +52,7 @@ def test_too_few_images():
         tmi.probe("decodability", cnn_network(), dataset(9), folds=1)
 
 
+@pytest.mark.slow
 def test_activations_that_are_not_numbers_are_left_out():
     module, data = Sums(), dataset(30)
     net = network(module, "hidden", "logits")
