@@ -42,7 +42,7 @@ def reproduce(results: Results) -> Section:
     rows += [("git revision of " + what, said) for what, said in _said(recorded, "git").items()]
     about = (
         "The same seeds and versions give the same numbers, bit for bit with the same number of threads on the same kind of "
-        "processor."
+        "processor. A version that the package index does not have is installed from its repository: pip install . there."
     )
     return Section("How to reproduce", text + paragraph(about) + table(("what", "here"), rows))
 
