@@ -28,7 +28,7 @@ SMALL = SETTINGS | {
 }
 PROBES = tuple(tmi.names("probe"))
 # Too slow for the quick tests.
-_LONG = ("activation-maximisation", "attack", "dictionary", "direction-recovery")
+_LONG = ("activation-maximisation", "attack", "attribution-bench", "dictionary", "direction-recovery")
 SLOW = [pytest.param(name, marks=pytest.mark.slow) if name in _LONG else name for name in PROBES]
 
 

@@ -58,6 +58,7 @@ def test_what_was_computed_for_one_method_does_not_change_another(data, trained)
     assert bench(trained, data, "deeplift").metrics == alone.metrics
 
 
+@pytest.mark.slow
 def test_a_network_that_changed_is_another_one(data):
     net = cnn_network()
     before = bench(net, data, "saliency").metrics
@@ -71,6 +72,7 @@ def test_a_network_that_changed_is_another_one(data):
     assert bench(fresh, data, "saliency").metrics == after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -47,6 +47,7 @@ def text(section):
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", re.sub('"data:[^"]*"', '""', section.html)))
 
 
+@pytest.mark.slow
 def test_every_section_is_there_and_draws(results):
     drawn = sections(results)
     assert [section.title for section in drawn] == [

@@ -43,6 +43,7 @@ def test_the_same_seed_gives_the_same_network_bit_for_bit(data, name):
     assert list(one.history) == ["loss", "accuracy"]
 
 
+@pytest.mark.slow
 def test_each_learns_and_its_untrained_twin_has_not(data, nets):
     for name, network in nets.items():
         assert tmi.probe("accuracy", network, data).metrics["accuracy"] >= 0.85, name

@@ -32,7 +32,7 @@ def check(task, images):
             torch.testing.assert_close(found["logits"], expected["logits"], **tolerance)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_random_tasks(data):
     task = data.draw(tasks(max_side=4, max_tiles=2))

@@ -118,6 +118,7 @@ def sweep(folder, hows, methods):
     (folder / "suite.toml").write_text(text)
 
 
+@pytest.mark.slow
 def test_a_pool_of_forked_processes(folder):
     """Leaving the block of a pool ends its processes by SIGTERM, to which a run listens."""
     run(folder, "--timeout", "60")

@@ -213,6 +213,7 @@ print(write(load_results("suite.toml", "store").select(probe="bad"), "report"))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "file",
     [

@@ -257,6 +257,7 @@ def test_imports_inside_a_call(libraries, more, named):
         assert any(text.startswith(f"x left {name}") for text in texts), texts
 
 
+@pytest.mark.slow
 def test_threads_that_numba_changes_when_it_starts_are_put_back_without_a_name():
     script = """
         import torch, numba, warnings

@@ -21,6 +21,7 @@ from tmi_networks.theorem1 import theorem1
 REALISATIONS = ["fused", "literal"]
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_fused_literal_formula_and_phi_agree_in_values_and_gradients(data):

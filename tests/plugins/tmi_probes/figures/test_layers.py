@@ -11,7 +11,9 @@ from ..toys import cnn_network, dataset
 RECOVERY, DECODING = ("unit-recovery", recovery_scores), ("decodability", decoding_scores)
 
 
-@pytest.mark.parametrize("drawn", [RECOVERY, DECODING, ("superposition", dimensionality)], indirect=True)
+@pytest.mark.parametrize(
+    "drawn", [RECOVERY, pytest.param(DECODING, marks=pytest.mark.slow), ("superposition", dimensionality)], indirect=True
+)
 def test_drawn_in_both_colours_and_labelled(drawn, colors):
     figure, _ = drawn
     assert len(figure.axes) == 3
