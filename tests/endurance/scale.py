@@ -103,7 +103,7 @@ def warm(count: int, suite: Path, home: Path, part: Part) -> None:
             repeats = [timed(name, suite, "--store", home) for _ in range(3 if state == "there" else 1)]
             took[name].append(min(seconds for seconds, _ in repeats))
             done = repeats[0][1]
-            said = f"{count} cells, {count} from the store, 0 failed" if name == "run" else "total"
+            said = f"{count:,} cells, {count:,} from the store, 0 failed" if name == "run" else "total"
             if done.returncode or said not in done.stdout:
                 problems.append(f"tmi {name}, index {state}: {done.returncode} {done.stdout[-100:]} {done.stderr[-200:]}")
     part.none_of(

@@ -124,10 +124,10 @@ def _summarise(results: Results, took: str, verbose: bool) -> None:
     from .reasons import MOST, lines
 
     cached = sum(entry.cached for entry in results)
-    inapplicable = f", {len(results.not_applicable)} not applicable" if results.not_applicable else ""
-    missing = f", {len(results.missing)} not computed" if results.missing else ""
+    inapplicable = f", {len(results.not_applicable):,} not applicable" if results.not_applicable else ""
+    missing = f", {len(results.missing):,} not computed" if results.missing else ""
     click.echo(
-        f"{results.name}: {format_count(len(results), 'cell')}, {cached} from the store, {len(results.failed)} failed"
+        f"{results.name}: {format_count(len(results), 'cell')}, {cached:,} from the store, {len(results.failed):,} failed"
         f"{inapplicable}{missing}, {took}"
     )
     for line in lines(results, most=None if verbose else MOST):
