@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import _lazy
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -147,14 +148,11 @@ __all__ = [
 ]
 
 
+_find = _lazy.names(__name__, _MODULE_OF)
+
+
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f".{name}", __name__)
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'tmi' has no attribute {name!r}")
-    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
-    globals()[name] = value
-    return value
+    return import_module(f".{name}", __name__) if name in _MODULES else _find(name)
 
 
 def __dir__() -> list[str]:

@@ -42,7 +42,7 @@ def relabelled(results: tmi.Results) -> tuple[tmi.Results, dict[str, str]]:
     -------
     results : Results
         Those of suite ``attribution`` as they are. Of others, those of the bench and of the probes that its report shows: a
-        network is named by its origin and label, and by the data set and the settings of which it has several; the probe has
+        network is named by its origin and label, and by the data set and the settings that take several values; the probe has
         the label ``methods`` where pixels are attributed, else one that says what is; the method is the only swept setting.
     layers : dict of str to str
         What is attributed by the other labels, see `labels.LAYERS`.

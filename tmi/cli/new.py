@@ -19,7 +19,7 @@ from tmi.runtime.paths import absolute, shown
 from .common import Kind, UserPath, registry_of
 
 KINDS = ("dataset", "network", "probe", "method", "measure")
-"""The kinds of which there is a template."""
+"""The kinds that have a template."""
 
 TEMPLATES = Path(__file__).parent / "templates"
 """A folder for each kind, and one for the files that all have; in them the name is ``demo-name``, or ``demo_name`` in code."""

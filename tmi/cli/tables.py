@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tmi.errors import InputError, TmiError, UnknownNameError, did_you_mean
 from tmi.report.aggregate import Group, groups
-from tmi.runs.comparison import CONTROLS
+from tmi.runs.comparison import is_control
 from tmi.runtime.formatting import format_count
 
 if TYPE_CHECKING:
@@ -113,14 +113,14 @@ def main_metrics(results: Results, info: Mapping[str, Mapping[str, MetricInfo]])
 
 
 def _main(entries: Sequence[Entry], info: Mapping[str, MetricInfo]) -> list[str]:
-    names = [name for entry in entries for name in entry.metrics if not _is_control(name)]
+    names = [name for entry in entries for name in entry.metrics if not is_control(name)]
     directed = [name for name in names if (about := info.get(name.partition(".")[0])) and about.better]
     means = [name for name in directed if name.count(".") == 1 and name.endswith(".mean")]
     first = next(iter(means + directed + names), next(iter(entries[0].metrics)))
     if means or "." not in first:
         return [first]
     base = first.partition(".")[0]
-    firsts = [[name for name in entry.metrics if name.partition(".")[0] == base and not _is_control(name)] for entry in entries]
+    firsts = [[name for name in entry.metrics if name.partition(".")[0] == base and not is_control(name)] for entry in entries]
     candidates = list(dict.fromkeys(names[0] for names in firsts if names))
     chosen: list[str] = []
     left = {entry.network for entry, names in zip(entries, firsts, strict=True) if names}
@@ -164,11 +164,7 @@ def all_metrics(results: Results, patterns: Iterable[str] = ()) -> dict[str, lis
 def _fits(name: str, pattern: str, known: Iterable[str]) -> bool:
     if name == pattern or fnmatchcase(name, pattern):
         return True
-    return pattern not in known and name.partition(".")[0] == pattern and not _is_control(name)
-
-
-def _is_control(name: str) -> bool:
-    return any(part in CONTROLS for part in name.split("."))
+    return pattern not in known and name.partition(".")[0] == pattern and not is_control(name)
 
 
 def tables(
@@ -222,7 +218,7 @@ def _table(
         rows = [replace(row, cells={name: cell for name, cell in row.cells.items() if name in having}) for row in rows]
         rows = [row for row in rows if row.cells]
     only = metrics[0] if len(metrics) == 1 else None
-    about = info.get(only.partition(".")[0]) if only and not _is_control(only) else None  # of chance nothing is better
+    about = info.get(only.partition(".")[0]) if only and not is_control(only) else None  # of chance nothing is better
     return Table(probe, dataset, only, about.better if about else None, tuple(keys), networks, tuple(rows))
 
 

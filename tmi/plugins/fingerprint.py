@@ -98,9 +98,9 @@ def fingerprint(module: str, file: Path | None = None) -> str:
     Notes
     -----
     A module's own modules are those outside the standard library and the installed packages, and those of the module's
-    top-level package wherever that is installed. Of a module that is a file, what lies in its folder is its own too, whatever its
-    name: Python would import a ``utils.py`` there and not an installed ``utils``. Other installed packages are covered by their
-    version. Imports that are computed at run time are not found.
+    top-level package, also where that is installed. Of a module that is a file, what lies in its folder is its own too, whatever
+    its name: Python would import a ``utils.py`` there and not an installed ``utils``. Other installed packages are covered by
+    their version. Imports that are computed at run time are not found.
     """
     return record_of(module, file or source_of(module)).digest
 

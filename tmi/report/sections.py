@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from tmi.runtime.formatting import format_count, format_duration
 
 from .aggregate import Group, groups
-from .choice import meanings
 from .html import Section, bullets, definitions, folded, paragraph, table
 from .reproduce import reproduce
 
@@ -50,7 +49,7 @@ def _metrics(results: Results) -> Section:
     for group in groups(results):
         by_probe.setdefault(group.probe, {}).setdefault(_dataset(group, results), []).append(group)
     for probe, by_dataset in by_probe.items():
-        info = meanings(results, probe)
+        info = results.meanings(probe)
         said = [(name, f"{about.text.rstrip('.')}.{_range(about)}") for name, about in info.items()]
         body = definitions(said) if said else ""
         for dataset, members in by_dataset.items():

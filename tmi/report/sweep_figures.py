@@ -11,6 +11,7 @@ import numpy as np
 
 from tmi import statistics
 from tmi.runtime.plotting import PALETTE
+from tmi.views.results import numeric
 
 from .aggregate import Group
 
@@ -80,23 +81,23 @@ def along(sweep: Sweep, *, columns: int = 2) -> Figure:
     (setting,) = sweep.settings
     values = _values(sweep.groups, setting)
     networks = list(dict.fromkeys(group.network for group in (*sweep.groups, *sweep.fixed)))
-    numeric = _are_numbers(values)
-    height = 2.5 if numeric else 0.75 + len(values) * max(0.2, 0.11 * len({group.network for group in sweep.groups}))
+    numbers = numeric(values)
+    height = 2.5 if numbers else 0.75 + len(values) * max(0.2, 0.11 * len({group.network for group in sweep.groups}))
     figure, axes = _panels(len(sweep.metrics), columns, height)
     for axis, metric in zip(axes, sweep.metrics, strict=True):
         for place, network in enumerate(networks):
             style: dict[str, Any] = {"color": PALETTE[place % len(PALETTE)], "label": network}
             own = [group for group in sweep.groups if (group.network, group.metric) == (network, metric)]
             beside = [group for group in sweep.fixed if (group.network, group.metric) == (network, metric)]
-            if own and numeric:
+            if own and numbers:
                 _line(axis, sweep, own, setting, {**style, "marker": MARKS[place % len(MARKS)]})
             elif own:
                 shift = (place - (len(networks) - 1) / 2) * 0.6 / max(1, len(networks))
                 _points(axis, sweep, own, setting, values, shift, {**style, "marker": MARKS[place % len(MARKS)]})
             for group in beside:
-                (axis.axhline if numeric else axis.axvline)(group.mean, linestyle="--", linewidth=1.2, **style)
-        _name(axis, metric, sweep.about(metric), "y" if numeric else "x")
-        if numeric:
+                (axis.axhline if numbers else axis.axvline)(group.mean, linestyle="--", linewidth=1.2, **style)
+        _name(axis, metric, sweep.about(metric), "y" if numbers else "x")
+        if numbers:
             _number_axis(axis, values)
             axis.set_xlabel(setting)
         else:
@@ -131,8 +132,7 @@ def maps(sweep: Sweep, *, columns: int = 2) -> Figure:
         for group in sweep.groups:
             if group.metric == metric:
                 place = rows.index(group.swept[down]), cols.index(group.swept[across])
-                low, high = sweep.ends(group)
-                means[place], halves[place] = group.mean, (high - low) / 2
+                means[place], halves[place] = group.mean, np.nan if group.half_width is None else group.half_width
         drawn = axis.imshow(means, cmap="cividis", aspect="auto")
         axis.set_xticks(range(len(cols)), [_written(value) for value in cols])
         axis.set_yticks(range(len(rows)), [_written(value) for value in rows])
@@ -220,11 +220,7 @@ def _values(groups: Iterable[Group], setting: str) -> list[Any]:
         value = group.swept[setting]
         if value is not None and value not in found:
             found.append(value)
-    return sorted(found) if _are_numbers(found) else found
-
-
-def _are_numbers(values: Iterable[Any]) -> bool:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return sorted(found) if numeric(found) else found
 
 
 def _written(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tmi.runtime.plotting import figure_style
 
 from .aggregate import Group, groups
-from .choice import main_metrics, meanings
+from .choice import main_metrics
 from .html import Section, bullets, figure, paragraph
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _sweeps(
     """Yield what there is to draw of one probe on one data set: networks with one setting together, each with two by itself."""
     from .sweep_figures import Sweep
 
-    info = meanings(results, members[0].probe)
+    info = results.meanings(members[0].probe)
     fixed = [group for group in members if not swept[group.network]]
     for setting in dict.fromkeys(names[0] for names in swept.values() if len(names) == 1):
         own = [group for group in members if swept[group.network] == [setting]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ def to_xarray(results: Any) -> xarray.Dataset:
         for metric, value in entry.metrics.items():
             arrays[entry.probe, metric][place] = value
     probes_of = Counter(metric for _, metric in names)
-    infos = _infos(results)
+    infos = {probe: results.meanings(probe) for probe in {probe for probe, _ in names}}
     return xarray.Dataset(
         {
             metric if probes_of[metric] == 1 else f"{probe}.{metric}": (axes, values, _attributes(probe, metric, infos))
@@ -68,23 +69,9 @@ def _plain(labels: list[Any]) -> Any:
     return np.array(labels if len(known) == len(labels) else [np.nan if label is None else label for label in labels])
 
 
-def _infos(results: Any) -> dict[tuple[str, str], MetricInfo]:
-    """Return the descriptions of metrics by probe, from the first result that each probe has on each network."""
-    infos: dict[tuple[str, str], MetricInfo] = {}
-    seen = set()
-    for entry in results:
-        if entry.status == "ok" and (entry.probe, entry.network) not in seen:
-            seen.add((entry.probe, entry.network))
-            try:
-                infos |= {(entry.probe, name): info for name, info in results.load(entry).info.items()}
-            except LookupError:  # its file is gone; the metrics are in the index
-                continue
-    return infos
-
-
-def _attributes(probe: str, metric: str, infos: dict[tuple[str, str], MetricInfo]) -> dict[str, Any]:
+def _attributes(probe: str, metric: str, infos: Mapping[str, Mapping[str, MetricInfo]]) -> dict[str, Any]:
     attributes: dict[str, Any] = {"probe": probe, "metric": metric}
-    info = infos.get((probe, metric.partition(".")[0]))
+    info = infos[probe].get(metric.partition(".")[0])
     if info is not None:
         given = {"long_name": info.text, "units": info.unit, "better": info.better, "low": info.low, "high": info.high}
         attributes |= {name: value for name, value in given.items() if value not in (None, "")}

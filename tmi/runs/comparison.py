@@ -100,9 +100,14 @@ def _named(row: Mapping[str, Any], own: Sequence[str]) -> str:
     return f"{row[own[0]]}[{settings}]" if settings else str(row[own[0]])
 
 
+def is_control(metric: str) -> bool:
+    """Return whether a metric is a control, or the end of an interval, of another one."""
+    return not set(CONTROLS).isdisjoint(metric.split("."))
+
+
 def _is_chosen(metric: str, patterns: Sequence[str] | str | None) -> bool:
     if patterns is None:
-        return not set(CONTROLS) & set(metric.split("."))
+        return not is_control(metric)
     return any(fnmatchcase(metric, pattern) for pattern in ([patterns] if isinstance(patterns, str) else patterns))
 
 

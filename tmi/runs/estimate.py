@@ -42,7 +42,7 @@ class Estimate:
     ----------
     cells : int
     unknown : int
-        Cells of which some part has no recorded cost; that part is not in ``seconds`` and ``size``.
+        Cells with a part that has no recorded cost; that part is not in ``seconds`` and ``size``.
     seconds : float
         Until the last cell is done.
     size : float

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from tmi.plugins.registry import Registry
-    from tmi.probing.result import ProbeResult
+    from tmi.probing.result import MetricInfo, ProbeResult
     from tmi.store.store import Store
 
 Status = Literal["ok", "not applicable", "failed", "missing"]
@@ -177,7 +177,7 @@ class Results:
         ----------
         **wanted
             By the name of a column, ``dataset``, ``network``, ``probe``, ``seed``, ``status``, ``metric`` or a swept setting: a
-            value, or a list of which each entry has one. Text may be a pattern such as ``"mcc.*"``. With ``metric`` only these
+            value, or a list; each entry has one of them. Text may be a pattern such as ``"mcc.*"``. With ``metric`` only these
             metrics are kept, and the entries that have one.
 
         Returns
@@ -227,6 +227,22 @@ class Results:
     def values(self, metric: str) -> list[float]:
         """The values of a metric over all entries that have it, in order."""
         return [entry.metrics[metric] for entry in self.entries if metric in entry.metrics]
+
+    def meanings(self, probe: str) -> dict[str, MetricInfo]:
+        """Return what the metrics of a probe mean, by the first part of their names, from its first result on each network.
+
+        A result whose file is gone is passed over: its metrics are in the index, and their meanings are not.
+        """
+        info: dict[str, MetricInfo] = {}
+        seen = set()
+        for entry in self.entries:
+            if entry.probe == probe and entry.status == "ok" and entry.network not in seen:
+                seen.add(entry.network)
+                try:
+                    info |= self.load(entry).info
+                except LookupError:
+                    continue
+        return info
 
     def compare(self, column: str, *, reference: str | None = None, metrics: Sequence[str] | str | None = None) -> pd.DataFrame:
         """Return paired differences between networks, or the values of another column, with intervals over the seeds.

@@ -5,8 +5,9 @@ The names are imported when they are first used: pytest imports this package at 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tmi import _lazy
 
 if TYPE_CHECKING:
     from .checks import CHECKS
@@ -27,13 +28,7 @@ _MODULE_OF = {
 
 __all__ = ["CHECKS", "Outcome", "PluginCheck", "applicable", "check_plugin", "few", "tiny_data", "tiny_network"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'tmi.testing' has no attribute {name!r}")
-    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
-    globals()[name] = value
-    return value
+__getattr__ = _lazy.names(__name__, _MODULE_OF)
 
 
 def __dir__() -> list[str]:

@@ -33,8 +33,9 @@ class Outcome:
     Attributes
     ----------
     name : str
-    status : {"runs", "not applicable", "refused", "fails", "takes long"}
-        It gives numbers; it has nothing to measure; it refuses its settings or the data; it raises another error; it was stopped.
+    status : {"runs", "not applicable", "refused", "not scored", "fails", "takes long"}
+        It gives numbers; it has nothing to measure; it refuses its settings or the data; a method's maps have no score, as where
+        they are NaN; it raises another error; it was stopped.
     reason : str
         Why; for a probe that runs its notes.
     seconds : float

@@ -1,6 +1,6 @@
 """A module from Python code: a function or class in a file or an installed package.
 
-The code that runs is that on the disk, of which the key is made: own modules, those outside installed packages, are imported for
+The code that runs is the code on the disk, which the key covers: own modules, those outside installed packages, are imported for
 each call, whatever this process has imported before under their names, and are removed afterwards. A file that has the name of a
 module of Python is the exception: where Python has imported its own, that is used, as it would be in a program of the user's.
 """

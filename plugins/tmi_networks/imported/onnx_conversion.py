@@ -37,7 +37,7 @@ class Conversion:
         How often each value is used.
     input : str
     size : list of (int or None)
-        Those of the input, of which the first is the number of images; None for one that the model leaves open.
+        Those of the input; the first is the number of images. None for one that the model leaves open.
     batch : int or None
         The number of images, where the model fixes it.
     channels_are_last : bool

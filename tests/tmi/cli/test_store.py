@@ -10,10 +10,7 @@ from click.testing import CliRunner
 import tmi
 from tests.tmi import toys
 from tmi import Store
-from tmi.cli import store as cli_store
-from tmi.cli.common import Group
-
-MAIN = Group("tmi", commands={"store": cli_store.store})
+from tmi.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +35,7 @@ def folder(run_folder, tmp_path, monkeypatch):
 
 def call(*arguments, code=0):
     """Call the command; every error is one line, never a traceback."""
-    called = CliRunner().invoke(MAIN, ["store", *map(str, arguments)])
+    called = CliRunner().invoke(main, ["store", *map(str, arguments)])
     assert called.exception is None or isinstance(called.exception, SystemExit), called.exc_info
     assert called.exit_code == code, called.output
     if code == 2:

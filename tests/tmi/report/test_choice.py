@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import tmi
-from tmi.report.choice import main_metrics, meanings
-from tmi.runs.results import Entry, Results
+from tmi.report.choice import main_metrics
+from tmi.runs.results import Entry
 
 
 def entry(network="n", status="ok", info=(), **metrics):
@@ -18,15 +18,3 @@ def test_the_first_metric_of_each_measure_comes_before_the_second():
     ]
     assert main_metrics(entries) == ["size.conv", "share", "other.x", "size.hidden", "size.logits"]
     assert main_metrics([]) == []
-
-
-def test_meanings_are_those_of_every_network():
-    results = Results(
-        [
-            entry(a=1.0, info=[("a", "of n")]),
-            entry("m", b=1.0, info=[("b", "of m")]),
-            entry("m", c=1.0, info=[("c", "never read")]),
-        ]
-    )
-    assert {name: info.text for name, info in meanings(results, "p").items()} == {"a": "of n", "b": "of m"}
-    assert meanings(results, "another") == {}

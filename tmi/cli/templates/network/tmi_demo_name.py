@@ -19,7 +19,7 @@ def demo_name(
 ) -> tmi.Network:
     """A convolution, a ReLU, the greatest value of each filter over all places, and a linear layer; trained with Adam.
 
-    It answers the same wherever a tile is, which a linear layer on all places has to learn.
+    Its answer does not depend on the place of a tile, which a linear layer on all places has to learn.
 
     Parameters
     ----------
